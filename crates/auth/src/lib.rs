@@ -1,0 +1,28 @@
+//! Where credentials come from: an IAM user's keys, AWS's default chain (environment, profile, web
+//! identity, container, instance), and roles assumed on top of either; and whose they are.
+//!
+//! Every step has a cache of its own, so one role costs one AssumeRole for each life of a session,
+//! however many Regions are crawled with it.
+
+mod cache;
+mod provider;
+mod role;
+mod sts;
+
+pub use cache::CachedCredentials;
+pub use provider::{BaseCredentials, CredentialSpec, UserKeys, connect};
+pub use role::{AssumeRole, DEFAULT_DURATION, ExternalId, InvalidRole, RoleArn, SessionName};
+pub use sts::{CallerIdentity, StsClient};
+
+use dynacrawl_aws::AwsError;
+
+/// Why there are no credentials: the step that failed, and AWS's error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{step}: {error}")]
+#[non_exhaustive]
+pub struct AuthError {
+    /// The step, such as `base credentials` or `assuming arn:aws:iam::123456789012:role/Crawler`.
+    pub step: String,
+    /// What went wrong there.
+    pub error: AwsError,
+}

@@ -1,0 +1,124 @@
+//! The two calls to STS.
+
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_sdk_sts::config::Builder;
+use aws_types::SdkConfig;
+use dynacrawl_aws::{AwsError, ErrorClass};
+use dynacrawl_model::AccountId;
+
+use crate::{AssumeRole, AuthError, CachedCredentials, ExternalId};
+
+/// Whose credentials they are: GetCallerIdentity's answer, which needs no permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdentity {
+    /// `Account`.
+    pub account_id: AccountId,
+    /// `Arn` of the user or of the role's session.
+    pub arn: String,
+}
+
+/// An STS client that signs with one source of credentials.
+#[derive(Clone, Debug)]
+pub struct StsClient {
+    client: aws_sdk_sts::Client,
+    credentials: CachedCredentials,
+}
+
+impl StsClient {
+    /// A client for the Region of `config`; `url` replaces that Region's endpoint.
+    pub fn new(config: &SdkConfig, url: Option<&str>, credentials: CachedCredentials) -> Self {
+        let mut builder = Builder::from(config).credentials_provider(credentials.clone());
+        if let Some(url) = url {
+            builder = builder.endpoint_url(url);
+        }
+        Self { client: aws_sdk_sts::Client::from_conf(builder.build()), credentials }
+    }
+
+    /// sts:GetCallerIdentity
+    ///
+    /// # Errors
+    /// When there are no credentials, or STS refuses them or cannot be reached.
+    pub async fn caller_identity(&self) -> Result<CallerIdentity, AuthError> {
+        let answer = self
+            .refreshing("GetCallerIdentity", || async {
+                self.client.get_caller_identity().send().await.map_err(|e| AwsError::from_sdk(&e))
+            })
+            .await?;
+        let unusable = || AuthError {
+            step: "GetCallerIdentity".to_owned(),
+            error: AwsError::new(ErrorClass::Other, "invalid_response", "the answer has no account id"),
+        };
+        Ok(CallerIdentity {
+            account_id: answer.account().and_then(|id| id.parse().ok()).ok_or_else(unusable)?,
+            arn: answer.arn().unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// sts:AssumeRole, with the step's external id.
+    ///
+    /// # Errors
+    /// When there are no credentials, or STS refuses to assume the role.
+    pub async fn assume_role(&self, step: &AssumeRole) -> Result<Credentials, AuthError> {
+        self.assume_role_as(step, step.external_id.as_ref()).await
+    }
+
+    /// sts:AssumeRole with another external id, or none: the test for a trust policy that does not ask for one.
+    ///
+    /// # Errors
+    /// When there are no credentials, or STS refuses to assume the role.
+    pub async fn assume_role_as(
+        &self,
+        step: &AssumeRole,
+        external_id: Option<&ExternalId>,
+    ) -> Result<Credentials, AuthError> {
+        let name = format!("assuming {}", step.arn);
+        let answer = self
+            .refreshing(&name, || async {
+                self.client
+                    .assume_role()
+                    .role_arn(step.arn.as_str())
+                    .role_session_name(step.session_name.as_str())
+                    .duration_seconds(i32::try_from(step.duration().as_secs()).unwrap_or(i32::MAX))
+                    .set_external_id(external_id.map(|id| id.as_str().to_owned()))
+                    .send()
+                    .await
+                    .map_err(|e| AwsError::from_sdk(&e))
+            })
+            .await?;
+        let Some(session) = answer.credentials() else {
+            let error = AwsError::new(ErrorClass::Other, "invalid_response", "the answer has no credentials");
+            return Err(AuthError { step: name, error });
+        };
+        let expiry = SystemTime::try_from(*session.expiration()).ok();
+        let mut builder = Credentials::builder()
+            .access_key_id(session.access_key_id())
+            .secret_access_key(session.secret_access_key())
+            .session_token(session.session_token())
+            .account_id(step.arn.account_id().as_str())
+            .provider_name("AssumeRole");
+        builder.set_expiry(expiry);
+        Ok(builder.build())
+    }
+
+    /// Calls; and once more with renewed credentials where the first answer says that the session ended.
+    async fn refreshing<T, F>(&self, step: &str, call: impl Fn() -> F) -> Result<T, AuthError>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        let used = self.credentials.get().await?;
+        let failed = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let named = |error| AuthError { step: step.to_owned(), error };
+        match failed.class {
+            ErrorClass::ExpiredCredentials => self.credentials.invalidate(&used),
+            ErrorClass::ClockSkew => {}
+            _ => return Err(named(failed)),
+        }
+        self.credentials.get().await?;
+        call().await.map_err(named)
+    }
+}

@@ -1,0 +1,260 @@
+//! The one place that decides what an AWS error means. Callers act on the class alone.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// What an error asks its caller to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// Slow down and try again.
+    Throttled,
+    /// Try again: an error of the server, a broken answer, a time-out.
+    Transient,
+    /// The endpoint was not reached: DNS, connection, TLS. Try again, a few times.
+    Unreachable,
+    /// The resource does not exist.
+    NotFound,
+    /// The policies do not allow the call. Trying again does not help.
+    Denied,
+    /// The session ended: refresh the credentials and try again, once.
+    ExpiredCredentials,
+    /// The local clock is wrong. The SDK corrects it by the answer's date, so trying again, once, may help.
+    ClockSkew,
+    /// The service does not know the access key or session. In a Region that is not opted in,
+    /// good credentials look like this too.
+    UnknownCredentials,
+    /// The signature is wrong: a wrong secret key.
+    BadSignature,
+    /// There are no credentials, or getting them failed.
+    NoCredentials,
+    /// The account has not enabled the Region.
+    NotOptedIn,
+    /// Anything else. Trying again does not help.
+    Other,
+}
+
+impl ErrorClass {
+    /// Whether no call with these credentials can succeed in this Region.
+    pub fn is_about_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::ExpiredCredentials
+                | Self::ClockSkew
+                | Self::UnknownCredentials
+                | Self::BadSignature
+                | Self::NoCredentials
+                | Self::NotOptedIn
+        )
+    }
+
+    /// By AWS's error code; HTTP statuses are not asked, because services disagree on them.
+    fn of_code(code: &str, message: &str) -> Option<Self> {
+        Some(match code {
+            "ThrottlingException"
+            | "Throttling"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "RequestLimitExceeded"
+            | "ProvisionedThroughputExceededException"
+            | "TooManyRequestsException"
+            | "LimitExceededException"
+            | "SlowDown"
+            | "BandwidthLimitExceeded" => Self::Throttled,
+            "InternalServerError"
+            | "InternalServerErrorException"
+            | "InternalFailure"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "RequestTimeout"
+            | "RequestTimeoutException"
+            | "IDPCommunicationError" => Self::Transient,
+            "ResourceNotFoundException" | "TableNotFoundException" => Self::NotFound,
+            "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" => Self::Denied,
+            "ExpiredTokenException" | "ExpiredToken" | "TokenRefreshRequired" => Self::ExpiredCredentials,
+            "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "RequestExpired"
+            | "RequestInTheFuture" => {
+                let skewed = code.starts_with("Request")
+                    || message.contains("Signature expired")
+                    || message.contains("not yet current");
+                if skewed { Self::ClockSkew } else { Self::BadSignature }
+            }
+            "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "AuthFailure"
+            | "InvalidAccessKeyId"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException" => Self::UnknownCredentials,
+            "OptInRequired" | "RegionDisabledException" => Self::NotOptedIn,
+            _ => return None,
+        })
+    }
+}
+
+/// An error of a call to AWS, taken out of the SDK's types: safe to show and to emit, free of secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+#[non_exhaustive]
+pub struct AwsError {
+    /// What to do about it.
+    pub class: ErrorClass,
+    /// AWS's error code; where AWS gave none, a word of ours in `snake_case`.
+    pub code: String,
+    /// What was said about it.
+    pub message: String,
+}
+
+impl AwsError {
+    /// An error that did not come from the SDK.
+    pub fn new(class: ErrorClass, code: impl Into<String>, message: impl AsRef<str>) -> Self {
+        Self { class, code: code.into(), message: presentable(message.as_ref()) }
+    }
+
+    /// Classifies what an SDK call failed with.
+    pub fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        match error {
+            SdkError::ServiceError(service) => {
+                let status = service.raw().status().as_u16();
+                Self::from_answer(service.err().code(), service.err().message(), status, service.err())
+            }
+            SdkError::ResponseError(_) => Self::new(ErrorClass::Transient, "invalid_response", chain(error)),
+            SdkError::TimeoutError(_) => Self::new(ErrorClass::Transient, "timeout", chain(error)),
+            SdkError::DispatchFailure(failure) => {
+                let text = chain(error);
+                if failure.is_timeout() && !text.contains("connect") {
+                    Self::new(ErrorClass::Transient, "timeout", text)
+                } else if failure.is_io() || failure.is_timeout() {
+                    Self::new(connection_class(&text), "connection_failed", text)
+                } else {
+                    Self::new(ErrorClass::Other, "dispatch_failed", text)
+                }
+            }
+            _ => Self::new(ErrorClass::Other, "request_not_built", chain(error)),
+        }
+    }
+
+    fn from_answer(code: Option<&str>, message: Option<&str>, status: u16, error: &(dyn Error + 'static)) -> Self {
+        let said = message.map_or_else(|| chain(error), str::to_owned);
+        match code {
+            Some(code) => {
+                let class = ErrorClass::of_code(code, &said).unwrap_or_else(|| class_of_status(status));
+                Self::new(class, code, said)
+            }
+            None => Self::new(class_of_status(status), format!("http_{status}"), said),
+        }
+    }
+}
+
+/// An established connection that breaks is worth more attempts than one that never came about.
+fn connection_class(text: &str) -> ErrorClass {
+    if ["(Connect)", "dns error", "tcp connect", "HTTP connect timeout"].iter().any(|sign| text.contains(sign)) {
+        ErrorClass::Unreachable
+    } else {
+        ErrorClass::Transient
+    }
+}
+
+/// What is left to go by where there is no code that we know.
+fn class_of_status(status: u16) -> ErrorClass {
+    match status {
+        429 => ErrorClass::Throttled,
+        500 | 502 | 503 | 504 => ErrorClass::Transient,
+        _ => ErrorClass::Other,
+    }
+}
+
+/// An error's text with those of its causes.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            let _ = write!(text, ": {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Cuts what must not be shown or is too long to be.
+///
+/// AWS explains a wrong signature with the canonical request, session token included.
+fn presentable(message: &str) -> String {
+    const MAX_CHARS: usize = 1000;
+    let kept = ["The Canonical String", "Canonical String for", "The String-to-Sign", "x-amz-security-token"]
+        .iter()
+        .filter_map(|sign| message.find(sign))
+        .min()
+        .map_or(message, |cut| &message[..cut]);
+    kept.trim().chars().take(MAX_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AwsError, ErrorClass};
+
+    fn class(code: &str) -> Option<ErrorClass> {
+        ErrorClass::of_code(code, "")
+    }
+
+    #[test]
+    fn codes_are_classified() {
+        use ErrorClass::*;
+        for (code, expected) in [
+            ("ThrottlingException", Throttled),
+            ("RequestLimitExceeded", Throttled),
+            ("LimitExceededException", Throttled),
+            ("InternalServerError", Transient),
+            ("ResourceNotFoundException", NotFound),
+            ("TableNotFoundException", NotFound),
+            ("AccessDeniedException", Denied),
+            ("UnauthorizedOperation", Denied),
+            ("ExpiredToken", ExpiredCredentials),
+            ("ExpiredTokenException", ExpiredCredentials),
+            ("InvalidSignatureException", BadSignature),
+            ("SignatureDoesNotMatch", BadSignature),
+            ("UnrecognizedClientException", UnknownCredentials),
+            ("InvalidClientTokenId", UnknownCredentials),
+            ("OptInRequired", NotOptedIn),
+            ("RegionDisabledException", NotOptedIn),
+        ] {
+            assert_eq!(class(code), Some(expected), "{code}");
+        }
+        assert_eq!(class("ValidationException"), None);
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_apart_from_a_wrong_secret() {
+        for message in [
+            "Signature expired: 20260101T000000Z is now earlier than …",
+            "Signature not yet current: 2027… is still later",
+        ] {
+            assert_eq!(ErrorClass::of_code("InvalidSignatureException", message), Some(ErrorClass::ClockSkew));
+            assert_eq!(ErrorClass::of_code("SignatureDoesNotMatch", message), Some(ErrorClass::ClockSkew));
+        }
+    }
+
+    #[test]
+    fn a_session_token_in_an_explanation_is_cut_away() {
+        let error = AwsError::new(
+            ErrorClass::BadSignature,
+            "InvalidSignatureException",
+            "The request signature we calculated does not match. The Canonical String for this request should have \
+             been 'POST\n/\n\nx-amz-security-token:SECRET'",
+        );
+        assert_eq!(error.message, "The request signature we calculated does not match.");
+    }
+}

@@ -1,0 +1,17 @@
+//! What every AWS call shares, whichever service it goes to: the HTTP stack with its time-outs,
+//! proxies and trusted certificates, the endpoint settings, and the one classifier of errors.
+
+mod error;
+mod http;
+mod region;
+mod settings;
+
+pub use error::{AwsError, ErrorClass};
+pub use http::{HttpError, HttpSettings};
+pub use region::{default_sts_region, is_known_region, is_opt_in_region, known_regions};
+pub use settings::{AwsSettings, EndpointSettings};
+
+/// What every SDK client of this project behaves like; a newer SDK must not change it by itself.
+pub fn behavior_version() -> aws_smithy_runtime_api::client::behavior_version::BehaviorVersion {
+    aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::v2026_01_12()
+}

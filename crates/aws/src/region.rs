@@ -1,0 +1,115 @@
+//! DynamoDB's Regions, which the SDK does not tell.
+
+use dynacrawl_model::{Partition, Region};
+
+/// Every Region that has DynamoDB, with whether an account has to opt in to it.
+const REGIONS: &[(&str, bool)] = &[
+    ("af-south-1", true),
+    ("ap-east-1", true),
+    ("ap-east-2", true),
+    ("ap-northeast-1", false),
+    ("ap-northeast-2", false),
+    ("ap-northeast-3", false),
+    ("ap-south-1", false),
+    ("ap-south-2", true),
+    ("ap-southeast-1", false),
+    ("ap-southeast-2", false),
+    ("ap-southeast-3", true),
+    ("ap-southeast-4", true),
+    ("ap-southeast-5", true),
+    ("ap-southeast-6", true),
+    ("ap-southeast-7", true),
+    ("ca-central-1", false),
+    ("ca-west-1", true),
+    ("eu-central-1", false),
+    ("eu-central-2", true),
+    ("eu-north-1", false),
+    ("eu-south-1", true),
+    ("eu-south-2", true),
+    ("eu-west-1", false),
+    ("eu-west-2", false),
+    ("eu-west-3", false),
+    ("il-central-1", true),
+    ("me-central-1", true),
+    ("me-south-1", true),
+    ("mx-central-1", true),
+    ("sa-east-1", false),
+    ("us-east-1", false),
+    ("us-east-2", false),
+    ("us-west-1", false),
+    ("us-west-2", false),
+    ("cn-north-1", false),
+    ("cn-northwest-1", false),
+    ("us-gov-east-1", false),
+    ("us-gov-west-1", false),
+    ("eusc-de-east-1", false),
+    ("us-iso-east-1", false),
+    ("us-iso-west-1", false),
+    ("us-isob-east-1", false),
+    ("us-isob-west-1", false),
+    ("eu-isoe-west-1", false),
+    ("us-isof-east-1", false),
+    ("us-isof-south-1", false),
+];
+
+/// The names of the Regions that this version knows.
+pub fn known_regions() -> impl Iterator<Item = &'static str> {
+    REGIONS.iter().map(|(name, _)| *name)
+}
+
+/// Whether this version knows the Region. AWS may have opened it since.
+pub fn is_known_region(region: &Region) -> bool {
+    known_regions().any(|name| name == region.as_str())
+}
+
+/// Whether an account has to opt in to the Region before it can be used.
+pub fn is_opt_in_region(region: &Region) -> bool {
+    REGIONS.iter().any(|(name, opt_in)| *opt_in && *name == region.as_str())
+}
+
+/// The Region whose STS is asked where nothing else is configured: the first of the target's Regions that
+/// every account has enabled, else the partition's main one. Tokens of a Regional endpoint hold in all Regions.
+pub fn default_sts_region(partition: &Partition, regions: &[Region]) -> Region {
+    if let Some(region) = regions.iter().find(|r| is_known_region(r) && !is_opt_in_region(r)) {
+        return region.clone();
+    }
+    let main = match partition.as_str() {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-eusc" => "eusc-de-east-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        "aws-iso-e" => "eu-isoe-west-1",
+        "aws-iso-f" => "us-isof-south-1",
+        _ => "us-east-1",
+    };
+    main.parse().unwrap_or_else(|_| unreachable!("the names above are Regions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use dynacrawl_model::Region;
+
+    use super::{default_sts_region, known_regions};
+
+    #[test]
+    fn every_known_region_has_a_valid_name_and_the_partitions_are_whole() {
+        let count = |partition: &str| {
+            known_regions().filter(|r| r.parse::<Region>().expect(r).partition().as_str() == partition).count()
+        };
+        assert_eq!([count("aws"), count("aws-cn"), count("aws-us-gov"), count("aws-eusc")], [34, 2, 2, 1]);
+    }
+
+    #[test]
+    fn sts_is_asked_in_a_region_that_is_surely_enabled() {
+        let regions = |names: &[&str]| names.iter().map(|n| n.parse().expect(n)).collect::<Vec<Region>>();
+        let sts = |names: &[&str]| {
+            let regions = regions(names);
+            default_sts_region(&regions[0].partition(), &regions).to_string()
+        };
+        assert_eq!(sts(&["af-south-1", "eu-west-1"]), "eu-west-1");
+        assert_eq!(sts(&["af-south-1"]), "us-east-1");
+        assert_eq!(sts(&["cn-northwest-1"]), "cn-northwest-1");
+        assert_eq!(sts(&["eusc-de-east-1"]), "eusc-de-east-1");
+    }
+}

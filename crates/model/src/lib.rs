@@ -1,0 +1,32 @@
+//! The output contract of dynacrawl: every record that can appear on a line, the ids in it, and the
+//! JSON Schema that describes it.
+//!
+//! This crate knows nothing of AWS's wire format, of networks or of clocks. Fields stand in the
+//! order in which they are written, so the order of the struct fields *is* part of the contract.
+
+mod escape;
+mod ids;
+mod outcome;
+mod record;
+mod schema;
+mod table;
+mod time;
+
+pub use escape::Escaped;
+pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName};
+pub use outcome::{
+    Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Problem, RequestCounts, Requests, RunOutcome,
+    ScopeTotals,
+};
+pub use record::{
+    FilterRule, FilterRuleKind, Index as IndexRecord, KeySchema, OwnerIndex, Probe, ProbeStatus, Record, RunCompleted,
+    RunStarted, SchemaVersion, ScopeCompleted, Table as TableRecord, TableFailed, TableListed, TargetFailed,
+    TargetSummary,
+};
+pub use schema::json_schema;
+pub use table::{
+    Archival, AttributeDefinition, Encryption, Extra, Index, IndexKind, KeyElement, OnDemandThroughput,
+    OnDemandThroughputOverride, Projection, ProvisionedThroughput, ProvisionedThroughputOverride, ROLE_PARTITION,
+    ROLE_SORT, Replica, ReplicaIndex, Restore, SearchElement, Stream, Table, VectorSettings, WarmThroughput, Witness,
+};
+pub use time::Timestamp;

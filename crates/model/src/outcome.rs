@@ -1,0 +1,282 @@
+//! How a scope and a run ended, in numbers that add up.
+
+use std::ops::AddAssign;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many tables a [`Problem`] names at most; its `table_count` says how many there are.
+pub const MAX_NAMED_TABLES: usize = 100;
+
+/// An API that is called once or more for each scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Operation {
+    /// dynamodb:ListTables
+    ListTables,
+    /// dynamodb:DescribeTable
+    DescribeTable,
+    /// sts:AssumeRole
+    AssumeRole,
+    /// sts:GetCallerIdentity
+    GetCallerIdentity,
+}
+
+impl Operation {
+    /// AWS's name of the operation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ListTables => "ListTables",
+            Self::DescribeTable => "DescribeTable",
+            Self::AssumeRole => "AssumeRole",
+            Self::GetCallerIdentity => "GetCallerIdentity",
+        }
+    }
+}
+
+/// How a scope ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The listing reached its end, and every selected table was described or is gone.
+    Complete,
+    /// The listing reached its end; some tables were denied, throttled, failed or not attempted.
+    Partial,
+    /// At least one page of the listing came, the last one did not.
+    IncompleteListing,
+    /// No page came: ListTables was denied.
+    Denied,
+    /// No page came: ListTables was throttled to the last attempt.
+    Throttled,
+    /// No page came: the Region is not enabled for the account.
+    NotOptedIn,
+    /// No page came: the credentials could not be had, or were refused.
+    AuthFailed,
+    /// No page came: the endpoint could not be reached.
+    Unreachable,
+    /// No page came, for another reason.
+    Failed,
+    /// The run was interrupted before the scope ended.
+    Cancelled,
+}
+
+/// Whether ListTables reached its last page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Listing {
+    /// The last page came: the names are all there are.
+    Complete,
+    /// The last page did not come: there may be tables that this run knows nothing of.
+    Incomplete,
+}
+
+/// Why a table could not be described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// IAM denied DescribeTable.
+    Denied,
+    /// Throttled to the last attempt.
+    Throttled,
+    /// Listed, but DescribeTable says twice that there is no such table: it was deleted meanwhile.
+    Vanished,
+    /// Another error, to the last attempt.
+    Failed,
+}
+
+/// Tables by what became of them: `listed = unselected + selected` and
+/// `selected = described + denied + throttled + vanished + failed + not_attempted`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Names that ListTables gave.
+    pub listed: u64,
+    /// Names that the filters left out.
+    pub unselected: u64,
+    /// Names that the filters let through.
+    pub selected: u64,
+    /// Tables that were described.
+    pub described: u64,
+    /// Tables whose DescribeTable was denied.
+    pub denied: u64,
+    /// Tables whose DescribeTable was throttled to the last attempt.
+    pub throttled: u64,
+    /// Tables that were gone when they were to be described.
+    pub vanished: u64,
+    /// Tables whose DescribeTable failed otherwise.
+    pub failed: u64,
+    /// Tables that were not asked for, or whose answer was not awaited: interrupted, credentials gone, or a dry run.
+    pub not_attempted: u64,
+}
+
+impl Counts {
+    /// Whether both equations hold.
+    pub fn add_up(&self) -> bool {
+        let ended = self.described + self.denied + self.throttled + self.vanished + self.failed + self.not_attempted;
+        self.listed == self.unselected + self.selected && self.selected == ended
+    }
+
+    /// Counts one table that could not be described.
+    pub fn fail(&mut self, reason: FailureReason) {
+        match reason {
+            FailureReason::Denied => self.denied += 1,
+            FailureReason::Throttled => self.throttled += 1,
+            FailureReason::Vanished => self.vanished += 1,
+            FailureReason::Failed => self.failed += 1,
+        }
+    }
+
+    /// Tables that exist, as far as is known, and are missing from the output.
+    pub fn missing(&self) -> u64 {
+        self.denied + self.throttled + self.failed + self.not_attempted
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        // Taken apart field by field, so that a new field cannot be forgotten.
+        let Self { listed, unselected, selected, described, denied, throttled, vanished, failed, not_attempted } =
+            other;
+        self.listed += listed;
+        self.unselected += unselected;
+        self.selected += selected;
+        self.described += described;
+        self.denied += denied;
+        self.throttled += throttled;
+        self.vanished += vanished;
+        self.failed += failed;
+        self.not_attempted += not_attempted;
+    }
+}
+
+/// Requests sent for one API; every attempt counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestCounts {
+    /// Attempts that were sent.
+    pub sent: u64,
+    /// Attempts that AWS answered with a throttling error.
+    pub throttled: u64,
+}
+
+impl AddAssign for RequestCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.throttled += other.throttled;
+    }
+}
+
+/// Requests per API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Requests {
+    /// dynamodb:ListTables
+    pub list_tables: RequestCounts,
+    /// dynamodb:DescribeTable
+    pub describe_table: RequestCounts,
+}
+
+impl AddAssign for Requests {
+    fn add_assign(&mut self, other: Self) {
+        self.list_tables += other.list_tables;
+        self.describe_table += other.describe_table;
+    }
+}
+
+/// Something that went wrong in a scope, or that its reader should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    /// AWS's error code, or a word of ours in `snake_case`.
+    pub code: String,
+    /// What happened, for people.
+    pub message: String,
+    /// The API that was called, if it was one.
+    pub operation: Option<Operation>,
+    /// How many tables it is about.
+    pub table_count: u64,
+    /// The names of those tables, the first 100.
+    pub tables: Vec<String>,
+}
+
+impl Problem {
+    /// A problem of the scope as a whole.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), operation: None, table_count: 0, tables: Vec::new() }
+    }
+
+    /// The same, met in a call of `operation`.
+    pub fn in_operation(mut self, operation: Operation) -> Self {
+        self.operation = Some(operation);
+        self
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every scope is complete.
+    Complete,
+    /// Something is missing, and the records name it.
+    Partial,
+    /// No scope gave a single page.
+    Failed,
+    /// Interrupted.
+    Cancelled,
+}
+
+/// Scopes by outcome: `planned` is the sum of those after it, `targets_failed` aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "each field counts the outcome of its name")]
+pub struct ScopeTotals {
+    pub planned: u64,
+    pub complete: u64,
+    pub partial: u64,
+    pub incomplete_listing: u64,
+    pub denied: u64,
+    pub throttled: u64,
+    pub not_opted_in: u64,
+    pub auth_failed: u64,
+    pub unreachable: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// Targets whose scopes could not even be found out.
+    pub targets_failed: u64,
+}
+
+impl ScopeTotals {
+    /// Counts a scope that ended.
+    pub fn count(&mut self, outcome: Outcome) {
+        let field = match outcome {
+            Outcome::Complete => &mut self.complete,
+            Outcome::Partial => &mut self.partial,
+            Outcome::IncompleteListing => &mut self.incomplete_listing,
+            Outcome::Denied => &mut self.denied,
+            Outcome::Throttled => &mut self.throttled,
+            Outcome::NotOptedIn => &mut self.not_opted_in,
+            Outcome::AuthFailed => &mut self.auth_failed,
+            Outcome::Unreachable => &mut self.unreachable,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Cancelled => &mut self.cancelled,
+        };
+        *field += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counts, FailureReason};
+
+    #[test]
+    fn counts_add_up_only_when_both_equations_hold() {
+        let mut counts =
+            Counts { listed: 5, unselected: 1, selected: 4, described: 1, not_attempted: 1, ..Counts::default() };
+        assert!(!counts.add_up());
+        counts.fail(FailureReason::Denied);
+        counts.fail(FailureReason::Vanished);
+        assert!(counts.add_up());
+        assert_eq!(counts.missing(), 2);
+        counts += counts;
+        assert!(counts.add_up());
+        counts.listed += 1;
+        assert!(!counts.add_up());
+    }
+}

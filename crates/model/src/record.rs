@@ -1,0 +1,302 @@
+//! The lines of the output. The order of the fields is the order on the line.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    AccountId, Counts, FailureReason, IndexKind, KeyElement, Listing, Outcome, Problem, Region, Requests, RunId,
+    RunOutcome, Scope, ScopeTotals, TableArn, TableName, Timestamp,
+};
+
+/// The version of the output contract. Fields may be added within a version; none goes or changes its meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SchemaVersion {
+    /// `dynacrawl/1`
+    #[default]
+    #[serde(rename = "dynacrawl/1")]
+    V1,
+}
+
+/// One line of the output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line.
+    RunStarted(RunStarted),
+    /// A table.
+    Table(Box<Table>),
+    /// A key, with `--layout entities`.
+    KeySchema(KeySchema),
+    /// An index, with `--layout entities`.
+    Index(Box<Index>),
+    /// A table that could not be described.
+    TableFailed(TableFailed),
+    /// A name and the filters' verdict, with `--dry-run`.
+    TableListed(TableListed),
+    /// The last line of a scope.
+    ScopeCompleted(ScopeCompleted),
+    /// A target whose scopes could not be found out.
+    TargetFailed(TargetFailed),
+    /// The last line.
+    RunCompleted(RunCompleted),
+}
+
+/// What the run set out to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunStarted {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// When the run began.
+    pub at: Timestamp,
+    /// dynacrawl's version.
+    pub version: String,
+    /// A hash of the settings that decide what the output holds; secrets are not part of it.
+    pub config_digest: String,
+    /// The targets, as configured.
+    pub targets: Vec<TargetSummary>,
+    /// The probes asked for.
+    pub probes: Vec<String>,
+}
+
+/// A target as it was configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetSummary {
+    /// The target's name.
+    pub name: String,
+    /// The account, where the configuration tells it.
+    pub account_id: Option<AccountId>,
+    /// The role that is assumed last, if any.
+    pub role_arn: Option<String>,
+    /// The Regions.
+    pub regions: Vec<Region>,
+}
+
+/// A table, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Table {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region.
+    pub scope: Arc<Scope>,
+    /// When AWS's answer was read.
+    pub observed_at: Timestamp,
+    /// The version of the fingerprint, a colon, and a hash of the table's structural part: without counts, sizes,
+    /// states in passing, momentary warm throughput, and `extra`.
+    pub fingerprint: String,
+    /// The table.
+    pub table: crate::Table,
+    /// The probes that were asked for, by name.
+    pub probes: BTreeMap<String, Probe>,
+}
+
+/// The answer of an optional extra call for a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Probe {
+    /// How it went.
+    pub status: ProbeStatus,
+    /// The answer, with status `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// AWS's error code, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// When it was answered.
+    pub observed_at: Timestamp,
+}
+
+/// How a probe went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ProbeStatus {
+    Ok,
+    Absent,
+    Denied,
+    Throttled,
+    Failed,
+    Skipped,
+}
+
+/// The key of a table or of an index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KeySchema {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region.
+    pub scope: Arc<Scope>,
+    /// When AWS's answer was read.
+    pub observed_at: Timestamp,
+    /// The table's name.
+    pub table: TableName,
+    /// The table's ARN.
+    pub table_arn: Option<TableArn>,
+    /// The index whose key it is; `null` for the table's own.
+    pub index: Option<OwnerIndex>,
+    /// The key's attributes, in AWS's order.
+    pub key_schema: Vec<KeyElement>,
+}
+
+/// Which index a key belongs to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnerIndex {
+    /// The kind of the index.
+    pub kind: IndexKind,
+    /// The name of the index.
+    pub name: Option<String>,
+}
+
+/// An index, without its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Index {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region.
+    pub scope: Arc<Scope>,
+    /// When AWS's answer was read.
+    pub observed_at: Timestamp,
+    /// The table's name.
+    pub table: TableName,
+    /// The table's ARN.
+    pub table_arn: Option<TableArn>,
+    /// The index.
+    pub index: crate::Index,
+}
+
+/// A table that was selected and could not be described.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TableFailed {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region.
+    pub scope: Arc<Scope>,
+    /// The table's name.
+    pub table: TableName,
+    /// Why.
+    pub reason: FailureReason,
+    /// AWS's error code, or a word of ours in `snake_case`.
+    pub code: String,
+    /// What AWS said.
+    pub message: String,
+    /// How many requests were sent for it.
+    pub attempts: u32,
+}
+
+/// A table's name and the filters' verdict on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TableListed {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region.
+    pub scope: Arc<Scope>,
+    /// The table's name.
+    pub table: TableName,
+    /// Whether a crawl would describe it.
+    pub selected: bool,
+    /// The rule that decided.
+    pub rule: FilterRule,
+}
+
+/// The rule that decided whether a table is selected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FilterRule {
+    /// Which rule.
+    pub kind: FilterRuleKind,
+    /// The regular expression, where one decided.
+    pub pattern: Option<String>,
+}
+
+/// Which rule decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FilterRuleKind {
+    /// An exclude expression matched: not selected.
+    Exclude,
+    /// An include expression matched: selected.
+    Include,
+    /// There are include expressions, and none matched: not selected.
+    NoIncludeMatched,
+    /// There is no include expression: selected.
+    Default,
+}
+
+/// How a scope went: exactly one for each planned scope, its last line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScopeCompleted {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region.
+    pub scope: Arc<Scope>,
+    /// The target that the scope belongs to.
+    pub target: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether ListTables reached its last page.
+    pub listing: Listing,
+    /// Tables by what became of them.
+    pub counts: Counts,
+    /// Requests per API.
+    pub requests: Requests,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What went wrong, and what the reader should know.
+    pub problems: Vec<Problem>,
+}
+
+/// A target whose scopes could not be found out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetFailed {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The target's name.
+    pub target: String,
+    /// The account, where the configuration tells it.
+    pub account_id: Option<AccountId>,
+    /// Why.
+    pub outcome: Outcome,
+    /// AWS's error code, or a word of ours in `snake_case`.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// How the run went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunCompleted {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// When the run ended.
+    pub at: Timestamp,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Scopes by outcome.
+    pub scopes: ScopeTotals,
+    /// Tables by what became of them, over all scopes.
+    pub counts: Counts,
+    /// Requests per API, over all scopes.
+    pub requests: Requests,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}

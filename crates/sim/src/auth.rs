@@ -1,0 +1,243 @@
+//! Who is asking: the Authorization header, session tokens and signatures.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use hyper::{HeaderMap, header::AUTHORIZATION};
+
+use crate::{
+    answer::Call,
+    errors::{self, AwsError, Protocol},
+    operation::Operation,
+    sessions::{Session, unix_ms},
+    sigv4::{Signable, SigningScope, parse_amz_date, signature},
+    state::{AccountState, Scope, State},
+};
+
+/// Requests may be this much older or newer than the service's clock.
+const MAX_SKEW_SECONDS: i64 = 900;
+
+const WRONG_SIGNATURE: &str = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and \
+                               signing method. Consult the service documentation for details.";
+
+/// The parts of an Authorization header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Authorization<'a> {
+    access_key_id: &'a str,
+    pub(crate) region: &'a str,
+    service: &'a str,
+    date: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Authorization<'a> {
+    /// Reads the header; what is missing stays empty.
+    pub(crate) fn parse(header: &'a str) -> Option<Self> {
+        let fields = header.strip_prefix("AWS4-HMAC-SHA256")?;
+        let mut parsed = Self::default();
+        for field in fields.split(',') {
+            match field.trim().split_once('=') {
+                Some(("Credential", credential)) => {
+                    let mut parts = credential.split('/');
+                    let mut next = || parts.next().unwrap_or_default();
+                    (parsed.access_key_id, parsed.date, parsed.region, parsed.service) =
+                        (next(), next(), next(), next());
+                }
+                Some(("SignedHeaders", names)) => parsed.signed_headers = names,
+                Some(("Signature", value)) => parsed.signature = value,
+                _ => {}
+            }
+        }
+        Some(parsed)
+    }
+
+    fn missing(&self) -> Option<&'static str> {
+        if self.service.is_empty() {
+            Some("Credential")
+        } else if self.signed_headers.is_empty() {
+            Some("SignedHeaders")
+        } else if self.signature.is_empty() {
+            Some("Signature")
+        } else {
+            None
+        }
+    }
+}
+
+/// Who signed a request.
+#[derive(Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) account: &'a AccountState,
+    pub(crate) region: &'a str,
+    /// None for STS in a Region that is enabled without being opted in to.
+    pub(crate) scope: Option<&'a Scope>,
+    /// None for the account's user.
+    pub(crate) session: Option<Arc<Session>>,
+}
+
+impl Caller<'_> {
+    /// The ARN as messages and GetCallerIdentity give it.
+    pub(crate) fn arn(&self) -> String {
+        let AccountState { partition, id, .. } = self.account;
+        match &self.session {
+            None => format!("arn:{partition}:iam::{id}:user/crawler"),
+            Some(session) => format!("arn:{partition}:sts::{id}:assumed-role/{}/{}", session.role, session.name),
+        }
+    }
+}
+
+/// A request that was refused before anything was looked at, and where it counts.
+#[derive(Debug)]
+pub(crate) struct Refused<'a> {
+    pub(crate) account_id: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) error: AwsError,
+}
+
+impl State {
+    /// Finds out who is asking and checks that they may ask here at all.
+    pub(crate) fn authenticate<'a>(&'a self, call: &'a Call<'_>) -> Result<Caller<'a>, Refused<'a>> {
+        let protocol = call.protocol;
+        let header = call.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some(authorization) = header.and_then(Authorization::parse) else {
+            return Err(Refused { account_id: "", region: "", error: errors::missing_token(protocol) });
+        };
+        let region = authorization.region;
+        let refuse = |account_id, error| Refused { account_id, region, error };
+        if let Some(field) = authorization.missing() {
+            let message = format!(
+                "Authorization header requires '{field}' parameter. Authorization={}",
+                header.unwrap_or_default()
+            );
+            return Err(refuse("", errors::incomplete_signature(protocol, message)));
+        }
+        let session = self.sessions.get(authorization.access_key_id);
+        let index = session
+            .as_ref()
+            .map(|session| session.account)
+            .or_else(|| self.by_key.get(authorization.access_key_id).copied());
+        let Some(account) = index.map(|index| &self.accounts[index]) else {
+            return Err(refuse("", errors::unrecognized_client(protocol)));
+        };
+        let token = text(call.headers, "x-amz-security-token");
+        if session.as_ref().map_or("", |session| &session.token) != token {
+            return Err(refuse(&account.id, errors::unrecognized_client(protocol)));
+        }
+        if session.as_ref().is_some_and(|session| self.sessions.is_expired(session)) {
+            return Err(refuse(&account.id, errors::expired_token(protocol)));
+        }
+        let scope = account.scopes.get(region);
+        if scope.is_none() && (protocol == Protocol::Json || region != home_region(&account.partition)) {
+            let error = if call.operation == Operation::AssumeRole {
+                errors::region_disabled(&account.id)
+            } else {
+                errors::unrecognized_client(protocol)
+            };
+            return Err(refuse(&account.id, error));
+        }
+        if self.verify_signatures {
+            let secret = session.as_ref().map_or(&account.secret_access_key, |session| &session.secret_access_key);
+            self.verify(call, &authorization, secret).map_err(|error| refuse(&account.id, error))?;
+        }
+        Ok(Caller { account, region, scope, session })
+    }
+
+    fn verify(&self, call: &Call<'_>, authorization: &Authorization<'_>, secret: &str) -> Result<(), AwsError> {
+        let protocol = call.protocol;
+        let wrong = |message: String| errors::bad_signature(protocol, message);
+        let service = match protocol {
+            Protocol::Json => "dynamodb",
+            Protocol::Query => "sts",
+        };
+        if authorization.service != service {
+            return Err(wrong(format!("Credential should be scoped to correct service: '{service}'. ")));
+        }
+        let amz_date = text(call.headers, "x-amz-date");
+        let Some(at) = parse_amz_date(amz_date) else {
+            let message = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
+            return Err(errors::incomplete_signature(protocol, message));
+        };
+        if !amz_date.starts_with(authorization.date) {
+            return Err(wrong(format!(
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {amz_date}"
+            )));
+        }
+        let now = unix_ms() / 1_000 + self.skew_seconds.load(Ordering::Relaxed);
+        let print = crate::sigv4::amz_date;
+        if at < now - MAX_SKEW_SECONDS {
+            let oldest = print(now - MAX_SKEW_SECONDS);
+            return Err(wrong(format!(
+                "Signature expired: {amz_date} is now earlier than {oldest} ({} - 15 min.)",
+                print(now)
+            )));
+        }
+        if at > now + MAX_SKEW_SECONDS {
+            let newest = print(now + MAX_SKEW_SECONDS);
+            return Err(wrong(format!(
+                "Signature not yet current: {amz_date} is still later than {newest} ({} + 15 min.)",
+                print(now)
+            )));
+        }
+        let mut headers: Vec<(&str, &str)> = Vec::new();
+        for name in authorization.signed_headers.split(';') {
+            let values = call.headers.get_all(name);
+            headers.extend(values.iter().filter_map(|value| value.to_str().ok()).map(|value| (name, value)));
+        }
+        let must_sign = |name: &str| headers.iter().any(|(signed, _)| *signed == name);
+        if !must_sign("host") || !must_sign("x-amz-date") {
+            return Err(wrong("'Host' and 'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization.".to_owned()));
+        }
+        let request = Signable {
+            method: call.method.as_str(),
+            path: call.uri.path(),
+            query: call.uri.query().unwrap_or_default(),
+            headers: &headers,
+            body: call.body,
+        };
+        let scope = SigningScope { amz_date, region: authorization.region, service };
+        if signature(secret, &scope, &request) == authorization.signature {
+            Ok(())
+        } else {
+            Err(wrong(WRONG_SIGNATURE.to_owned()))
+        }
+    }
+}
+
+/// The value of a header, or nothing.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The Region of a partition in which STS always answers.
+fn home_region(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-eusc" => "eusc-de-east-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        _ => "us-east-1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorization_is_read_with_and_without_spaces() {
+        for separator in [", ", ","] {
+            let header = [
+                "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/dynamodb/aws4_request",
+                "SignedHeaders=host;x-amz-date",
+                "Signature=ab",
+            ]
+            .join(separator);
+            let parsed = Authorization::parse(&header).unwrap();
+            assert_eq!((parsed.access_key_id, parsed.region, parsed.service), ("AKIA", "eu-west-1", "dynamodb"));
+            assert_eq!((parsed.signed_headers, parsed.signature, parsed.missing()), ("host;x-amz-date", "ab", None));
+        }
+        assert_eq!(Authorization::parse("Bearer x"), None);
+        assert_eq!(Authorization::parse("AWS4-HMAC-SHA256 Credential=AKIA").unwrap().missing(), Some("Credential"));
+    }
+}

@@ -1,0 +1,86 @@
+//! The command line, for the simulator's own binary and for others that embed it.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use crate::{
+    estate::Estate,
+    options::Options,
+    quota::Quota,
+    simulator::{StopWhen, serve_blocking},
+};
+
+/// Simulates the control planes of Amazon DynamoDB and AWS STS on a loopback port.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Port to listen on; 0 lets the system choose
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Serve the demo estate (the default)
+    #[arg(long, conflicts_with_all = ["demo_faults", "accounts", "regions", "tables"])]
+    pub demo: bool,
+    /// Serve the demo estate with denials, throttled tables and a role that cannot be assumed
+    #[arg(long, conflicts_with_all = ["accounts", "regions", "tables"])]
+    pub demo_faults: bool,
+    /// Serve this many uniform accounts instead
+    #[arg(long, value_name = "A")]
+    pub accounts: Option<usize>,
+    /// Regions of each uniform account
+    #[arg(long, value_name = "R", requires = "accounts", default_value_t = 1)]
+    pub regions: usize,
+    /// Tables in each Region of each uniform account
+    #[arg(long, value_name = "N", requires = "accounts", default_value_t = 100)]
+    pub tables: u64,
+    /// How long each request takes, in milliseconds
+    #[arg(long, value_name = "L", default_value_t = 0)]
+    pub latency_ms: u64,
+    /// ListTables and DescribeTable requests a second in each account and Region; unlimited without it
+    #[arg(long, value_name = "Q")]
+    pub quota: Option<u32>,
+    /// Do not check signatures
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Stop when standard input closes
+    #[arg(long)]
+    pub until_stdin_closes: bool,
+}
+
+impl Args {
+    /// The estate that was asked for.
+    #[must_use]
+    pub fn estate(&self) -> Estate {
+        match self.accounts {
+            Some(accounts) => Estate::uniform(accounts, self.regions, self.tables),
+            None if self.demo_faults => Estate::demo_with_faults(),
+            None => Estate::demo(),
+        }
+    }
+
+    /// The behaviour that was asked for.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            verify_signatures: !self.no_verify,
+            latency: Duration::from_millis(self.latency_ms),
+            quota: self.quota.map(Quota::per_second),
+            port: self.port,
+            ..Options::default()
+        }
+    }
+}
+
+/// Serves what the arguments ask for until SIGTERM, SIGINT or, if asked for, the end of standard input. Prints one line with the
+/// address on standard output.
+///
+/// # Errors
+/// If the port is taken.
+pub fn run(args: &Args) -> io::Result<()> {
+    let stop = StopWhen { signals: true, stdin_closes: args.until_stdin_closes, ..StopWhen::default() };
+    serve_blocking(args.estate(), &args.options(), stop, |address| {
+        let mut out = io::stdout().lock();
+        // Whoever does not read the line has no need for it.
+        let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+    })
+}

@@ -1,0 +1,141 @@
+//! ListTables and DescribeTable.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::{
+    auth::Caller,
+    errors::{self, AwsError, Protocol},
+    operation::Operation,
+    state::{Scope, read},
+};
+
+const MAX_PAGE: i64 = 100;
+
+/// What the simulator reads of a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(crate) struct TableRequest<'a> {
+    #[serde(borrow)]
+    table_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    exclusive_start_table_name: Option<Cow<'a, str>>,
+    limit: Option<i64>,
+}
+
+impl<'a> TableRequest<'a> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, AwsError> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(body).map_err(|_| errors::not_json())
+    }
+
+    /// The table's name, also if it was asked for by ARN.
+    pub(crate) fn table(&self) -> Option<&str> {
+        let name = self.table_name.as_deref()?;
+        Some(if name.starts_with("arn:") { name.rsplit('/').next().unwrap_or(name) } else { name })
+    }
+
+    /// Answers the request.
+    pub(crate) fn answer(&self, operation: Operation, scope: &Scope, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+        match operation {
+            Operation::ListTables => self.list(scope),
+            Operation::DescribeTable => self.describe(scope, caller),
+            _ => Err(errors::unknown_operation(Protocol::Json)),
+        }
+    }
+
+    fn list(&self, scope: &Scope) -> Result<Bytes, AwsError> {
+        let limit = self.limit.unwrap_or(MAX_PAGE);
+        let bound = match limit {
+            ..1 => Some("greater than or equal to 1"),
+            1..=MAX_PAGE => None,
+            _ => Some("less than or equal to 100"),
+        };
+        if let Some(bound) = bound {
+            let message = format!(
+                "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value {bound}"
+            );
+            return Err(errors::invalid(Protocol::Json, message));
+        }
+        let page =
+            read(&scope.tables).page(self.exclusive_start_table_name.as_deref(), usize::try_from(limit).unwrap_or(1));
+        let mut body = Vec::with_capacity(64 + page.names.iter().map(|name| name.len() + 3).sum::<usize>());
+        body.push(b'{');
+        if let Some(last) = page.names.last().filter(|_| page.more) {
+            body.extend_from_slice(b"\"LastEvaluatedTableName\":");
+            push_string(&mut body, last);
+            body.push(b',');
+        }
+        body.extend_from_slice(b"\"TableNames\":[");
+        for (at, name) in page.names.iter().enumerate() {
+            if at > 0 {
+                body.push(b',');
+            }
+            push_string(&mut body, name);
+        }
+        body.extend_from_slice(b"]}");
+        Ok(body.into())
+    }
+
+    fn describe(&self, scope: &Scope, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+        let (Some(asked), Some(name)) = (self.table_name.as_deref(), self.table()) else {
+            let message = "The parameter 'TableName' is required but was not present in the request";
+            return Err(errors::invalid(Protocol::Json, message));
+        };
+        if name.is_empty() || asked.len() > 1_024 {
+            let message = format!(
+                "1 validation error detected: Value '{asked}' at 'tableName' failed to satisfy constraint: Member must have length between 1 \
+                 and 1024"
+            );
+            return Err(errors::invalid(Protocol::Json, message));
+        }
+        if asked.starts_with("arn:") && asked != table_arn(scope, name) {
+            let mut parts = asked.split(':').skip(3);
+            if parts.next() != Some(&scope.region) {
+                return Err(errors::invalid(
+                    Protocol::Json,
+                    format!("Invalid table ARN: {asked} is not in Region {}", scope.region),
+                ));
+            }
+            let message = format!(
+                "User: {} is not authorized to perform: dynamodb:DescribeTable on resource: {asked} because no resource-based policy allows the \
+                 dynamodb:DescribeTable action",
+                caller.arn()
+            );
+            return Err(errors::denied(Protocol::Json, message));
+        }
+        read(&scope.tables).describe(name).ok_or_else(|| errors::table_not_found(name))
+    }
+}
+
+/// The ARN of a table in a scope.
+fn table_arn(scope: &Scope, name: &str) -> String {
+    format!("arn:{}:dynamodb:{}:{}:table/{name}", scope.partition, scope.region, scope.account_id)
+}
+
+/// The error of a denial, with the resource that IAM names.
+pub(crate) fn denied(operation: Operation, scope: &Scope, caller: &Caller<'_>, table: Option<&str>) -> AwsError {
+    let resource = table_arn(scope, table.unwrap_or("*"));
+    let (user, action) = (caller.arn(), operation.as_str());
+    errors::denied(
+        Protocol::Json,
+        format!(
+            "User: {user} is not authorized to perform: dynamodb:{action} on resource: {resource} because no identity-based policy allows the \
+             dynamodb:{action} action"
+        ),
+    )
+}
+
+fn push_string(body: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        body.push(b'"');
+        body.extend_from_slice(text.as_bytes());
+        body.push(b'"');
+    } else {
+        body.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    }
+}

@@ -1,0 +1,314 @@
+//! Faults that a test sets while the simulator runs.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    operation::{Operation, pattern_matches},
+    state::lock,
+};
+
+/// What a fault does to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// A throttling error.
+    Throttle,
+    /// An error of this HTTP status: 500 is InternalServerError, 503 ServiceUnavailable.
+    Status(u16),
+    /// Any AWS error.
+    Error {
+        /// The error's code, with or without a namespace before a `#`.
+        code: String,
+        /// The error's message.
+        message: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The connection is closed without an answer.
+    DropConnection,
+    /// The answer announces its full length, and the connection closes halfway through.
+    TruncateBody,
+    /// The right answer in sixteen pieces, with this pause before each.
+    SlowBody {
+        /// The pause.
+        chunk_delay: Duration,
+    },
+    /// The answer comes later. Rules after this one still apply.
+    Delay(Duration),
+    /// An access-denied error.
+    Deny,
+    /// An expired-token error; the session that was used is ended, too.
+    ExpireToken,
+    /// The table is said not to exist.
+    NotFound,
+    /// HTTP 200 with a page of HTML, as a captive portal or a broken proxy sends it.
+    GarbageBody,
+}
+
+/// Which of the matching requests a fault hits.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum When {
+    /// All.
+    Always,
+    /// The first n.
+    First(u64),
+    /// The n-th only, counted from 1.
+    Nth(u64),
+    /// Each n-th: n, 2n, 3n …
+    Every(u64),
+    /// Each with this probability, drawn from a generator with this seed.
+    Probability {
+        /// Between 0 and 1.
+        p: f64,
+        /// The seed.
+        seed: u64,
+    },
+}
+
+/// Which requests fail, how and when. Only authenticated requests are matched. Of several rules, the first that fires decides;
+/// rules behind it do not see the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultRule {
+    /// The account whose credentials sign the request.
+    pub account: Option<String>,
+    /// The Region of the request.
+    pub region: Option<String>,
+    /// The operation.
+    pub operation: Option<Operation>,
+    /// The table's name, or a prefix and a final `*`.
+    pub table: Option<String>,
+    /// What happens.
+    pub effect: Effect,
+    /// To which of the matching requests.
+    pub when: When,
+}
+
+impl FaultRule {
+    /// A rule that hits every request.
+    #[must_use]
+    pub fn new(effect: Effect) -> Self {
+        Self { account: None, region: None, operation: None, table: None, effect, when: When::Always }
+    }
+
+    /// Only requests of this account.
+    #[must_use]
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
+    /// Only requests in this Region.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Only this operation.
+    #[must_use]
+    pub fn operation(mut self, operation: Operation) -> Self {
+        self.operation = Some(operation);
+        self
+    }
+
+    /// Only requests for tables of this name, or with the prefix before a final `*`.
+    #[must_use]
+    pub fn table(mut self, pattern: impl Into<String>) -> Self {
+        self.table = Some(pattern.into());
+        self
+    }
+
+    /// Which of the matching requests are hit.
+    #[must_use]
+    pub fn when(mut self, when: When) -> Self {
+        self.when = when;
+        self
+    }
+
+    /// Only the first `n` matching requests.
+    #[must_use]
+    pub fn first(self, n: u64) -> Self {
+        self.when(When::First(n))
+    }
+
+    /// Only the `n`-th matching request, counted from 1.
+    #[must_use]
+    pub fn nth(self, n: u64) -> Self {
+        self.when(When::Nth(n))
+    }
+
+    fn matches(&self, request: &Subject<'_>) -> bool {
+        self.account.as_deref().is_none_or(|account| account == request.account)
+            && self.region.as_deref().is_none_or(|region| region == request.region)
+            && self.operation.is_none_or(|operation| operation == request.operation)
+            && self
+                .table
+                .as_deref()
+                .is_none_or(|pattern| request.table.is_some_and(|name| pattern_matches(pattern, name)))
+    }
+}
+
+/// The handle of a fault that was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FaultId(u64);
+
+/// What a rule is matched against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) operation: Operation,
+    pub(crate) table: Option<&'a str>,
+}
+
+/// What the rules say about one request.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) delay: Duration,
+    pub(crate) effect: Option<Effect>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: FaultId,
+    rule: FaultRule,
+    active: bool,
+    seen: u64,
+    hits: u64,
+    rng: fastrand::Rng,
+}
+
+impl Entry {
+    fn fires(&mut self) -> bool {
+        self.seen += 1;
+        let fires = match self.rule.when {
+            When::Always => true,
+            When::First(n) => self.seen <= n,
+            When::Nth(n) => self.seen == n,
+            When::Every(n) => n > 0 && self.seen.is_multiple_of(n),
+            When::Probability { p, .. } => self.rng.f64() < p,
+        };
+        self.hits += u64::from(fires);
+        fires
+    }
+}
+
+/// All faults, with a flag that keeps the common case (none) free of locks.
+#[derive(Debug, Default)]
+pub(crate) struct FaultTable {
+    any: AtomicBool,
+    entries: Mutex<Vec<Entry>>,
+}
+
+impl FaultTable {
+    pub(crate) fn add(&self, rule: FaultRule) -> FaultId {
+        let seed = match rule.when {
+            When::Probability { seed, .. } => seed,
+            _ => 0,
+        };
+        let mut entries = lock(&self.entries);
+        let id = FaultId(entries.len() as u64);
+        entries.push(Entry { id, rule, active: true, seen: 0, hits: 0, rng: fastrand::Rng::with_seed(seed) });
+        self.any.store(true, Ordering::Release);
+        id
+    }
+
+    pub(crate) fn hits(&self, id: FaultId) -> u64 {
+        lock(&self.entries).iter().find(|entry| entry.id == id).map_or(0, |entry| entry.hits)
+    }
+
+    /// Ends one fault; its hits stay readable.
+    pub(crate) fn remove(&self, id: FaultId) {
+        for entry in lock(&self.entries).iter_mut().filter(|entry| entry.id == id) {
+            entry.active = false;
+        }
+    }
+
+    /// Ends all faults; their hits stay readable.
+    pub(crate) fn clear(&self) {
+        lock(&self.entries).iter_mut().for_each(|entry| entry.active = false);
+        self.any.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn judge(&self, subject: &Subject<'_>) -> Verdict {
+        let mut verdict = Verdict::default();
+        if !self.any.load(Ordering::Acquire) {
+            return verdict;
+        }
+        for entry in lock(&self.entries).iter_mut() {
+            if !entry.active || !entry.rule.matches(subject) || !entry.fires() {
+                continue;
+            }
+            if let Effect::Delay(delay) = entry.rule.effect {
+                verdict.delay += delay;
+                continue;
+            }
+            verdict.effect = Some(entry.rule.effect.clone());
+            break;
+        }
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUBJECT: Subject<'_> = Subject {
+        account: "111122223333",
+        region: "eu-west-1",
+        operation: Operation::DescribeTable,
+        table: Some("orders-prod"),
+    };
+
+    fn fired(when: When) -> Vec<usize> {
+        let faults = FaultTable::default();
+        faults.add(FaultRule::new(Effect::Throttle).when(when));
+        (1..=12).filter(|_| faults.judge(&SUBJECT).effect.is_some()).collect()
+    }
+
+    #[test]
+    fn when_selects_the_requests_it_names() {
+        assert_eq!(fired(When::Always), (1..=12).collect::<Vec<_>>());
+        assert_eq!(fired(When::First(2)), [1, 2]);
+        assert_eq!(fired(When::Nth(3)), [3]);
+        assert_eq!(fired(When::Every(5)), [5, 10]);
+        let drawn = fired(When::Probability { p: 0.5, seed: 7 });
+        assert!(!drawn.is_empty() && drawn.len() < 12);
+        assert_eq!(drawn, fired(When::Probability { p: 0.5, seed: 7 }));
+    }
+
+    #[test]
+    fn rule_matches_only_its_subject() {
+        for (rule, expected) in [
+            (FaultRule::new(Effect::Deny).table("orders-*"), true),
+            (FaultRule::new(Effect::Deny).table("orders"), false),
+            (FaultRule::new(Effect::Deny).account("444455556666"), false),
+            (FaultRule::new(Effect::Deny).region("us-east-1"), false),
+            (FaultRule::new(Effect::Deny).operation(Operation::ListTables), false),
+        ] {
+            let faults = FaultTable::default();
+            let id = faults.add(rule);
+            assert_eq!(faults.judge(&SUBJECT).effect.is_some(), expected);
+            assert_eq!(faults.hits(id), u64::from(expected));
+        }
+    }
+
+    #[test]
+    fn delay_adds_up_and_lets_the_next_rule_decide() {
+        let faults = FaultTable::default();
+        let delay = faults.add(FaultRule::new(Effect::Delay(Duration::from_secs(1))));
+        faults.add(FaultRule::new(Effect::NotFound));
+        assert_eq!(faults.judge(&SUBJECT), Verdict { delay: Duration::from_secs(1), effect: Some(Effect::NotFound) });
+        faults.clear();
+        assert_eq!(faults.judge(&SUBJECT), Verdict::default());
+        assert_eq!(faults.hits(delay), 1);
+    }
+}

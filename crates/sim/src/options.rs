@@ -1,0 +1,38 @@
+//! How the simulated service behaves.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::quota::Quota;
+
+/// The behaviour of a [`Simulator`](crate::Simulator) that is set when it starts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether signatures (and the age of requests) are checked. Benchmarks turn it off.
+    pub verify_signatures: bool,
+    /// How long every request takes.
+    pub latency: Duration,
+    /// Latencies of single scopes, by account id and Region.
+    pub latency_overrides: BTreeMap<(String, String), Duration>,
+    /// The quota that ListTables and DescribeTable share in each account and Region; none means no limit.
+    pub quota: Option<Quota>,
+    /// Quotas of single scopes, by account id and Region; `None` lifts the default quota.
+    pub quota_overrides: BTreeMap<(String, String), Option<Quota>>,
+    /// The loopback port; 0 lets the system choose.
+    pub port: u16,
+    /// Ends every session after this time, however long it was asked for. The `Expiration` in the answer says so.
+    pub max_session: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            verify_signatures: true,
+            latency: Duration::ZERO,
+            latency_overrides: BTreeMap::new(),
+            quota: None,
+            quota_overrides: BTreeMap::new(),
+            port: 0,
+            max_session: None,
+        }
+    }
+}

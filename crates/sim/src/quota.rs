@@ -1,0 +1,72 @@
+//! Request quotas: a token bucket whose time is handed in.
+
+use std::time::Instant;
+
+/// A token bucket: `burst` requests at once, refilled at `per_second`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quota {
+    /// Tokens that come back in a second.
+    pub per_second: f64,
+    /// Tokens that a full bucket holds.
+    pub burst: u32,
+}
+
+impl Quota {
+    /// A quota of `per_second` requests with a burst of one second's worth.
+    #[must_use]
+    pub fn per_second(per_second: u32) -> Self {
+        Self { per_second: f64::from(per_second), burst: per_second }
+    }
+
+    /// The same quota with another burst.
+    #[must_use]
+    pub fn with_burst(self, burst: u32) -> Self {
+        Self { burst, ..self }
+    }
+}
+
+/// The state of a quota in one scope.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    quota: Quota,
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub(crate) fn new(quota: Quota, now: Instant) -> Self {
+        Self { quota, tokens: f64::from(quota.burst), filled_at: now }
+    }
+
+    /// Takes a token; false if there is none.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * self.quota.per_second).min(f64::from(self.quota.burst));
+        self.filled_at = now;
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn burst_is_spent_then_refilled_at_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Quota::per_second(10).with_burst(3), start);
+        assert!((0..3).all(|_| bucket.take(start)));
+        assert!(!bucket.take(start));
+        assert!(bucket.take(start + Duration::from_millis(100)));
+        assert!(!bucket.take(start + Duration::from_millis(100)));
+        let later = start + Duration::from_secs(60);
+        assert_eq!((0..10).filter(|_| bucket.take(later)).count(), 3);
+    }
+}

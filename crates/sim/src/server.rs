@@ -1,0 +1,117 @@
+//! The HTTP side: connections in, answers out.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    answer::{Call, Reply},
+    state::State,
+    wire::{Delivery, WireBody},
+};
+
+const MAX_REQUEST: usize = 1 << 20;
+
+/// Serves connections until `stop` is cancelled; open connections are closed then.
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => {
+                // An error here is about a connection that is already gone, or a shortage of descriptors that passes.
+                let Ok((stream, _)) = accepted else {
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                state.meters.connection();
+                connections.spawn(connection(stream, Arc::clone(&state)));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn connection(stream: TcpStream, state: Arc<State>) {
+    // Without it the answers still arrive, only later.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| handle(&state, request));
+    // A connection ends with an error when the client leaves or when a fault broke it off; neither is the server's concern.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Answers one request; an error makes hyper close the connection without an answer.
+async fn handle(state: &State, request: Request<Incoming>) -> io::Result<Response<WireBody>> {
+    let (head, body) = request.into_parts();
+    if head.uri.path().starts_with("/_sim/") {
+        return Ok(control(state, &head.method, head.uri.path()));
+    }
+    let _in_flight = state.meters.enter();
+    let body = Limited::new(body, MAX_REQUEST).collect().await.map_err(io::Error::other)?.to_bytes();
+    let reply = state.answer(&Call::new(&head.method, &head.uri, &head.headers, &body));
+    if !reply.delay.is_zero() {
+        tokio::time::sleep(reply.delay).await;
+    }
+    if reply.delivery == Delivery::Dropped {
+        return Err(io::Error::other("the connection is dropped on purpose"));
+    }
+    Ok(response(reply))
+}
+
+fn response(reply: Reply) -> Response<WireBody> {
+    let json = reply.content_type.starts_with("application/x-amz-json");
+    let crc = json.then(|| HeaderValue::from(crc32fast::hash(&reply.body)));
+    let mut response = Response::new(WireBody::new(reply.body, reply.delivery));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    if let Ok(id) = HeaderValue::try_from(reply.request_id) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    if let Some(crc) = crc {
+        headers.insert("x-amz-crc32", crc);
+    }
+    response
+}
+
+/// The simulator's own endpoints.
+fn control(state: &State, method: &Method, path: &str) -> Response<WireBody> {
+    let (status, body) = match (method, path) {
+        (&Method::GET, "/_sim/counts") => (StatusCode::OK, serde_json::to_vec(&state.counts()).unwrap_or_default()),
+        (&Method::GET, "/_sim/access") => (StatusCode::OK, serde_json::to_vec(&state.access).unwrap_or_default()),
+        (&Method::POST, "/_sim/reset") => {
+            state.reset_counts();
+            (StatusCode::OK, b"{}".to_vec())
+        }
+        _ => (
+            StatusCode::NOT_FOUND,
+            b"{\"message\":\"there are GET /_sim/counts, GET /_sim/access and POST /_sim/reset\"}".to_vec(),
+        ),
+    };
+    let mut response = Response::new(WireBody::new(Bytes::from(body), Delivery::Whole));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Binds the loopback interface.
+pub(crate) async fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}

@@ -1,0 +1,200 @@
+//! What all connections share.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    counts::{Counts, Meters, Outcome, ScopeMeter},
+    denials::DenialTable,
+    estate::{DemoAccess, Estate, Role},
+    faults::FaultTable,
+    operation::Operation,
+    options::Options,
+    quota::{Bucket, Quota},
+    sessions::Sessions,
+    tables::LiveTables,
+};
+
+/// The estate has no such account, or the account has not opted in to the Region.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the estate has no account {account_id} with Region {region}")]
+pub struct UnknownScope {
+    /// The account that was asked for.
+    pub account_id: String,
+    /// The Region that was asked for.
+    pub region: String,
+}
+
+/// One account in one Region.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) account_id: String,
+    pub(crate) partition: String,
+    pub(crate) region: String,
+    pub(crate) tables: RwLock<LiveTables>,
+    meter: Mutex<ScopeMeter>,
+    bucket: Mutex<Option<Bucket>>,
+    latency_us: AtomicU64,
+}
+
+impl Scope {
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency_us.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        self.latency_us.store(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Replaces the quota; the new bucket is full.
+    pub(crate) fn set_quota(&self, quota: Option<Quota>) {
+        *lock(&self.bucket) = quota.map(|quota| Bucket::new(quota, Instant::now()));
+    }
+
+    /// Takes a request from the quota; false if it is used up.
+    pub(crate) fn admit(&self, now: Instant) -> bool {
+        lock(&self.bucket).as_mut().is_none_or(|bucket| bucket.take(now))
+    }
+}
+
+/// An account as it runs.
+#[derive(Debug)]
+pub(crate) struct AccountState {
+    pub(crate) index: usize,
+    pub(crate) id: String,
+    pub(crate) partition: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) scopes: HashMap<String, Scope>,
+}
+
+/// Everything that requests are answered from.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) access: DemoAccess,
+    pub(crate) accounts: Vec<AccountState>,
+    pub(crate) by_key: HashMap<String, usize>,
+    pub(crate) by_id: HashMap<String, usize>,
+    pub(crate) sessions: Sessions,
+    pub(crate) faults: FaultTable,
+    pub(crate) denials: DenialTable,
+    pub(crate) meters: Meters,
+    pub(crate) verify_signatures: bool,
+    pub(crate) max_session: Option<Duration>,
+    pub(crate) latency: Duration,
+    /// Seconds that the clock of signature checks is ahead of the real one.
+    pub(crate) skew_seconds: AtomicI64,
+}
+
+impl State {
+    pub(crate) fn new(estate: Estate, options: &Options) -> Self {
+        let mut state = Self {
+            access: estate.access,
+            accounts: Vec::with_capacity(estate.accounts.len()),
+            by_key: HashMap::new(),
+            by_id: HashMap::new(),
+            sessions: Sessions::default(),
+            faults: FaultTable::default(),
+            denials: DenialTable::default(),
+            meters: Meters::new(),
+            verify_signatures: options.verify_signatures,
+            max_session: options.max_session,
+            latency: options.latency,
+            skew_seconds: AtomicI64::new(0),
+        };
+        for (index, account) in estate.accounts.into_iter().enumerate() {
+            let mut scopes = HashMap::with_capacity(account.regions.len());
+            for (region, tables) in account.regions {
+                let key = (account.id.clone(), region.clone());
+                let scope = Scope {
+                    tables: RwLock::new(LiveTables::new(tables, &account.partition, &account.id, &region)),
+                    account_id: account.id.clone(),
+                    partition: account.partition.clone(),
+                    region: region.clone(),
+                    meter: Mutex::default(),
+                    bucket: Mutex::default(),
+                    latency_us: AtomicU64::new(0),
+                };
+                scope.set_latency(options.latency_overrides.get(&key).copied().unwrap_or(options.latency));
+                scope.set_quota(options.quota_overrides.get(&key).copied().unwrap_or(options.quota));
+                scopes.insert(region, scope);
+            }
+            state.by_key.insert(account.access_key_id, index);
+            state.by_id.insert(account.id.clone(), index);
+            state.accounts.push(AccountState {
+                index,
+                id: account.id,
+                partition: account.partition,
+                secret_access_key: account.secret_access_key,
+                roles: account.roles,
+                scopes,
+            });
+        }
+        estate.denials.into_iter().for_each(|denial| state.denials.add(denial));
+        for rule in estate.faults {
+            state.faults.add(rule);
+        }
+        state
+    }
+
+    pub(crate) fn account(&self, id: &str) -> Option<&AccountState> {
+        self.by_id.get(id).map(|&index| &self.accounts[index])
+    }
+
+    pub(crate) fn scope(&self, account_id: &str, region: &str) -> Result<&Scope, UnknownScope> {
+        self.account(account_id)
+            .and_then(|account| account.scopes.get(region))
+            .ok_or_else(|| UnknownScope { account_id: account_id.to_owned(), region: region.to_owned() })
+    }
+
+    /// Counts a request, in its scope if the estate has it.
+    pub(crate) fn record(&self, account_id: &str, region: &str, operation: Operation, outcome: Outcome<'_>) {
+        let now_ms = self.meters.tick(Instant::now());
+        match self.scope(account_id, region) {
+            Ok(scope) => lock(&scope.meter).record(operation, outcome, now_ms),
+            Err(_) => self.meters.stranger(account_id, region, operation, outcome, now_ms),
+        }
+    }
+
+    /// The same for a scope that is at hand.
+    pub(crate) fn record_in(&self, scope: &Scope, operation: Operation, outcome: Outcome<'_>) {
+        let now_ms = self.meters.tick(Instant::now());
+        lock(&scope.meter).record(operation, outcome, now_ms);
+    }
+
+    fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.accounts.iter().flat_map(|account| account.scopes.values())
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.meters.snapshot(
+            self.scopes().filter_map(|scope| lock(&scope.meter).snapshot(&scope.account_id, &scope.region)).collect(),
+        )
+    }
+
+    pub(crate) fn reset_counts(&self) {
+        self.scopes().for_each(|scope| *lock(&scope.meter) = ScopeMeter::default());
+        self.meters.reset();
+    }
+}
+
+/// Locks, also after another thread panicked: every value behind these locks is whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks for reading, as [`lock`] does.
+pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks for writing, as [`lock`] does.
+pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,210 @@
+//! AssumeRole and GetCallerIdentity.
+
+use std::time::Duration;
+
+use crate::{
+    auth::Caller,
+    errors::{self, AwsError, Protocol, escape_xml},
+    estate::{Role, derived_uuid, hash},
+    operation::Operation,
+    sigv4::percent_decode,
+    state::{AccountState, State},
+};
+
+const VERSION: &str = "2011-06-15";
+const DEFAULT_SECONDS: i64 = 3_600;
+const CHAINED_SECONDS: i64 = 3_600;
+
+/// The parameters of a Query request.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads a form.
+    pub(crate) fn parse(form: &[u8]) -> Self {
+        let form = String::from_utf8_lossy(form);
+        let decode = |text: &str| String::from_utf8_lossy(&percent_decode(text, true)).into_owned();
+        let pairs = form.split('&').filter(|pair| !pair.is_empty());
+        Self(
+            pairs
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(name, value)| (decode(name), decode(value)))
+                .collect(),
+        )
+    }
+
+    /// The value of a parameter, if it was sent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl State {
+    /// Answers an STS request with the XML that stands inside `<…Response>`.
+    pub(crate) fn answer_sts(
+        &self,
+        operation: Operation,
+        parameters: &Parameters,
+        caller: &Caller<'_>,
+    ) -> Result<String, AwsError> {
+        if parameters.get("Version") != Some(VERSION) {
+            return Err(errors::unknown_operation(Protocol::Query));
+        }
+        match operation {
+            Operation::AssumeRole => self.assume_role(parameters, caller),
+            Operation::GetCallerIdentity => Ok(caller_identity(caller)),
+            _ => Err(errors::unknown_operation(Protocol::Query)),
+        }
+    }
+
+    fn assume_role(&self, parameters: &Parameters, caller: &Caller<'_>) -> Result<String, AwsError> {
+        let required = |name: &'static str| {
+            let field = lower_first(name);
+            parameters.get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
+                invalid(format!("1 validation error detected: Value at '{field}' failed to satisfy constraint: Member must not be null"))
+            })
+        };
+        let (arn, name) = (required("RoleArn")?, required("RoleSessionName")?);
+        check_text("roleSessionName", name, 2, 64, "+=,.@-_")?;
+        let external_id = parameters.get("ExternalId");
+        if let Some(external_id) = external_id {
+            check_text("externalId", external_id, 2, 1_224, "+=,.@:/-_")?;
+        }
+        let seconds = duration(parameters)?;
+        let Some((account_id, role_name)) = split_role_arn(arn) else {
+            return Err(invalid(format!("{arn} is invalid")));
+        };
+        self.meters.role(arn);
+        let denied = || assume_denied(caller, arn);
+        let account = self.account(account_id).ok_or_else(denied)?;
+        let role = account
+            .roles
+            .iter()
+            .find(|role| role.name == role_name && account_arn(account, role) == arn)
+            .ok_or_else(denied)?;
+        if self.denials.denies(&caller.account.id, caller.region, Operation::AssumeRole, None)
+            || !trusts(role, caller, external_id)
+        {
+            return Err(denied());
+        }
+        if caller.session.is_some() && seconds > CHAINED_SECONDS {
+            return Err(invalid(
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
+            ));
+        }
+        if seconds.unsigned_abs() > role.max_duration.as_secs() {
+            return Err(invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role."));
+        }
+        let asked = Duration::from_secs(seconds.unsigned_abs());
+        let life = self.max_session.map_or(asked, |longest| longest.min(asked));
+        let (session, expiration) = self.sessions.issue(account.index, arn, name, life);
+        Ok(format!(
+            "<AssumeRoleResult><AssumedRoleUser><AssumedRoleId>{}:{name}</AssumedRoleId>\
+             <Arn>arn:{}:sts::{account_id}:assumed-role/{}/{name}</Arn></AssumedRoleUser><Credentials><AccessKeyId>{}</AccessKeyId>\
+             <SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken><Expiration>{expiration}</Expiration></Credentials>\
+             </AssumeRoleResult>",
+            unique_id("AROA", arn),
+            account.partition,
+            escape_xml(&session.role),
+            session.access_key_id,
+            session.secret_access_key,
+            session.token
+        ))
+    }
+}
+
+fn caller_identity(caller: &Caller<'_>) -> String {
+    let user = match &caller.session {
+        None => unique_id("AIDA", &caller.account.id),
+        Some(session) => format!("{}:{}", unique_id("AROA", &session.role_arn), session.name),
+    };
+    format!(
+        "<GetCallerIdentityResult><Arn>{}</Arn><UserId>{user}</UserId><Account>{}</Account></GetCallerIdentityResult>",
+        escape_xml(&caller.arn()),
+        caller.account.id
+    )
+}
+
+/// The answer around a result.
+pub(crate) fn envelope(operation: Operation, result: &str, request_id: &str) -> Vec<u8> {
+    let name = operation.as_str();
+    format!(
+        "<{name}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{result}<ResponseMetadata><RequestId>{request_id}</RequestId>\
+         </ResponseMetadata></{name}Response>"
+    )
+    .into_bytes()
+}
+
+/// The error of an AssumeRole that is not allowed. It does not tell whether the role exists.
+pub(crate) fn assume_denied(caller: &Caller<'_>, role_arn: &str) -> AwsError {
+    let user = caller.arn();
+    errors::denied(
+        Protocol::Query,
+        format!("User: {user} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"),
+    )
+}
+
+fn trusts(role: &Role, caller: &Caller<'_>, external_id: Option<&str>) -> bool {
+    let arn = caller.arn();
+    let role_arn = caller.session.as_ref().map(|session| session.role_arn.as_str());
+    let known = role.trusts.iter().map(String::as_str).any(|principal| {
+        principal == "*"
+            || principal == caller.account.id
+            || principal == arn
+            || Some(principal) == role_arn
+            || principal == format!("arn:{}:iam::{}:root", caller.account.partition, caller.account.id)
+    });
+    known && role.external_id.as_deref().is_none_or(|wanted| external_id == Some(wanted))
+}
+
+fn duration(parameters: &Parameters) -> Result<i64, AwsError> {
+    let Some(text) = parameters.get("DurationSeconds") else { return Ok(DEFAULT_SECONDS) };
+    let seconds: i64 = text.parse().map_err(|_| invalid(format!("{text} is not a valid value for DurationSeconds")))?;
+    let bound = match seconds {
+        ..900 => "greater than or equal to 900",
+        900..=43_200 => return Ok(seconds),
+        _ => "less than or equal to 43200",
+    };
+    Err(invalid(format!(
+        "1 validation error detected: Value '{seconds}' at 'durationSeconds' failed to satisfy constraint: Member must have value {bound}"
+    )))
+}
+
+fn check_text(field: &str, value: &str, shortest: usize, longest: usize, also: &str) -> Result<(), AwsError> {
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || also.contains(letter);
+    if (shortest..=longest).contains(&value.len()) && value.chars().all(legal) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: Member must satisfy regular expression pattern: \
+         [\\w{also}]* and have a length of {shortest} to {longest}"
+    )))
+}
+
+fn invalid(message: impl Into<String>) -> AwsError {
+    errors::invalid(Protocol::Query, message)
+}
+
+/// The account and the name, with its path, of a role's ARN.
+fn split_role_arn(arn: &str) -> Option<(&str, &str)> {
+    let mut parts = arn.splitn(6, ':');
+    let head = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let account = parts.next()?;
+    let name = parts.next()?.strip_prefix("role/")?;
+    let whole = head.0 == "arn" && head.1.starts_with("aws") && head.2 == "iam" && head.3.is_empty();
+    (whole && account.len() == 12 && !name.is_empty()).then_some((account, name))
+}
+
+fn account_arn(account: &AccountState, role: &Role) -> String {
+    format!("arn:{}:iam::{}:role/{}", account.partition, account.id, role.name)
+}
+
+fn unique_id(prefix: &str, seed: &str) -> String {
+    let letters = format!("{:X}{:X}", hash(seed), hash(&derived_uuid(seed)));
+    format!("{prefix}{:0>17}", letters.chars().take(17).collect::<String>())
+}
+
+fn lower_first(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + letters.as_str())
+}

@@ -1,0 +1,242 @@
+//! The tables of one scope as they run: listed, described, created and removed.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    iter::Peekable,
+    ops::Bound,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::estate::{Shape, StoredTable, Tables, Template};
+
+/// A page of names, and whether there are more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) names: Vec<String>,
+    pub(crate) more: bool,
+}
+
+#[derive(Debug)]
+struct Live {
+    /// The ready answer; none for a table that is listed but cannot be described.
+    body: Option<Bytes>,
+    /// How many more times DescribeTable does not know the table yet.
+    unknown_for: AtomicU32,
+}
+
+/// Tables whose names and descriptions follow from their numbers.
+#[derive(Debug)]
+struct Generated {
+    count: u64,
+    digits: usize,
+    template: Template,
+}
+
+impl Generated {
+    const PREFIX: &'static str = "table-";
+
+    fn name(&self, index: u64) -> String {
+        format!("{}{index:0width$}", Self::PREFIX, width = self.digits)
+    }
+
+    fn index(&self, name: &str) -> Option<u64> {
+        let digits = name.strip_prefix(Self::PREFIX)?;
+        if digits.len() != self.digits || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        digits.parse().ok().filter(|&index| index < self.count)
+    }
+
+    /// The first number whose name comes after `start`.
+    fn after(&self, start: Option<&str>) -> u64 {
+        let Some(start) = start else { return 0 };
+        if let Some(index) = self.index(start) {
+            return index + 1;
+        }
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.name(middle).as_str() > start {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+}
+
+/// The tables of one scope.
+#[derive(Debug)]
+pub(crate) struct LiveTables {
+    stored: BTreeMap<String, Live>,
+    generated: Option<Generated>,
+    /// Generated tables that were removed.
+    removed: BTreeSet<String>,
+}
+
+impl LiveTables {
+    pub(crate) fn new(tables: Tables, partition: &str, account_id: &str, region: &str) -> Self {
+        let stored = tables
+            .stored
+            .into_iter()
+            .map(|(name, table)| {
+                let live = match table {
+                    StoredTable::Present(body) => Live { body: Some(body), unknown_for: AtomicU32::new(0) },
+                    StoredTable::Vanishing => Live { body: None, unknown_for: AtomicU32::new(0) },
+                    StoredTable::Late { body, unknown_for } => {
+                        Live { body: Some(body), unknown_for: AtomicU32::new(unknown_for) }
+                    }
+                };
+                (name, live)
+            })
+            .collect();
+        let generated = tables.generated.map(|(count, shape): (u64, Shape)| Generated {
+            count,
+            digits: 6.max(count.saturating_sub(1).checked_ilog10().unwrap_or(0) as usize + 1),
+            template: shape.compile(partition, account_id, region),
+        });
+        Self { stored, generated, removed: BTreeSet::new() }
+    }
+
+    /// Names after `start` in ASCII order.
+    fn names_after<'a>(&'a self, start: Option<&'a str>) -> impl Iterator<Item = Cow<'a, str>> {
+        let from = start.map_or(Bound::Unbounded, Bound::Excluded);
+        let stored =
+            self.stored.range::<str, _>((from, Bound::Unbounded)).map(|(name, _)| Cow::Borrowed(name.as_str()));
+        let generated = self
+            .generated
+            .iter()
+            .flat_map(move |generated| (generated.after(start)..generated.count).map(|index| generated.name(index)))
+            .filter(|name| !self.removed.contains(name) && !self.stored.contains_key(name))
+            .map(Cow::Owned);
+        Merged { left: stored.peekable(), right: generated.peekable() }
+    }
+
+    pub(crate) fn page(&self, start: Option<&str>, limit: usize) -> Page {
+        let mut rest = self.names_after(start);
+        let names: Vec<String> = rest.by_ref().take(limit).map(Cow::into_owned).collect();
+        Page { more: rest.next().is_some(), names }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names_after(None).map(Cow::into_owned).collect()
+    }
+
+    /// The answer to DescribeTable; each call counts for a table that appears late.
+    pub(crate) fn describe(&self, name: &str) -> Option<Bytes> {
+        let Some(live) = self.stored.get(name) else { return self.generate(name) };
+        let late =
+            live.unknown_for.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        if late { None } else { live.body.clone() }
+    }
+
+    fn generate(&self, name: &str) -> Option<Bytes> {
+        let generated = self.generated.as_ref()?;
+        let index = generated.index(name)?;
+        (!self.removed.contains(name)).then(|| generated.template.render(name, index))
+    }
+
+    /// The description without any of the tricks.
+    pub(crate) fn describe_json(&self, name: &str) -> Option<Value> {
+        let body = match self.stored.get(name) {
+            Some(live) => live.body.clone()?,
+            None => self.generate(name)?,
+        };
+        serde_json::from_slice::<Value>(&body).ok()?.get_mut("Table").map(Value::take)
+    }
+
+    pub(crate) fn put(&mut self, name: &str, description: &Value) {
+        let live = Live { body: Some(StoredTable::body(description)), unknown_for: AtomicU32::new(0) };
+        self.stored.insert(name.to_owned(), live);
+    }
+
+    /// Removes a table; false if there was none.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let stored = self.stored.remove(name).is_some();
+        let generated = self.generated.as_ref().is_some_and(|generated| generated.index(name).is_some());
+        stored | (generated && self.removed.insert(name.to_owned()))
+    }
+}
+
+/// Two sorted sequences without common elements as one.
+struct Merged<L: Iterator, R: Iterator> {
+    left: Peekable<L>,
+    right: Peekable<R>,
+}
+
+impl<T: Ord, L: Iterator<Item = T>, R: Iterator<Item = T>> Iterator for Merged<L, R> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        match (self.left.peek(), self.right.peek()) {
+            (Some(left), Some(right)) if right < left => self.right.next(),
+            (Some(_), _) => self.left.next(),
+            (None, _) => self.right.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn live(count: u64) -> LiveTables {
+        LiveTables::new(Tables::new().generated(count), "aws", "111122223333", "eu-west-1")
+    }
+
+    #[test]
+    fn stored_and_generated_tables_are_one_sorted_list() {
+        let mut tables = live(5);
+        tables.put("aardvark", &json!({"TableName": "aardvark"}));
+        tables.put("table-000002x", &json!({}));
+        tables.put("table-000003", &json!({"TableName": "override"}));
+        assert!(tables.remove("table-000001"));
+        assert!(!tables.remove("table-000001"));
+        assert_eq!(
+            tables.names(),
+            ["aardvark", "table-000000", "table-000002", "table-000002x", "table-000003", "table-000004"]
+        );
+        assert_eq!(tables.describe_json("table-000003").unwrap()["TableName"], "override");
+        assert_eq!(tables.describe("table-000001"), None);
+        assert_eq!(
+            tables.page(Some("table-000001"), 2),
+            Page { names: vec!["table-000002".into(), "table-000002x".into()], more: true }
+        );
+        assert_eq!(tables.page(Some("table-000003"), 2), Page { names: vec!["table-000004".into()], more: false });
+        assert_eq!(tables.page(Some("zzz"), 2), Page { names: vec![], more: false });
+    }
+
+    #[test]
+    fn million_generated_tables_stay_sorted() {
+        let tables = live(1_000_001);
+        assert_eq!(tables.page(Some("table-0999998"), 10).names, ["table-0999999", "table-1000000"]);
+        assert_eq!(tables.page(Some("table-09999985"), 1).names, ["table-0999999"]);
+    }
+
+    #[test]
+    fn generated_description_names_its_table() {
+        let table = live(10).describe_json("table-000007").unwrap();
+        assert_eq!(table["TableName"], "table-000007");
+        assert_eq!(table["TableArn"], "arn:aws:dynamodb:eu-west-1:111122223333:table/table-000007");
+        assert_eq!(table["GlobalSecondaryIndexes"].as_array().unwrap().len(), 2);
+        assert_eq!(table["LocalSecondaryIndexes"].as_array().unwrap().len(), 1);
+        let size = live(10).describe("table-000007").unwrap().len();
+        assert!((2_500..3_500).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn late_table_appears_after_its_misses() {
+        let tables = Tables::new().late("new", 2, &json!({"TableName": "new"})).vanishing("gone");
+        let tables = LiveTables::new(tables, "aws", "111122223333", "eu-west-1");
+        assert_eq!(tables.names(), ["gone", "new"]);
+        assert_eq!([(); 4].map(|()| tables.describe("new").is_some()), [false, false, true, true]);
+        assert_eq!(tables.describe("gone"), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Answers on their way to the socket, whole or broken.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+/// Pieces that a slow body is sent in.
+const SLOW_PIECES: usize = 16;
+
+/// How an answer is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// As it should be.
+    #[default]
+    Whole,
+    /// Not at all: the connection closes.
+    Dropped,
+    /// The first half; then the connection closes.
+    Truncated,
+    /// In pieces, with a pause before each.
+    Slow(Duration),
+}
+
+/// A body that is sent in one of these ways. Its size hint is the full length, so that hyper announces it.
+#[derive(Debug)]
+pub(crate) struct WireBody {
+    rest: Bytes,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Whole,
+    Slow {
+        pause: Duration,
+        piece: usize,
+        sleep: Pin<Box<Sleep>>,
+    },
+    Half,
+    /// The half is on its way; hyper flushes it when the body has nothing more to give for now.
+    Flush,
+    Break,
+}
+
+impl WireBody {
+    pub(crate) fn new(body: Bytes, delivery: Delivery) -> Self {
+        let way = match delivery {
+            Delivery::Whole | Delivery::Dropped => Way::Whole,
+            Delivery::Truncated => Way::Half,
+            Delivery::Slow(pause) => {
+                Way::Slow { pause, piece: body.len().div_ceil(SLOW_PIECES).max(1), sleep: Box::pin(sleep(pause)) }
+            }
+        };
+        Self { rest: body, way }
+    }
+}
+
+impl Body for WireBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        match &mut this.way {
+            Way::Whole if this.rest.is_empty() => Poll::Ready(None),
+            Way::Whole => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
+            Way::Slow { .. } if this.rest.is_empty() => Poll::Ready(None),
+            Way::Slow { pause, piece, sleep: timer } => {
+                if timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                *timer = Box::pin(sleep(*pause));
+                let piece = this.rest.split_to((*piece).min(this.rest.len()));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
+            Way::Half => {
+                this.way = Way::Flush;
+                let half = this.rest.split_to(this.rest.len() / 2);
+                Poll::Ready(Some(Ok(Frame::data(half))))
+            }
+            Way::Flush => {
+                this.way = Way::Break;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Way::Break => Poll::Ready(Some(Err(io::Error::other("the body is cut short on purpose")))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && matches!(self.way, Way::Whole | Way::Slow { .. })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}

@@ -1,0 +1,144 @@
+//! Records as JSON lines.
+
+use dynacrawl_model::Record;
+use tokio::sync::mpsc;
+
+use crate::{Layout, Output, SinkError};
+
+/// How many records are taken from the channel at once.
+const BATCH: usize = 128;
+/// How large a chunk grows before it is handed to the writing thread.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Writes records as JSON lines until the channel is closed, or until the output fails: then the channel is closed
+/// from this side, and [`Output::finish`] tells why. What is there is written at once; only a burst is gathered.
+///
+/// # Errors
+/// When a record cannot be written as JSON.
+pub async fn write_records(
+    output: &Output,
+    layout: Layout,
+    mut records: mpsc::Receiver<Record>,
+) -> Result<Written, SinkError> {
+    let mut written = Written::default();
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+    while records.recv_many(&mut batch, BATCH).await > 0 {
+        for record in batch.drain(..) {
+            layout.lines(record, |line| {
+                serde_json::to_writer(&mut chunk, line)?;
+                chunk.push(b'\n');
+                written.lines += 1;
+                Ok::<(), serde_json::Error>(())
+            })?;
+        }
+        if chunk.len() >= CHUNK_BYTES || records.is_empty() {
+            written.bytes += chunk.len() as u64;
+            let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
+            if !output.write(full).await {
+                break;
+            }
+        }
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use dynacrawl_model::{Record, RunId, SchemaVersion, Scope, TableFailed};
+    use tokio::sync::mpsc;
+
+    use super::write_records;
+    use crate::{Layout, Output, SinkError};
+
+    fn record(name: &str) -> Record {
+        Record::TableFailed(TableFailed {
+            schema: SchemaVersion::V1,
+            run_id: RunId::generate(),
+            scope: std::sync::Arc::new(Scope {
+                partition: "aws".into(),
+                account_id: None,
+                region: "eu-west-1".parse().expect("region"),
+            }),
+            table: name.into(),
+            reason: dynacrawl_model::FailureReason::Denied,
+            code: "AccessDeniedException".to_owned(),
+            message: "line\nbreak".to_owned(),
+            attempts: 1,
+        })
+    }
+
+    async fn write(output: &Output, count: usize) -> u64 {
+        let (sender, receiver) = mpsc::channel(8);
+        let feed = async move {
+            for number in 0..count {
+                if sender.send(record(&format!("t{number}"))).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let (written, ()) = tokio::join!(write_records(output, Layout::Table, receiver), feed);
+        written.expect("written").lines
+    }
+
+    #[tokio::test]
+    async fn a_file_is_replaced_only_when_it_is_whole() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("out.jsonl");
+        let partial = directory.path().join("out.jsonl.partial");
+        std::fs::write(&path, "old").expect("write");
+
+        let output = Output::file(&path).expect("open");
+        assert_eq!(write(&output, 1000).await, 1000);
+        output.finish(false).await.expect("finish");
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), "old");
+        assert_eq!(std::fs::read_to_string(&partial).expect("read").lines().count(), 1000);
+
+        let output = Output::file(&path).expect("open");
+        assert_eq!(write(&output, 3).await, 3);
+        output.finish(true).await.expect("finish");
+        assert_eq!(std::fs::read_to_string(&path).expect("read").lines().count(), 3);
+        assert!(!partial.exists());
+    }
+
+    #[tokio::test]
+    async fn a_link_stays_and_what_it_points_to_is_replaced() {
+        let directory = tempfile::tempdir().expect("directory");
+        let target = directory.path().join("target");
+        let link = directory.path().join("link");
+        std::fs::write(&target, "old").expect("write");
+        std::os::unix::fs::symlink(&target, &link).expect("link");
+        let output = Output::file(&link).expect("open");
+        write(&output, 2).await;
+        output.finish(true).await.expect("finish");
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&target).expect("read").lines().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn two_runs_do_not_write_the_same_file() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("out");
+        let first = Output::file(&path).expect("open");
+        assert!(matches!(Output::file(&path), Err(SinkError::Busy { .. })));
+        first.finish(true).await.expect("finish");
+        Output::file(&path).expect("free again");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_and_a_directory_is_refused() {
+        assert!(matches!(Output::file(std::path::Path::new("/tmp")), Err(SinkError::Open { .. })));
+        let output = Output::file(std::path::Path::new("/dev/full")).expect("open");
+        write(&output, 10_000).await;
+        assert!(matches!(output.finish(true).await, Err(SinkError::Write { .. })));
+    }
+}

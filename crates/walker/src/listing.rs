@@ -1,0 +1,58 @@
+//! ListTables, page by page.
+
+use dynacrawl_client::{CallError, ScopeClient};
+use dynacrawl_model::TableName;
+
+/// A walk through all pages of ListTables. An error ends it; [`Listing::is_complete`] tells an end from a failure.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    client: &'a ScopeClient,
+    state: State,
+    pages: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The next page begins after this name; at the first one where there is none.
+    Next(Option<TableName>),
+    /// The last page came.
+    Complete,
+    /// A page did not come.
+    Failed,
+}
+
+impl<'a> Listing<'a> {
+    /// A walk that begins after `start`, or at the first table. Nothing is called yet.
+    pub fn new(client: &'a ScopeClient, start: Option<TableName>) -> Self {
+        Self { client, state: State::Next(start), pages: 0 }
+    }
+
+    /// The next page; `None` after the last one and after an error. A page may be empty.
+    ///
+    /// # Errors
+    /// When the page did not come. What came before it stays valid.
+    pub async fn next_page(&mut self) -> Option<Result<Vec<TableName>, CallError>> {
+        let State::Next(start) = &self.state else { return None };
+        match self.client.list_tables(start.as_ref()).await {
+            Ok(page) => {
+                self.pages += 1;
+                self.state = page.next.map_or(State::Complete, |next| State::Next(Some(next)));
+                Some(Ok(page.names))
+            }
+            Err(error) => {
+                self.state = State::Failed;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Whether the last page came.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.state, State::Complete)
+    }
+
+    /// How many pages came.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+}

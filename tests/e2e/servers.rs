@@ -1,0 +1,385 @@
+//! DynamoDB servers that others wrote, as partners of the end-to-end tests.
+//!
+//! `tests/setup` installs them into `tests/.servers`. Each function here starts one on a free loopback port with
+//! nothing in it, and returns once it answers; the server ends when its [`Server`] is dropped or the test process dies.
+//! Whatever cannot be started or filled is a panic with the server's last words: a test without its partner must fail.
+
+use std::ffi::OsString;
+use std::fmt::{self, Display};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Which server it is; they differ from AWS in different ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Accounts through AssumeRole, Regions kept apart; checks permissions only after `POST /moto-api/reset-auth`.
+    Moto,
+    /// Accounts and Regions kept apart; with `auth` it checks policies, trust, signatures and session tokens.
+    Ministack { auth: bool },
+    /// Strict requests; one account and one Region under all names; no STS.
+    Dynoxide,
+    /// Like dynoxide, with older tables: no streams, encryption or table class; no STS.
+    Dynalite,
+    /// A proxy that injects faults.
+    Microburst,
+}
+
+impl Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Moto => "moto",
+            Self::Ministack { .. } => "ministack",
+            Self::Dynoxide => "dynoxide",
+            Self::Dynalite => "dynalite",
+            Self::Microburst => "microburst",
+        })
+    }
+}
+
+/// A running server. Dropping it ends the server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// `http://127.0.0.1:PORT`, to be used as DynamoDB's endpoint, and as STS's where the server has one.
+    pub(crate) url: String,
+    pub(crate) kind: Kind,
+    /// `tests/servers/run.py`, which ends the server when its standard input is closed.
+    child: Child,
+    /// The log, and what else was written for this server.
+    files: Vec<PathBuf>,
+}
+
+/// Credentials as the AWS tools take them.
+#[derive(Clone, Debug)]
+pub(crate) struct Creds {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) session_token: Option<String>,
+}
+
+impl Creds {
+    pub(crate) fn new(access_key_id: &str, secret_access_key: &str) -> Self {
+        Self {
+            access_key_id: access_key_id.to_owned(),
+            secret_access_key: secret_access_key.to_owned(),
+            session_token: None,
+        }
+    }
+
+    /// `test`/`test`, which every server takes, and ministack even with `auth`: there it is the root of 000000000000.
+    pub(crate) fn test() -> Self {
+        Self::new("test", "test")
+    }
+
+    /// From an object with `access_key_id`, `secret_access_key` and perhaps `session_token`, as in [`iam_setup`]'s.
+    pub(crate) fn from_json(json: &Value) -> Self {
+        let text = |key: &str| json[key].as_str().map(str::to_owned);
+        let needed = |key: &str| text(key).unwrap_or_else(|| panic!("no {key} in {json}"));
+        Self {
+            access_key_id: needed("access_key_id"),
+            secret_access_key: needed("secret_access_key"),
+            session_token: text("session_token"),
+        }
+    }
+
+    /// As environment variables of the AWS tools; a value of `None` has to be removed from the environment.
+    pub(crate) fn env(&self) -> [(&'static str, Option<&str>); 3] {
+        [
+            ("AWS_ACCESS_KEY_ID", Some(&self.access_key_id)),
+            ("AWS_SECRET_ACCESS_KEY", Some(&self.secret_access_key)),
+            ("AWS_SESSION_TOKEN", self.session_token.as_deref()),
+        ]
+    }
+}
+
+/// Starts moto.
+pub(crate) fn moto() -> Server {
+    start(Kind::Moto, &[], |port| {
+        let mut command = in_servers("venv/bin/moto_server");
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        command
+    })
+}
+
+/// Starts ministack; with `auth` it enforces what AWS would (see [`iam_setup`]).
+pub(crate) fn ministack(auth: bool) -> Server {
+    start(Kind::Ministack { auth }, &[], |port| {
+        let mut command = in_servers("venv/bin/ministack");
+        command
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("AUTH", auth.to_string())
+            // These would listen on fixed ports, the first on every interface.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0");
+        command
+    })
+}
+
+/// Starts dynoxide.
+pub(crate) fn dynoxide() -> Server {
+    start(Kind::Dynoxide, &[], |port| {
+        let mut command = in_servers("bin/dynoxide");
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        command
+    })
+}
+
+/// Starts dynalite.
+pub(crate) fn dynalite() -> Server {
+    start(Kind::Dynalite, &[], |port| {
+        let mut command = in_servers("bin/node");
+        command
+            .arg(servers().join("node/node_modules/dynalite/cli.js"))
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--createTableMs", "0"]);
+        command
+    })
+}
+
+/// Starts microburst in front of `upstream`, which has to outlive it.
+///
+/// `config` is YAML, of which JSON is a part: `{"rules": [{"service": "dynamodb", "operation": "DescribeTable",
+/// "probability": 0.1, "error": {"code": "ThrottlingException"}}]}`. The first rule that matches a request decides. Rules
+/// can be replaced later by [`Server::request`] on `/_microburst/rules`; `/_microburst/stats` counts what was injected.
+/// Requests reach `upstream` with another `Host` header, so that no signature holds there: not for `ministack(true)`.
+pub(crate) fn microburst(upstream: &Server, config: &str) -> Server {
+    let file = temp_file("microburst", "yaml");
+    fs::write(&file, config).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+    start(Kind::Microburst, &[file.as_path()], |port| {
+        let mut command = in_servers("venv/bin/microburst");
+        command
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--upstream", &upstream.url, "--config"])
+            .arg(&file);
+        command
+    })
+}
+
+/// Creates `tables` tables of many shapes in each Region, and tells what the server refused:
+/// `{"created", "seconds", "refused": {region: {feature: message}}}`.
+///
+/// Table number i has the same name in every Region and another shape (`tests/servers/seed.py`). Dynoxide and dynalite
+/// keep no Regions apart, so they take one only.
+pub(crate) fn seed(server: &Server, tables: usize, regions: &[&str], creds: &Creds) -> Value {
+    let tables = tables.to_string();
+    let mut args = vec!["--tables", &tables];
+    args.extend(regions);
+    script("seed.py", server, &args, Some(creds))
+}
+
+/// All tables of a Region as boto3 sees them: `{name: {"arn", "id", "status", "key_schema": [[attribute, type or null,
+/// "HASH" or "RANGE"]…], "indexes": {"global:NAME" or "local:NAME": {"key_schema", "projection", "non_key_attributes":
+/// sorted}}, "billing_mode", "item_count", "stream_view", "sse", "table_class", "deletion_protection"}}`.
+pub(crate) fn oracle(server: &Server, region: &str, creds: &Creds) -> Value {
+    script("oracle.py", server, &["--region", region], Some(creds))
+}
+
+/// Fills a `ministack(true)` with accounts, users and roles: `{"accounts": {"home", "member", "chained": {"account_id",
+/// "access_key_id", "secret_access_key"}}, "users": {"crawler", "nobody", "lister", "describer", "partial", "one_region":
+/// {"arn", "access_key_id", "secret_access_key"}}, "roles": {"guarded", "unguarded", "powerless", "chained": {"arn",
+/// "external_id" or null}}}`. The accounts' own keys are their roots', for [`seed`] and [`oracle`].
+pub(crate) fn iam_setup(server: &Server) -> Value {
+    assert_eq!(server.kind, Kind::Ministack { auth: true }, "only ministack with auth has something to set up");
+    script("ministack_iam.py", server, &[], None)
+}
+
+/// Assumes a role on moto or ministack for a number of seconds, which may be fewer than AWS would allow.
+pub(crate) fn assume(server: &Server, creds: &Creds, role: &str, external_id: Option<&str>, seconds: u32) -> Creds {
+    let seconds = seconds.to_string();
+    let mut args = vec!["--role", role, "--seconds", &seconds];
+    if let Some(id) = external_id {
+        args.extend(["--external-id", id]);
+    }
+    Creds::from_json(&script("assume.py", server, &args, Some(creds)))
+}
+
+impl Server {
+    /// One plain HTTP request, for the control pages that some servers have; the status and the body come back.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+        let host = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+        // An answer to HTTP/1.0 is never chunked and ends with the connection.
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let malformed = || io::Error::other(format!("not an HTTP answer: {answer:?}"));
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(malformed)?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(malformed)?;
+        Ok((status, body.to_owned()))
+    }
+
+    fn is_up(&self) -> bool {
+        let path = match self.kind {
+            Kind::Moto => "/moto-api/",
+            Kind::Ministack { .. } => "/_ministack/health",
+            Kind::Dynoxide | Kind::Dynalite => "/",
+            Kind::Microburst => "/_microburst/health",
+        };
+        matches!(self.request("GET", path, ""), Ok((200, _)))
+    }
+
+    /// The end of what the server has printed.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = fs::read(&self.files[0]).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + ENDS_WITHIN;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                // Of no use to the server itself, but nothing waits for ever.
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        if thread::panicking() {
+            eprintln!("the log of {} at {} is {}", self.kind, self.url, self.files[0].display());
+            return;
+        }
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// Starts what `command` gives for a port, and waits until it answers. `files` go when the server goes.
+fn start(kind: Kind, files: &[&Path], command: impl Fn(u16) -> Command) -> Server {
+    assert!(
+        servers().join("stamp").is_file(),
+        "the servers of the end-to-end tests are not installed: run tests/setup first"
+    );
+    let port = free_port();
+    let mut server = spawn(kind, port, &command(port), &temp_file(&kind.to_string(), "log"));
+    server.files.extend(files.iter().map(|&file| file.to_owned()));
+    let deadline = Instant::now() + STARTS_WITHIN;
+    while !server.is_up() {
+        if let Some(status) = server.child.try_wait().expect("the state of a child of ours") {
+            panic!("{kind} ended at once ({status}):\n{}", server.log_tail());
+        }
+        assert!(Instant::now() < deadline, "{kind} does not answer after {STARTS_WITHIN:?}:\n{}", server.log_tail());
+        thread::sleep(Duration::from_millis(20));
+    }
+    server
+}
+
+fn spawn(kind: Kind, port: u16, command: &Command, log: &Path) -> Server {
+    let create = || File::create(log).unwrap_or_else(|error| panic!("cannot create {}: {error}", log.display()));
+    let output = create();
+    let errors = output.try_clone().unwrap_or_else(|_| create());
+    let mut runner = in_servers("venv/bin/python");
+    runner.arg(sources().join("run.py")).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            runner.env(name, value);
+        }
+    }
+    let child = runner
+        .stdin(Stdio::piped())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {kind}: {error}"));
+    Server { url: format!("http://127.0.0.1:{port}"), kind, child, files: vec![log.to_owned()] }
+}
+
+/// Runs one of our Python scripts against a server, and parses what it prints.
+fn script(name: &str, server: &Server, args: &[&str], creds: Option<&Creds>) -> Value {
+    let mut command = in_servers("venv/bin/python");
+    command.arg(sources().join(name)).args(["--endpoint", &server.url]).args(args);
+    for (variable, value) in creds.iter().flat_map(|creds| creds.env()) {
+        if let Some(value) = value {
+            command.env(variable, value);
+        }
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {name}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{name} failed against {} ({}):\n{errors}\n{}",
+        server.kind,
+        output.status,
+        server.log_tail()
+    );
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{name} printed no JSON: {error}\n{errors}"))
+}
+
+/// A program of `tests/.servers`, without anything from the environment that would steer an AWS client or a server.
+fn in_servers(program: &str) -> Command {
+    let mut command = Command::new(servers().join(program));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_steering(name)) {
+        command.env_remove(name);
+    }
+    command
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("NO_PROXY", "127.0.0.1")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONUNBUFFERED", "1");
+    command
+}
+
+fn is_steering(variable: &OsString) -> bool {
+    let variable = variable.to_string_lossy().to_uppercase();
+    ["AWS_", "MOTO_", "MINISTACK_", "PYTHON", "NODE_"].iter().any(|prefix| variable.starts_with(prefix))
+        || variable.ends_with("_PROXY")
+}
+
+/// A port that nobody listens on and that nothing takes until the server does: each is given once in a process, and all
+/// are below those that the kernel hands out to outgoing connections.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Test processes that run side by side start in different places.
+        let number = process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(15_000 + number % 17_000).expect("less than 32,000");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A path for a temporary file that no other server of this or another test process uses.
+fn temp_file(kind: &str, extension: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("dynacrawl-e2e-{}-{count}-{kind}.{extension}", process::id()))
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
+}
+
+fn servers() -> PathBuf {
+    tests().join(".servers")
+}
+
+fn sources() -> PathBuf {
+    tests().join("servers")
+}
