@@ -150,9 +150,10 @@ pub(crate) fn dynalite() -> Server {
 /// Starts microburst in front of `upstream`, which has to outlive it.
 ///
 /// `config` is YAML, of which JSON is a part: `{"rules": [{"service": "dynamodb", "operation": "DescribeTable",
-/// "probability": 0.1, "error": {"code": "ThrottlingException"}}]}`. The first rule that matches a request decides. Rules
-/// can be replaced later by [`Server::request`] on `/_microburst/rules`; `/_microburst/stats` counts what was injected.
-/// Requests reach `upstream` with another `Host` header, so that no signature holds there: not for `ministack(true)`.
+/// "probability": 0.1, "error": {"code": "ThrottlingException"}}]}`. The first rule that matches a request and wins its
+/// draw decides. Unknown keys are ignored, so a test should see in `/_microburst/stats` that its faults were injected;
+/// [`Server::request`] reads that page, and replaces the rules with a `POST` to `/_microburst/rules`. Requests reach
+/// `upstream` with another `Host` header, so that no signature holds there: not for `ministack(true)`.
 pub(crate) fn microburst(upstream: &Server, config: &str) -> Server {
     let file = temp_file("microburst", "yaml");
     fs::write(&file, config).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
@@ -185,10 +186,15 @@ pub(crate) fn oracle(server: &Server, region: &str, creds: &Creds) -> Value {
     script("oracle.py", server, &["--region", region], Some(creds))
 }
 
-/// Fills a `ministack(true)` with accounts, users and roles: `{"accounts": {"home", "member", "chained": {"account_id",
-/// "access_key_id", "secret_access_key"}}, "users": {"crawler", "nobody", "lister", "describer", "partial", "one_region":
-/// {"arn", "access_key_id", "secret_access_key"}}, "roles": {"guarded", "unguarded", "powerless", "chained": {"arn",
-/// "external_id" or null}}}`. The accounts' own keys are their roots', for [`seed`] and [`oracle`].
+/// Fills a `ministack(true)` with accounts, users and roles (`tests/servers/ministack_iam.py`), and gives their keys:
+///
+/// - `accounts`, each with `account_id`, `access_key_id` and `secret_access_key` of its root, for [`seed`] and
+///   [`oracle`]: `home` has the users, `member` and `chained` have the roles.
+/// - `users`, each with `arn`, `access_key_id` and `secret_access_key`: `crawler` may list, describe and assume every
+///   role; `nobody` nothing; `lister` and `describer` one of the two; `partial` may not describe the tables whose
+///   number ends in 7; `one_region` may list and describe in eu-west-1 only.
+/// - `roles`, each with `arn` and `external_id` or null: `guarded` wants its external id; `unguarded` takes any or
+///   none; `powerless` may do nothing; `chained` trusts only `guarded`, with its external id.
 pub(crate) fn iam_setup(server: &Server) -> Value {
     assert_eq!(server.kind, Kind::Ministack { auth: true }, "only ministack with auth has something to set up");
     script("ministack_iam.py", server, &[], None)
@@ -212,11 +218,9 @@ impl Server {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
         // An answer to HTTP/1.0 is never chunked and ends with the connection.
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\n")?;
+        write!(stream, "Content-Length: {length}\r\n\r\n{body}")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         let answer = String::from_utf8_lossy(&answer);

@@ -2,8 +2,8 @@
 
 usage: ministack_iam.py --endpoint URL
 
-Three accounts: HOME, where the crawler's users live; MEMBER, whose tables it reaches through roles; CHAINED, which only a
-role of MEMBER may enter. The table permissions are those that the crawler asks for, and nothing else.
+Three accounts: HOME, where the crawler's users live; MEMBER, whose tables it reaches through roles; CHAINED, which only
+a role of MEMBER may enter. The table permissions are those that the crawler asks for, and nothing else.
 """
 
 import argparse
@@ -37,7 +37,7 @@ class Account:
 
     def __init__(self, endpoint, number):
         self.number = number
-        # ministack's fixed secret of every root
+        # ministack checks no root's secret or signature: any would do.
         self.root = {"access_key_id": number, "secret_access_key": "test"}
         self.iam = boto3.client(
             "iam",
@@ -80,7 +80,12 @@ def main():
         # What a careless administrator leaves behind: any external id opens it, and none does too.
         "unguarded": member.role("unguarded", trust(home_root), allow(CRAWL)),
         "powerless": member.role("powerless", trust(home_root)),
-        "chained": chained.role("chained", trust(f"arn:aws:iam::{MEMBER}:role/guarded", EXTERNAL_ID), allow(CRAWL), external_id=EXTERNAL_ID),
+        "chained": chained.role(
+            "chained",
+            trust(f"arn:aws:iam::{MEMBER}:role/guarded", EXTERNAL_ID),
+            allow(CRAWL),
+            external_id=EXTERNAL_ID,
+        ),
     }
     assume = allow(["sts:AssumeRole"], [role["arn"] for role in roles.values()])
     users = {
@@ -88,7 +93,7 @@ def main():
         "nobody": home.user("nobody"),
         "lister": home.user("lister", allow(["dynamodb:ListTables"])),
         "describer": home.user("describer", allow(["dynamodb:DescribeTable"])),
-        # Every tenth numbered table of seed.py is denied to this one.
+        # May not describe the tables of seed.py whose number ends in 7.
         "partial": home.user(
             "partial",
             allow(CRAWL),

@@ -21,7 +21,8 @@ def facts(table):
     types = {item["AttributeName"]: item["AttributeType"] for item in table.get("AttributeDefinitions", [])}
 
     def key_schema(part):
-        return [[key["AttributeName"], types.get(key["AttributeName"]), key["KeyType"]] for key in part.get("KeySchema", [])]
+        keys = part.get("KeySchema", [])
+        return [[key["AttributeName"], types.get(key["AttributeName"]), key["KeyType"]] for key in keys]
 
     indexes = {}
     for kind, member in (("global", "GlobalSecondaryIndexes"), ("local", "LocalSecondaryIndexes")):

@@ -24,7 +24,18 @@ ITEMS = 3  # in every 50th table
 
 # Names and attributes that break naive code: the longest, the shortest, quotes, blanks, control characters, non-ASCII.
 ODD_NAMES = ["a.b", "-_-", "._.", "UPPER.lower-9_", "n" * 255, "0" * 12]
-ODD_ATTRIBUTES = ["größe", "日本語", "a b", 'say "hi"', "back\\slash", "tab\there", "line\nbreak", "🗝", "a" * 255, ":#{}"]
+ODD_ATTRIBUTES = [
+    "größe",
+    "日本語",
+    "🗝",
+    "a b",
+    "tab\there",
+    "line\nbreak",
+    'say "hi"',
+    "back\\slash",
+    ":#{}",
+    "a" * 255,
+]
 NON_KEY_ATTRIBUTES = ["total", "currency", "status", "größe", "note"]
 
 # What not every server takes. Each is first tried on a table of its own; a refused one is left out of all later tables.
@@ -159,7 +170,7 @@ class Region:
         self.pending = []
 
     def create(self, number, only=None):
-        """Creates one table; with `only`, with that one optional feature, which is given up if the server refuses it."""
+        """Creates one table; with `only`, with that one optional feature, which is given up if it is refused."""
         request, attributes, wishes = shape(number, self.number)
         if only:
             wishes = {only}
@@ -182,13 +193,14 @@ class Region:
         self.send(with_features(request, attributes, wishes - self.refused.keys()))
 
     def send(self, request):
+        deadline = time.monotonic() + ACTIVE_WITHIN
         while True:
             try:
                 table = self.client.create_table(**request)["TableDescription"]
                 break
             except ClientError as error:
-                # Too many tables in CREATING at a time: a limit of AWS that some servers copy.
-                if error.response["Error"]["Code"] != "LimitExceededException":
+                # Too many tables in CREATING at a time: a limit of AWS that a server may copy.
+                if error.response["Error"]["Code"] != "LimitExceededException" or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
         if table.get("TableStatus") != "ACTIVE":

@@ -26,3 +26,10 @@ pub struct AuthError {
     /// What went wrong there.
     pub error: AwsError,
 }
+
+impl AuthError {
+    /// An error in a step.
+    pub fn new(step: impl Into<String>, error: AwsError) -> Self {
+        Self { step: step.into(), error }
+    }
+}

@@ -9,7 +9,7 @@ mod settings;
 pub use error::{AwsError, ErrorClass};
 pub use http::{HttpError, HttpSettings};
 pub use region::{default_sts_region, is_known_region, is_opt_in_region, known_regions};
-pub use settings::{AwsSettings, EndpointSettings};
+pub use settings::{AwsSettings, EndpointSettings, ambient_region};
 
 /// What every SDK client of this project behaves like; a newer SDK must not change it by itself.
 pub fn behavior_version() -> aws_smithy_runtime_api::client::behavior_version::BehaviorVersion {

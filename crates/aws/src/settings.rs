@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -67,6 +70,23 @@ impl AwsSettings {
         let mode = endpoints.account_id_endpoint_mode.clone().or_else(|| config.account_id_endpoint_mode().cloned());
         config.into_builder().account_id_endpoint_mode(mode.unwrap_or(AccountIdEndpointMode::Disabled)).build()
     }
+}
+
+/// The Region of `AWS_REGION`, else of the profile. The instance's metadata service is not asked: a Region that nobody
+/// configured is no Region to crawl.
+pub async fn ambient_region(profile: Option<&str>) -> Option<String> {
+    let environment = EnvironmentVariableRegionProvider::new().region().await;
+    let region = match environment {
+        Some(region) => Some(region),
+        None => {
+            let mut from_profile = ProfileFileRegionProvider::builder();
+            if let Some(profile) = profile {
+                from_profile = from_profile.profile_name(profile);
+            }
+            from_profile.build().region().await
+        }
+    };
+    region.map(|region| region.as_ref().to_owned())
 }
 
 /// How dynacrawl names itself in CloudTrail's user agents.

@@ -9,7 +9,7 @@ mod raw;
 mod retry;
 mod scope_client;
 
-pub use dynacrawl_aws::{AwsError, ErrorClass};
 pub use budget::{Budget, Rate};
+pub use dynacrawl_aws::{AwsError, ErrorClass};
 pub use retry::RetryPolicy;
 pub use scope_client::{CallError, DecodeFailure, Page, ScopeClient, ScopeSettings};

@@ -108,7 +108,7 @@ impl ScopeClient {
     /// # Errors
     /// When the page did not come after the last attempt.
     pub async fn list_tables(&self, start: Option<&TableName>) -> Result<Page, CallError> {
-        self.attempts(Operation::ListTables, &self.list_tables, async || {
+        self.attempts(Operation::ListTables, &self.list_tables, || async move {
             let answer = self
                 .dynamodb
                 .list_tables()
@@ -136,7 +136,8 @@ impl ScopeClient {
         name: &TableName,
         decode: impl Fn(&[u8]) -> Result<T, DecodeFailure>,
     ) -> Result<T, CallError> {
-        self.attempts(Operation::DescribeTable, &self.describe_table, async || {
+        let decode = &decode;
+        self.attempts(Operation::DescribeTable, &self.describe_table, || async move {
             let call = self.dynamodb.describe_table().table_name(name.as_str()).send();
             let (result, body) = raw::capture(call).await;
             result.map_err(|error| AwsError::from_sdk(&error))?;
@@ -147,12 +148,15 @@ impl ScopeClient {
     }
 
     /// The retry loop. Every attempt takes a permit and is counted.
-    async fn attempts<T>(
+    async fn attempts<T, F>(
         &self,
         operation: Operation,
         counter: &Counter,
-        attempt: impl AsyncFn() -> Result<T, AwsError>,
-    ) -> Result<T, CallError> {
+        attempt: impl Fn() -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
         let mut attempts = 0;
         let mut renewed = false;
         loop {

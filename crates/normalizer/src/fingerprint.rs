@@ -292,7 +292,7 @@ impl Put for Table {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{json, Value};
+    use serde_json::{Value, json};
 
     fn fingerprint_of(description: &Value) -> String {
         let body = json!({ "Table": description }).to_string();

@@ -7,7 +7,7 @@ mod fingerprint;
 mod normalize;
 mod wire;
 
-pub use fingerprint::{fingerprint, FINGERPRINT_VERSION};
+pub use fingerprint::{FINGERPRINT_VERSION, fingerprint};
 
 use dynacrawl_model::Table;
 

@@ -1,4 +1,5 @@
-//! From a request to its answer: authentication, faults, quota, denials, then the operation itself. Nothing here waits or writes.
+//! From a request to its answer: authentication, faults, quota, denials, then the operation itself. Nothing here
+//! waits or writes.
 
 use std::time::{Duration, Instant};
 

@@ -71,8 +71,8 @@ impl Args {
     }
 }
 
-/// Serves what the arguments ask for until SIGTERM, SIGINT or, if asked for, the end of standard input. Prints one line with the
-/// address on standard output.
+/// Serves what the arguments ask for until SIGTERM, SIGINT or, if asked for, the end of standard input. Prints one
+/// line with the address on standard output.
 ///
 /// # Errors
 /// If the port is taken.

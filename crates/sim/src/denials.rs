@@ -20,7 +20,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// Denies `operation` to everybody in `account`, in all Regions and for all tables. For AssumeRole the account is the caller's.
+    /// Denies `operation` to everybody in `account`, in all Regions and for all tables. For AssumeRole the account is
+    /// the caller's.
     #[must_use]
     pub fn new(account: impl Into<String>, operation: Operation) -> Self {
         Self { account: account.into(), region: None, operation, table: None }

@@ -72,8 +72,8 @@ pub enum When {
     },
 }
 
-/// Which requests fail, how and when. Only authenticated requests are matched. Of several rules, the first that fires decides;
-/// rules behind it do not see the request.
+/// Which requests fail, how and when. Only authenticated requests are matched. Of several rules, the first that fires
+/// decides; rules behind it do not see the request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultRule {
     /// The account whose credentials sign the request.

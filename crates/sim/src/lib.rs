@@ -1,8 +1,8 @@
 //! A simulator of the control planes of Amazon DynamoDB and AWS STS on a loopback port.
 //!
-//! It speaks the wire protocols that the AWS SDKs speak (`ListTables` and `DescribeTable` as AWS JSON 1.0, `AssumeRole` and
-//! `GetCallerIdentity` as AWS Query), checks signatures, session tokens, role trust and IAM denials, meters requests against a
-//! quota per account and Region, and lets a test set faults and count requests while it runs.
+//! It speaks the wire protocols that the AWS SDKs speak (`ListTables` and `DescribeTable` as AWS JSON 1.0,
+//! `AssumeRole` and `GetCallerIdentity` as AWS Query), checks signatures, session tokens, role trust and IAM denials,
+//! meters requests against a quota per account and Region, and lets a test set faults and count requests while it runs.
 //!
 //! ```no_run
 //! use dynacrawl_sim::{Effect, Estate, FaultRule, Operation, Options, Simulator};
@@ -14,8 +14,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The pieces: an [`Estate`] says what exists, [`Options`] how the service behaves, [`FaultRule`] and [`Denial`] what goes wrong,
-//! and [`Counts`] what was asked. The crate shares no code with what it tests.
+//! The pieces: an [`Estate`] says what exists, [`Options`] how the service behaves, [`FaultRule`] and [`Denial`] what
+//! goes wrong, and [`Counts`] what was asked. The crate shares no code with what it tests.
 
 // One fixture is a single JSON literal of a hundred fields.
 #![recursion_limit = "256"]

@@ -51,7 +51,8 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     // Without it the answers still arrive, only later.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| handle(&state, request));
-    // A connection ends with an error when the client leaves or when a fault broke it off; neither is the server's concern.
+    // A connection ends with an error when the client leaves or when a fault broke it off; neither is the server's
+    // concern.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 

@@ -47,7 +47,8 @@ impl Sessions {
         self.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Issues a session and says when it ends. The end is on a whole second, as in AWS's answers, unless the session is shorter.
+    /// Issues a session and says when it ends. The end is on a whole second, as in AWS's answers, unless the session
+    /// is shorter.
     pub(crate) fn issue(
         &self,
         account: usize,

@@ -1,6 +1,7 @@
 //! AWS Signature Version 4: what a client writes into its `Authorization` header.
 //!
-//! The simulator computes the same signature to check a request; a plain client in a test or a benchmark can sign with it.
+//! The simulator computes the same signature to check a request; a plain client in a test or a benchmark can sign
+//! with it.
 
 use std::fmt::Write as _;
 
@@ -96,7 +97,8 @@ fn canonical_request(request: &Signable<'_>) -> String {
     text
 }
 
-/// Headers by lower-case name; runs of spaces become one, and values of the same name are joined in the order they were sent.
+/// Headers by lower-case name; runs of spaces become one, and values of the same name are joined in the order they
+/// were sent.
 fn sorted_headers(request: &Signable<'_>) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers.len());
     for (name, value) in request.headers {

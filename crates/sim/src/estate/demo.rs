@@ -70,8 +70,9 @@ impl Estate {
         Self { access: DemoAccess { accounts: access }, ..Self::new([payments, analytics]) }
     }
 
-    /// The demo estate in which something is wrong everywhere: `ledger-2025` in payments' us-east-1 is denied, three tables of analytics in
-    /// ap-southeast-2 are always throttled, and the role of a third account, `fraud`, cannot be assumed.
+    /// The demo estate in which something is wrong everywhere: `ledger-2025` in payments' us-east-1 is denied, three
+    /// tables of analytics in ap-southeast-2 are always throttled, and the role of a third account, `fraud`, cannot
+    /// be assumed.
     #[must_use]
     pub fn demo_with_faults() -> Self {
         let mut estate = Self::demo();

@@ -47,8 +47,8 @@ pub struct DemoAccess {
     pub accounts: Vec<DemoAccount>,
 }
 
-/// How a client reaches one account. The keys are the account's own or, with a role, those of the account that assumes it. They
-/// exist in the simulator only.
+/// How a client reaches one account. The keys are the account's own or, with a role, those of the account that
+/// assumes it. They exist in the simulator only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DemoAccount {
     /// A word for the account.
@@ -264,7 +264,8 @@ impl Tables {
         self
     }
 
-    /// Adds `count` tables named `table-000000` and so on, whose descriptions of about 3 KB are made when they are asked for.
+    /// Adds `count` tables named `table-000000` and so on, whose descriptions of about 3 KB are made when they are
+    /// asked for.
     #[must_use]
     pub fn generated(self, count: u64) -> Self {
         self.generated_like(count, Shape::standard())

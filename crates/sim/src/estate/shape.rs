@@ -11,8 +11,8 @@ const ACCOUNT: &str = "@ACCOUNT@";
 const REGION: &str = "@REGION@";
 const PARTITION: &str = "@PARTITION@";
 
-/// A description with placeholders: `@NAME@`, `@ACCOUNT@`, `@REGION@`, `@PARTITION@`, and `@NUMBER@` for the table's number as twelve
-/// hexadecimal digits.
+/// A description with placeholders: `@NAME@`, `@ACCOUNT@`, `@REGION@`, `@PARTITION@`, and `@NUMBER@` for the table's
+/// number as twelve hexadecimal digits.
 #[derive(Clone, Debug)]
 pub struct Shape {
     body: String,

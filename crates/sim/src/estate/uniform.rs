@@ -28,8 +28,9 @@ impl Estate {
         format!("{:012}", 100_000_000_000 + index)
     }
 
-    /// `accounts` accounts with `regions` Regions each, each of them with `tables_per_scope` generated tables, and a hub account without
-    /// tables. [`Estate::access`] holds the accounts' own keys; the hub's are those of [`Account::new`] with [`Estate::HUB`].
+    /// `accounts` accounts with `regions` Regions each, each of them with `tables_per_scope` generated tables, and a
+    /// hub account without tables. [`Estate::access`] holds the accounts' own keys; the hub's are those of
+    /// [`Account::new`] with [`Estate::HUB`].
     #[must_use]
     pub fn uniform(accounts: usize, regions: usize, tables_per_scope: u64) -> Self {
         let regions: Vec<String> = (0..regions)

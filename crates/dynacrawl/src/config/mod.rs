@@ -1,0 +1,123 @@
+//! Configuration in two stages: what was typed ([`raw`]), in layers; and what is valid ([`valid`]), in types that cannot
+//! hold nonsense. Nothing is called in either; secrets and AWS's own files are read in [`Config::prepare`].
+
+mod raw;
+mod secret;
+mod valid;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Target as RawTarget};
+pub use valid::{CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel, Target, TargetBase};
+
+/// The reference configuration: what the defaults are, and what they mean.
+pub const REFERENCE: &str = include_str!("../../../../config/reference.toml");
+
+/// Why a configuration cannot be used: what is wrong, where, and what would be right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or a type of value that does not exist.
+    #[error("{place}: {problem}")]
+    Syntax {
+        /// File, line and column.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// A value cannot be used.
+    #[error("{key}: {problem}")]
+    Value {
+        /// The key, and the flag where there is one.
+        key: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn value(key: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Value { key: key.into(), problem: problem.to_string() }
+    }
+}
+
+impl Layer {
+    /// Reads a configuration file.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// The defaults.
+    pub(crate) fn reference() -> Self {
+        Self::parse(REFERENCE, "config/reference.toml").unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    /// Only the message and the place are passed on: the library's own text quotes the line, which may hold a secret.
+    fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+            let problem = error.message().lines().collect::<Vec<_>>().join(", ");
+            ConfigError::Syntax { place: format!("{name}:{line}:{column}"), problem }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Layer, REFERENCE};
+
+    #[test]
+    fn the_defaults_are_valid_and_complete() {
+        let config = Config::validate(Layer::reference()).expect("the reference configuration");
+        assert!(config.targets.is_empty());
+        assert_eq!(config.crawl.concurrency, 32);
+    }
+
+    /// Every key is shown, and every example in a comment can be used as it stands.
+    #[test]
+    fn the_reference_without_its_comment_signs_is_valid() {
+        let is_setting = |line: &str| line.starts_with('[') || line.contains(" = ");
+        let uncommented: String = REFERENCE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if !rest.starts_with(' ') && is_setting(rest) => rest,
+                _ => line,
+            })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        // A target has either a profile or keys.
+        let uncommented = uncommented.replace("profile = \"payments\"\n", "");
+        let layer = Layer::parse(&uncommented, "uncommented").expect("every key exists");
+        let shown = format!("{layer:?}");
+        let alternatives = ["profile: None", "env: None", "file: None"];
+        let left_out = alternatives.iter().fold(shown.clone(), |text, alternative| text.replace(alternative, ""));
+        assert!(!left_out.contains("None"), "a key is missing in the reference: {shown}");
+        Config::validate(layer).expect("valid");
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_never_repeats_a_key() {
+        let refused = |text: &str| Layer::parse(text, "x.toml").expect_err(text).to_string();
+        let unknown = refused("[crawl]\nrat = 3\n");
+        assert!(unknown.starts_with("x.toml:2:1: unknown field `rat`, expected"), "{unknown}");
+        let secret = refused(
+            "[[target]]\nname = \"a\"\ncredentials = { access_key_id = \"AKIAQ\", secret_access_key = \"hunter2\" }\n",
+        );
+        assert!(secret.starts_with("x.toml:3:") && secret.contains("{ env = \"NAME\" }"), "{secret}");
+        assert!(!secret.contains("AKIAQ") && !secret.contains("hunter2"), "{secret}");
+        let typed = refused("[crawl]\nrate = \"fast\"\n");
+        assert!(typed.starts_with("x.toml:2:8: invalid type: string \"fast\""), "{typed}");
+    }
+}

@@ -1,0 +1,179 @@
+//! What was typed: the shape of the configuration file. Every key is optional here; the defaults are the reference
+//! configuration itself, read in the same way.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Defines a section whose keys can each be overridden by another layer's.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name {
+            $(pub(crate) $field: Option<$type>,)*
+        }
+
+        impl $name {
+            /// Takes over what `above` says.
+            fn overlay(&mut self, above: Self) {
+                $(if above.$field.is_some() { self.$field = above.$field; })*
+            }
+        }
+    };
+}
+
+section! {
+    /// `[crawl]`
+    Crawl {
+        rate: u32,
+        concurrency: usize,
+        scopes: usize,
+        max_attempts: u32,
+        include: Vec<String>,
+        exclude: Vec<String>,
+        layout: String,
+        output: String,
+        grace: String,
+    }
+}
+section! {
+    /// `[aws]`
+    Aws {
+        connect_timeout: String,
+        attempt_timeout: String,
+        ca_bundle: String,
+        endpoint_url: String,
+        fips: bool,
+        dual_stack: bool,
+        account_id_endpoints: String,
+    }
+}
+section! {
+    /// `[sts]`
+    Sts {
+        endpoint_url: String,
+        regions: BTreeMap<String, String>,
+    }
+}
+section! {
+    /// `[check]`
+    Check {
+        tables: usize,
+        external_id_probe: bool,
+    }
+}
+section! {
+    /// `[log]`
+    Log {
+        level: String,
+        format: String,
+    }
+}
+
+/// A layer of the configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Layer {
+    #[serde(default)]
+    pub(crate) crawl: Crawl,
+    #[serde(default)]
+    pub(crate) aws: Aws,
+    #[serde(default)]
+    pub(crate) sts: Sts,
+    #[serde(default)]
+    pub(crate) check: Check,
+    #[serde(default)]
+    pub(crate) log: Log,
+    #[serde(default)]
+    pub(crate) target: Vec<Target>,
+}
+
+impl Layer {
+    /// Takes over what `above` says. Targets are taken over as a whole.
+    pub(crate) fn overlay(&mut self, above: Self) {
+        let Self { crawl, aws, sts, check, log, target } = above;
+        self.crawl.overlay(crawl);
+        self.aws.overlay(aws);
+        self.sts.overlay(sts);
+        self.check.overlay(check);
+        self.log.overlay(log);
+        if !target.is_empty() {
+            self.target = target;
+        }
+    }
+}
+
+/// `[[target]]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    pub(crate) name: Option<String>,
+    pub(crate) regions: Option<Vec<String>>,
+    pub(crate) account_id: Option<String>,
+    pub(crate) profile: Option<String>,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) assume_role: Option<Vec<AssumeRole>>,
+}
+
+/// `credentials` of a target.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credentials {
+    pub(crate) access_key_id: Reference,
+    pub(crate) secret_access_key: Reference,
+    pub(crate) session_token: Option<Reference>,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    pub(crate) env: Option<String>,
+    pub(crate) file: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    /// By hand, so that a secret that was typed into the file is refused without being repeated in the message.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Place;
+        impl<'de> Visitor<'de> for Place {
+            type Value = Reference;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("{ env = \"NAME\" } or { file = \"/path\" }")
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Reference, E> {
+                Err(E::custom(
+                    "a key must not stand in the file itself; write { env = \"NAME\" } or { file = \"/path\" }",
+                ))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reference, A::Error> {
+                let mut reference = Reference { env: None, file: None };
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "env" => reference.env = Some(map.next_value()?),
+                        "file" => reference.file = Some(map.next_value()?),
+                        _ => return Err(A::Error::unknown_field(&key, &["env", "file"])),
+                    }
+                }
+                Ok(reference)
+            }
+        }
+        deserializer.deserialize_any(Place)
+    }
+}
+
+/// One step of a target's `assume_role`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AssumeRole {
+    pub(crate) arn: String,
+    pub(crate) external_id: Option<String>,
+    pub(crate) session_name: Option<String>,
+    pub(crate) duration: Option<String>,
+}

@@ -1,0 +1,61 @@
+//! How far a run is, in numbers that anyone may read at any time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of a run under way.
+#[derive(Debug, Default)]
+pub struct Progress {
+    scopes_planned: AtomicU64,
+    scopes_ended: AtomicU64,
+    listed: AtomicU64,
+    described: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgressNow {
+    /// Scopes that the run set out to crawl.
+    pub scopes_planned: u64,
+    /// Scopes that ended, however.
+    pub scopes_ended: u64,
+    /// Names that ListTables gave.
+    pub listed: u64,
+    /// Tables described.
+    pub described: u64,
+    /// Tables that could not be described.
+    pub failed: u64,
+}
+
+impl Progress {
+    pub(crate) fn planned(&self, scopes: usize) {
+        self.scopes_planned.store(scopes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn scope_ended(&self) {
+        self.scopes_ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn listed(&self, names: usize) {
+        self.listed.fetch_add(names as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn described(&self) {
+        self.described.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters now.
+    pub fn now(&self) -> ProgressNow {
+        ProgressNow {
+            scopes_planned: self.scopes_planned.load(Ordering::Relaxed),
+            scopes_ended: self.scopes_ended.load(Ordering::Relaxed),
+            listed: self.listed.load(Ordering::Relaxed),
+            described: self.described.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}

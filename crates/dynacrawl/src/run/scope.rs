@@ -1,0 +1,271 @@
+//! The crawl of one scope: the walker and the fetcher side by side, with a bounded queue of names between them.
+
+use std::sync::Arc;
+
+use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
+use dynacrawl_fetcher::{FailedTable, Fetched, Fetcher};
+use dynacrawl_model::{
+    Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName, TableRecord, Timestamp,
+};
+use dynacrawl_walker::Listing;
+use futures_util::stream::poll_fn;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+use super::target::TargetConnection;
+use super::tracker::{Stopped, Tracker};
+use super::{Claims, ScopePlan};
+use crate::config::Config;
+
+/// How many names wait between the walker and the fetcher: a page and the next, so that listing runs ahead.
+const QUEUED_NAMES: usize = 200;
+/// How many tables are described one after the other in the hope that an ARN tells the account.
+const ACCOUNT_ATTEMPTS: usize = 10;
+
+/// The records' way out was closed: the sink has failed.
+pub(crate) struct SinkGone;
+
+/// What a scope's task needs.
+pub(crate) struct ScopeTask {
+    pub(crate) run_id: RunId,
+    pub(crate) config: Arc<Config>,
+    pub(crate) plan: ScopePlan,
+    pub(crate) dry_run: bool,
+    pub(crate) records: mpsc::Sender<Record>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tracker: Arc<Tracker>,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl ScopeTask {
+    /// Crawls the scope. How it went is in the tracker.
+    pub(crate) async fn crawl(&self, connection: &TargetConnection) -> Result<(), SinkGone> {
+        let region = &self.plan.region;
+        if let Err(failed) = connection.credentials.get().await {
+            let mut stopped = Stopped::by_error(&failed.error);
+            stopped.outcome = match stopped.outcome {
+                unreachable @ dynacrawl_model::Outcome::Unreachable => unreachable,
+                _ => dynacrawl_model::Outcome::AuthFailed,
+            };
+            stopped.problem.message = failed.to_string();
+            self.tracker.stop(stopped);
+            return Ok(());
+        }
+        let account = connection.account_id().await;
+        if let Ok(account_id) = &account {
+            self.tracker.set_scope(Scope { account_id: Some(account_id.clone()), ..connection.scope(region) });
+            if let Some(other) = self.claims.claim(account_id, region, &connection.target.name) {
+                let said = format!("the target '{other}' has the same account and Region, and crawls it");
+                let problem = Problem::new("duplicate_scope", said);
+                self.tracker.stop(Stopped { outcome: dynacrawl_model::Outcome::Failed, problem });
+                return Ok(());
+            }
+        }
+        let client = connection.client(region, &self.config);
+        self.tracker.set_client(client.clone());
+
+        // Ended by an interrupt of the run, or by the fetcher where no table can be described any more.
+        let walking = self.stop.child_token();
+        let (names, queue) = mpsc::channel(QUEUED_NAMES);
+        let (walked, fetched) = tokio::join!(
+            self.walk(connection, &client, names, &walking),
+            self.fetch(&client, queue, account.err().map(|error| error.to_string()), &walking),
+        );
+        walked.and(fetched)
+    }
+
+    /// Lists to the last page, and hands on the names that are selected.
+    async fn walk(
+        &self,
+        connection: &TargetConnection,
+        client: &ScopeClient,
+        names: mpsc::Sender<TableName>,
+        walking: &CancellationToken,
+    ) -> Result<(), SinkGone> {
+        let mut listing = Listing::new(client, None);
+        loop {
+            let page = tokio::select! {
+                biased;
+                () = walking.cancelled() => return Ok(()),
+                page = listing.next_page() => page,
+            };
+            match page {
+                None => break,
+                Some(Ok(page)) => {
+                    self.tracker.page(page.len());
+                    self.progress.listed(page.len());
+                    if listing.is_complete() {
+                        self.tracker.listing_complete();
+                    }
+                    self.select(page, &names).await?;
+                }
+                Some(Err(failed)) => {
+                    let stopped = connection.told_apart(&failed.error, Stopped::by_call(&failed)).await;
+                    self.tracker.stop(stopped);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a page's names, and hands on those that are selected. Where nobody takes them any more, they are counted all
+    /// the same.
+    async fn select(&self, page: Vec<TableName>, names: &mpsc::Sender<TableName>) -> Result<(), SinkGone> {
+        let filter = &self.config.crawl.filter;
+        let (selected, unselected): (Vec<_>, Vec<_>) = page.into_iter().partition(|name| filter.selects(name.as_str()));
+        unselected.iter().for_each(|_| self.tracker.unselected());
+        selected.iter().for_each(|name| self.tracker.selected(name));
+        if self.dry_run {
+            for table in unselected.into_iter().chain(selected) {
+                let verdict = filter.verdict(table.as_str());
+                self.emit(Record::TableListed(TableListed {
+                    schema: SchemaVersion::V1,
+                    run_id: self.run_id,
+                    scope: self.tracker.scope(),
+                    table,
+                    selected: verdict.selected,
+                    rule: verdict.rule,
+                }))
+                .await?;
+            }
+            return Ok(());
+        }
+        for name in selected {
+            if names.send(name).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Describes what the walker hands on.
+    async fn fetch(
+        &self,
+        client: &ScopeClient,
+        mut queue: mpsc::Receiver<TableName>,
+        unknown_account: Option<String>,
+        walking: &CancellationToken,
+    ) -> Result<(), SinkGone> {
+        let decode = |body: &[u8]| {
+            let table = dynacrawl_normalizer::decode(body).map_err(|error| DecodeFailure(describe(&error)))?;
+            Ok((table, Timestamp::now()))
+        };
+        let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
+        let end = |goes_on: Goes| {
+            if goes_on == Goes::No {
+                walking.cancel();
+            }
+            goes_on
+        };
+        if let Some(why) = unknown_account {
+            // Until an ARN has told the account, one table after the other, so that no record lacks it.
+            for _ in 0..ACCOUNT_ATTEMPTS {
+                let Some(name) = queue.recv().await else { break };
+                if end(self.take(fetcher.describe(name).await).await?) == Goes::No {
+                    return Ok(());
+                }
+                if self.tracker.scope().account_id.is_some() {
+                    break;
+                }
+            }
+            if self.tracker.scope().account_id.is_none() {
+                self.tracker.note(Problem::new("account_unknown", format!("nothing tells the account's id; {why}")));
+            }
+        }
+        let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
+        while let Some(one) = fetched.next().await {
+            if end(self.take(one).await?) == Goes::No {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns what became of a table into a record.
+    async fn take(&self, fetched: Fetched<(Table, Timestamp)>) -> Result<Goes, SinkGone> {
+        match fetched {
+            Fetched::Described(name, (mut table, observed_at)) => {
+                self.tell_account(&table);
+                table.name.get_or_insert_with(|| name.clone());
+                let fingerprint = dynacrawl_normalizer::fingerprint(&table);
+                self.emit(Record::Table(Box::new(TableRecord {
+                    schema: SchemaVersion::V1,
+                    run_id: self.run_id,
+                    scope: self.tracker.scope(),
+                    observed_at,
+                    fingerprint,
+                    table,
+                    probes: Default::default(),
+                })))
+                .await?;
+                self.tracker.described(&name);
+                self.progress.described();
+            }
+            Fetched::Failed(failed) => {
+                self.emit(self.failed_record(&failed)).await?;
+                self.tracker.failed(&failed);
+                self.progress.failed();
+            }
+            Fetched::Stopped(_, failed) => {
+                self.tracker.stop(self.stopped_in_mid_run(&failed));
+                return Ok(Goes::No);
+            }
+        }
+        Ok(Goes::On)
+    }
+
+    /// The table's ARN is the last to tell the account, and a witness against a wrong configuration.
+    fn tell_account(&self, table: &Table) {
+        let scope = self.tracker.scope();
+        let Some(account_id) = table.arn.as_ref().and_then(|arn| arn.account_id()) else { return };
+        match &scope.account_id {
+            None => self.tracker.set_scope(Scope { account_id: Some(account_id), ..(*scope).clone() }),
+            Some(configured) if *configured != account_id => self.tracker.other_account(configured, &account_id),
+            Some(_) => {}
+        }
+    }
+
+    fn stopped_in_mid_run(&self, failed: &CallError) -> Stopped {
+        let mut stopped = Stopped::by_call(failed);
+        stopped.problem.message = format!("no more tables can be described: {}", stopped.problem.message);
+        stopped
+    }
+
+    fn failed_record(&self, failed: &FailedTable) -> Record {
+        Record::TableFailed(TableFailed {
+            schema: SchemaVersion::V1,
+            run_id: self.run_id,
+            scope: self.tracker.scope(),
+            table: failed.name.clone(),
+            reason: failed.reason,
+            code: failed.code.clone(),
+            message: failed.message.clone(),
+            attempts: failed.attempts,
+        })
+    }
+
+    async fn emit(&self, record: Record) -> Result<(), SinkGone> {
+        self.records.send(record).await.map_err(|_| SinkGone)
+    }
+}
+
+/// Whether a scope goes on after a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    On,
+    No,
+}
+
+fn received<T>(mut queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {
+    poll_fn(move |context| queue.poll_recv(context))
+}
+
+fn describe(error: &dynacrawl_normalizer::DecodeError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,357 @@
+//! What is known of a scope at any moment. It outlives the scope's task, so that a scope ends with a record even where
+//! its task panicked or was aborted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dynacrawl_client::{AwsError, CallError, ErrorClass, ScopeClient};
+use dynacrawl_fetcher::FailedTable;
+use dynacrawl_model::{
+    AccountId, Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Problem, Requests, Scope,
+    TableName,
+};
+
+/// Why a scope cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    /// The outcome if no page came.
+    pub(crate) outcome: Outcome,
+    /// What is said about it.
+    pub(crate) problem: Problem,
+}
+
+impl Stopped {
+    /// By a call that failed for good.
+    pub(crate) fn by_call(failed: &CallError) -> Self {
+        let mut stopped = Self::by_error(&failed.error);
+        stopped.problem.operation = Some(failed.operation);
+        stopped
+    }
+
+    /// By an error of AWS's.
+    pub(crate) fn by_error(error: &AwsError) -> Self {
+        let outcome = match error.class {
+            ErrorClass::Denied => Outcome::Denied,
+            ErrorClass::Throttled => Outcome::Throttled,
+            ErrorClass::Unreachable => Outcome::Unreachable,
+            ErrorClass::NotOptedIn => Outcome::NotOptedIn,
+            class if class.is_about_credentials() => Outcome::AuthFailed,
+            _ => Outcome::Failed,
+        };
+        Self { outcome, problem: Problem::new(&*error.code, &*error.message) }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    scope: Arc<Scope>,
+    client: Option<Arc<ScopeClient>>,
+    counts: Counts,
+    pages: u64,
+    listing: Listing,
+    dry_run: bool,
+    /// Selected tables that have not come to an end.
+    pending: BTreeSet<TableName>,
+    failures: BTreeMap<(FailureReason, String), Failures>,
+    stopped: Option<Stopped>,
+    cancelled: bool,
+    notes: Vec<Problem>,
+    other_account: bool,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    message: String,
+    count: u64,
+    names: Vec<String>,
+}
+
+/// The state of a scope, shared by its task and the run.
+#[derive(Debug)]
+pub(crate) struct Tracker(Mutex<State>);
+
+/// How a scope ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) outcome: Outcome,
+    pub(crate) listing: Listing,
+    pub(crate) counts: Counts,
+    pub(crate) requests: Requests,
+    pub(crate) problems: Vec<Problem>,
+    /// Whether at least one page of the listing came.
+    pub(crate) listed_a_page: bool,
+}
+
+impl Tracker {
+    pub(crate) fn new(scope: Scope, dry_run: bool) -> Self {
+        Self(Mutex::new(State {
+            scope: Arc::new(scope),
+            client: None,
+            counts: Counts::default(),
+            pages: 0,
+            listing: Listing::Incomplete,
+            dry_run,
+            pending: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            stopped: None,
+            cancelled: false,
+            notes: Vec::new(),
+            other_account: false,
+        }))
+    }
+
+    /// A panic of a scope's task must not take the record of it along.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn scope(&self) -> Arc<Scope> {
+        self.state().scope.clone()
+    }
+
+    pub(crate) fn set_scope(&self, scope: Scope) {
+        self.state().scope = Arc::new(scope);
+    }
+
+    pub(crate) fn set_client(&self, client: Arc<ScopeClient>) {
+        self.state().client = Some(client);
+    }
+
+    pub(crate) fn page(&self, names: usize) {
+        let mut state = self.state();
+        state.pages += 1;
+        state.counts.listed += names as u64;
+    }
+
+    pub(crate) fn listing_complete(&self) {
+        self.state().listing = Listing::Complete;
+    }
+
+    pub(crate) fn unselected(&self) {
+        self.state().counts.unselected += 1;
+    }
+
+    pub(crate) fn selected(&self, name: &TableName) {
+        let mut state = self.state();
+        state.counts.selected += 1;
+        // A dry run attempts no table, and needs no list to say so.
+        if !state.dry_run {
+            state.pending.insert(name.clone());
+        }
+    }
+
+    pub(crate) fn described(&self, name: &TableName) {
+        let mut state = self.state();
+        if state.pending.remove(name) {
+            state.counts.described += 1;
+        }
+    }
+
+    pub(crate) fn failed(&self, failed: &FailedTable) {
+        let mut state = self.state();
+        if !state.pending.remove(&failed.name) {
+            return;
+        }
+        state.counts.fail(failed.reason);
+        let failures = state.failures.entry((failed.reason, failed.code.clone())).or_default();
+        if failures.count == 0 {
+            failures.message.clone_from(&failed.message);
+        }
+        failures.count += 1;
+        if failures.names.len() < MAX_NAMED_TABLES {
+            failures.names.push(failed.name.as_str().to_owned());
+        }
+    }
+
+    /// Notes, once, that the tables belong to another account than the configuration says.
+    pub(crate) fn other_account(&self, configured: &AccountId, found: &AccountId) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.other_account, true) {
+            let said = format!("the tables' ARNs name the account {found}, the configuration names {configured}");
+            state.notes.push(Problem::new("account_mismatch", said));
+        }
+    }
+
+    /// The first reason stays: what follows is its consequence.
+    pub(crate) fn stop(&self, stopped: Stopped) {
+        self.state().stopped.get_or_insert(stopped);
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.state().cancelled = true;
+    }
+
+    /// Something that the reader should know.
+    pub(crate) fn note(&self, problem: Problem) {
+        self.state().notes.push(problem);
+    }
+
+    /// The end: everything that is not accounted for was not attempted.
+    pub(crate) fn end(&self) -> Ended {
+        let mut state = self.state();
+        let not_attempted = std::mem::take(&mut state.pending);
+        let mut counts = state.counts;
+        let missed =
+            counts.selected - (counts.described + counts.denied + counts.throttled + counts.vanished + counts.failed);
+        counts.not_attempted = missed;
+        let mut problems = Vec::new();
+        problems.extend(state.stopped.iter().map(|stopped| stopped.problem.clone()));
+        for ((reason, code), failures) in std::mem::take(&mut state.failures) {
+            if reason != FailureReason::Vanished {
+                problems.push(Problem {
+                    code,
+                    message: failures.message,
+                    operation: Some(Operation::DescribeTable),
+                    table_count: failures.count,
+                    tables: failures.names,
+                });
+            }
+        }
+        if !not_attempted.is_empty() {
+            problems.push(Problem {
+                table_count: missed,
+                tables: not_attempted.iter().take(MAX_NAMED_TABLES).map(|name| name.as_str().to_owned()).collect(),
+                ..Problem::new("not_attempted", "these tables were listed and not described")
+            });
+        }
+        problems.append(&mut state.notes);
+        Ended {
+            scope: state.scope.clone(),
+            outcome: outcome(&state, &counts),
+            listing: state.listing,
+            counts,
+            requests: state.client.as_ref().map(|client| client.requests()).unwrap_or_default(),
+            problems,
+            listed_a_page: state.pages > 0,
+        }
+    }
+}
+
+fn outcome(state: &State, counts: &Counts) -> Outcome {
+    let missing = if state.dry_run { 0 } else { counts.missing() };
+    let complete = state.listing == Listing::Complete;
+    if state.cancelled && (!complete || missing > 0) {
+        Outcome::Cancelled
+    } else if complete && missing == 0 {
+        Outcome::Complete
+    } else if complete {
+        Outcome::Partial
+    } else if state.pages > 0 {
+        Outcome::IncompleteListing
+    } else {
+        state.stopped.as_ref().map_or(Outcome::Failed, |stopped| stopped.outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dynacrawl_client::{AwsError, ErrorClass};
+    use dynacrawl_fetcher::FailedTable;
+    use dynacrawl_model::{FailureReason, Listing, Outcome, Scope, TableName};
+
+    use super::{Stopped, Tracker};
+
+    fn tracker(dry_run: bool) -> Tracker {
+        let region = "eu-west-1".parse().expect("region");
+        Tracker::new(Scope { partition: "aws".into(), account_id: None, region }, dry_run)
+    }
+
+    fn name(number: usize) -> TableName {
+        TableName::from(format!("t{number:03}"))
+    }
+
+    fn failed(number: usize, reason: FailureReason) -> FailedTable {
+        FailedTable { name: name(number), reason, code: "Code".to_owned(), message: "said".to_owned(), attempts: 1 }
+    }
+
+    fn list(tracker: &Tracker, count: usize) {
+        tracker.page(count);
+        (0..count).for_each(|number| tracker.selected(&name(number)));
+    }
+
+    fn stopped(class: ErrorClass) -> Stopped {
+        Stopped::by_error(&AwsError::new(class, "Code", "said"))
+    }
+
+    #[test]
+    fn a_vanished_table_does_not_spoil_a_scope_and_a_denied_one_does() {
+        for (reason, outcome) in [
+            (FailureReason::Vanished, Outcome::Complete),
+            (FailureReason::Denied, Outcome::Partial),
+            (FailureReason::Throttled, Outcome::Partial),
+            (FailureReason::Failed, Outcome::Partial),
+        ] {
+            let tracker = tracker(false);
+            list(&tracker, 2);
+            tracker.listing_complete();
+            tracker.described(&name(0));
+            tracker.failed(&failed(1, reason));
+            let ended = tracker.end();
+            assert_eq!(ended.outcome, outcome);
+            assert!(ended.counts.add_up());
+        }
+    }
+
+    #[test]
+    fn what_is_not_accounted_for_was_not_attempted_and_is_named() {
+        let tracker = tracker(false);
+        list(&tracker, 150);
+        tracker.listing_complete();
+        tracker.described(&name(0));
+        let ended = tracker.end();
+        assert_eq!((ended.outcome, ended.counts.not_attempted), (Outcome::Partial, 149));
+        assert!(ended.counts.add_up());
+        let problem = ended.problems.last().expect("a problem");
+        assert_eq!((problem.code.as_str(), problem.table_count, problem.tables.len()), ("not_attempted", 149, 100));
+        assert_eq!(problem.tables[0], "t001");
+    }
+
+    #[test]
+    fn without_a_page_the_cause_is_the_outcome() {
+        for (class, outcome) in [
+            (ErrorClass::Denied, Outcome::Denied),
+            (ErrorClass::Throttled, Outcome::Throttled),
+            (ErrorClass::Unreachable, Outcome::Unreachable),
+            (ErrorClass::BadSignature, Outcome::AuthFailed),
+            (ErrorClass::NoCredentials, Outcome::AuthFailed),
+            (ErrorClass::NotOptedIn, Outcome::NotOptedIn),
+            (ErrorClass::Transient, Outcome::Failed),
+        ] {
+            let empty = tracker(false);
+            empty.stop(stopped(class));
+            assert_eq!(empty.end().outcome, outcome);
+
+            let begun = tracker(false);
+            list(&begun, 1);
+            begun.described(&name(0));
+            begun.stop(stopped(class));
+            let ended = begun.end();
+            assert_eq!((ended.outcome, ended.listing), (Outcome::IncompleteListing, Listing::Incomplete));
+        }
+    }
+
+    #[test]
+    fn an_interrupted_scope_is_cancelled_unless_it_was_done() {
+        let open = tracker(false);
+        list(&open, 1);
+        open.cancel();
+        assert_eq!(open.end().outcome, Outcome::Cancelled);
+        let done = tracker(false);
+        list(&done, 1);
+        done.listing_complete();
+        done.described(&name(0));
+        done.cancel();
+        assert_eq!(done.end().outcome, Outcome::Complete);
+    }
+
+    #[test]
+    fn a_dry_run_is_complete_when_its_listing_is() {
+        let tracker = tracker(true);
+        list(&tracker, 3);
+        tracker.listing_complete();
+        let ended = tracker.end();
+        assert_eq!((ended.outcome, ended.counts.not_attempted, ended.problems.len()), (Outcome::Complete, 3, 0));
+        assert!(ended.counts.add_up());
+    }
+}
