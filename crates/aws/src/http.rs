@@ -22,6 +22,8 @@ pub struct HttpSettings {
     pub read_timeout: Duration,
     /// A PEM file of the certificate authorities to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Whether the proxies of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are used.
+    pub use_proxies: bool,
 }
 
 /// Why the HTTP stack could not be set up.
@@ -47,8 +49,7 @@ pub enum HttpError {
 }
 
 impl HttpSettings {
-    /// Builds the client that every SDK client of the process shares. Proxies come from `HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    /// Builds the client that every SDK client of the process shares.
     ///
     /// # Errors
     /// When the CA bundle is missing or is none.
@@ -62,7 +63,7 @@ impl HttpSettings {
             .read_timeout(self.read_timeout)
             .build();
         let mut builder = Connector::builder().connector_settings(settings).sleep_impl(TokioSleep::new());
-        builder.set_proxy_config(proxy_from_env());
+        builder.set_proxy_config(self.use_proxies.then(proxy_from_env).flatten());
         let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|error| HttpError::Bundle {
             path: self.ca_bundle.clone().unwrap_or_default(),
             problem: error.to_string(),
@@ -119,7 +120,8 @@ mod tests {
 
     fn with_bundle(path: PathBuf) -> Result<(), HttpError> {
         let second = Duration::from_secs(1);
-        let settings = HttpSettings { connect_timeout: second, read_timeout: second, ca_bundle: Some(path) };
+        let settings =
+            HttpSettings { connect_timeout: second, read_timeout: second, ca_bundle: Some(path), use_proxies: false };
         settings.build().map(drop)
     }
 

@@ -1,4 +1,14 @@
-//! dynacrawl: a metadata crawler for Amazon DynamoDB.
+//! dynacrawl: a metadata crawler for Amazon DynamoDB. This library is what the binary and the benchmark are made of; the
+//! output and the command line are the interface for everyone else.
 
+pub mod check;
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod demo;
+pub mod exit;
+pub mod policy;
 pub mod run;
+pub mod signals;
+pub mod summary;
+pub mod terminal;

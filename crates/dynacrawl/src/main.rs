@@ -1,1 +1,33 @@
-fn main() {}
+//! The binary: parse, run, end with the right code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dynacrawl::cli::Cli;
+use dynacrawl::exit::Exit;
+
+/// A record costs about a hundred small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One thread: a crawl waits for the network, and passing work between threads costs more than it gains.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return Exit::SinkFailed.into();
+        }
+    };
+    let ended = runtime.block_on(Box::pin(dynacrawl::commands::run(cli)));
+    // After a second interrupt something may still be writing; it is not waited for.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit.into()
+        }
+    }
+}

@@ -1,12 +1,14 @@
 //! Configuration in two stages: what was typed ([`raw`]), in layers; and what is valid ([`valid`]), in types that cannot
 //! hold nonsense. Nothing is called in either; secrets and AWS's own files are read in [`Config::prepare`].
 
+mod load;
 mod raw;
 mod secret;
 mod valid;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use load::{Flags, demo_wanted};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Target as RawTarget};
 pub use valid::{CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel, Target, TargetBase};
 
@@ -46,6 +48,14 @@ pub enum ConfigError {
 impl ConfigError {
     pub(crate) fn value(key: impl Into<String>, problem: impl ToString) -> Self {
         Self::Value { key: key.into(), problem: problem.to_string() }
+    }
+
+    /// The same, with the file in which the value stands.
+    fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::Value { key, problem } => Self::Value { key: format!("{}: {key}", path.display()), problem },
+            other => other,
+        }
     }
 }
 

@@ -164,6 +164,7 @@ impl Config {
                 connect_timeout: duration("aws.connect_timeout", layer.aws.connect_timeout.as_deref())?,
                 read_timeout: attempt_timeout,
                 ca_bundle: layer.aws.ca_bundle.map(PathBuf::from),
+                use_proxies: true,
             },
             attempt_timeout,
             endpoints: EndpointSettings {

@@ -1,6 +1,6 @@
 //! A run: every scope crawled, each ending with exactly one `scope_completed`, whatever happens.
 
-mod progress;
+pub(crate) mod progress;
 mod scope;
 mod target;
 mod tracker;
@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
@@ -26,7 +27,7 @@ use target::scope_of;
 pub(crate) use target::{ReadyTarget, TargetConnection};
 use tracker::{Ended, Stopped, Tracker};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Target};
 
 /// A run that can begin: everything that can be wrong without a call to AWS has been found out.
 #[derive(Debug)]
@@ -74,12 +75,24 @@ impl RunPlan {
     /// # Errors
     /// When a secret or the CA bundle is not where the configuration says, or there is no target.
     pub fn new(config: Config, dry_run: bool) -> Result<Self, ConfigError> {
+        Self::with_credentials(config, dry_run, Target::credentials)
+    }
+
+    /// The same, with credentials that are not where the configuration says.
+    pub(crate) fn with_credentials(
+        config: Config,
+        dry_run: bool,
+        credentials: impl Fn(&Target) -> Result<CredentialSpec, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let ready =
+            |target: &Target| Ok(ReadyTarget::new(target.clone(), credentials(target)?, config.sts_region(target)));
+        let targets = config.targets.iter().map(ready).collect::<Result<_, _>>()?;
         let http = config.http.build().map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             ConfigError::value("aws.ca_bundle (--ca-bundle, AWS_CA_BUNDLE)", format!("{error}{cause}"))
         })?;
         let aws = AwsSettings { http, attempt_timeout: config.attempt_timeout };
-        Ok(Self { targets: ReadyTarget::all(&config)?, config: Arc::new(config), aws, dry_run })
+        Ok(Self { targets, config: Arc::new(config), aws, dry_run })
     }
 
     /// The configuration.
@@ -223,18 +236,19 @@ impl Run<'_> {
             under_way.insert(handle.id(), UnderWay { plan, tracker, started });
         }
 
-        let mut deadline = None;
+        // From the interrupt on, what is under way has the grace time.
+        let mut overdue = std::pin::pin!(async {
+            stop.cancelled().await;
+            tokio::time::sleep(self.plan.config.crawl.grace).await;
+        });
+        let mut aborted = false;
         loop {
             let joined = tokio::select! {
                 biased;
                 joined = tasks.join_next_with_id() => joined,
-                () = stop.cancelled(), if deadline.is_none() => {
-                    deadline = Some(Instant::now() + self.plan.config.crawl.grace);
-                    continue;
-                }
-                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some_and(|at| Instant::now() < at || !tasks.is_empty()) => {
+                () = &mut overdue, if !aborted => {
                     tasks.abort_all();
-                    deadline = None;
+                    aborted = true;
                     continue;
                 }
             };

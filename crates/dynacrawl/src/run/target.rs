@@ -11,7 +11,7 @@ use dynacrawl_model::{AccountId, Operation, Problem, Region, Scope};
 use tokio::sync::OnceCell;
 
 use super::tracker::Stopped;
-use crate::config::{Config, ConfigError, Target};
+use crate::config::{Config, Target};
 
 /// GetCallerIdentity is a convenience: a missing STS must not hold up a crawl for long.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +26,7 @@ pub(crate) struct TargetConnection {
     pub(crate) before_last_role: CachedCredentials,
     pub(crate) sts_region: Region,
     sts: StsClient,
+    sts_url: Option<String>,
     identity: OnceCell<Result<CallerIdentity, AuthError>>,
 }
 
@@ -38,12 +39,8 @@ pub(crate) struct ReadyTarget {
 }
 
 impl ReadyTarget {
-    /// Reads the secrets of every target of the configuration.
-    pub(crate) fn all(config: &Config) -> Result<Vec<Self>, ConfigError> {
-        let ready = |target: &Target| {
-            Ok(Self { spec: target.credentials()?, sts_region: config.sts_region(target), target: target.clone() })
-        };
-        config.targets.iter().map(ready).collect()
+    pub(crate) fn new(target: Target, spec: CredentialSpec, sts_region: Region) -> Self {
+        Self { target, spec, sts_region }
     }
 
     /// Loads the SDK's settings. Nothing is called yet.
@@ -58,6 +55,7 @@ impl ReadyTarget {
             credentials,
             before_last_role,
             sts_region: self.sts_region,
+            sts_url: sts_url.map(str::to_owned),
             identity: OnceCell::new(),
         }
     }
@@ -73,6 +71,11 @@ impl TargetConnection {
             retry: config.crawl.retry,
         };
         Arc::new(ScopeClient::new(&self.sdk, self.credentials.clone(), settings))
+    }
+
+    /// An STS client that signs with other credentials of the target.
+    pub(crate) fn sts(&self, credentials: CachedCredentials) -> StsClient {
+        StsClient::new(&self.sdk, self.sts_url.as_deref(), credentials)
     }
 
     /// Whose credentials they are; asked once.

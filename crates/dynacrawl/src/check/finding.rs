@@ -1,0 +1,177 @@
+//! What a check found, and how it is shown.
+
+use std::fmt::Write;
+
+use dynacrawl_model::{Escaped, Scope};
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// As it should be.
+    Ok,
+    /// A crawl would work; something should be looked at.
+    Warn,
+    /// A crawl would miss something.
+    Fail,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// Which check: `credentials`, `assume_role`, `external_id`, `region`, `list_tables`, `tables` or `describe_table`.
+    pub id: &'static str,
+    /// The target.
+    pub target: String,
+    /// The account and Region, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// How it went.
+    pub status: CheckStatus,
+    /// What is wrong, as a word that does not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// What was found.
+    pub message: String,
+    /// What to do about it; empty where there is nothing to do.
+    pub fix: String,
+    /// The tables that it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
+}
+
+/// What is wrong, and what to do about it.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) fix: String,
+}
+
+/// All checks, and how many scopes fail.
+#[derive(Debug, Default, Serialize)]
+pub struct Findings {
+    /// The checks, target by target.
+    pub checks: Vec<Check>,
+    #[serde(skip)]
+    scopes: usize,
+    #[serde(skip)]
+    failed_scopes: usize,
+}
+
+impl Findings {
+    pub(super) fn add(
+        &mut self,
+        id: &'static str,
+        target: &str,
+        scope: Option<&Scope>,
+        result: Result<String, Trouble>,
+    ) {
+        match result {
+            Ok(message) => self.push(id, target, scope, CheckStatus::Ok, None, message, String::new()),
+            Err(t) => self.push(id, target, scope, CheckStatus::Fail, Some(t.code), t.message, t.fix),
+        }
+    }
+
+    pub(super) fn warn(&mut self, id: &'static str, target: &str, scope: Option<&Scope>, trouble: Trouble) {
+        self.push(id, target, scope, CheckStatus::Warn, Some(trouble.code), trouble.message, trouble.fix);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a check, in one place")]
+    fn push(
+        &mut self,
+        id: &'static str,
+        target: &str,
+        scope: Option<&Scope>,
+        status: CheckStatus,
+        code: Option<&'static str>,
+        message: String,
+        fix: String,
+    ) {
+        let scope = scope.cloned();
+        self.checks.push(Check {
+            id,
+            target: target.to_owned(),
+            scope,
+            status,
+            code,
+            message,
+            fix,
+            tables: Vec::new(),
+        });
+    }
+
+    /// Names the tables that the last check is about.
+    pub(super) fn about_tables(&mut self, tables: Vec<String>) {
+        if let Some(last) = self.checks.last_mut() {
+            last.tables = tables;
+        }
+    }
+
+    /// Counts a scope: it fails where one of its checks does.
+    pub(super) fn count_scope(&mut self) {
+        self.scopes += 1;
+        self.failed_scopes += usize::from(self.checks.iter().any(|check| check.status == CheckStatus::Fail));
+    }
+
+    /// Counts the scopes of a target whose credentials do not work.
+    pub(super) fn no_scope_works(&mut self, scopes: usize) {
+        self.scopes += scopes;
+        self.failed_scopes += scopes;
+    }
+
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.checks.extend(other.checks);
+        self.scopes += other.scopes;
+        self.failed_scopes += other.failed_scopes;
+        self
+    }
+
+    /// 0 where every scope would work, 4 where none would, 3 in between.
+    pub fn exit(&self) -> Exit {
+        if self.failed_scopes == 0 {
+            Exit::Complete
+        } else if self.failed_scopes == self.scopes {
+            Exit::NothingListed
+        } else {
+            Exit::Partial
+        }
+    }
+
+    /// For people: a line for each check, and what to do under those that need it.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for check in &self.checks {
+            let mark = match check.status {
+                CheckStatus::Ok => "ok  ",
+                CheckStatus::Warn => "WARN",
+                CheckStatus::Fail => "FAIL",
+            };
+            let place = match &check.scope {
+                Some(scope) => format!("{} {scope}", Escaped(&check.target)),
+                None => Escaped(&check.target).to_string(),
+            };
+            let _ = writeln!(text, "{mark} {:<14} {place}: {}", check.id, Escaped(&check.message));
+            if !check.tables.is_empty() {
+                let names: Vec<_> = check.tables.iter().map(|name| Escaped(name).to_string()).collect();
+                let _ = writeln!(text, "       tables: {}", names.join(", "));
+            }
+            if !check.fix.is_empty() {
+                let _ = writeln!(text, "       {}", Escaped(&check.fix));
+            }
+        }
+        let count = |status| self.checks.iter().filter(|check| check.status == status).count();
+        let _ = writeln!(
+            text,
+            "{} of {} scopes would work; {} warnings, {} failures",
+            self.scopes - self.failed_scopes,
+            self.scopes,
+            count(CheckStatus::Warn),
+            count(CheckStatus::Fail)
+        );
+        text
+    }
+}

@@ -1,0 +1,338 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Layer, RawAssumeRole, RawTarget};
+
+/// Crawl the metadata of Amazon DynamoDB tables: every table, key and index of your accounts as JSON lines.
+///
+/// A flag goes before its environment variable, that before the configuration file, and that before the default.
+#[derive(Debug, Parser)]
+#[command(name = "dynacrawl", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What applies to every command.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Configuration file (TOML); `dynacrawl config` prints the reference
+    #[arg(long, global = true, env = "DYNACRAWL_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// error, warn, info, debug or trace
+    #[arg(long, global = true, env = "DYNACRAWL_LOG_LEVEL", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json; messages go to standard error
+    #[arg(long, global = true, env = "DYNACRAWL_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Describe every table and write one JSON line for each
+    Crawl(Box<CrawlArgs>),
+    /// Say, before a crawl, whether it would work and what to do if not
+    Check(Box<CheckArgs>),
+    /// Print the least-privilege IAM policy for the configuration
+    Policy(Box<PolicyArgs>),
+    /// Print the JSON Schema (2020-12) of the output
+    Schema,
+    /// Print the reference configuration, or check a file
+    Config(ConfigArgs),
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// The target that the command line describes.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// Region to crawl; repeatable, or separated by commas
+    #[arg(long = "region", env = "DYNACRAWL_REGION", value_name = "REGION", value_delimiter = ',')]
+    pub regions: Vec<String>,
+    /// Profile of AWS's configuration files
+    #[arg(long, env = "DYNACRAWL_PROFILE")]
+    pub profile: Option<String>,
+    /// The account's id, where nothing else tells it
+    #[arg(long, env = "DYNACRAWL_ACCOUNT_ID", value_name = "ID")]
+    pub account_id: Option<String>,
+    /// Role to assume
+    #[arg(long, env = "DYNACRAWL_ROLE_ARN", value_name = "ARN")]
+    pub role_arn: Option<String>,
+    /// External id that the role's trust policy asks for
+    #[arg(long, env = "DYNACRAWL_EXTERNAL_ID", value_name = "ID", requires = "role_arn")]
+    pub external_id: Option<String>,
+    /// Name of the role's session [default: dynacrawl]
+    #[arg(long, env = "DYNACRAWL_SESSION_NAME", value_name = "NAME", requires = "role_arn")]
+    pub session_name: Option<String>,
+    /// Length of the role's session, 15m to 12h [default: 1h]
+    #[arg(long, env = "DYNACRAWL_DURATION", value_name = "DURATION", requires = "role_arn")]
+    pub duration: Option<String>,
+    /// Include only this target of the configuration file; repeatable
+    #[arg(long = "target", env = "DYNACRAWL_TARGET", value_name = "NAME", value_delimiter = ',')]
+    pub targets: Vec<String>,
+}
+
+/// Where AWS is.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Endpoints")]
+pub struct EndpointArgs {
+    /// DynamoDB's endpoint, for anything that speaks its protocol
+    #[arg(long, env = "DYNACRAWL_ENDPOINT_URL", value_name = "URL")]
+    pub endpoint_url: Option<String>,
+    /// STS's endpoint
+    #[arg(long, env = "DYNACRAWL_STS_ENDPOINT_URL", value_name = "URL")]
+    pub sts_endpoint_url: Option<String>,
+    /// PEM file of the certificate authorities to trust instead of the system's
+    #[arg(long, env = "DYNACRAWL_CA_BUNDLE", value_name = "FILE")]
+    pub ca_bundle: Option<String>,
+    /// FIPS endpoints
+    #[arg(long, env = "DYNACRAWL_FIPS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub fips: Option<bool>,
+    /// Dual-stack (IPv6) endpoints
+    #[arg(long, env = "DYNACRAWL_DUAL_STACK", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub dual_stack: Option<bool>,
+    /// Endpoints that carry the account's id: disabled, preferred or required
+    #[arg(long, env = "DYNACRAWL_ACCOUNT_ID_ENDPOINTS", value_name = "MODE")]
+    pub account_id_endpoints: Option<String>,
+}
+
+/// Which tables are wanted.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Tables")]
+pub struct FilterArgs {
+    /// Only tables whose whole name matches; repeatable
+    #[arg(long, env = "DYNACRAWL_INCLUDE", value_name = "REGEX")]
+    pub include: Vec<String>,
+    /// No tables whose whole name matches, even where included; repeatable
+    #[arg(long, env = "DYNACRAWL_EXCLUDE", value_name = "REGEX")]
+    pub exclude: Vec<String>,
+}
+
+/// How fast.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Speed")]
+pub struct SpeedArgs {
+    /// Requests a second for each account and Region, 0 for no limit [default: 250]
+    #[arg(long, env = "DYNACRAWL_RATE", value_name = "N")]
+    pub rate: Option<u32>,
+    /// Tables described at once in each account and Region [default: 32]
+    #[arg(long, env = "DYNACRAWL_CONCURRENCY", value_name = "N")]
+    pub concurrency: Option<usize>,
+    /// Accounts and Regions crawled at once [default: 32]
+    #[arg(long, env = "DYNACRAWL_SCOPES", value_name = "N")]
+    pub scopes: Option<usize>,
+    /// Attempts for each call [default: 10]
+    #[arg(long, env = "DYNACRAWL_MAX_ATTEMPTS", value_name = "N")]
+    pub max_attempts: Option<u32>,
+}
+
+/// The embedded estate, instead of AWS.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "Demo")]
+pub struct DemoArgs {
+    /// Use the embedded simulator: two accounts, three Regions, some 200 tables; no account, no network
+    #[arg(long, conflicts_with_all = ["regions", "profile", "role_arn", "account_id", "targets", "endpoint_url", "sts_endpoint_url"])]
+    pub demo: bool,
+    /// The same with a denied table, a throttled Region and an account whose role cannot be assumed
+    #[arg(long, conflicts_with_all = ["regions", "profile", "role_arn", "account_id", "targets", "endpoint_url", "sts_endpoint_url"])]
+    pub demo_faults: bool,
+}
+
+/// `dynacrawl crawl`
+#[derive(Clone, Debug, Default, Args)]
+#[expect(missing_docs, reason = "the groups say it")]
+pub struct CrawlArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
+    #[command(flatten)]
+    pub demo: DemoArgs,
+}
+
+/// What is written, and where.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// File to write, - for standard output [default: -]
+    #[arg(long, short, env = "DYNACRAWL_OUTPUT", value_name = "FILE")]
+    pub output: Option<String>,
+    /// table: one line for each table; entities: keys and indexes as lines of their own [default: table]
+    #[arg(long, env = "DYNACRAWL_LAYOUT", value_name = "LAYOUT")]
+    pub layout: Option<String>,
+    /// Only list: one line for each table with the filters' verdict, and no DescribeTable
+    #[arg(long)]
+    pub dry_run: bool,
+    /// After an interrupt: how long what is under way may take to end [default: 20s]
+    #[arg(long, env = "DYNACRAWL_GRACE", value_name = "DURATION")]
+    pub grace: Option<String>,
+    /// No summary and no progress on standard error
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `dynacrawl check`
+#[derive(Clone, Debug, Default, Args)]
+#[expect(missing_docs, reason = "the groups say it")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
+    #[command(flatten)]
+    pub demo: DemoArgs,
+    /// text or json
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub format: CheckFormat,
+    /// Describe all selected tables, not only the first 20 of each account and Region
+    #[arg(long)]
+    pub all: bool,
+    /// Do not try to assume roles without their external id
+    #[arg(long, env = "DYNACRAWL_NO_EXTERNAL_ID_PROBE", action = ArgAction::SetTrue)]
+    pub no_external_id_probe: bool,
+}
+
+/// How `dynacrawl check` shows what it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// `dynacrawl policy`
+#[derive(Clone, Debug, Default, Args)]
+#[expect(missing_docs, reason = "the groups say it")]
+pub struct PolicyArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Print the trust policy of the role instead, with its external id as a condition
+    #[arg(long, conflicts_with = "assume")]
+    pub trust: bool,
+    /// Print the policy that lets the crawler's own identity assume the roles instead
+    #[arg(long)]
+    pub assume: bool,
+    /// With --trust: the identity that assumes the role, as an ARN
+    #[arg(long, value_name = "ARN", requires = "trust")]
+    pub principal: Option<String>,
+}
+
+/// `dynacrawl config`
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do; without it the reference configuration is printed
+    #[command(subcommand)]
+    pub command: Option<ConfigCommand>,
+}
+
+/// The commands of `dynacrawl config`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a configuration file: its keys and values, not the secrets that it points to
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+impl TargetArgs {
+    /// The first flag that describes a target.
+    pub(crate) fn described_by(&self) -> Option<&'static str> {
+        let flags = [
+            (!self.regions.is_empty(), "--region (DYNACRAWL_REGION)"),
+            (self.profile.is_some(), "--profile (DYNACRAWL_PROFILE)"),
+            (self.account_id.is_some(), "--account-id (DYNACRAWL_ACCOUNT_ID)"),
+            (self.role_arn.is_some(), "--role-arn (DYNACRAWL_ROLE_ARN)"),
+        ];
+        flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
+    }
+
+    /// The target that the flags describe: AWS's default chain, where they say nothing.
+    pub(crate) fn as_target(&self) -> RawTarget {
+        let role = self.role_arn.as_ref().map(|arn| RawAssumeRole {
+            arn: arn.clone(),
+            external_id: self.external_id.clone(),
+            session_name: self.session_name.clone(),
+            duration: self.duration.clone(),
+        });
+        RawTarget {
+            name: Some("default".to_owned()),
+            regions: Some(self.regions.clone()),
+            account_id: self.account_id.clone(),
+            profile: self.profile.clone(),
+            credentials: None,
+            assume_role: role.map(|role| vec![role]),
+        }
+    }
+}
+
+impl GlobalArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.log.level = self.log_level.clone();
+        layer.log.format = self.log_format.clone();
+    }
+}
+
+impl EndpointArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.aws.endpoint_url = self.endpoint_url.clone();
+        layer.sts.endpoint_url = self.sts_endpoint_url.clone();
+        layer.aws.ca_bundle = self.ca_bundle.clone();
+        layer.aws.fips = self.fips;
+        layer.aws.dual_stack = self.dual_stack;
+        layer.aws.account_id_endpoints = self.account_id_endpoints.clone();
+    }
+}
+
+impl FilterArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        let given = |patterns: &Vec<String>| (!patterns.is_empty()).then(|| patterns.clone());
+        layer.crawl.include = given(&self.include);
+        layer.crawl.exclude = given(&self.exclude);
+    }
+}
+
+impl SpeedArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.crawl.rate = self.rate;
+        layer.crawl.concurrency = self.concurrency;
+        layer.crawl.scopes = self.scopes;
+        layer.crawl.max_attempts = self.max_attempts;
+    }
+}
+
+impl OutputArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.crawl.output = self.output.clone();
+        layer.crawl.layout = self.layout.clone();
+        layer.crawl.grace = self.grace.clone();
+    }
+}

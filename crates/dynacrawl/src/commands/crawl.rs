@@ -1,0 +1,110 @@
+//! `dynacrawl crawl`
+
+use std::sync::Arc;
+
+use dynacrawl_model::RunOutcome;
+use dynacrawl_sinks::{Output, SinkError, Written, write_records};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, plan, start_demo};
+use crate::cli::{CrawlArgs, GlobalArgs};
+use crate::config::{Config, Destination, Flags, demo_wanted};
+use crate::exit::Exit;
+use crate::run::{self, Progress, RunPlan, RunReport};
+use crate::signals::Signals;
+use crate::summary::summary;
+use crate::terminal::Terminal;
+
+/// How many records wait for the sink.
+const QUEUED_RECORDS: usize = 256;
+
+pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let flags = Flags {
+        target: Some(&args.target),
+        filter: Some(&args.filter),
+        speed: Some(&args.speed),
+        output: Some(&args.output),
+        endpoints: Some(&args.endpoints),
+    };
+    let dry_run = args.output.dry_run;
+    match demo_wanted(args.demo) {
+        Some(with_faults) => {
+            let demo = start_demo(with_faults)?;
+            let plan = demo.plan(Config::load_demo(global, &flags, &demo)?, dry_run)?;
+            crawl_plan(&plan, args.output.quiet, terminal).await
+        }
+        None => {
+            let plan = plan(Config::load(global, &flags)?, dry_run).await?;
+            crawl_plan(&plan, args.output.quiet, terminal).await
+        }
+    }
+}
+
+async fn crawl_plan(plan: &RunPlan, quiet: bool, terminal: &Terminal) -> Result<Exit, Failure> {
+    let config = plan.config();
+    terminal.show_messages(config.log_level, config.log_format);
+    let output = open(&config.crawl.output)?;
+    let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
+    let signals = Signals::new().map_err(failed)?;
+    let stop = CancellationToken::new();
+    let progress = Arc::new(Progress::default());
+    let notice = || {
+        terminal.write("interrupted: finishing what is under way; interrupt again to end at once\n");
+    };
+    let following = async { if quiet { std::future::pending().await } else { terminal.follow(&progress).await } };
+    let done = tokio::select! {
+        done = crawl_to_output(plan, output, &stop, &progress) => done,
+        () = signals.second(&stop, notice) => return Ok(Exit::Interrupted),
+        () = following => unreachable!("the progress line follows without end"),
+    };
+    let (report, written) = done;
+    if !quiet && !matches!(written, Err(SinkError::Closed)) {
+        terminal.write(&summary(&report, plan.dry_run));
+    }
+    match written {
+        _ if stop.is_cancelled() => Ok(Exit::Interrupted),
+        Ok(_) => Ok(exit(report.outcome)),
+        Err(SinkError::Closed) => Ok(Exit::Complete),
+        Err(error) => Err(Failure::new(Exit::SinkFailed, error)),
+    }
+}
+
+/// Crawls into an output, and puts the output in its place if the crawl deserves it.
+pub async fn crawl_to_output(
+    plan: &RunPlan,
+    output: Output,
+    stop: &CancellationToken,
+    progress: &Arc<Progress>,
+) -> (RunReport, Result<Written, SinkError>) {
+    let (records, queue) = mpsc::channel(QUEUED_RECORDS);
+    let (report, written) = tokio::join!(
+        run::run(plan, records, stop, progress),
+        write_records(&output, plan.config().crawl.layout, queue),
+    );
+    let whole = !report.sink_gone && matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial);
+    let finished = output.finish(whole).await;
+    let written = written.and_then(|written| finished.map(|()| written));
+    (report, written)
+}
+
+fn exit(outcome: RunOutcome) -> Exit {
+    match outcome {
+        RunOutcome::Complete => Exit::Complete,
+        RunOutcome::Partial => Exit::Partial,
+        RunOutcome::Failed => Exit::NothingListed,
+        RunOutcome::Cancelled => Exit::Interrupted,
+    }
+}
+
+fn open(destination: &Destination) -> Result<Output, Failure> {
+    let opened = match destination {
+        Destination::Stdout => Output::stdout(),
+        Destination::File(path) => Output::file(path),
+    };
+    opened.map_err(|error| {
+        // A file that cannot be written is the user's to correct; one that is in use may work next time.
+        let exit = if matches!(error, SinkError::Busy { .. }) { Exit::SinkFailed } else { Exit::Usage };
+        Failure::new(exit, anyhow::Error::new(error).context("crawl.output (--output)"))
+    })
+}

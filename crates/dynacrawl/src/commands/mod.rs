@@ -1,0 +1,73 @@
+//! The commands.
+
+mod check;
+mod crawl;
+mod policy;
+mod print;
+
+use std::fmt;
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, ConfigError};
+use crate::demo::Demo;
+use crate::exit::Exit;
+use crate::run::RunPlan;
+use crate::terminal::Terminal;
+
+pub use crawl::crawl_to_output;
+
+/// Why a command ended early, and how the process ends then.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What is said about it.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // With its causes, and without control characters, whatever they quote.
+        write!(f, "{}", dynacrawl_model::Escaped(&format!("{:#}", self.error)))
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When it cannot begin, or its output fails.
+pub async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let terminal = Terminal::new();
+    match cli.command {
+        Command::Crawl(args) => crawl::crawl(&cli.global, &args, &terminal).await,
+        Command::Check(args) => check::check(&cli.global, &args, &terminal).await,
+        Command::Policy(args) => policy::policy(&cli.global, &args),
+        Command::Schema => print::schema(),
+        Command::Config(args) => print::config(&args),
+        Command::Completions { shell } => print::completions(shell),
+        Command::Man => print::man(),
+    }
+}
+
+/// A run against AWS: completes the configuration by AWS's own settings.
+async fn plan(mut config: Config, dry_run: bool) -> Result<RunPlan, Failure> {
+    config.prepare().await?;
+    Ok(RunPlan::new(config, dry_run)?)
+}
+
+fn start_demo(with_faults: bool) -> Result<Demo, Failure> {
+    Demo::start(with_faults)
+        .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("cannot start the simulator")))
+}

@@ -1,0 +1,73 @@
+//! The commands that only print.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+
+use super::Failure;
+use crate::cli::{Cli, ConfigArgs, ConfigCommand};
+use crate::config::{Config, REFERENCE};
+use crate::exit::Exit;
+
+/// Writes to standard output. A reader that has seen enough, as `head` has, is no failure.
+pub(super) fn to_stdout(text: &[u8]) -> Result<Exit, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::SinkFailed, anyhow::Error::new(error).context("cannot write to standard output")))
+        }
+        _ => Ok(Exit::Complete),
+    }
+}
+
+/// JSON for people to read, with a line end.
+pub(super) fn json_to_stdout(value: &serde_json::Value) -> Result<Exit, Failure> {
+    to_stdout(format!("{value:#}\n").as_bytes())
+}
+
+pub(super) fn schema() -> Result<Exit, Failure> {
+    json_to_stdout(&dynacrawl_model::json_schema())
+}
+
+pub(super) fn config(args: &ConfigArgs) -> Result<Exit, Failure> {
+    match &args.command {
+        None => to_stdout(REFERENCE.as_bytes()),
+        Some(ConfigCommand::Check { file }) => {
+            let config = Config::check_file(file)?;
+            let targets = match config.targets.len() {
+                0 => "no target, so the command line describes it".to_owned(),
+                1 => "1 target".to_owned(),
+                many => format!("{many} targets"),
+            };
+            to_stdout(format!("{}: valid, {targets}\n", file.display()).as_bytes())
+        }
+    }
+}
+
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "dynacrawl", &mut script);
+    to_stdout(&script)
+}
+
+pub(super) fn man() -> Result<Exit, Failure> {
+    let mut page = Vec::new();
+    let mut render = || -> io::Result<()> {
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        // The commands' own options stand in sections of the same page.
+        let mut command = Cli::command();
+        command.build();
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let name = format!("dynacrawl {}", sub.get_name());
+            writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
+            let sub = sub.clone().name(name).disable_help_flag(true).disable_version_flag(true);
+            let man = clap_mangen::Man::new(sub);
+            man.render_description_section(&mut page)?;
+            man.render_synopsis_section(&mut page)?;
+            man.render_options_section(&mut page)?;
+        }
+        Ok(())
+    };
+    render().map_err(|error| Failure::new(Exit::SinkFailed, error))?;
+    to_stdout(&page)
+}

@@ -1,0 +1,110 @@
+//! From the command line, the environment and a file to a configuration.
+
+use std::path::Path;
+
+use super::{Config, ConfigError, Layer};
+use crate::cli::{DemoArgs, EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, SpeedArgs, TargetArgs};
+use crate::demo::Demo;
+
+/// What a command's flags say. What a command does not have stays empty.
+#[derive(Debug, Default)]
+pub(crate) struct Flags<'a> {
+    pub(crate) target: Option<&'a TargetArgs>,
+    pub(crate) filter: Option<&'a FilterArgs>,
+    pub(crate) speed: Option<&'a SpeedArgs>,
+    pub(crate) output: Option<&'a OutputArgs>,
+    pub(crate) endpoints: Option<&'a EndpointArgs>,
+}
+
+impl Config {
+    /// Reads and validates a configuration file alone.
+    ///
+    /// # Errors
+    /// When something in it is wrong.
+    pub fn check_file(path: &Path) -> Result<Self, ConfigError> {
+        let mut layer = Layer::reference();
+        layer.overlay(Layer::read(path)?);
+        Self::validate(layer).map_err(|error| error.in_file(path))
+    }
+
+    /// The configuration of a command: the reference, below the file, below the environment and the flags.
+    pub(crate) fn load(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
+        let mut layer = Layer::reference();
+        if let Some(path) = &global.config {
+            // Checked by itself first, so that its errors name the file and not a flag.
+            Self::check_file(path)?;
+            layer.overlay(Layer::read(path)?);
+        }
+        layer.overlay(flag_layer(global, flags));
+        choose_targets(&mut layer, flags.target, global.config.as_deref())?;
+        Self::validate(layer)
+    }
+
+    /// The configuration of a command that runs against the embedded simulator.
+    pub(crate) fn load_demo(global: &GlobalArgs, flags: &Flags<'_>, demo: &Demo) -> Result<Self, ConfigError> {
+        let mut layer = Layer::reference();
+        layer.overlay(demo.layer());
+        layer.overlay(flag_layer(global, flags));
+        layer.target = demo.targets();
+        let mut config = Self::validate(layer)?;
+        demo.seclude(&mut config);
+        Ok(config)
+    }
+}
+
+/// Which of the two a command runs against.
+pub(crate) fn demo_wanted(demo: DemoArgs) -> Option<bool> {
+    (demo.demo || demo.demo_faults).then_some(demo.demo_faults)
+}
+
+fn flag_layer(global: &GlobalArgs, flags: &Flags<'_>) -> Layer {
+    let mut layer = Layer::default();
+    global.overlay(&mut layer);
+    if let Some(endpoints) = flags.endpoints {
+        endpoints.overlay(&mut layer);
+    }
+    if let Some(filter) = flags.filter {
+        filter.overlay(&mut layer);
+    }
+    if let Some(speed) = flags.speed {
+        speed.overlay(&mut layer);
+    }
+    if let Some(output) = flags.output {
+        output.overlay(&mut layer);
+    }
+    layer
+}
+
+/// The file's targets, or the one that the command line describes; never a mixture, which could crawl the wrong account.
+fn choose_targets(layer: &mut Layer, args: Option<&TargetArgs>, file: Option<&Path>) -> Result<(), ConfigError> {
+    let Some(args) = args else { return Ok(()) };
+    let file_name = file.map(|path| path.display().to_string()).unwrap_or_default();
+    if layer.target.is_empty() {
+        if !args.targets.is_empty() {
+            let problem =
+                "there is no [[target]] to choose from; name a configuration file that has some with --config";
+            return Err(ConfigError::value("--target", problem));
+        }
+        layer.target.push(args.as_target());
+        return Ok(());
+    }
+    if let Some(flag) = args.described_by() {
+        let problem = format!(
+            "describes a target of its own, but {file_name} has targets; leave one of them out, or choose with --target"
+        );
+        return Err(ConfigError::value(flag, problem));
+    }
+    if !args.targets.is_empty() {
+        let names: Vec<_> = layer.target.iter().filter_map(|target| target.name.clone()).collect();
+        if let Some(unknown) = args.targets.iter().find(|name| !names.contains(name)) {
+            let problem = format!(
+                "'{}' is not a target of {file_name}; it has {}",
+                dynacrawl_model::Escaped(unknown),
+                names.join(", ")
+            );
+            return Err(ConfigError::value("--target", problem));
+        }
+        layer.target.retain(|target| target.name.as_ref().is_some_and(|name| args.targets.contains(name)));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! `--demo`: the embedded simulator in the place of AWS.
+
+use std::collections::BTreeMap;
+
+use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
+use dynacrawl_sim::{Estate, Options, Simulator};
+use secrecy::SecretString;
+
+use crate::config::{Config, ConfigError, Layer, RawAssumeRole, RawTarget, Target};
+use crate::run::RunPlan;
+
+/// A running simulator with its demo estate. Dropped, it ends.
+#[derive(Debug)]
+pub struct Demo {
+    simulator: Simulator,
+}
+
+impl Demo {
+    /// Starts the simulator on a free loopback port.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start(with_faults: bool) -> std::io::Result<Self> {
+        let estate = if with_faults { Estate::demo_with_faults() } else { Estate::demo() };
+        Ok(Self { simulator: Simulator::start(estate, &Options::default())? })
+    }
+
+    /// Fewer attempts than at AWS: what is throttled here stays throttled.
+    pub(crate) fn layer(&self) -> Layer {
+        let mut layer = Layer::default();
+        layer.crawl.max_attempts = Some(4);
+        layer.aws.endpoint_url = Some(self.simulator.url());
+        layer.sts.endpoint_url = Some(self.simulator.url());
+        layer
+    }
+
+    pub(crate) fn targets(&self) -> Vec<RawTarget> {
+        let accounts = self.simulator.access().accounts.iter();
+        let target = accounts.map(|account| RawTarget {
+            name: Some(account.name.clone()),
+            regions: Some(account.regions.clone()),
+            account_id: None,
+            profile: None,
+            credentials: None,
+            assume_role: account.role_arn.clone().map(|arn| {
+                vec![RawAssumeRole {
+                    arn,
+                    external_id: account.external_id.clone(),
+                    session_name: None,
+                    duration: None,
+                }]
+            }),
+        });
+        target.collect()
+    }
+
+    /// Keeps AWS's own environment variables out, as far as they could lead away from the simulator.
+    pub(crate) fn seclude(&self, config: &mut Config) {
+        config.http.use_proxies = false;
+        config.http.ca_bundle = None;
+        config.endpoints.use_fips = Some(false);
+        config.endpoints.use_dual_stack = Some(false);
+    }
+
+    /// A run with the demo accounts' keys.
+    pub(crate) fn plan(&self, config: Config, dry_run: bool) -> Result<RunPlan, ConfigError> {
+        let keys: BTreeMap<_, _> =
+            self.simulator.access().accounts.iter().map(|account| (account.name.as_str(), account)).collect();
+        RunPlan::with_credentials(config, dry_run, |target: &Target| {
+            let account =
+                keys.get(target.name.as_str()).ok_or_else(|| ConfigError::value("--demo", "no such account"))?;
+            Ok(CredentialSpec {
+                base: BaseCredentials::Keys(UserKeys {
+                    access_key_id: account.access_key_id.clone(),
+                    secret_access_key: SecretString::from(account.secret_access_key.as_str()),
+                    session_token: None,
+                }),
+                chain: target.chain.clone(),
+            })
+        })
+    }
+}

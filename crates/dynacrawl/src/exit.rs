@@ -1,0 +1,40 @@
+//! Exit codes: an API.
+
+use std::process::ExitCode;
+
+/// How the process ends. Where several would hold, the one that stands first here counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// 2: the command line or the configuration cannot be used. Nothing was called.
+    Usage,
+    /// 130: interrupted.
+    Interrupted,
+    /// 5: a sink failed for good.
+    SinkFailed,
+    /// 4: no scope gave a single page: credentials, permissions, network.
+    NothingListed,
+    /// 3: something is missing, and the output names it.
+    Partial,
+    /// 0: everything is there.
+    Complete,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Usage => 2,
+            Self::Interrupted => 130,
+            Self::SinkFailed => 5,
+            Self::NothingListed => 4,
+            Self::Partial => 3,
+            Self::Complete => 0,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}

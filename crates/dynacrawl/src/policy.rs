@@ -1,0 +1,147 @@
+//! The IAM policies that a configuration needs, and no more.
+
+use std::collections::BTreeSet;
+
+use dynacrawl_auth::AssumeRole;
+use dynacrawl_model::Region;
+use regex_syntax::hir::{Hir, HirKind};
+use serde_json::{Value, json};
+
+use crate::config::{Config, Target};
+
+/// The principal of a trust policy where nothing tells it: IAM refuses it, so that nobody uses it by mistake.
+pub const UNKNOWN_PRINCIPAL: &str = "arn:aws:iam::ACCOUNT-ID-OF-THE-CRAWLER:root";
+
+/// What the credentials that read DynamoDB need.
+pub fn access_policy(config: &Config) -> Value {
+    let tables = table_resources(&config.crawl.include);
+    let mut resources = BTreeSet::new();
+    let mut regions = BTreeSet::new();
+    for target in &config.targets {
+        let account = target.account_id.as_ref().map_or("*", |id| id.as_str());
+        let partition = target.partition();
+        let named: Vec<&str> = match target.regions.as_slice() {
+            [] => vec!["*"],
+            some => some.iter().map(Region::as_str).collect(),
+        };
+        for region in named {
+            regions.insert(region);
+            resources.extend(
+                tables.iter().map(|table| format!("arn:{partition}:dynamodb:{region}:{account}:table/{table}")),
+            );
+        }
+    }
+    // ListTables cannot be narrowed to a resource, but to the Regions.
+    let mut list = json!({ "Sid": "ListTables", "Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": "*" });
+    if !regions.contains("*") {
+        list["Condition"] = json!({ "StringEquals": { "aws:RequestedRegion": regions } });
+    }
+    let describe =
+        json!({ "Sid": "DescribeTable", "Effect": "Allow", "Action": "dynamodb:DescribeTable", "Resource": resources });
+    document(vec![list, describe])
+}
+
+/// What the crawler's own identity needs to assume the roles. `None` where there are no roles.
+pub fn assume_policy(config: &Config) -> Option<Value> {
+    let roles: BTreeSet<_> =
+        config.targets.iter().filter_map(|target| target.chain.first()).map(|r| r.arn.as_str()).collect();
+    let statement = json!({ "Sid": "AssumeRole", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles });
+    (!roles.is_empty()).then(|| document(vec![statement]))
+}
+
+/// The trust policy of a target's last role, and whether its principal is known. `None` where there is no role.
+pub fn trust_policy(target: &Target, principal: Option<&str>) -> Option<(Value, bool)> {
+    let role = target.chain.last()?;
+    let before = target.chain.len().checked_sub(2).map(|number| target.chain[number].arn.as_str());
+    let known = principal.or(before);
+    Some((trust_of(role, known.unwrap_or(UNKNOWN_PRINCIPAL)), known.is_some()))
+}
+
+fn trust_of(role: &AssumeRole, principal: &str) -> Value {
+    let mut trust = json!({
+        "Sid": "AssumeRole", "Effect": "Allow", "Principal": { "AWS": principal }, "Action": "sts:AssumeRole",
+    });
+    if let Some(external_id) = &role.external_id {
+        trust["Condition"] = json!({ "StringEquals": { "sts:ExternalId": external_id.as_str() } });
+    }
+    document(vec![trust])
+}
+
+fn document(statements: Vec<Value>) -> Value {
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// The last part of the tables' ARNs: names and prefixes where every expression is one, else all tables.
+fn table_resources(include: &[String]) -> BTreeSet<String> {
+    let mut resources = BTreeSet::new();
+    for pattern in include {
+        match regex_syntax::parse(pattern).ok().and_then(|hir| literal_names(&hir)) {
+            Some(names) => resources.extend(names),
+            None => return BTreeSet::from(["*".to_owned()]),
+        }
+    }
+    if resources.is_empty() { BTreeSet::from(["*".to_owned()]) } else { resources }
+}
+
+/// The names that an expression means, as IAM's wildcards can say it: a literal, a literal before `.*`, or a choice of these.
+fn literal_names(hir: &Hir) -> Option<Vec<String>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => Some(vec![name(&literal.0)?]),
+        HirKind::Concat(parts) => match parts.as_slice() {
+            [start, rest] => match (start.kind(), rest.kind()) {
+                (HirKind::Literal(prefix), HirKind::Repetition(any)) if is_anything(any) => {
+                    Some(vec![name(&prefix.0)? + "*"])
+                }
+                _ => None,
+            },
+            _ => None,
+        },
+        HirKind::Alternation(choices) => {
+            let names = choices.iter().map(literal_names).collect::<Option<Vec<_>>>()?;
+            Some(names.concat())
+        }
+        HirKind::Capture(group) => literal_names(&group.sub),
+        _ => None,
+    }
+}
+
+/// `.*` or `.+`: IAM has no wildcard for "at least one", and its `*` allows a table more, never one less.
+fn is_anything(repetition: &regex_syntax::hir::Repetition) -> bool {
+    let dot = [Hir::dot(regex_syntax::hir::Dot::AnyCharExceptLF), Hir::dot(regex_syntax::hir::Dot::AnyChar)];
+    repetition.min <= 1 && repetition.max.is_none() && dot.contains(&repetition.sub)
+}
+
+/// A text that can be part of a table's name, and so has no wildcard of IAM's in it.
+fn name(literal: &[u8]) -> Option<String> {
+    let allowed = |&b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    literal.iter().all(allowed).then(|| String::from_utf8_lossy(literal).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table_resources;
+
+    fn resources(include: &[&str]) -> Vec<String> {
+        let include: Vec<_> = include.iter().map(|&pattern| pattern.to_owned()).collect();
+        table_resources(&include).into_iter().collect()
+    }
+
+    #[test]
+    fn literals_and_prefixes_are_narrowed() {
+        assert_eq!(resources(&["orders"]), ["orders"]);
+        assert_eq!(resources(&["orders-.*"]), ["orders-*"]);
+        assert_eq!(resources(&["orders-.+", r"ledger\.2025"]), ["ledger.2025", "orders-*"]);
+        assert_eq!(resources(&["(users|orders-.*)"]), ["orders-*", "users"]);
+    }
+
+    #[test]
+    fn anything_else_means_all_tables() {
+        for pattern in
+            [".*", ".*-prod", "orders.prod", "[ab]c", "(?i)orders", "orders-[0-9]+", "a.*b", "a?", "", r"a\*.*"]
+        {
+            assert_eq!(resources(&[pattern]), ["*"], "{pattern}");
+        }
+        assert_eq!(resources(&["orders", ".*-prod"]), ["*"]);
+        assert_eq!(resources(&[]), ["*"]);
+    }
+}

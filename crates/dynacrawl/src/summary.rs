@@ -1,0 +1,106 @@
+//! What a run's end looks like to a person.
+
+use std::fmt::Write;
+
+use dynacrawl_model::{Counts, Escaped, Outcome, Problem, ScopeCompleted};
+
+use crate::run::RunReport;
+
+/// How many of a scope's tables are named.
+const NAMED_TABLES: usize = 5;
+/// How many scopes are told about.
+const NAMED_SCOPES: usize = 40;
+
+/// The summary, with a line end.
+pub fn summary(report: &RunReport, dry_run: bool) -> String {
+    let mut text = String::new();
+    let scopes = &report.scopes;
+    let seconds = report.duration.as_secs_f64();
+    let _ = write!(text, "{} of {} scopes complete: ", scopes.complete, scopes.planned);
+    text.push_str(&tables(&report.counts, dry_run));
+    let sent = report.requests.list_tables.sent + report.requests.describe_table.sent;
+    let throttled = report.requests.list_tables.throttled + report.requests.describe_table.throttled;
+    let _ = write!(text, "; {sent} requests");
+    if throttled > 0 {
+        let _ = write!(text, ", {throttled} throttled");
+    }
+    let _ = writeln!(text, ", {seconds:.1} s");
+    let mut told = report.notable.iter().collect::<Vec<_>>();
+    told.sort_by(|a, b| (&a.target, &a.scope.region).cmp(&(&b.target, &b.scope.region)));
+    for scope in told.iter().take(NAMED_SCOPES) {
+        one_scope(&mut text, scope, dry_run);
+    }
+    let untold = told.len().saturating_sub(NAMED_SCOPES);
+    if untold > 0 {
+        let _ = writeln!(text, "  and more; every scope has its scope_completed record in the output");
+    }
+    text
+}
+
+fn tables(counts: &Counts, dry_run: bool) -> String {
+    let mut text = format!("{} tables listed", counts.listed);
+    let mut part = |count: u64, what: &str| {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    };
+    part(counts.unselected, "unselected");
+    if dry_run {
+        part(counts.selected, "selected");
+    } else {
+        part(counts.described, "described");
+        part(counts.not_attempted, "not attempted");
+    }
+    part(counts.denied, "denied");
+    part(counts.throttled, "throttled");
+    part(counts.vanished, "vanished");
+    part(counts.failed, "failed");
+    text
+}
+
+fn one_scope(text: &mut String, scope: &ScopeCompleted, dry_run: bool) {
+    let outcome = word(scope.outcome);
+    let _ = writeln!(
+        text,
+        "  {outcome:<19} {} ({}): {}",
+        scope.scope,
+        Escaped(&scope.target),
+        tables(&scope.counts, dry_run)
+    );
+    for problem in &scope.problems {
+        one_problem(text, problem);
+    }
+}
+
+fn one_problem(text: &mut String, problem: &Problem) {
+    text.push_str("      ");
+    if let Some(operation) = problem.operation {
+        let _ = write!(text, "{} ", operation.name());
+    }
+    let _ = write!(text, "{}: {}", Escaped(&problem.code), Escaped(&problem.message));
+    if !problem.tables.is_empty() {
+        let named: Vec<_> = problem.tables.iter().take(NAMED_TABLES).map(|name| Escaped(name).to_string()).collect();
+        let _ = write!(text, " [{}", named.join(", "));
+        let more = problem.table_count.saturating_sub(named.len() as u64);
+        if more > 0 {
+            let _ = write!(text, " and {more} more");
+        }
+        text.push(']');
+    }
+    text.push('\n');
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Partial => "partial",
+        Outcome::IncompleteListing => "incomplete listing",
+        Outcome::Denied => "denied",
+        Outcome::Throttled => "throttled",
+        Outcome::NotOptedIn => "not opted in",
+        Outcome::AuthFailed => "auth failed",
+        Outcome::Unreachable => "unreachable",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    }
+}

@@ -1,0 +1,102 @@
+//! Standard error: messages, and on a terminal a line that tells how far the run is.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogFormat, LogLevel};
+use crate::run::Progress;
+
+/// Standard error, where messages and the progress line do not run into each other.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    bars: MultiProgress,
+}
+
+impl Terminal {
+    /// Takes over standard error.
+    pub fn new() -> Self {
+        let target =
+            if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bars: MultiProgress::with_draw_target(target) }
+    }
+
+    /// Begins to show messages. Only dynacrawl's own follow `level`: below a warning, the SDK's and the HTTP
+    /// stack's hold headers, and with them session tokens.
+    pub fn show_messages(&self, level: LogLevel, format: LogFormat) {
+        let filter = Targets::new().with_default(LogLevel::WARN.min(level)).with_target("dynacrawl", level);
+        let layer = tracing_subscriber::fmt::layer().with_writer(self.clone());
+        let registry = tracing_subscriber::registry().with(filter);
+        match format {
+            LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
+            LogFormat::Text => registry.with(layer.with_ansi(io::stderr().is_terminal()).with_target(false)).init(),
+        }
+    }
+
+    /// Writes text as it is.
+    pub fn write(&self, text: &str) {
+        self.bars.suspend(|| {
+            // There is nobody to tell that standard error is closed.
+            let _ = io::stderr().write_all(text.as_bytes());
+        });
+    }
+
+    /// Shows how far the run is, until it is dropped; nothing where standard error is no terminal.
+    pub async fn follow(&self, progress: &Arc<Progress>) {
+        if self.bars.is_hidden() {
+            return std::future::pending().await;
+        }
+        let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let line = Cleared(self.bars.add(ProgressBar::new_spinner().with_style(style)));
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tick.tick().await;
+            let now = progress.now();
+            line.0.set_message(format!(
+                "{} of {} scopes, {} tables listed, {} described, {} failed",
+                now.scopes_ended, now.scopes_planned, now.listed, now.described, now.failed
+            ));
+            line.0.tick();
+        }
+    }
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A progress line that is gone when it is dropped.
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl<'a> MakeWriter<'a> for Terminal {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bars.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
