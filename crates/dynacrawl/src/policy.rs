@@ -1,19 +1,67 @@
 //! The IAM policies that a configuration needs, and no more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dynacrawl_auth::AssumeRole;
 use dynacrawl_model::Region;
 use regex_syntax::hir::{Hir, HirKind};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::config::{Config, Target};
 
 /// The principal of a trust policy where nothing tells it: IAM refuses it, so that nobody uses it by mistake.
 pub const UNKNOWN_PRINCIPAL: &str = "arn:aws:iam::ACCOUNT-ID-OF-THE-CRAWLER:root";
 
+/// A policy document of IAM's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyDocument {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<BTreeMap<&'static str, String>>,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<BTreeSet<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition>,
+}
+
+/// Conditions that values are equal, by their key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Condition {
+    string_equals: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+impl Condition {
+    fn equals(key: &'static str, values: BTreeSet<String>) -> Self {
+        Self { string_equals: BTreeMap::from([(key, values)]) }
+    }
+}
+
+impl Statement {
+    /// A statement that allows an action.
+    fn allow(sid: &'static str, action: &'static str) -> Self {
+        Self { sid, effect: "Allow", principal: None, action, resource: None, condition: None }
+    }
+}
+
+impl PolicyDocument {
+    fn new(statement: Vec<Statement>) -> Self {
+        Self { version: "2012-10-17", statement }
+    }
+}
+
 /// What the credentials that read DynamoDB need.
-pub fn access_policy(config: &Config) -> Value {
+pub fn access_policy(config: &Config) -> PolicyDocument {
     let tables = table_resources(&config.crawl.include);
     let mut resources = BTreeSet::new();
     let mut regions = BTreeSet::new();
@@ -25,50 +73,52 @@ pub fn access_policy(config: &Config) -> Value {
             some => some.iter().map(Region::as_str).collect(),
         };
         for region in named {
-            regions.insert(region);
+            regions.insert(region.to_owned());
             resources.extend(
                 tables.iter().map(|table| format!("arn:{partition}:dynamodb:{region}:{account}:table/{table}")),
             );
         }
     }
     // ListTables cannot be narrowed to a resource, but to the Regions.
-    let mut list = json!({ "Sid": "ListTables", "Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": "*" });
-    if !regions.contains("*") {
-        list["Condition"] = json!({ "StringEquals": { "aws:RequestedRegion": regions } });
-    }
-    let describe =
-        json!({ "Sid": "DescribeTable", "Effect": "Allow", "Action": "dynamodb:DescribeTable", "Resource": resources });
-    document(vec![list, describe])
+    let known_regions = (!regions.contains("*")).then(|| Condition::equals("aws:RequestedRegion", regions));
+    PolicyDocument::new(vec![
+        Statement {
+            resource: Some(BTreeSet::from(["*".to_owned()])),
+            condition: known_regions,
+            ..Statement::allow("ListTables", "dynamodb:ListTables")
+        },
+        Statement { resource: Some(resources), ..Statement::allow("DescribeTable", "dynamodb:DescribeTable") },
+    ])
 }
 
 /// What the crawler's own identity needs to assume the roles. `None` where there are no roles.
-pub fn assume_policy(config: &Config) -> Option<Value> {
-    let roles: BTreeSet<_> =
-        config.targets.iter().filter_map(|target| target.chain.first()).map(|r| r.arn.as_str()).collect();
-    let statement = json!({ "Sid": "AssumeRole", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles });
-    (!roles.is_empty()).then(|| document(vec![statement]))
+pub fn assume_policy(config: &Config) -> Option<PolicyDocument> {
+    let first_roles = config.targets.iter().filter_map(|target| target.chain.first());
+    let roles: BTreeSet<_> = first_roles.map(|role| role.arn.to_string()).collect();
+    let needed = !roles.is_empty();
+    needed.then(|| {
+        PolicyDocument::new(vec![Statement {
+            resource: Some(roles),
+            ..Statement::allow("AssumeRole", "sts:AssumeRole")
+        }])
+    })
 }
 
 /// The trust policy of a target's last role, and whether its principal is known. `None` where there is no role.
-pub fn trust_policy(target: &Target, principal: Option<&str>) -> Option<(Value, bool)> {
+pub fn trust_policy(target: &Target, principal: Option<&str>) -> Option<(PolicyDocument, bool)> {
     let role = target.chain.last()?;
     let before = target.chain.len().checked_sub(2).map(|number| target.chain[number].arn.as_str());
     let known = principal.or(before);
     Some((trust_of(role, known.unwrap_or(UNKNOWN_PRINCIPAL)), known.is_some()))
 }
 
-fn trust_of(role: &AssumeRole, principal: &str) -> Value {
-    let mut trust = json!({
-        "Sid": "AssumeRole", "Effect": "Allow", "Principal": { "AWS": principal }, "Action": "sts:AssumeRole",
-    });
-    if let Some(external_id) = &role.external_id {
-        trust["Condition"] = json!({ "StringEquals": { "sts:ExternalId": external_id.as_str() } });
-    }
-    document(vec![trust])
-}
-
-fn document(statements: Vec<Value>) -> Value {
-    json!({ "Version": "2012-10-17", "Statement": statements })
+fn trust_of(role: &AssumeRole, principal: &str) -> PolicyDocument {
+    let external_id = role.external_id.as_ref().map(|id| BTreeSet::from([id.as_str().to_owned()]));
+    PolicyDocument::new(vec![Statement {
+        principal: Some(BTreeMap::from([("AWS", principal.to_owned())])),
+        condition: external_id.map(|id| Condition::equals("sts:ExternalId", id)),
+        ..Statement::allow("AssumeRole", "sts:AssumeRole")
+    }])
 }
 
 /// The last part of the tables' ARNs: names and prefixes where every expression is one, else all tables.

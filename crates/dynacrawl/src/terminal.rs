@@ -27,10 +27,10 @@ impl Terminal {
         Self { bars: MultiProgress::with_draw_target(target) }
     }
 
-    /// Begins to show messages. Only dynacrawl's own follow `level`: below a warning, the SDK's and the HTTP
-    /// stack's hold headers, and with them session tokens.
+    /// Begins to show messages. Only dynacrawl's own follow `level`: those of the SDK and the HTTP stack quote whole
+    /// requests and answers, and with them session tokens; of them only errors are shown.
     pub fn show_messages(&self, level: LogLevel, format: LogFormat) {
-        let filter = Targets::new().with_default(LogLevel::WARN.min(level)).with_target("dynacrawl", level);
+        let filter = Targets::new().with_default(LogLevel::ERROR).with_target("dynacrawl", level);
         let layer = tracing_subscriber::fmt::layer().with_writer(self.clone());
         let registry = tracing_subscriber::registry().with(filter);
         match format {

@@ -103,11 +103,11 @@ async fn scope_calls(
 ) {
     let target = connection.target.name.as_str();
     let (listed, selected, failed) = list(client, config, limit).await;
-    if let Some(failed) = &failed {
-        if let Some(trouble) = region_trouble(connection, &scope.region, failed).await {
-            findings.add("region", target, Some(scope), Err(trouble));
-            return;
-        }
+    if let Some(failed) = &failed
+        && let Some(trouble) = region_trouble(connection, &scope.region, failed).await
+    {
+        findings.add("region", target, Some(scope), Err(trouble));
+        return;
     }
     findings.add("region", target, Some(scope), Ok("reachable and enabled".to_owned()));
     match failed {

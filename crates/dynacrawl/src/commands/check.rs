@@ -47,7 +47,7 @@ async fn check_plan(plan: &RunPlan, args: &CheckArgs, terminal: &Terminal) -> Re
     let findings = check::check(plan, settings, args.all).await;
     match args.format {
         CheckFormat::Text => to_stdout(findings.to_text().as_bytes())?,
-        CheckFormat::Json => json_to_stdout(&serde_json::json!(findings))?,
+        CheckFormat::Json => json_to_stdout(&findings)?,
     };
     Ok(findings.exit())
 }

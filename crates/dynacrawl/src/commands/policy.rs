@@ -1,13 +1,11 @@
 //! `dynacrawl policy`
 
-use serde_json::Value;
-
 use super::Failure;
 use super::print::json_to_stdout;
 use crate::cli::{GlobalArgs, PolicyArgs};
 use crate::config::{Config, ConfigError, Flags};
 use crate::exit::Exit;
-use crate::policy::{access_policy, assume_policy, trust_policy};
+use crate::policy::{PolicyDocument, access_policy, assume_policy, trust_policy};
 
 pub(super) fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Failure> {
     let flags = Flags { target: Some(&args.target), filter: Some(&args.filter), ..Flags::default() };
@@ -23,7 +21,7 @@ pub(super) fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Fai
     json_to_stdout(&policy)
 }
 
-fn trust(config: &Config, principal: Option<&str>) -> Result<Value, ConfigError> {
+fn trust(config: &Config, principal: Option<&str>) -> Result<PolicyDocument, ConfigError> {
     let mut with_role = config.targets.iter().filter(|target| !target.chain.is_empty());
     let (Some(target), None) = (with_role.next(), with_role.next()) else {
         let problem =

@@ -21,8 +21,10 @@ pub(super) fn to_stdout(text: &[u8]) -> Result<Exit, Failure> {
 }
 
 /// JSON for people to read, with a line end.
-pub(super) fn json_to_stdout(value: &serde_json::Value) -> Result<Exit, Failure> {
-    to_stdout(format!("{value:#}\n").as_bytes())
+pub(super) fn json_to_stdout(value: &impl serde::Serialize) -> Result<Exit, Failure> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| Failure::new(Exit::SinkFailed, error))?;
+    text.push(b'\n');
+    to_stdout(&text)
 }
 
 pub(super) fn schema() -> Result<Exit, Failure> {

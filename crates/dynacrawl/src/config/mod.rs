@@ -46,6 +46,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    #[expect(clippy::needless_pass_by_value, reason = "errors are passed on, not kept")]
     pub(crate) fn value(key: impl Into<String>, problem: impl ToString) -> Self {
         Self::Value { key: key.into(), problem: problem.to_string() }
     }

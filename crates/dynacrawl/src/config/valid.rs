@@ -436,7 +436,12 @@ fn required<T>(key: &str, value: Option<T>) -> Result<T, ConfigError> {
     value.ok_or_else(|| ConfigError::value(key, "is missing"))
 }
 
-fn in_range<T: PartialOrd + std::fmt::Display>(key: &str, value: Option<T>, min: T, max: T) -> Result<T, ConfigError> {
+fn in_range<T: Copy + PartialOrd + std::fmt::Display>(
+    key: &str,
+    value: Option<T>,
+    min: T,
+    max: T,
+) -> Result<T, ConfigError> {
     let value = required(key, value)?;
     if value < min || value > max {
         return Err(ConfigError::value(key, format!("{value} is out of range; expected {min} to {max}")));

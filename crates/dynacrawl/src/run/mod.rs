@@ -229,7 +229,8 @@ impl Run<'_> {
                 let _ = begun.set(Instant::now());
                 let connect = || async { target.connect(&aws, &task.config).await };
                 let connection = connections[task.plan.target].get_or_init(connect).await;
-                let crawled = task.crawl(connection).await;
+                // Boxed: thousands of scopes wait for their turn, and a waiting one should be small.
+                let crawled = Box::pin(task.crawl(connection)).await;
                 drop(slot);
                 crawled
             });
