@@ -6,6 +6,7 @@ use std::fmt::Write;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::ErrorKind;
 
 /// What an error asks its caller to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +136,11 @@ impl AwsError {
                 let text = chain(error);
                 if failure.is_timeout() && !text.contains("connect") {
                     Self::new(ErrorClass::Transient, "timeout", text)
-                } else if failure.is_io() || failure.is_timeout() {
+                } else if failure.is_io()
+                    || failure.is_timeout()
+                    || failure.as_other() == Some(ErrorKind::TransientError)
+                {
+                    // The last is a connection that was closed in the middle of an answer's head.
                     Self::new(connection_class(&text), "connection_failed", text)
                 } else {
                     Self::new(ErrorClass::Other, "dispatch_failed", text)
@@ -152,6 +157,8 @@ impl AwsError {
                 let class = ErrorClass::of_code(code, &said).unwrap_or_else(|| class_of_status(status));
                 Self::new(class, code, said)
             }
+            // The SDK takes a body that it cannot read for an error of the service.
+            None if (200..300).contains(&status) => Self::new(ErrorClass::Transient, "invalid_response", said),
             None => Self::new(class_of_status(status), format!("http_{status}"), said),
         }
     }

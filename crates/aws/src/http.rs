@@ -24,6 +24,8 @@ pub struct HttpSettings {
     pub ca_bundle: Option<PathBuf>,
     /// Whether the proxies of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are used.
     pub use_proxies: bool,
+    /// Whether only plain HTTP is spoken, as with a simulator.
+    pub plain: bool,
 }
 
 /// Why the HTTP stack could not be set up.
@@ -38,6 +40,9 @@ pub enum HttpError {
         /// Why.
         source: std::io::Error,
     },
+    /// Nothing says which servers to trust.
+    #[error("the system has no CA certificates; install them (ca-certificates), or name a PEM file with --ca-bundle")]
+    NoRoots,
     /// The CA bundle is not what it should be.
     #[error("the CA bundle {} {problem}; expected a PEM file of CA certificates", path.display())]
     Bundle {
@@ -54,25 +59,40 @@ impl HttpSettings {
     /// # Errors
     /// When the CA bundle is missing or is none.
     pub fn build(&self) -> Result<SharedHttpClient, HttpError> {
-        let trust = match &self.ca_bundle {
-            None => TrustStore::default(),
-            Some(path) => TrustStore::empty().with_pem_certificate(read_bundle(path)?),
-        };
         let settings = HttpConnectorSettings::builder()
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.read_timeout)
             .build();
         let mut builder = Connector::builder().connector_settings(settings).sleep_impl(TokioSleep::new());
         builder.set_proxy_config(self.use_proxies.then(proxy_from_env).flatten());
-        let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|error| HttpError::Bundle {
-            path: self.ca_bundle.clone().unwrap_or_default(),
-            problem: error.to_string(),
-        })?;
-        let connector = builder
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .tls_context(tls)
-            .build();
+        let connector = match self.trust()? {
+            None => builder.build_http(),
+            Some(trust) => {
+                let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|error| HttpError::Bundle {
+                    path: self.ca_bundle.clone().unwrap_or_default(),
+                    problem: error.to_string(),
+                })?;
+                let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+                builder.tls_provider(provider).tls_context(tls).build()
+            }
+        };
         Ok(SharedHttpClient::new(OneConnector(SharedHttpConnector::new(connector))))
+    }
+}
+
+impl HttpSettings {
+    /// Whom to trust; `None` where TLS is not used. The TLS library would panic over an empty trust store.
+    fn trust(&self) -> Result<Option<TrustStore>, HttpError> {
+        if self.plain {
+            return Ok(None);
+        }
+        if let Some(path) = &self.ca_bundle {
+            return Ok(Some(TrustStore::empty().with_pem_certificate(read_bundle(path)?)));
+        }
+        if rustls_native_certs::load_native_certs().certs.is_empty() {
+            return Err(HttpError::NoRoots);
+        }
+        Ok(Some(TrustStore::default()))
     }
 }
 
@@ -121,7 +141,7 @@ mod tests {
     fn with_bundle(path: PathBuf) -> Result<(), HttpError> {
         let second = Duration::from_secs(1);
         let settings =
-            HttpSettings { connect_timeout: second, read_timeout: second, ca_bundle: Some(path), use_proxies: false };
+            HttpSettings { connect_timeout: second, read_timeout: second, ca_bundle: Some(path), use_proxies: false, plain: false };
         settings.build().map(drop)
     }
 

@@ -5,6 +5,7 @@
 //! SDK's own retries, which a limiter around them could neither meter nor count, are off.
 
 mod budget;
+mod endpoint;
 mod raw;
 mod retry;
 mod scope_client;

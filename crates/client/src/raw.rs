@@ -6,11 +6,15 @@
 
 use std::cell::RefCell;
 
+use aws_runtime::invocation_id::InvocationIdInterceptor;
+use aws_runtime::request_info::RequestInfoInterceptor;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableOutput;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::OutputOrError;
-use aws_smithy_runtime_api::client::interceptors::context::{BeforeDeserializationInterceptorContextRef, Output};
-use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextRef, Output,
+};
+use aws_smithy_runtime_api::client::interceptors::{Intercept, disable_interceptor, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata, OrchestratorError};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
@@ -39,6 +43,17 @@ pub(crate) struct RawDescribeTable;
 impl Intercept for RawDescribeTable {
     fn name(&self) -> &'static str {
         "RawDescribeTable"
+    }
+
+    /// What tells the service of attempts that the SDK makes on its own, which it does not here.
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        cfg.interceptor_state().store_put(disable_interceptor::<InvocationIdInterceptor>("no retries in the SDK"));
+        cfg.interceptor_state().store_put(disable_interceptor::<RequestInfoInterceptor>("no retries in the SDK"));
+        Ok(())
     }
 
     fn read_before_deserialization(

@@ -6,10 +6,12 @@ use aws_sdk_dynamodb::config::{Builder, Region as SdkRegion};
 use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
+use aws_types::endpoint_config::AccountIdEndpointMode;
 use dynacrawl_auth::CachedCredentials;
 use dynacrawl_aws::{AwsError, ErrorClass};
 use dynacrawl_model::{Operation, Region, RequestCounts, Requests, TableName};
 
+use crate::endpoint::EndpointOnce;
 use crate::raw::{self, RawDescribeTable};
 use crate::{Budget, Rate, RetryPolicy};
 
@@ -88,6 +90,9 @@ impl ScopeClient {
         if let Some(url) = settings.dynamodb_url {
             builder = builder.endpoint_url(url);
         }
+        if config.account_id_endpoint_mode() == Some(&AccountIdEndpointMode::Disabled) {
+            builder = builder.endpoint_resolver(EndpointOnce::new());
+        }
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(builder.build()),
             credentials,
@@ -138,7 +143,8 @@ impl ScopeClient {
     ) -> Result<T, CallError> {
         let decode = &decode;
         self.attempts(Operation::DescribeTable, &self.describe_table, || async move {
-            let call = self.dynamodb.describe_table().table_name(name.as_str()).send();
+            // Boxed: the SDK's future has some 15 KB, and would be moved from hand to hand.
+            let call = Box::pin(self.dynamodb.describe_table().table_name(name.as_str()).send());
             let (result, body) = raw::capture(call).await;
             result.map_err(|error| AwsError::from_sdk(&error))?;
             let body = body.as_ref().and_then(|body| body.bytes()).unwrap_or_default();

@@ -57,6 +57,7 @@ impl Demo {
     /// Keeps AWS's own environment variables out, as far as they could lead away from the simulator.
     pub(crate) fn seclude(&self, config: &mut Config) {
         config.http.use_proxies = false;
+        config.http.plain = true;
         config.http.ca_bundle = None;
         config.endpoints.use_fips = Some(false);
         config.endpoints.use_dual_stack = Some(false);

@@ -75,11 +75,13 @@ impl Layer {
 
     /// Only the message and the place are passed on: the library's own text quotes the line, which may hold a secret.
     fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
+        toml::from_str(text).map_err(|mut error: toml::de::Error| {
             let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-            let problem = error.message().lines().collect::<Vec<_>>().join(", ");
+            // Without the input its text quotes no line, and names the key instead.
+            error.set_input(None);
+            let problem = error.to_string().lines().collect::<Vec<_>>().join(", ");
             ConfigError::Syntax { place: format!("{name}:{line}:{column}"), problem }
         })
     }

@@ -165,6 +165,7 @@ impl Config {
                 read_timeout: attempt_timeout,
                 ca_bundle: layer.aws.ca_bundle.map(PathBuf::from),
                 use_proxies: true,
+                plain: false,
             },
             attempt_timeout,
             endpoints: EndpointSettings {

@@ -151,7 +151,16 @@ impl ScopeTask {
     ) -> Result<(), SinkGone> {
         let decode = |body: &[u8]| {
             let table = dynacrawl_normalizer::decode(body).map_err(|error| DecodeFailure(describe(&error)))?;
-            Ok((table, Timestamp::now()))
+            // Boxed here, because a record is large and goes through several hands.
+            Ok(Box::new(TableRecord {
+                schema: SchemaVersion::V1,
+                run_id: self.run_id,
+                scope: self.tracker.scope(),
+                observed_at: Timestamp::now(),
+                fingerprint: dynacrawl_normalizer::fingerprint(&table),
+                table,
+                probes: Default::default(),
+            }))
         };
         let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
         let end = |goes_on: Goes| {
@@ -161,15 +170,25 @@ impl ScopeTask {
             goes_on
         };
         if let Some(why) = unknown_account {
-            // Until an ARN has told the account, one table after the other, so that no record lacks it.
+            // Until an ARN has told the account, one table after the other, so that no record lacks it: a table that failed
+            // is told about once another has told whose they are.
+            let mut failed = Vec::new();
+            let mut goes_on = Goes::On;
             for _ in 0..ACCOUNT_ATTEMPTS {
                 let Some(name) = queue.recv().await else { break };
-                if end(self.take(fetcher.describe(name).await).await?) == Goes::No {
-                    return Ok(());
+                match fetcher.describe(name).await {
+                    one @ Fetched::Failed(_) => failed.push(one),
+                    one => goes_on = end(self.take(one, Account::Open).await?),
                 }
-                if self.tracker.scope().account_id.is_some() {
+                if goes_on == Goes::No || self.tracker.scope().account_id.is_some() {
                     break;
                 }
+            }
+            for one in failed {
+                self.take(one, Account::Settled).await?;
+            }
+            if goes_on == Goes::No {
+                return Ok(());
             }
             if self.tracker.scope().account_id.is_none() {
                 self.tracker.note(Problem::new("account_unknown", format!("nothing tells the account's id; {why}")));
@@ -177,7 +196,7 @@ impl ScopeTask {
         }
         let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
         while let Some(one) = fetched.next().await {
-            if end(self.take(one).await?) == Goes::No {
+            if end(self.take(one, Account::Settled).await?) == Goes::No {
                 break;
             }
         }
@@ -185,22 +204,13 @@ impl ScopeTask {
     }
 
     /// Turns what became of a table into a record.
-    async fn take(&self, fetched: Fetched<(Table, Timestamp)>) -> Result<Goes, SinkGone> {
+    async fn take(&self, fetched: Fetched<Box<TableRecord>>, account: Account) -> Result<Goes, SinkGone> {
         match fetched {
-            Fetched::Described(name, (mut table, observed_at)) => {
-                self.tell_account(&table);
-                table.name.get_or_insert_with(|| name.clone());
-                let fingerprint = dynacrawl_normalizer::fingerprint(&table);
-                self.emit(Record::Table(Box::new(TableRecord {
-                    schema: SchemaVersion::V1,
-                    run_id: self.run_id,
-                    scope: self.tracker.scope(),
-                    observed_at,
-                    fingerprint,
-                    table,
-                    probes: Default::default(),
-                })))
-                .await?;
+            Fetched::Described(name, mut record) => {
+                self.tell_account(&record.table, account);
+                record.scope = self.tracker.scope();
+                record.table.name.get_or_insert_with(|| name.clone());
+                self.emit(Record::Table(record)).await?;
                 self.tracker.described(&name);
                 self.progress.described();
             }
@@ -218,10 +228,11 @@ impl ScopeTask {
     }
 
     /// The table's ARN is the last to tell the account, and a witness against a wrong configuration.
-    fn tell_account(&self, table: &Table) {
+    fn tell_account(&self, table: &Table, account: Account) {
         let scope = self.tracker.scope();
         let Some(account_id) = table.arn.as_ref().and_then(|arn| arn.account_id()) else { return };
         match &scope.account_id {
+            None if account == Account::Settled => {}
             None => self.tracker.set_scope(Scope { account_id: Some(account_id), ..(*scope).clone() }),
             Some(configured) if *configured != account_id => self.tracker.other_account(configured, &account_id),
             Some(_) => {}
@@ -257,6 +268,14 @@ impl ScopeTask {
 enum Goes {
     On,
     No,
+}
+
+/// Whether a table may still tell the scope's account. Once records have gone out without it, it stays unknown: a scope has
+/// one name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Account {
+    Open,
+    Settled,
 }
 
 fn received<T>(mut queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {

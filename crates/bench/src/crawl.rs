@@ -1,0 +1,35 @@
+//! The crawl: the same pipeline that the binary runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use dynacrawl::commands::crawl_to_output;
+use dynacrawl::config::{Config, Destination};
+use dynacrawl::run::{Progress, RunPlan};
+use dynacrawl_sinks::Output;
+use tokio_util::sync::CancellationToken;
+
+use crate::Measured;
+use crate::measure::measured;
+
+pub(crate) fn run(config: &Path) -> Result<()> {
+    let config = Config::check_file(config)?;
+    measured(async {
+        let output = match &config.crawl.output {
+            Destination::Stdout => Output::stdout()?,
+            Destination::File(path) => Output::file(path)?,
+        };
+        let plan = RunPlan::new(config, false)?;
+        let progress = Arc::new(Progress::default());
+        let (report, written) = crawl_to_output(&plan, output, &CancellationToken::new(), &progress).await;
+        let written = written?;
+        Ok(Measured {
+            done: report.counts.described,
+            output_lines: written.lines,
+            output_bytes: written.bytes,
+            scopes_complete: report.scopes.complete,
+            ..Measured::default()
+        })
+    })
+}

@@ -1,0 +1,159 @@
+//! The three processes, one after the other beside the simulator.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use dynacrawl_sim::{Account, Estate};
+use serde_json::{Value, json};
+
+use crate::{EstateArgs, Measured, Report};
+
+pub(crate) fn run(args: &EstateArgs) -> Result<()> {
+    let mut simulator = Simulator::start(args)?;
+    let directory = tempfile::tempdir()?;
+    let config = directory.path().join("bench.toml");
+    std::fs::write(&config, toml::to_string(&configuration(args, &simulator.url))?)?;
+
+    let hub = Account::new(Estate::HUB).access("hub");
+    let mut crawl = this_program()?;
+    crawl.arg("crawl").arg(&config).env("BENCH_KEY_ID", &hub.access_key_id).env("BENCH_KEY", &hub.secret_access_key);
+    let crawled = finish(crawl)?;
+    let counts = simulator.counts()?;
+
+    let first = Estate::uniform(1, 1, 1).access.accounts.remove(0);
+    // The quota is the crawl's business; the floor is asked what it costs, at a simulator without one.
+    let unlimited = match args.quota {
+        None => None,
+        Some(_) => Some(Simulator::start(&EstateArgs { quota: None, accounts: 1, regions: 1, ..args.clone() })?),
+    };
+    let mut floor = this_program()?;
+    let described = counts.describe_requests;
+    let url = &unlimited.as_ref().unwrap_or(&simulator).url;
+    floor.args(["floor", "--url", url, "--region", &first.regions[0]]);
+    floor.args(["--access-key-id", &first.access_key_id, "--connections", &args.concurrency.to_string()]);
+    floor.args(["--requests", &described.to_string()]);
+    let floored = finish(floor)?;
+    simulator.end()?;
+
+    let per = |total: f64, count: u64| if count == 0 { 0.0 } else { total / count as f64 };
+    let cpu_us_per_table = per(crawled.cpu_seconds * 1e6, crawled.done);
+    let floor_cpu_us_per_request = per(floored.cpu_seconds * 1e6, floored.done);
+    let report = Report {
+        tables: crawled.done,
+        output_lines: crawled.output_lines,
+        output_bytes: crawled.output_bytes,
+        describe_requests: described,
+        seconds: rounded(crawled.seconds),
+        tables_per_second: rounded(crawled.done as f64 / crawled.seconds),
+        cpu_us_per_table: rounded(cpu_us_per_table),
+        peak_rss_mb: rounded(crawled.peak_rss_mb),
+        scopes_complete: crawled.scopes_complete,
+        peak_requests_per_second: counts.peak_requests_per_second,
+        floor_requests: floored.done,
+        floor_seconds: rounded(floored.seconds),
+        floor_requests_per_second: rounded(floored.done as f64 / floored.seconds),
+        floor_cpu_us_per_request: rounded(floor_cpu_us_per_request),
+        floor_peak_rss_mb: rounded(floored.peak_rss_mb),
+        cpu_ratio_to_floor: rounded(cpu_us_per_table / floor_cpu_us_per_request),
+    };
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+/// A target for each account, reached by a role that one user may assume.
+fn configuration(args: &EstateArgs, url: &str) -> Value {
+    let estate = Estate::uniform(args.accounts, args.regions, 1);
+    let targets: Vec<_> = estate
+        .access
+        .accounts
+        .iter()
+        .map(|account| {
+            json!({
+                "name": account.name,
+                "regions": account.regions,
+                "credentials": { "access_key_id": { "env": "BENCH_KEY_ID" }, "secret_access_key": { "env": "BENCH_KEY" } },
+                "assume_role": [{ "arn": format!("arn:aws:iam::{}:role/Reader", account.account_id) }],
+            })
+        })
+        .collect();
+    json!({
+        "crawl": { "rate": args.quota.unwrap_or(0), "concurrency": args.concurrency, "output": args.output },
+        "aws": { "endpoint_url": url },
+        "sts": { "endpoint_url": url },
+        "target": targets,
+    })
+}
+
+struct Simulator {
+    child: Child,
+    url: String,
+}
+
+struct Counts {
+    describe_requests: u64,
+    peak_requests_per_second: u64,
+}
+
+impl Simulator {
+    fn start(args: &EstateArgs) -> Result<Self> {
+        let mut command = this_program()?;
+        command.args(["simulator", "--no-verify", "--until-stdin-closes"]);
+        command.args(["--accounts", &args.accounts.to_string(), "--regions", &args.regions.to_string()]);
+        command.args(["--tables", &args.tables.to_string(), "--latency-ms", &args.latency_ms.to_string()]);
+        if let Some(quota) = args.quota {
+            command.args(["--quota", &quota.to_string()]);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
+        let url = line.trim().strip_prefix("listening on ").context("the simulator did not start")?.to_owned();
+        Ok(Self { child, url })
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let address = self.url.strip_prefix("http://").unwrap_or(&self.url);
+        let mut stream = TcpStream::connect(address)?;
+        write!(stream, "GET /_sim/counts HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("no counts")?;
+        let counts: Value = serde_json::from_str(body)?;
+        let scopes = counts["scopes"].as_array().context("no scopes")?;
+        let requests = |scope: &Value| scope["operations"]["DescribeTable"]["requests"].as_u64().unwrap_or(0);
+        Ok(Counts {
+            describe_requests: scopes.iter().map(requests).sum(),
+            peak_requests_per_second: counts["total"]["peak_per_second"].as_u64().context("no peak")?,
+        })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        drop(self.child.stdin.take());
+        ensure!(self.child.wait()?.success(), "the simulator failed");
+        Ok(())
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // It ends with its standard input; waiting keeps no dead process behind.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn this_program() -> Result<Command> {
+    Ok(Command::new(std::env::current_exe()?))
+}
+
+/// Waits for a process, and reads what it measured.
+fn finish(mut command: Command) -> Result<Measured> {
+    let done = command.stderr(Stdio::inherit()).output()?;
+    ensure!(done.status.success(), "a part of the benchmark failed: {}", done.status);
+    serde_json::from_slice(&done.stdout).context("a part of the benchmark did not report")
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

@@ -1,0 +1,54 @@
+//! One DescribeTable through the client, one after the other: the simulator's answer and the loopback included.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys, connect};
+use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
+use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
+use dynacrawl_model::{Region, TableName};
+use dynacrawl_sim::{Estate, Options, Simulator};
+use std::time::Duration;
+
+async fn client(simulator: &Simulator) -> ScopeClient {
+    let account = simulator.access().accounts[0].clone();
+    let http = HttpSettings {
+        connect_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(5),
+        ca_bundle: None,
+        use_proxies: false,
+        plain: true,
+    };
+    let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: Duration::from_secs(5) };
+    let region: Region = account.regions[0].parse().expect("a Region");
+    let endpoints = EndpointSettings { dynamodb_url: Some(simulator.url()), ..EndpointSettings::default() };
+    let sdk = aws.sdk_config(None, &region, &endpoints).await;
+    let spec = CredentialSpec {
+        base: BaseCredentials::Keys(UserKeys {
+            access_key_id: account.access_key_id,
+            secret_access_key: account.secret_access_key.into(),
+            session_token: None,
+        }),
+        chain: Vec::new(),
+    };
+    let (credentials, _) = connect(&spec, &sdk, None);
+    let settings =
+        ScopeSettings { region, dynamodb_url: endpoints.dynamodb_url, rate: None, retry: RetryPolicy::default() };
+    ScopeClient::new(&sdk, credentials, settings)
+}
+
+fn describe(criterion: &mut Criterion) {
+    let options = Options { verify_signatures: false, ..Options::default() };
+    let simulator = Simulator::start(Estate::uniform(1, 1, 1), &options).expect("a simulator");
+    let account = &simulator.access().accounts[0];
+    let name = TableName::from(simulator.table_names(&account.account_id, &account.regions[0])[0].as_str());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = runtime.block_on(client(&simulator));
+
+    criterion.bench_function("describe_table", |bencher| {
+        bencher.to_async(&runtime).iter(|| async {
+            client.describe_table(&name, |body| Ok::<_, DecodeFailure>(body.len())).await.expect("an answer")
+        });
+    });
+}
+
+criterion_group!(benches, describe);
+criterion_main!(benches);

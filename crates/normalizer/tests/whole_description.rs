@@ -1,0 +1,229 @@
+//! Nothing of a description is lost: neither what the SDK knows nor what AWS adds tomorrow.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use dynacrawl_model::Table;
+use dynacrawl_normalizer::decode;
+use dynacrawl_sim::{Account, Estate, Options, Simulator, Tables, fixtures};
+use serde_json::{Value, json};
+
+fn full() -> Value {
+    fixtures::full_table("orders", "123456789012", "eu-west-1")
+}
+
+fn table(description: &Value) -> Table {
+    decode(json!({ "Table": description }).to_string().as_bytes()).expect("a description")
+}
+
+/// The SDK parses the fixture, and knows no field that the fixture lacks. A newer SDK that knows more fails here.
+#[tokio::test]
+async fn the_fixture_has_every_field_that_the_sdk_knows() {
+    let tables = Tables::new().table("orders", &full());
+    let account = Account::new("123456789012").region("eu-west-1", tables);
+    let access = account.access("a");
+    let simulator = Simulator::start(Estate::new(vec![account]), &Options::default()).expect("a simulator");
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(simulator.url())
+        .credentials_provider(Credentials::new(access.access_key_id, access.secret_access_key, None, None, "test"))
+        .build();
+    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    let answer = client.describe_table().table_name("orders").send().await.expect("an answer");
+    let description = format!("{:?}", answer.table().expect("a table"));
+    assert!(description.contains("VectorIndexDescription"), "{description}");
+    let at = description.find("None").or_else(|| description.find("Unknown("));
+    assert_eq!(at, None, "the fixture lacks a field before: …{}", &description[at.unwrap_or(0).saturating_sub(300)..]);
+}
+
+/// Every leaf of the fixture has a value of its own; each has to come out again.
+#[test]
+fn every_value_of_the_fixture_comes_out() {
+    let record = serde_json::to_value(table(&full())).expect("JSON");
+    let mut found = BTreeSet::new();
+    leaves(&record, &mut found);
+    let mut wanted = BTreeSet::new();
+    leaves_as_written(&full(), &mut wanted);
+    let lost: Vec<_> = wanted.difference(&found).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+}
+
+/// No field is missing a name of ours: all of `extra` is empty.
+#[test]
+fn no_known_field_stands_in_extra() {
+    let record = serde_json::to_value(table(&full())).expect("JSON");
+    let mut extras = Vec::new();
+    collect_extras(&record, "", &mut extras);
+    assert_eq!(extras, Vec::<String>::new());
+}
+
+/// A field that AWS adds to any object, at any depth, stands in an `extra` of that object or of the one around it.
+#[test]
+fn a_field_that_aws_adds_anywhere_is_kept() {
+    let mut objects = Vec::new();
+    object_pointers(&full(), String::new(), &mut objects);
+    assert!(objects.len() > 30, "{objects:?}");
+    for pointer in objects {
+        let mut tomorrow = full();
+        tomorrow.pointer_mut(&pointer).expect("an object")["AddedTomorrow"] = json!({"Deep": [1, "two", null]});
+        let text = serde_json::to_string(&table(&tomorrow)).expect("JSON");
+        assert!(text.contains(r#""AddedTomorrow":{"Deep":[1,"two",null]}"#), "lost at {pointer}");
+    }
+    let outside = json!({ "Table": full(), "AddedTomorrow": 1 }).to_string();
+    assert_eq!(decode(outside.as_bytes()).expect("a description").extra["AddedTomorrow"], 1);
+}
+
+#[test]
+fn values_that_aws_adds_pass_through() {
+    let mut tomorrow = full();
+    tomorrow["TableStatus"] = json!("HIBERNATING");
+    tomorrow["KeySchema"][0]["KeyType"] = json!("GEO");
+    tomorrow["BillingModeSummary"]["BillingMode"] = json!("BARTER");
+    let table = table(&tomorrow);
+    assert_eq!(table.status.as_deref(), Some("HIBERNATING"));
+    assert_eq!(table.key_schema.expect("a key")[0].role.as_deref(), Some("GEO"));
+    assert_eq!(table.billing_mode.as_deref(), Some("BARTER"));
+}
+
+#[test]
+fn any_field_may_be_missing_or_null() {
+    let mut places = Vec::new();
+    member_pointers(&full(), String::new(), &mut places);
+    for (object, member) in places {
+        let mut without = full();
+        let parent = without.pointer_mut(&object).expect("an object").as_object_mut().expect("an object");
+        parent.remove(&member);
+        table(&without);
+        let mut null = full();
+        null.pointer_mut(&object).expect("an object")[&member] = Value::Null;
+        table(&null);
+    }
+    let empty = table(&json!({}));
+    assert_eq!(empty.attributes, []);
+    assert_eq!((empty.key_schema, empty.indexes), (Some(vec![]), Some(vec![])));
+}
+
+#[test]
+fn what_aws_did_not_send_is_null_and_lists_are_always_there() {
+    let record = serde_json::to_value(table(&json!({"TableName": "t"}))).expect("JSON");
+    for list in ["attributes", "key_schema", "indexes", "replicas", "global_table_witnesses"] {
+        assert_eq!(record[list], json!([]), "{list}");
+    }
+    for absent in ["arn", "id", "status", "created_at", "billing_mode", "stream", "encryption", "item_count"] {
+        assert_eq!(record.get(absent), Some(&Value::Null), "{absent}");
+    }
+    assert_eq!(record["extra"], json!({}));
+}
+
+#[test]
+fn the_order_of_what_aws_sends_does_not_show() {
+    let mut shuffled = full();
+    for list in ["AttributeDefinitions", "GlobalSecondaryIndexes", "LocalSecondaryIndexes", "Replicas"] {
+        shuffled[list].as_array_mut().expect("a list").reverse();
+    }
+    assert_eq!(table(&shuffled), table(&full()));
+}
+
+#[test]
+fn keys_keep_the_order_of_aws_and_know_their_types() {
+    let description = json!({
+        "AttributeDefinitions": [
+            {"AttributeName": "b", "AttributeType": "N"},
+            {"AttributeName": "a", "AttributeType": "S"},
+        ],
+        "KeySchema": [
+            {"AttributeName": "b", "KeyType": "HASH"},
+            {"AttributeName": "a", "KeyType": "RANGE"},
+            {"AttributeName": "undefined", "KeyType": "RANGE"},
+        ],
+    });
+    let key = serde_json::to_value(table(&description).key_schema).expect("JSON");
+    assert_eq!(
+        key,
+        json!([
+            {"attribute": "b", "type": "N", "role": "partition", "position": 0},
+            {"attribute": "a", "type": "S", "role": "sort", "position": 1},
+            {"attribute": "undefined", "type": null, "role": "sort", "position": 2},
+        ])
+    );
+}
+
+#[test]
+fn what_is_no_description_is_an_error() {
+    for body in ["", "<html>", "[]", "{}", r#"{"Table":null}"#, r#"{"Table":[]}"#, r#"{"Table":{"ItemCount":"x"}}"#] {
+        assert!(decode(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+/// Every leaf as it would be written in a record: times are no numbers there.
+fn leaves_as_written(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if name.ends_with("DateTime") {
+                    let seconds = member.as_f64().expect("a time");
+                    let time = dynacrawl_model::Timestamp::from_epoch_seconds(seconds).expect("a time");
+                    found.insert(format!("\"{time}\""));
+                } else if name == "KeyType" {
+                    let role = if member == "HASH" { "partition" } else { "sort" };
+                    found.insert(format!("\"{role}\""));
+                } else {
+                    leaves_as_written(member, found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| leaves_as_written(item, found)),
+        leaf => {
+            found.insert(leaf.to_string());
+        }
+    }
+}
+
+fn leaves(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => members.values().for_each(|member| leaves(member, found)),
+        Value::Array(items) => items.iter().for_each(|item| leaves(item, found)),
+        leaf => {
+            found.insert(leaf.to_string());
+        }
+    }
+}
+
+fn collect_extras(value: &Value, place: &str, extras: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if name == "extra" && member != &json!({}) {
+                    extras.push(format!("{place}: {member}"));
+                }
+                collect_extras(member, &format!("{place}/{name}"), extras);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_extras(item, place, extras)),
+        _ => {}
+    }
+}
+
+fn object_pointers(value: &Value, place: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| object_pointers(member, format!("{place}/{name}"), found));
+            found.push(place);
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| object_pointers(item, format!("{place}/{i}"), found));
+        }
+        _ => {}
+    }
+}
+
+fn member_pointers(value: &Value, place: String, found: &mut Vec<(String, String)>) {
+    let mut objects = Vec::new();
+    object_pointers(value, place, &mut objects);
+    for object in objects {
+        for member in value.pointer(&object).and_then(Value::as_object).expect("an object").keys() {
+            found.push((object.clone(), member.clone()));
+        }
+    }
+}

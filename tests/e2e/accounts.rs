@@ -1,0 +1,143 @@
+//! Whose tables they are, where nobody says it.
+
+use std::time::{Duration, Instant};
+
+use dynacrawl_sim::{Denial, Effect, FaultRule, Operation, Simulator};
+
+use crate::command::{Crawled, Dynacrawl};
+use crate::support::{HOME, IRELAND, closed_port, ireland};
+
+fn without_sts(sim: &Simulator, home: &dynacrawl_sim::DemoAccount) -> Crawled {
+    Dynacrawl::crawl()
+        .keys(home)
+        .args(["--region", IRELAND, "--endpoint-url", &sim.url(), "--sts-endpoint-url", &closed_port()])
+        .records()
+}
+
+#[test]
+fn without_sts_the_first_tables_arn_tells_the_account() {
+    let (sim, home) = ireland(120);
+    let crawled = without_sts(&sim, &home);
+    assert_eq!((crawled.code, crawled.names().len()), (0, 120));
+    assert!(crawled.of_type("table").all(|table| table["scope"]["account_id"] == HOME));
+    let scope = crawled.scope(IRELAND);
+    assert_eq!((&scope["scope"]["account_id"], &scope["problems"]), (&HOME.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn without_sts_and_without_tables_the_account_is_unknown_and_that_is_said() {
+    let (sim, home) = ireland(0);
+    let crawled = without_sts(&sim, &home);
+    assert_eq!(crawled.code, 0);
+    let scope = crawled.scope(IRELAND);
+    assert_eq!(scope["outcome"], "complete");
+    assert!(scope["scope"]["account_id"].is_null());
+    assert_eq!(scope["problems"][0]["code"], "account_unknown");
+    assert!(crawled.stderr.contains("account_unknown"), "{}", crawled.stderr);
+}
+
+#[test]
+fn an_account_that_a_later_table_tells_is_that_of_the_whole_scope() {
+    let (sim, home) = ireland(20);
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000000"));
+    let crawled = without_sts(&sim, &home);
+    assert_eq!(crawled.code, 3);
+    assert_eq!(crawled.failures(), [("table-000000", "denied", "AccessDeniedException")]);
+    assert!(crawled.of_type("table_failed").all(|failed| failed["scope"]["account_id"] == HOME), "no record lacks it");
+}
+
+#[test]
+fn an_account_that_no_table_tells_in_time_stays_unknown_in_every_record_of_the_scope() {
+    let (sim, home) = ireland(120);
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-00000*"));
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-00001*"));
+    let crawled = without_sts(&sim, &home);
+    assert_eq!((crawled.code, crawled.names().len(), crawled.failures().len()), (3, 100, 20));
+    let scope = crawled.scope(IRELAND);
+    assert!(scope["scope"]["account_id"].is_null());
+    assert!(
+        scope["problems"].as_array().is_some_and(|all| all.iter().any(|problem| problem["code"] == "account_unknown"))
+    );
+}
+
+#[test]
+fn a_configured_account_is_taken_without_asking() {
+    let (sim, home) = ireland(20);
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--account-id", HOME]).records();
+    assert_eq!((crawled.code, &crawled.scope(IRELAND)["scope"]["account_id"]), (0, &HOME.into()));
+    assert_eq!(sim.counts().requests(Operation::GetCallerIdentity), 0);
+}
+
+#[test]
+fn a_configured_account_that_the_tables_do_not_have_is_pointed_out() {
+    let (sim, home) = ireland(20);
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--account-id", "999999999999"]).records();
+    assert_eq!(crawled.code, 0);
+    let problem = &crawled.scope(IRELAND)["problems"][0];
+    assert_eq!(problem["code"], "account_mismatch");
+    assert!(problem["message"].as_str().is_some_and(|said| said.contains(HOME)), "{problem}");
+}
+
+#[test]
+fn an_sts_that_answers_nonsense_does_not_stop_a_crawl() {
+    for effect in [Effect::GarbageBody, Effect::Status(500), Effect::Deny, Effect::DropConnection] {
+        let (sim, home) = ireland(5);
+        sim.add_fault(FaultRule::new(effect.clone()).operation(Operation::GetCallerIdentity));
+        let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
+        assert_eq!(crawled.code, 0, "{effect:?}: {}", crawled.stderr);
+        assert_eq!(crawled.scope(IRELAND)["scope"]["account_id"], HOME);
+    }
+}
+
+#[test]
+fn two_targets_that_lead_to_the_same_scope_are_crawled_once() {
+    let (sim, home) = ireland(40);
+    let target = |name: &str| {
+        format!(
+            "[[target]]\nname = \"{name}\"\nregions = [\"{IRELAND}\"]\n\
+             credentials = {{ access_key_id = {{ env = \"K\" }}, secret_access_key = {{ env = \"S\" }} }}\n"
+        )
+    };
+    let crawled = Dynacrawl::crawl()
+        .sim(&sim)
+        .config(&format!("{}{}", target("one"), target("two")))
+        .env("K", &home.access_key_id)
+        .secret_env("S", &home.secret_access_key)
+        .records();
+    assert_eq!(crawled.code, 3);
+    let outcomes = ["one", "two"].map(|name| crawled.target(name)["outcome"].as_str().expect("an outcome"));
+    assert!(outcomes == ["complete", "failed"] || outcomes == ["failed", "complete"], "{outcomes:?}");
+    let failed = ["one", "two"].iter().map(|name| crawled.target(name)).find(|scope| scope["outcome"] == "failed");
+    assert_eq!(failed.expect("one of them")["problems"][0]["code"], "duplicate_scope");
+    assert_eq!(crawled.names().len(), 40);
+    assert_eq!(sim.counts().requests(Operation::DescribeTable), 40);
+}
+
+#[test]
+fn without_sts_two_targets_that_lead_to_the_same_scope_tell_of_no_table_twice() {
+    let (sim, home) = ireland(40);
+    let target = |name: &str| {
+        format!(
+            "[[target]]\nname = \"{name}\"\nregions = [\"{IRELAND}\"]\n\
+             credentials = {{ access_key_id = {{ env = \"K\" }}, secret_access_key = {{ env = \"S\" }} }}\n"
+        )
+    };
+    // That no table is told about twice is part of every output's contract.
+    let crawled = Dynacrawl::crawl()
+        .args(["--endpoint-url", &sim.url(), "--sts-endpoint-url", &closed_port()])
+        .config(&format!("{}{}", target("one"), target("two")))
+        .env("K", &home.access_key_id)
+        .secret_env("S", &home.secret_access_key)
+        .records();
+    assert_eq!((crawled.code, crawled.names().len()), (3, 40));
+}
+
+#[test]
+fn an_sts_that_never_answers_holds_a_crawl_up_for_seconds_only() {
+    let (sim, home) = ireland(5);
+    sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::GetCallerIdentity));
+    let started = Instant::now();
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
+    assert_eq!((crawled.code, &crawled.scope(IRELAND)["scope"]["account_id"]), (0, &HOME.into()));
+    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+}

@@ -1,0 +1,133 @@
+//! `dynacrawl check`: credentials and roles.
+
+use dynacrawl_sim::{Effect, FaultRule, Operation, Role};
+
+use crate::check::checked;
+use crate::command::Dynacrawl;
+use crate::support::{HOME, IRELAND, VIRGINIA, closed_port, ireland, session, with_role};
+
+const WRONG_SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12";
+
+fn check() -> Dynacrawl {
+    Dynacrawl::new("check").args(["--region", IRELAND])
+}
+
+/// Checks that it ends with nothing but this failure of the credentials.
+#[track_caller]
+fn fails_at_once(check: Dynacrawl, id: &str, code: &str) {
+    let found = checked(check);
+    assert_eq!((found.code, found.troubles()), (4, vec![("fail", code)]), "{:?}", found.checks);
+    assert_eq!(found.ids().last(), Some(&id), "no Region is asked after that");
+}
+
+#[test]
+fn wrong_keys_are_told_apart() {
+    let (sim, home) = ireland(3);
+    let at = || check().sim(&sim);
+    fails_at_once(at().aws_keys("AKIAIOSFODNN7EXAMPLE", WRONG_SECRET, None), "credentials", "invalid_access_key");
+    fails_at_once(at().aws_keys(&home.access_key_id, WRONG_SECRET, None), "credentials", "invalid_secret_key");
+    fails_at_once(at().keys(&home).env("AWS_SESSION_TOKEN", "bogus"), "credentials", "invalid_access_key");
+    fails_at_once(at(), "credentials", "no_credentials");
+    assert_eq!(sim.counts().requests(Operation::ListTables), 0);
+}
+
+#[test]
+fn an_ended_session_is_told_apart_from_an_unknown_one() {
+    let (sim, member) = with_role(&Role::new("Outside").trusts(HOME), 3);
+    let keys = session(&sim, &member, member.role_arn.as_deref().expect("a role"));
+    let with = || {
+        let token = keys.session_token.as_deref();
+        check().sim(&sim).aws_keys(&keys.access_key_id, &keys.secret_access_key, token)
+    };
+    assert_eq!(checked(with()).code, 0);
+    sim.expire_sessions();
+    fails_at_once(with(), "credentials", "expired_token");
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_apart_from_a_wrong_secret() {
+    for seconds in [3_600, -3_600] {
+        let (sim, home) = ireland(3);
+        sim.set_clock_skew(seconds);
+        fails_at_once(check().sim(&sim).keys(&home), "credentials", "clock_skew");
+    }
+}
+
+#[test]
+fn without_sts_the_check_goes_on_and_still_finds_wrong_keys() {
+    let (sim, home) = ireland(3);
+    let at = || check().args(["--endpoint-url", &sim.url(), "--sts-endpoint-url", &closed_port()]);
+    let found = checked(at().keys(&home));
+    assert_eq!((found.code, found.troubles()), (0, vec![("warn", "identity_unknown")]));
+    for (id, secret, code) in [
+        (home.access_key_id.as_str(), WRONG_SECRET, "invalid_secret_key"),
+        ("AKIAIOSFODNN7EXAMPLE", WRONG_SECRET, "invalid_access_key"),
+    ] {
+        let found = checked(at().aws_keys(id, secret, None));
+        assert_eq!((found.code, found.troubles()), (4, vec![("warn", "identity_unknown"), ("fail", code)]));
+    }
+}
+
+#[test]
+fn a_role_that_asks_for_its_external_id_is_as_it_should_be() {
+    let (sim, member) = with_role(&Role::new("Reader").trusts(HOME).external_id("acme-42"), 3);
+    let role = member.role_arn.clone().expect("a role");
+    let with = |external_id: Option<&str>| {
+        let flags = external_id.into_iter().flat_map(|id| ["--external-id".to_owned(), id.to_owned()]);
+        check().sim(&sim).keys(&member).args(["--role-arn", &role]).args(flags)
+    };
+    let found = checked(with(Some("acme-42")).args(["--region", VIRGINIA]));
+    assert_eq!((found.code, found.troubles()), (0, vec![]));
+    assert_eq!(found.ids()[..3], ["credentials", "assume_role", "external_id"]);
+    assert_eq!(sim.counts().assumed_roles[&role], 2, "with its external id, and without");
+
+    sim.reset_counts();
+    let found = checked(with(Some("acme-42")).arg("--no-external-id-probe"));
+    assert_eq!((found.code, sim.counts().assumed_roles[&role]), (0, 1));
+    assert!(!found.ids().contains(&"external_id"));
+    sim.reset_counts();
+    let by_file = with(Some("acme-42")).config("[check]\nexternal_id_probe = false\n");
+    assert_eq!((checked(by_file).code, sim.counts().assumed_roles[&role]), (0, 1));
+
+    fails_at_once(with(Some("acme-43")), "assume_role", "assume_role_denied");
+    fails_at_once(with(None), "assume_role", "assume_role_denied");
+    let nobody = role.replace("Reader", "Nobody");
+    fails_at_once(check().sim(&sim).keys(&member).args(["--role-arn", &nobody]), "assume_role", "assume_role_denied");
+}
+
+#[test]
+fn a_role_that_lets_in_without_its_external_id_is_a_warning() {
+    let (sim, member) = with_role(&Role::new("Open").trusts(HOME), 3);
+    let role = member.role_arn.clone().expect("a role");
+    let with = || check().sim(&sim).keys(&member).args(["--role-arn", &role, "--external-id", "acme-42"]);
+    let found = checked(with());
+    assert_eq!((found.code, found.troubles()), (0, vec![("warn", "external_id_not_required")]));
+    let text = with().run().succeeded();
+    assert!(text.contains("WARN external_id") && text.contains("sts:ExternalId"), "{text}");
+    // Where none is configured there is nothing to try.
+    sim.reset_counts();
+    let found = checked(check().sim(&sim).keys(&member).args(["--role-arn", &role]));
+    assert_eq!((found.code, found.troubles(), sim.counts().assumed_roles[&role]), (0, vec![], 1));
+}
+
+#[test]
+fn a_role_that_could_not_be_tried_is_told_apart() {
+    let (sim, member) = with_role(&Role::new("Reader").trusts(HOME), 3);
+    let role = member.role_arn.clone().expect("a role");
+    let with = || check().sim(&sim).keys(&member).args(["--role-arn", &role]);
+    fails_at_once(with().args(["--duration", "2h"]), "assume_role", "assume_role_failed");
+    sim.add_fault(FaultRule::new(Effect::Status(500)).operation(Operation::AssumeRole));
+    fails_at_once(with(), "assume_role", "sts_unreachable");
+    let found = checked(check().keys(&member).args([
+        "--role-arn",
+        &role,
+        "--endpoint-url",
+        &sim.url(),
+        "--sts-endpoint-url",
+        &closed_port(),
+    ]));
+    assert_eq!((found.code, found.troubles()), (4, vec![("warn", "identity_unknown"), ("fail", "sts_unreachable")]));
+    let found =
+        checked(check().sim(&sim).aws_keys(&member.access_key_id, WRONG_SECRET, None).args(["--role-arn", &role]));
+    assert_eq!((found.code, found.troubles()), (4, vec![("fail", "invalid_secret_key")]));
+}

@@ -1,0 +1,48 @@
+//! `--demo`: a crawl without an account.
+
+use crate::command::Dynacrawl;
+
+#[test]
+fn the_demo_is_complete() {
+    let crawled = Dynacrawl::crawl().arg("--demo").records();
+    assert_eq!(crawled.code, 0);
+    assert_eq!(crawled.of_type("scope_completed").count(), 6);
+    let tables = crawled.of_type("table").count();
+    assert!((180..=260).contains(&tables), "{tables}");
+    let kinds = |kind: &str| crawled.text.contains(&format!("{{\"kind\":\"{kind}\""));
+    assert!(kinds("global") && kinds("local") && kinds("vector"), "every kind of index is shown");
+    assert!(crawled.stderr.starts_with("6 of 6 scopes complete"), "{}", crawled.stderr);
+}
+
+#[test]
+fn the_demo_does_not_look_at_settings_of_aws_or_of_a_network() {
+    let crawled = Dynacrawl::crawl()
+        .arg("--demo")
+        .env("AWS_ENDPOINT_URL", "http://192.0.2.1")
+        .env("AWS_USE_FIPS_ENDPOINT", "true")
+        .env("AWS_CA_BUNDLE", "/nowhere")
+        .env("HTTP_PROXY", "http://192.0.2.1")
+        .env("AWS_PROFILE", "nobody")
+        .aws_keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", None)
+        .records();
+    assert_eq!(crawled.code, 0);
+}
+
+#[test]
+fn the_demo_with_faults_names_everything_that_is_missing() {
+    let crawled = Dynacrawl::crawl().arg("--demo-faults").records();
+    assert_eq!(crawled.code, 3);
+    let throttled = ["experiments", "page_views", "sessions"];
+    let mut expected = vec![
+        ("ledger-2025", "denied", "AccessDeniedException"),
+        ("tmp-migration-0042", "vanished", "ResourceNotFoundException"),
+    ];
+    expected.extend(throttled.map(|name| (name, "throttled", "ThrottlingException")));
+    expected.sort_unstable();
+    assert_eq!(crawled.failures(), expected);
+    assert_eq!(crawled.target("fraud")["outcome"], "auth_failed");
+    assert_eq!(crawled.of_type("scope_completed").filter(|scope| scope["outcome"] == "complete").count(), 4);
+    for said in ["ledger-2025", "experiments", "page_views", "sessions", "auth failed", "777788889999/eu-west-1"] {
+        assert!(crawled.stderr.contains(said), "no {said} in {}", crawled.stderr);
+    }
+}

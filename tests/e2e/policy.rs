@@ -1,0 +1,122 @@
+//! The IAM policies: what the configuration needs, and no more.
+
+use serde_json::{Value, json};
+
+use crate::command::Dynacrawl;
+
+fn policy(command: Dynacrawl) -> Value {
+    serde_json::from_str(&command.run().succeeded()).expect("JSON")
+}
+
+fn plain() -> Dynacrawl {
+    Dynacrawl::new("policy")
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/Crawler";
+
+#[test]
+fn two_actions_are_enough() {
+    let expected = json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Sid": "ListTables", "Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": ["*"],
+             "Condition": {"StringEquals": {"aws:RequestedRegion": ["eu-west-1", "us-east-1"]}}},
+            {"Sid": "DescribeTable", "Effect": "Allow", "Action": "dynamodb:DescribeTable",
+             "Resource": ["arn:aws:dynamodb:eu-west-1:*:table/*", "arn:aws:dynamodb:us-east-1:*:table/*"]},
+        ],
+    });
+    assert_eq!(policy(plain().args(["--region", "us-east-1,eu-west-1"])), expected);
+}
+
+#[test]
+fn what_is_known_of_regions_accounts_and_names_narrows_it() {
+    let narrow = policy(plain().args(["--region", "eu-west-1", "--account-id", "123456789012"]).args([
+        "--include",
+        "orders-.*",
+        "--include",
+        "users",
+    ]));
+    assert_eq!(
+        narrow["Statement"][1]["Resource"],
+        json!([
+            "arn:aws:dynamodb:eu-west-1:123456789012:table/orders-*",
+            "arn:aws:dynamodb:eu-west-1:123456789012:table/users"
+        ])
+    );
+    let wide = policy(plain());
+    assert_eq!(wide["Statement"][0].get("Condition"), None, "no Region is known");
+    assert_eq!(wide["Statement"][1]["Resource"], json!(["arn:aws:dynamodb:*:*:table/*"]));
+    let by_role = policy(plain().args(["--region", "eu-west-1", "--role-arn", ROLE]));
+    assert_eq!(by_role["Statement"][1]["Resource"], json!(["arn:aws:dynamodb:eu-west-1:123456789012:table/*"]));
+}
+
+#[test]
+fn the_partition_is_that_of_the_region_or_the_role() {
+    for (region, partition) in [
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("us-isob-east-1", "aws-iso-b"),
+    ] {
+        let policy = policy(plain().args(["--region", region]));
+        assert_eq!(policy["Statement"][1]["Resource"], json!([format!("arn:{partition}:dynamodb:{region}:*:table/*")]));
+    }
+    let by_role = policy(plain().args(["--role-arn", "arn:aws-cn:iam::123456789012:role/Crawler"]));
+    assert_eq!(by_role["Statement"][1]["Resource"], json!(["arn:aws-cn:dynamodb:*:123456789012:table/*"]));
+}
+
+#[test]
+fn the_trust_policy_has_the_external_id_as_a_condition() {
+    let crawler = "arn:aws:iam::999999999999:user/crawler";
+    let trust = plain().args([
+        "--trust",
+        "--region",
+        "eu-west-1",
+        "--role-arn",
+        ROLE,
+        "--external-id",
+        "acme-42",
+        "--principal",
+        crawler,
+    ]);
+    let expected = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "AssumeRole", "Effect": "Allow", "Principal": {"AWS": crawler}, "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"sts:ExternalId": ["acme-42"]}},
+        }],
+    });
+    assert_eq!(policy(trust), expected);
+}
+
+#[test]
+fn a_trust_policy_whose_principal_is_not_known_cannot_be_used_by_mistake() {
+    let ended = plain().args(["--trust", "--role-arn", ROLE]).run();
+    assert!(ended.stderr.contains("--principal"), "{}", ended.stderr);
+    let trust: Value = serde_json::from_str(&ended.succeeded()).expect("JSON");
+    assert_eq!(trust["Statement"][0]["Principal"]["AWS"], "arn:aws:iam::ACCOUNT-ID-OF-THE-CRAWLER:root");
+    assert_eq!(trust["Statement"][0].get("Condition"), None);
+}
+
+#[test]
+fn in_a_chain_the_crawler_assumes_the_first_role_and_that_the_last() {
+    let config = "[[target]]\nname = \"a\"\nregions = [\"eu-west-1\"]\nassume_role = [\
+                  { arn = \"arn:aws:iam::111111111111:role/Hub\" }, { arn = \"arn:aws:iam::222222222222:role/Reader\", external_id = \"x-1\" }]\n\
+                  [[target]]\nname = \"b\"\nregions = [\"eu-west-1\"]\nassume_role = [{ arn = \"arn:aws:iam::333333333333:role/Reader\" }]\n";
+    let assume = policy(plain().arg("--assume").config(config));
+    assert_eq!(
+        assume["Statement"],
+        json!([{"Sid": "AssumeRole", "Effect": "Allow", "Action": "sts:AssumeRole",
+                "Resource": ["arn:aws:iam::111111111111:role/Hub", "arn:aws:iam::333333333333:role/Reader"]}])
+    );
+    let trust = policy(plain().args(["--trust", "--target", "a"]).config(config));
+    assert_eq!(trust["Statement"][0]["Principal"]["AWS"], "arn:aws:iam::111111111111:role/Hub");
+    plain().arg("--trust").config(config).run().fails_with(2, "--target");
+}
+
+#[test]
+fn without_a_role_there_is_nothing_to_assume_or_to_trust() {
+    plain().args(["--assume", "--region", "eu-west-1"]).run().fails_with(2, "--role-arn");
+    plain().args(["--trust", "--region", "eu-west-1"]).run().fails_with(2, "--role-arn");
+    plain().args(["--trust", "--assume", "--role-arn", ROLE]).run().fails_with(2, "--assume");
+}

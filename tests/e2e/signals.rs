@@ -1,0 +1,153 @@
+//! Interrupts: the first drains, the second ends at once.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use dynacrawl_sim::{DemoAccount, Effect, FaultRule, Operation, Simulator};
+
+use crate::command::{Dynacrawl, Running};
+use crate::contract;
+use crate::support::{HOME, IRELAND, ireland};
+
+/// A Region that takes half a minute at four tables a time.
+fn slow_region() -> (Simulator, DemoAccount) {
+    let (sim, home) = ireland(600);
+    sim.set_latency(HOME, IRELAND, Duration::from_millis(200)).expect("the Region is there");
+    (sim, home)
+}
+
+fn slow_crawl(sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
+    Dynacrawl::crawl_of(sim, home, IRELAND).args(["--concurrency", "4"])
+}
+
+/// A crawl none of whose answers to DescribeTable comes within this test.
+fn hanging() -> (Simulator, DemoAccount) {
+    let (sim, home) = ireland(50);
+    sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::DescribeTable));
+    (sim, home)
+}
+
+fn requests_hang(sim: &Simulator) {
+    crate::support::eventually("tables are asked for", || sim.counts().requests(Operation::DescribeTable) > 0);
+}
+
+#[test]
+fn the_first_interrupt_drains_and_tells_what_is_missing() {
+    for signal in ["INT", "TERM"] {
+        let (sim, home) = slow_region();
+        let mut crawl = slow_crawl(&sim, &home).start();
+        crawl.wait_for_line("\"type\":\"table\"");
+        crawl.signal(signal);
+        let started = Instant::now();
+        let ended = crawl.end();
+        assert!(
+            started.elapsed() < Duration::from_secs(15),
+            "what is under way takes a second, what was listed does not"
+        );
+        let text = ended.stdout.clone();
+        let crawled = ended.with_records(text);
+        assert_eq!(crawled.code, 130);
+        let scope = crawled.scope(IRELAND);
+        assert_eq!(scope["outcome"], "cancelled");
+        assert!(scope["counts"]["described"].as_u64().is_some_and(|count| count > 0), "{scope}");
+        assert!(scope["counts"]["listed"].as_u64().is_some_and(|count| count >= 100), "{scope}");
+        assert!(crawled.stderr.contains("interrupted"), "{}", crawled.stderr);
+    }
+}
+
+#[test]
+fn an_interrupted_crawl_leaves_the_file_alone_and_whole_lines_beside_it() {
+    let (sim, home) = slow_region();
+    let crawl = slow_crawl(&sim, &home).args(["--output", "out.jsonl"]).file("out.jsonl", "old\n").start();
+    let partial = crawl.path("out.jsonl.partial");
+    crate::support::eventually("tables are written", || {
+        fs::read_to_string(&partial).is_ok_and(|text| text.contains("\"type\":\"table\""))
+    });
+    crawl.signal("INT");
+    let ended = crawl.end();
+    assert_eq!(fs::read_to_string(ended.home.path().join("out.jsonl")).expect("it is there"), "old\n");
+    let text = fs::read_to_string(ended.home.path().join("out.jsonl.partial")).expect("it is there");
+    assert_eq!(ended.with_records(text).code, 130);
+}
+
+#[test]
+fn what_does_not_end_within_the_grace_time_is_counted_as_not_attempted() {
+    let (sim, home) = hanging();
+    let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--grace", "1s"]).start();
+    requests_hang(&sim);
+    let started = Instant::now();
+    crawl.signal("TERM");
+    let ended = crawl.end();
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(10), "{took:?}");
+    let text = ended.stdout.clone();
+    let crawled = ended.with_records(text);
+    let scope = crawled.scope(IRELAND);
+    assert_eq!((crawled.code, &scope["outcome"], &scope["listing"]), (130, &"cancelled".into(), &"complete".into()));
+    assert_eq!((&scope["counts"]["not_attempted"], &scope["counts"]["described"]), (&50.into(), &0.into()));
+}
+
+fn interrupted_twice(mut crawl: Running, sim: &Simulator) {
+    crawl.wait_for_line("run_started");
+    requests_hang(sim);
+    crawl.signal("INT");
+    crawl.wait_for_message("interrupt again");
+    let started = Instant::now();
+    crawl.signal("INT");
+    let ended = crawl.end();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(ended.code(), 130);
+    contract::lines(&ended.stdout);
+}
+
+#[test]
+fn the_second_interrupt_ends_at_once() {
+    let (sim, home) = hanging();
+    interrupted_twice(Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--grace", "10m"]).start(), &sim);
+}
+
+#[test]
+fn an_interrupt_while_the_listing_hangs_ends_the_scope_without_a_page() {
+    let (sim, home) = ireland(50);
+    sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::ListTables));
+    let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).start();
+    crate::support::eventually("the listing is asked for", || sim.counts().requests(Operation::ListTables) > 0);
+    crawl.signal("INT");
+    let ended = crawl.end();
+    let text = ended.stdout.clone();
+    let crawled = ended.with_records(text);
+    assert_eq!((crawled.code, &crawled.scope(IRELAND)["outcome"]), (130, &"cancelled".into()));
+}
+
+#[test]
+fn an_interrupt_while_a_role_is_being_assumed_ends_within_the_grace_time() {
+    let (sim, home) = ireland(50);
+    sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::AssumeRole));
+    let role = format!("arn:aws:iam::{HOME}:role/Crawler");
+    let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--role-arn", &role, "--grace", "1s"]).start();
+    crate::support::eventually("the role is assumed", || sim.counts().requests(Operation::AssumeRole) > 0);
+    let started = Instant::now();
+    crawl.signal("INT");
+    let ended = crawl.end();
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let text = ended.stdout.clone();
+    let crawled = ended.with_records(text);
+    assert_eq!((crawled.code, &crawled.scope(IRELAND)["outcome"]), (130, &"cancelled".into()));
+}
+
+#[test]
+fn a_reader_that_stands_still_does_not_keep_an_interrupt_from_ending_it() {
+    let (sim, home) = ireland(2_000);
+    let mut crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0", "--grace", "1s"]).start();
+    crawl.wait_for_line("run_started");
+    // The pipe is full long before the end.
+    crate::support::eventually("the crawl stands still", || {
+        let before = sim.counts().requests(Operation::DescribeTable);
+        std::thread::park_timeout(Duration::from_millis(300));
+        before > 20 && sim.counts().requests(Operation::DescribeTable) == before
+    });
+    crawl.signal("INT");
+    crawl.wait_for_message("interrupt again");
+    crawl.signal("INT");
+    assert_eq!(crawl.end_unread().code(), 130);
+}

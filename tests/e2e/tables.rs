@@ -1,0 +1,234 @@
+//! What a record says of a table is what the service said.
+
+use dynacrawl_sim::{Index, Operation, TableBuilder, Tables, fixtures};
+use serde_json::{Value, json};
+
+use crate::command::{Crawled, Dynacrawl};
+use crate::facts;
+use crate::support::{HOME, IRELAND, alone, ireland, named};
+
+#[test]
+fn every_table_of_a_large_region_is_described_with_its_keys_and_indexes() {
+    let (sim, home) = ireland(1_200);
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0"]).records();
+    assert_eq!(crawled.code, 0);
+    assert_eq!(crawled.names(), sim.table_names(HOME, IRELAND));
+    for record in crawled.of_type("table") {
+        let name = record["table"]["name"].as_str().expect("a name");
+        let description = sim.describe_json(HOME, IRELAND, name).expect("the table is there");
+        assert_eq!(facts::of_record(&record["table"]), facts::of_description(&description));
+    }
+    let requests = &crawled.scope(IRELAND)["requests"];
+    assert_eq!(requests["ListTables"]["sent"], 12, "pages hold 100 names");
+    assert_eq!(requests["DescribeTable"]["sent"], 1_200);
+    assert_eq!(sim.counts().of(HOME, IRELAND, Operation::ListTables).requests, 12);
+    assert_eq!(sim.counts().of(HOME, IRELAND, Operation::DescribeTable).requests, 1_200);
+}
+
+#[test]
+fn a_table_whose_every_field_is_set_loses_none() {
+    let full = fixtures::full_table("full", HOME, IRELAND);
+    let (sim, home) = alone(Tables::new().table("full", &full));
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
+    let table = &crawled.table("full")["table"];
+    assert_eq!(facts::of_record(table), facts::of_description(&full));
+    assert_eq!(table["extra"], json!({}), "every field has a name of its own");
+    // The fixture gives each field a value that no other has. Names that AWS uses as types, dates apart, every
+    // one of them has to stand somewhere in the record.
+    let mut missing = Vec::new();
+    let written = values(table);
+    for value in values(&full) {
+        let seconds = value.as_f64().filter(|seconds| *seconds > 1e9);
+        let expected = match (seconds, value.as_str()) {
+            (Some(seconds), _) => json!(date(seconds)),
+            (_, Some("HASH")) => json!("partition"),
+            (_, Some("RANGE")) => json!("sort"),
+            _ => value.clone(),
+        };
+        if !written.contains(&expected) {
+            missing.push(expected);
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?} of {table:#}");
+}
+
+/// Every value inside that is neither object nor array.
+fn values(of: &Value) -> Vec<Value> {
+    match of {
+        Value::Object(fields) => fields.values().flat_map(values).collect(),
+        Value::Array(items) => items.iter().flat_map(values).collect(),
+        value => vec![value.clone()],
+    }
+}
+
+/// The fixture's dates all lie within a few seconds of each other.
+fn date(seconds: f64) -> String {
+    let start = 1_700_000_000_f64;
+    let millis = ((seconds - start) * 1_000.0).round();
+    format!("2023-11-14T22:13:{:06.3}Z", 20.0 + millis / 1_000.0)
+}
+
+#[test]
+fn fields_that_nobody_knows_yet_arrive_in_the_extra_of_their_object() {
+    let table = TableBuilder::new(HOME, IRELAND, "tomorrow")
+        .hash("id", "S")
+        .attribute("at", "N")
+        .gsi(Index::new("by_at").hash("at").field("IndexColour", json!({"Hue": 7})))
+        .lsi(Index::new("local").hash("id").range("at").field("LocalColour", json!([1, "two", null])))
+        .stream("NEW_IMAGE")
+        .field("TableColour", json!("blue"))
+        .field("TableStatus", json!("DREAMING"))
+        .field("BillingModeSummary", json!({"BillingMode": "BY_THE_MOON", "Phase": "full"}))
+        .field("Replicas", json!([{"RegionName": "eu-north-1", "ReplicaColour": 1.5}]))
+        .field("WarmThroughput", json!({"ReadUnitsPerSecond": 1, "Glow": true}))
+        .field("StreamSpecification", json!({"StreamEnabled": true, "StreamViewType": "NEW_IMAGE", "Depth": 3}))
+        .field("KeySchema", json!([{"AttributeName": "id", "KeyType": "TREE", "Rings": 12}]))
+        .build();
+    let (sim, home) = alone(Tables::new().table("tomorrow", &table));
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
+    let record = &crawled.table("tomorrow")["table"];
+    assert_eq!(record["extra"], json!({"TableColour": "blue", "BillingModeSummary": {"Phase": "full"}}));
+    assert_eq!((&record["status"], &record["billing_mode"]), (&json!("DREAMING"), &json!("BY_THE_MOON")));
+    assert_eq!(record["indexes"][0]["extra"], json!({"IndexColour": {"Hue": 7}}));
+    assert_eq!(record["indexes"][1]["extra"], json!({"LocalColour": [1, "two", null]}));
+    assert_eq!(record["replicas"][0]["extra"], json!({"ReplicaColour": 1.5}));
+    assert_eq!(record["warm_throughput"]["extra"], json!({"Glow": true}));
+    assert_eq!(record["stream"]["extra"], json!({"Depth": 3}));
+    assert_eq!(record["key_schema"][0]["role"], "TREE");
+    assert_eq!(record["key_schema"][0]["extra"], json!({"Rings": 12}));
+}
+
+#[test]
+fn an_answer_with_next_to_nothing_in_it_is_a_record() {
+    let bare = TableBuilder::new(HOME, IRELAND, "bare")
+        .without("AttributeDefinitions")
+        .without("KeySchema")
+        .without("CreationDateTime")
+        .without("BillingModeSummary");
+    let (sim, home) = alone(Tables::new().table("bare", &bare.build()).table("empty", &json!({})));
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
+    assert_eq!((crawled.code, crawled.names()), (0, vec!["bare", "empty"]));
+    for name in ["bare", "empty"] {
+        let table = &crawled.table(name)["table"];
+        assert_eq!((&table["created_at"], &table["billing_mode"]), (&Value::Null, &Value::Null));
+        assert_eq!([&table["attributes"], &table["key_schema"], &table["indexes"]], [&json!([]); 3]);
+    }
+}
+
+#[test]
+fn entities_are_the_same_facts_on_lines_of_their_own() {
+    let table = TableBuilder::new(HOME, IRELAND, "rich")
+        .hash("id", "S")
+        .range("at", "N")
+        .attribute("status", "S")
+        .gsi(Index::new("by_status").hash("status").range("at").include(&["total", "currency"]))
+        .gsi(Index::new("a_first").hash("status").keys_only())
+        .lsi(Index::new("local").hash("id").range("status"))
+        .vector("vectors", "embedding", 128, "COSINE", "status", &["id"])
+        .build();
+    let (sim, home) = alone(named(&["plain", "zebra"]).table("rich", &table));
+    let whole = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
+    let split = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--layout", "entities"]).records();
+    for name in ["plain", "rich", "zebra"] {
+        let record = &whole.table(name)["table"];
+        let at =
+            split.records.iter().position(|r| r["type"] == "table" && r["table"]["name"] == name).expect("a table");
+        let indexes = record["indexes"].as_array().expect("indexes");
+        let lines = &split.records[at..at + 2 + 2 * indexes.len()];
+        let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str().expect("a type")).collect();
+        let expected: Vec<_> =
+            ["table", "key_schema"].into_iter().chain(indexes.iter().flat_map(|_| ["key_schema", "index"])).collect();
+        assert_eq!(kinds, expected);
+
+        let mut joined = lines[0]["table"].clone();
+        joined["key_schema"] = lines[1]["key_schema"].clone();
+        assert_eq!((&lines[1]["table"], &lines[1]["index"]), (&json!(name), &Value::Null));
+        let mut joined_indexes = Vec::new();
+        for pair in lines[2..].chunks(2) {
+            let mut index = pair[1]["index"].clone();
+            assert_eq!(pair[0]["index"], json!({"kind": index["kind"], "name": index["name"]}));
+            index["key_schema"] = pair[0]["key_schema"].clone();
+            joined_indexes.push(index);
+        }
+        joined["indexes"] = Value::Array(joined_indexes);
+        assert_eq!(&joined, record);
+        for line in lines {
+            assert_eq!(line["scope"], lines[0]["scope"]);
+            assert_eq!(line["observed_at"], lines[0]["observed_at"]);
+        }
+    }
+    let entities = split.of_type("key_schema").chain(split.of_type("index")).count();
+    assert_eq!(entities, 3 + 2 * 4, "nothing but the entities of these tables");
+}
+
+/// A table that the service may describe in another order each time.
+fn many_sided(turned: bool) -> Value {
+    let mut table = fixtures::full_table("many-sided", HOME, IRELAND);
+    let turn = |list: &mut Value| {
+        if turned {
+            list.as_array_mut().expect("a list").reverse();
+        }
+    };
+    let replica = |region: &str| json!({"RegionName": region, "GlobalSecondaryIndexes": [{"IndexName": "b"}, {"IndexName": "a"}]});
+    table["Replicas"] = json!([replica("us-east-1"), replica("eu-north-1"), replica("ap-south-1")]);
+    table["GlobalTableWitnesses"] = json!([{"RegionName": "us-west-2"}, {"RegionName": "eu-south-2"}]);
+    let mut second = table["GlobalSecondaryIndexes"][0].clone();
+    second["IndexName"] = json!("another");
+    table["GlobalSecondaryIndexes"].as_array_mut().expect("a list").push(second);
+    for pointer in [
+        "/AttributeDefinitions",
+        "/GlobalSecondaryIndexes",
+        "/GlobalSecondaryIndexes/0/Projection/NonKeyAttributes",
+        "/GlobalSecondaryIndexes/1/Projection/NonKeyAttributes",
+        "/LocalSecondaryIndexes/0/Projection/NonKeyAttributes",
+        "/Replicas",
+        "/Replicas/0/GlobalSecondaryIndexes",
+        "/Replicas/1/GlobalSecondaryIndexes",
+        "/Replicas/2/GlobalSecondaryIndexes",
+        "/GlobalTableWitnesses",
+    ] {
+        turn(table.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")));
+    }
+    table
+}
+
+/// The `table` lines as they were written, without the run's own id and times.
+fn stable_lines(crawled: &Crawled) -> Vec<String> {
+    let run_id = crawled.records[0]["run_id"].as_str().expect("an id");
+    let without = |line: &str| {
+        let record: Value = serde_json::from_str(line).expect("JSON");
+        let at = record["observed_at"].as_str().expect("a time");
+        line.replacen(run_id, "RUN", 1).replacen(at, "AT", 1)
+    };
+    let tables = crawled.text.lines().filter(|line| line.starts_with("{\"type\":\"table\","));
+    let mut lines: Vec<_> = tables.map(without).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn the_same_tables_give_the_same_bytes_in_whatever_order_the_service_tells_them() {
+    let (sim, home) = alone(Tables::new().generated(150));
+    sim.put_table(HOME, IRELAND, "many-sided", &many_sided(false)).expect("the Region is there");
+    let crawl = || stable_lines(&Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0"]).records());
+    let first = crawl();
+    sim.put_table(HOME, IRELAND, "many-sided", &many_sided(true)).expect("the Region is there");
+    let second = crawl();
+    assert_eq!(first.len(), 151);
+    assert!(first == second, "{:?}", first.iter().zip(&second).find(|(a, b)| a != b));
+}
+
+#[test]
+fn what_drifts_by_itself_does_not_change_a_fingerprint_and_a_key_does() {
+    let table = |items: i64, key: &str| {
+        TableBuilder::new(HOME, IRELAND, "drifting").hash(key, "S").field("ItemCount", json!(items)).build()
+    };
+    let (sim, home) = alone(Tables::new());
+    let fingerprint = |description: &Value| {
+        sim.put_table(HOME, IRELAND, "drifting", description).expect("the Region is there");
+        Dynacrawl::crawl_of(&sim, &home, IRELAND).records().table("drifting")["fingerprint"].clone()
+    };
+    let first = fingerprint(&table(1, "id"));
+    assert_eq!(fingerprint(&table(2, "id")), first);
+    assert_ne!(fingerprint(&table(1, "other")), first);
+}
