@@ -9,10 +9,10 @@ use crate::command::{Dynacrawl, Running};
 use crate::contract;
 use crate::support::{HOME, IRELAND, ireland};
 
-/// A Region that takes half a minute at four tables a time.
+/// A Region that takes a quarter of a minute at four tables a time.
 fn slow_region() -> (Simulator, DemoAccount) {
     let (sim, home) = ireland(600);
-    sim.set_latency(HOME, IRELAND, Duration::from_millis(200)).expect("the Region is there");
+    sim.set_latency(HOME, IRELAND, Duration::from_millis(100)).expect("the Region is there");
     (sim, home)
 }
 
@@ -38,19 +38,16 @@ fn the_first_interrupt_drains_and_tells_what_is_missing() {
         let mut crawl = slow_crawl(&sim, &home).start();
         crawl.wait_for_line("\"type\":\"table\"");
         crawl.signal(signal);
-        let started = Instant::now();
         let ended = crawl.end();
-        assert!(
-            started.elapsed() < Duration::from_secs(15),
-            "what is under way takes a second, what was listed does not"
-        );
         let text = ended.stdout.clone();
         let crawled = ended.with_records(text);
         assert_eq!(crawled.code, 130);
         let scope = crawled.scope(IRELAND);
-        assert_eq!(scope["outcome"], "cancelled");
-        assert!(scope["counts"]["described"].as_u64().is_some_and(|count| count > 0), "{scope}");
-        assert!(scope["counts"]["listed"].as_u64().is_some_and(|count| count >= 100), "{scope}");
+        assert_eq!((&scope["outcome"], &scope["listing"]), (&"cancelled".into(), &"incomplete".into()));
+        // The walker stops, and what it had listed is described: a page, the queue's two, and one that waits.
+        let listed = scope["counts"]["listed"].as_u64().expect("a number");
+        assert!((100..=400).contains(&listed), "{scope}");
+        assert_eq!(scope["counts"]["described"], listed, "{scope}");
         assert!(crawled.stderr.contains("interrupted"), "{}", crawled.stderr);
     }
 }

@@ -102,7 +102,7 @@ impl StsClient {
         Ok(builder.build())
     }
 
-    /// Calls; and once more with renewed credentials where the first answer says that the session ended.
+    /// Calls; and once more where the first answer says that the session ended, then with renewed credentials, or is broken.
     async fn refreshing<T, F>(&self, step: &str, call: impl Fn() -> F) -> Result<T, AuthError>
     where
         F: Future<Output = Result<T, AwsError>>,
@@ -116,6 +116,8 @@ impl StsClient {
         match failed.class {
             ErrorClass::ExpiredCredentials => self.credentials.invalidate(&used),
             ErrorClass::ClockSkew => {}
+            // The SDK tries again where STS says that it failed, but not where the answer cannot be read.
+            ErrorClass::Transient if failed.code == "invalid_response" => {}
             _ => return Err(named(failed)),
         }
         self.credentials.get().await?;

@@ -140,8 +140,13 @@ mod tests {
 
     fn with_bundle(path: PathBuf) -> Result<(), HttpError> {
         let second = Duration::from_secs(1);
-        let settings =
-            HttpSettings { connect_timeout: second, read_timeout: second, ca_bundle: Some(path), use_proxies: false, plain: false };
+        let settings = HttpSettings {
+            connect_timeout: second,
+            read_timeout: second,
+            ca_bundle: Some(path),
+            use_proxies: false,
+            plain: false,
+        };
         settings.build().map(drop)
     }
 

@@ -91,3 +91,25 @@ fn check_crc32<E>(response: &HttpResponse, body: &[u8]) -> Result<(), Orchestrat
         Err(OrchestratorError::other("the body does not match its x-amz-crc32: it was damaged on the way"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::interceptors::context::Error;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::check_crc32;
+
+    #[test]
+    fn a_damaged_body_is_found_out() {
+        let mut response = HttpResponse::new(StatusCode::try_from(200).expect("a status"), SdkBody::empty());
+        let checked = |response: &HttpResponse, body: &[u8]| check_crc32::<Error>(response, body).is_ok();
+        assert!(checked(&response, b"without a checksum"));
+        response.headers_mut().insert("x-amz-crc32", "3421780262");
+        assert!(checked(&response, b"123456789"));
+        assert!(!checked(&response, b"123456780"));
+        response.headers_mut().insert("x-amz-crc32", "nonsense");
+        assert!(!checked(&response, b"123456789"));
+    }
+}

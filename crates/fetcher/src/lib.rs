@@ -113,3 +113,98 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("a fault in dynacrawl: {}", said.unwrap_or("panic"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys, connect};
+    use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
+    use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
+    use dynacrawl_model::{FailureReason, Region, TableName};
+    use dynacrawl_sim::{Account, Denial, Estate, Operation, Options, Simulator, Tables, fixtures};
+    use futures_util::{StreamExt, stream};
+
+    use super::{FailedTable, Fetched, Fetcher};
+
+    const ACCOUNT: &str = "111111111111";
+
+    async fn scope(tables: Tables) -> (Simulator, ScopeClient) {
+        let account = Account::new(ACCOUNT).region("eu-west-1", tables);
+        let access = account.access("home");
+        let simulator = Simulator::start(Estate::new(vec![account]), &Options::default()).expect("a simulator");
+        let second = Duration::from_secs(5);
+        let http = HttpSettings {
+            connect_timeout: second,
+            read_timeout: second,
+            ca_bundle: None,
+            use_proxies: false,
+            plain: true,
+        };
+        let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: second };
+        let region: Region = "eu-west-1".parse().expect("a Region");
+        let sdk = aws.sdk_config(None, &region, &EndpointSettings::default()).await;
+        let keys = UserKeys {
+            access_key_id: access.access_key_id,
+            secret_access_key: access.secret_access_key.into(),
+            session_token: None,
+        };
+        let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain: Vec::new() };
+        let (credentials, _) = connect(&spec, &sdk, None);
+        let retry = RetryPolicy { max_attempts: 2, ..RetryPolicy::default() };
+        let settings = ScopeSettings { region, dynamodb_url: Some(simulator.url()), rate: None, retry };
+        let client = ScopeClient::new(&sdk, credentials, settings);
+        (simulator, client)
+    }
+
+    fn small(name: &str) -> serde_json::Value {
+        fixtures::small_table(name, ACCOUNT, "eu-west-1")
+    }
+
+    fn reason(fetched: Fetched<usize>) -> Option<FailureReason> {
+        match fetched {
+            Fetched::Described(..) => None,
+            Fetched::Failed(FailedTable { reason, .. }) => Some(reason),
+            Fetched::Stopped(_, error) => panic!("stopped: {error}"),
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of a decoder")]
+    fn length(body: &[u8]) -> Result<usize, DecodeFailure> {
+        Ok(body.len())
+    }
+
+    #[tokio::test]
+    async fn a_table_that_is_not_there_yet_is_asked_for_once_more() {
+        let tables = Tables::new().late("late", 1, &small("late")).late("later", 2, &small("later")).vanishing("gone");
+        let (simulator, client) = scope(tables).await;
+        let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::from_millis(1) };
+        assert_eq!(reason(fetcher.describe(TableName::from("late")).await), None);
+        assert_eq!(reason(fetcher.describe(TableName::from("later")).await), Some(FailureReason::Vanished));
+        let Fetched::Failed(gone) = fetcher.describe(TableName::from("gone")).await else { panic!("described") };
+        assert_eq!((gone.reason, gone.attempts), (FailureReason::Vanished, 2));
+        assert_eq!(simulator.counts().requests(Operation::DescribeTable), 6);
+    }
+
+    #[tokio::test]
+    async fn a_denied_table_is_a_value_among_the_others() {
+        let tables = ["a", "b", "c"].into_iter().fold(Tables::new(), |tables, name| tables.table(name, &small(name)));
+        let (simulator, client) = scope(tables).await;
+        simulator.deny(Denial::new(ACCOUNT, Operation::DescribeTable).table("b"));
+        let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::ZERO };
+        let names = stream::iter(["a", "b", "c"].map(TableName::from));
+        let mut reasons: Vec<_> = fetcher.describe_all(names, 2).map(reason).collect().await;
+        reasons.sort();
+        assert_eq!(reasons, [None, None, Some(FailureReason::Denied)]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failed_table_and_not_a_lost_one() {
+        let (_simulator, client) = scope(Tables::new().table("a", &small("a"))).await;
+        let decode = |_: &[u8]| -> Result<(), DecodeFailure> { panic!("on purpose") };
+        let fetcher = Fetcher { client: &client, decode, recheck_after: Duration::ZERO };
+        let Fetched::Failed(failed) = fetcher.describe(TableName::from("a")).await else { panic!("not failed") };
+        assert_eq!((failed.reason, failed.code.as_str()), (FailureReason::Failed, "panic"));
+        assert_eq!(failed.message, "a fault in dynacrawl: on purpose");
+    }
+}

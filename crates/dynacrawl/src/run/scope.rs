@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
 use dynacrawl_fetcher::{FailedTable, Fetched, Fetcher};
 use dynacrawl_model::{
-    Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName, TableRecord, Timestamp,
+    AccountId, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName, TableRecord,
+    Timestamp,
 };
 use dynacrawl_walker::Listing;
 use futures_util::stream::poll_fn;
@@ -57,10 +58,7 @@ impl ScopeTask {
         let account = connection.account_id().await;
         if let Ok(account_id) = &account {
             self.tracker.set_scope(Scope { account_id: Some(account_id.clone()), ..connection.scope(region) });
-            if let Some(other) = self.claims.claim(account_id, region, &connection.target.name) {
-                let said = format!("the target '{other}' has the same account and Region, and crawls it");
-                let problem = Problem::new("duplicate_scope", said);
-                self.tracker.stop(Stopped { outcome: dynacrawl_model::Outcome::Failed, problem });
+            if self.claim(account_id) == Goes::No {
                 return Ok(());
             }
         }
@@ -184,11 +182,11 @@ impl ScopeTask {
                     break;
                 }
             }
-            for one in failed {
-                self.take(one, Account::Settled).await?;
-            }
             if goes_on == Goes::No {
                 return Ok(());
+            }
+            for one in failed {
+                self.take(one, Account::Settled).await?;
             }
             if self.tracker.scope().account_id.is_none() {
                 self.tracker.note(Problem::new("account_unknown", format!("nothing tells the account's id; {why}")));
@@ -207,7 +205,9 @@ impl ScopeTask {
     async fn take(&self, fetched: Fetched<Box<TableRecord>>, account: Account) -> Result<Goes, SinkGone> {
         match fetched {
             Fetched::Described(name, mut record) => {
-                self.tell_account(&record.table, account);
+                if self.tell_account(&record.table, account) == Goes::No {
+                    return Ok(Goes::No);
+                }
                 record.scope = self.tracker.scope();
                 record.table.name.get_or_insert_with(|| name.clone());
                 self.emit(Record::Table(record)).await?;
@@ -228,15 +228,29 @@ impl ScopeTask {
     }
 
     /// The table's ARN is the last to tell the account, and a witness against a wrong configuration.
-    fn tell_account(&self, table: &Table, account: Account) {
+    fn tell_account(&self, table: &Table, account: Account) -> Goes {
         let scope = self.tracker.scope();
-        let Some(account_id) = table.arn.as_ref().and_then(|arn| arn.account_id()) else { return };
+        let Some(account_id) = table.arn.as_ref().and_then(|arn| arn.account_id()) else { return Goes::On };
         match &scope.account_id {
             None if account == Account::Settled => {}
-            None => self.tracker.set_scope(Scope { account_id: Some(account_id), ..(*scope).clone() }),
+            None => {
+                self.tracker.set_scope(Scope { account_id: Some(account_id.clone()), ..(*scope).clone() });
+                return self.claim(&account_id);
+            }
             Some(configured) if *configured != account_id => self.tracker.other_account(configured, &account_id),
             Some(_) => {}
         }
+        Goes::On
+    }
+
+    /// Claims the account and Region for the target. Where another target has them, the scope stops here.
+    fn claim(&self, account_id: &AccountId) -> Goes {
+        let target = &self.config.targets[self.plan.target].name;
+        let Some(other) = self.claims.claim(account_id, &self.plan.region, target) else { return Goes::On };
+        let said = format!("the target '{other}' has the same account and Region, and crawls it");
+        let problem = Problem::new("duplicate_scope", said);
+        self.tracker.stop(Stopped { outcome: dynacrawl_model::Outcome::Failed, problem });
+        Goes::No
     }
 
     fn stopped_in_mid_run(&self, failed: &CallError) -> Stopped {
