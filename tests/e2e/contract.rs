@@ -269,7 +269,7 @@ mod tests {
         seen("white space", 3, &|lines| lines[table] = lines[table].replacen("\",\"", "\", \"", 1));
         seen("a field that nobody declared", 3, &|lines| lines[table] = lines[table].replacen('{', "{\"more\":1,", 1));
         seen("another run's id", 3, &|lines| {
-            lines[table] = lines[table].replacen("\"run_id\":\"01", "\"run_id\":\"02", 1)
+            lines[table] = lines[table].replacen("\"run_id\":\"01", "\"run_id\":\"02", 1);
         });
         seen("a wrong count", 3, &|lines| {
             let last = lines.len() - 1;

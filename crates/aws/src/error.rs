@@ -63,10 +63,11 @@ impl ErrorClass {
             | "RequestLimitExceeded"
             | "ProvisionedThroughputExceededException"
             | "TooManyRequestsException"
-            | "LimitExceededException"
             | "SlowDown"
             | "BandwidthLimitExceeded" => Self::Throttled,
-            "InternalServerError"
+            // DynamoDB's LimitExceededException is about changes under way at the same time, not about the rate.
+            "LimitExceededException"
+            | "InternalServerError"
             | "InternalServerErrorException"
             | "InternalFailure"
             | "InternalError"
@@ -128,7 +129,9 @@ impl AwsError {
         match error {
             SdkError::ServiceError(service) => {
                 let status = service.raw().status().as_u16();
-                Self::from_answer(service.err().code(), service.err().message(), status, service.err())
+                let said = service.err().message().map(str::to_owned).or_else(|| body_start(service.raw()));
+                let said = said.unwrap_or_else(|| chain(service.err()));
+                Self::from_answer(service.err().code(), &said, status)
             }
             SdkError::ResponseError(_) => Self::new(ErrorClass::Transient, "invalid_response", chain(error)),
             SdkError::TimeoutError(_) => Self::new(ErrorClass::Transient, "timeout", chain(error)),
@@ -150,11 +153,10 @@ impl AwsError {
         }
     }
 
-    fn from_answer(code: Option<&str>, message: Option<&str>, status: u16, error: &(dyn Error + 'static)) -> Self {
-        let said = message.map_or_else(|| chain(error), str::to_owned);
+    fn from_answer(code: Option<&str>, said: &str, status: u16) -> Self {
         match code {
             Some(code) => {
-                let class = ErrorClass::of_code(code, &said).unwrap_or_else(|| class_of_status(status));
+                let class = ErrorClass::of_code(code, said).unwrap_or_else(|| class_of_status(status));
                 Self::new(class, code, said)
             }
             // The SDK takes a body that it cannot read for an error of the service.
@@ -162,6 +164,15 @@ impl AwsError {
             None => Self::new(class_of_status(status), format!("http_{status}"), said),
         }
     }
+}
+
+/// How the body of an answer begins that is not AWS's: a proxy's or a portal's page says best who answered.
+fn body_start(response: &HttpResponse) -> Option<String> {
+    const CHARS: usize = 200;
+    let body = String::from_utf8_lossy(response.body().bytes()?).into_owned();
+    let words: Vec<_> = body.split_whitespace().collect();
+    let start: String = words.join(" ").chars().take(CHARS).collect();
+    (!start.is_empty()).then(|| format!("HTTP {} with the body: {start}", response.status().as_u16()))
 }
 
 /// An established connection that breaks is worth more attempts than one that never came about.
@@ -223,7 +234,7 @@ mod tests {
         for (code, expected) in [
             ("ThrottlingException", Throttled),
             ("RequestLimitExceeded", Throttled),
-            ("LimitExceededException", Throttled),
+            ("LimitExceededException", Transient),
             ("InternalServerError", Transient),
             ("ResourceNotFoundException", NotFound),
             ("TableNotFoundException", NotFound),

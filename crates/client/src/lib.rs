@@ -9,6 +9,7 @@ mod endpoint;
 mod raw;
 mod retry;
 mod scope_client;
+mod sign;
 
 pub use budget::{Budget, Rate};
 pub use dynacrawl_aws::{AwsError, ErrorClass};

@@ -13,6 +13,7 @@ use dynacrawl_model::{Operation, Region, RequestCounts, Requests, TableName};
 
 use crate::endpoint::EndpointOnce;
 use crate::raw::{self, RawDescribeTable};
+use crate::sign::ScopeSigner;
 use crate::{Budget, Rate, RetryPolicy};
 
 /// What a scope's client is made of.
@@ -70,6 +71,7 @@ impl Counter {
 #[derive(Debug)]
 pub struct ScopeClient {
     dynamodb: aws_sdk_dynamodb::Client,
+    signer: ScopeSigner,
     credentials: CachedCredentials,
     budget: Budget,
     retry: RetryPolicy,
@@ -80,12 +82,14 @@ pub struct ScopeClient {
 impl ScopeClient {
     /// Sets up the client; nothing is called yet.
     pub fn new(config: &SdkConfig, credentials: CachedCredentials, settings: ScopeSettings) -> Self {
+        let signer = ScopeSigner::new(settings.region.as_str().to_owned());
         let mut builder = Builder::from(config)
             .region(SdkRegion::new(settings.region.as_str().to_owned()))
             .credentials_provider(credentials.clone())
             .retry_config(RetryConfig::disabled())
             // Even with its retries off the SDK would share state between all accounts of a Region.
             .retry_partition(RetryPartition::custom("").build())
+            .push_auth_scheme(signer.clone())
             .interceptor(RawDescribeTable);
         if let Some(url) = settings.dynamodb_url {
             builder = builder.endpoint_url(url);
@@ -95,6 +99,7 @@ impl ScopeClient {
         }
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(builder.build()),
+            signer,
             credentials,
             budget: Budget::new(settings.rate),
             retry: settings.retry,
@@ -185,6 +190,9 @@ impl ScopeClient {
                 counter.throttled.fetch_add(1, Ordering::Relaxed);
             }
             tracing::debug!(operation = operation.name(), attempts, code = %error.code, "attempt failed");
+            if error.class == ErrorClass::ClockSkew {
+                self.signer.clock_is_wrong();
+            }
             match error.class {
                 // The SDK neither retries an ended session nor drops it from a cache.
                 ErrorClass::ExpiredCredentials | ErrorClass::ClockSkew if !renewed => {

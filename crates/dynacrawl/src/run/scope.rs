@@ -22,8 +22,9 @@ use crate::config::Config;
 
 /// How many names wait between the walker and the fetcher: a page and the next, so that listing runs ahead.
 const QUEUED_NAMES: usize = 200;
-/// How many tables are described one after the other in the hope that an ARN tells the account.
-const ACCOUNT_ATTEMPTS: usize = 10;
+/// How many tables are described one after the other in the hope that an ARN tells the account. Each may take all its
+/// attempts, so they are few.
+const ACCOUNT_ATTEMPTS: usize = 4;
 
 /// The records' way out was closed: the sink has failed.
 pub(crate) struct SinkGone;
