@@ -16,6 +16,7 @@ mod describe_faults;
 mod exits;
 mod filters;
 mod ministack_auth;
+mod network;
 mod others;
 mod output;
 mod policy;

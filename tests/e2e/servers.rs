@@ -334,7 +334,7 @@ fn script(name: &str, server: &Server, args: &[&str], creds: Option<&Creds>) -> 
 }
 
 /// A program of `tests/.servers`, without anything from the environment that would steer an AWS client or a server.
-fn in_servers(program: &str) -> Command {
+pub(crate) fn in_servers(program: &str) -> Command {
     let mut command = Command::new(servers().join(program));
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_steering(name)) {
         command.env_remove(name);

@@ -20,7 +20,7 @@ pub(crate) fn run(config: &Path) -> Result<()> {
             Destination::Stdout => Output::stdout()?,
             Destination::File(path) => Output::file(path)?,
         };
-        let plan = RunPlan::new(config, false)?;
+        let plan = RunPlan::new(config)?;
         let progress = Arc::new(Progress::default());
         let (report, written) = crawl_to_output(&plan, output, &CancellationToken::new(), &progress).await;
         let written = written?;

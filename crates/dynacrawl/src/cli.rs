@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Layer, RawAssumeRole, RawTarget};
 
@@ -181,14 +181,14 @@ pub struct OutputArgs {
     #[arg(long, env = "DYNACRAWL_LAYOUT", value_name = "LAYOUT")]
     pub layout: Option<String>,
     /// Only list: one line for each table with the filters' verdict, and no DescribeTable
-    #[arg(long)]
-    pub dry_run: bool,
+    #[arg(long, env = "DYNACRAWL_DRY_RUN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub dry_run: Option<bool>,
     /// After an interrupt: how long what is under way may take to end [default: 20s]
     #[arg(long, env = "DYNACRAWL_GRACE", value_name = "DURATION")]
     pub grace: Option<String>,
     /// No summary and no progress on standard error
-    #[arg(long, short)]
-    pub quiet: bool,
+    #[arg(long, short, env = "DYNACRAWL_QUIET", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub quiet: Option<bool>,
 }
 
 /// `dynacrawl check`
@@ -205,25 +205,23 @@ pub struct CheckArgs {
     pub endpoints: EndpointArgs,
     #[command(flatten)]
     pub demo: DemoArgs,
-    /// text or json
-    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
-    pub format: CheckFormat,
-    /// Describe all selected tables, not only the first 20 of each account and Region
-    #[arg(long)]
-    pub all: bool,
-    /// Do not try to assume roles without their external id
-    #[arg(long, env = "DYNACRAWL_NO_EXTERNAL_ID_PROBE", action = ArgAction::SetTrue)]
-    pub no_external_id_probe: bool,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
-/// How `dynacrawl check` shows what it found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum CheckFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object.
-    Json,
+/// What `dynacrawl check` looks at, and how it tells.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Checks")]
+pub struct ReportArgs {
+    /// text or json [default: text]
+    #[arg(long, env = "DYNACRAWL_CHECK_FORMAT", value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Describe all selected tables, not only the first 20 of each account and Region
+    #[arg(long, env = "DYNACRAWL_CHECK_ALL", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub all: Option<bool>,
+    /// Do not try to assume roles without their external id
+    #[arg(long, env = "DYNACRAWL_NO_EXTERNAL_ID_PROBE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_external_id_probe: Option<bool>,
 }
 
 /// `dynacrawl policy`
@@ -334,5 +332,15 @@ impl OutputArgs {
         layer.crawl.output = self.output.clone();
         layer.crawl.layout = self.layout.clone();
         layer.crawl.grace = self.grace.clone();
+        layer.crawl.dry_run = self.dry_run;
+        layer.crawl.quiet = self.quiet;
+    }
+}
+
+impl ReportArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.check.format = self.format.clone();
+        layer.check.all = self.all;
+        layer.check.external_id_probe = self.no_external_id_probe.map(|without| !without);
     }
 }

@@ -64,10 +64,10 @@ impl Demo {
     }
 
     /// A run with the demo accounts' keys.
-    pub(crate) fn plan(&self, config: Config, dry_run: bool) -> Result<RunPlan, ConfigError> {
+    pub(crate) fn plan(&self, config: Config) -> Result<RunPlan, ConfigError> {
         let keys: BTreeMap<_, _> =
             self.simulator.access().accounts.iter().map(|account| (account.name.as_str(), account)).collect();
-        RunPlan::with_credentials(config, dry_run, |target: &Target| {
+        RunPlan::with_credentials(config, |target: &Target| {
             let account =
                 keys.get(target.name.as_str()).ok_or_else(|| ConfigError::value("--demo", "no such account"))?;
             Ok(CredentialSpec {

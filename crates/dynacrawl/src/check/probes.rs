@@ -83,12 +83,12 @@ async fn external_id(sts: &StsClient, role: &AssumeRole, target: &str, findings:
 }
 
 /// Checks one account and Region.
-pub(super) async fn scope(connection: &TargetConnection, region: &Region, config: &Config, limit: usize) -> Findings {
+pub(super) async fn scope(connection: &TargetConnection, region: &Region, config: &Config) -> Findings {
     let mut findings = Findings::default();
     let account_id = connection.account_id().await.ok();
     let scope = Scope { account_id, ..connection.scope(region) };
     let client = connection.client(region, config);
-    scope_calls(connection, &scope, &client, config, limit, &mut findings).await;
+    scope_calls(connection, &scope, &client, config, &mut findings).await;
     findings.count_scope();
     findings
 }
@@ -98,11 +98,10 @@ async fn scope_calls(
     scope: &Scope,
     client: &ScopeClient,
     config: &Config,
-    limit: usize,
     findings: &mut Findings,
 ) {
     let target = connection.target.name.as_str();
-    let (listed, selected, failed) = list(client, config, limit).await;
+    let (listed, selected, failed) = list(client, config).await;
     if let Some(failed) = &failed
         && let Some(trouble) = region_trouble(connection, &scope.region, failed).await
     {
@@ -125,7 +124,8 @@ async fn scope_calls(
 }
 
 /// Lists until enough tables are selected. Returns how many names were seen, and the error that ended it early.
-async fn list(client: &ScopeClient, config: &Config, limit: usize) -> (usize, Vec<TableName>, Option<CallError>) {
+async fn list(client: &ScopeClient, config: &Config) -> (usize, Vec<TableName>, Option<CallError>) {
+    let limit = config.check.tables;
     let mut listing = Listing::new(client, None);
     let (mut listed, mut selected) = (0, Vec::new());
     while selected.len() < limit {

@@ -3,8 +3,8 @@
 use super::print::{json_to_stdout, to_stdout};
 use super::{Failure, plan, start_demo};
 use crate::check;
-use crate::cli::{CheckArgs, CheckFormat, GlobalArgs};
-use crate::config::{Config, Flags, demo_wanted};
+use crate::cli::{CheckArgs, GlobalArgs};
+use crate::config::{CheckFormat, Config, Flags, demo_wanted};
 use crate::exit::Exit;
 use crate::run::RunPlan;
 use crate::terminal::Terminal;
@@ -18,7 +18,8 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
         filter: Some(&args.filter),
         speed: Some(&args.speed),
         endpoints: Some(&args.endpoints),
-        output: None,
+        report: Some(&args.report),
+        ..Flags::default()
     };
     let patient = |mut config: Config| {
         if args.speed.max_attempts.is_none() {
@@ -29,23 +30,21 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
     match demo_wanted(args.demo) {
         Some(with_faults) => {
             let demo = start_demo(with_faults)?;
-            let plan = demo.plan(patient(Config::load_demo(global, &flags, &demo)?), false)?;
-            check_plan(&plan, args, terminal).await
+            let plan = demo.plan(patient(Config::load_demo(global, &flags, &demo)?))?;
+            check_plan(&plan, terminal).await
         }
         None => {
-            let plan = plan(patient(Config::load(global, &flags)?), false).await?;
-            check_plan(&plan, args, terminal).await
+            let plan = plan(patient(Config::load(global, &flags)?)).await?;
+            check_plan(&plan, terminal).await
         }
     }
 }
 
-async fn check_plan(plan: &RunPlan, args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+async fn check_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure> {
     let config = plan.config();
     terminal.show_messages(config.log_level, config.log_format);
-    let mut settings = config.check;
-    settings.external_id_probe &= !args.no_external_id_probe;
-    let findings = check::check(plan, settings, args.all).await;
-    match args.format {
+    let findings = check::check(plan).await;
+    match config.check.format {
         CheckFormat::Text => to_stdout(findings.to_text().as_bytes())?,
         CheckFormat::Json => json_to_stdout(&findings)?,
     };

@@ -26,23 +26,24 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
         speed: Some(&args.speed),
         output: Some(&args.output),
         endpoints: Some(&args.endpoints),
+        ..Flags::default()
     };
-    let dry_run = args.output.dry_run;
     match demo_wanted(args.demo) {
         Some(with_faults) => {
             let demo = start_demo(with_faults)?;
-            let plan = demo.plan(Config::load_demo(global, &flags, &demo)?, dry_run)?;
-            crawl_plan(&plan, args.output.quiet, terminal).await
+            let plan = demo.plan(Config::load_demo(global, &flags, &demo)?)?;
+            crawl_plan(&plan, terminal).await
         }
         None => {
-            let plan = plan(Config::load(global, &flags)?, dry_run).await?;
-            crawl_plan(&plan, args.output.quiet, terminal).await
+            let plan = plan(Config::load(global, &flags)?).await?;
+            crawl_plan(&plan, terminal).await
         }
     }
 }
 
-async fn crawl_plan(plan: &RunPlan, quiet: bool, terminal: &Terminal) -> Result<Exit, Failure> {
+async fn crawl_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure> {
     let config = plan.config();
+    let quiet = config.crawl.quiet;
     terminal.show_messages(config.log_level, config.log_format);
     let output = open(&config.crawl.output)?;
     let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
@@ -60,7 +61,7 @@ async fn crawl_plan(plan: &RunPlan, quiet: bool, terminal: &Terminal) -> Result<
     };
     let (report, written) = done;
     if !quiet && !matches!(written, Err(SinkError::Closed)) {
-        terminal.write(&summary(&report, plan.dry_run));
+        terminal.write(&summary(&report, config.crawl.dry_run));
     }
     match written {
         _ if stop.is_cancelled() => Ok(Exit::Interrupted),

@@ -62,9 +62,9 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
 }
 
 /// A run against AWS: completes the configuration by AWS's own settings.
-async fn plan(mut config: Config, dry_run: bool) -> Result<RunPlan, Failure> {
+async fn plan(mut config: Config) -> Result<RunPlan, Failure> {
     config.prepare().await?;
-    Ok(RunPlan::new(config, dry_run)?)
+    Ok(RunPlan::new(config)?)
 }
 
 fn start_demo(with_faults: bool) -> Result<Demo, Failure> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Config, ConfigError, Layer};
-use crate::cli::{DemoArgs, EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, SpeedArgs, TargetArgs};
+use crate::cli::{DemoArgs, EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, ReportArgs, SpeedArgs, TargetArgs};
 use crate::demo::Demo;
 
 /// What a command's flags say. What a command does not have stays empty.
@@ -14,6 +14,7 @@ pub(crate) struct Flags<'a> {
     pub(crate) speed: Option<&'a SpeedArgs>,
     pub(crate) output: Option<&'a OutputArgs>,
     pub(crate) endpoints: Option<&'a EndpointArgs>,
+    pub(crate) report: Option<&'a ReportArgs>,
 }
 
 impl Config {
@@ -71,6 +72,9 @@ fn flag_layer(global: &GlobalArgs, flags: &Flags<'_>) -> Layer {
     }
     if let Some(output) = flags.output {
         output.overlay(&mut layer);
+    }
+    if let Some(report) = flags.report {
+        report.overlay(&mut layer);
     }
     layer
 }

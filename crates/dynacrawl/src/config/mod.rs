@@ -1,4 +1,4 @@
-//! Configuration in two stages: what was typed ([`raw`]), in layers; and what is valid ([`valid`]), in types that cannot
+//! Configuration in two stages: what was typed (`raw`), in layers; and what is valid (`valid`), in types that cannot
 //! hold nonsense. Nothing is called in either; secrets and AWS's own files are read in [`Config::prepare`].
 
 mod load;
@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use load::{Flags, demo_wanted};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Target as RawTarget};
-pub use valid::{CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel, Target, TargetBase};
+pub use valid::{
+    CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel, Target, TargetBase,
+};
 
 /// The reference configuration: what the defaults are, and what they mean.
 pub const REFERENCE: &str = include_str!("../../../../config/reference.toml");

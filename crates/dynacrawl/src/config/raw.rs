@@ -38,6 +38,8 @@ section! {
         layout: String,
         output: String,
         grace: String,
+        dry_run: bool,
+        quiet: bool,
     }
 }
 section! {
@@ -63,6 +65,8 @@ section! {
     /// `[check]`
     Check {
         tables: usize,
+        all: bool,
+        format: String,
         external_id_probe: bool,
     }
 }

@@ -67,6 +67,10 @@ pub struct CrawlSettings {
     pub output: Destination,
     /// How long what is under way may take to end after an interrupt.
     pub grace: Duration,
+    /// Whether tables are only listed.
+    pub dry_run: bool,
+    /// Whether nothing but messages goes to standard error.
+    pub quiet: bool,
 }
 
 /// Where the records go.
@@ -83,8 +87,19 @@ pub enum Destination {
 pub struct CheckSettings {
     /// How many tables of a scope are described.
     pub tables: usize,
+    /// How what was found is shown.
+    pub format: CheckFormat,
     /// Whether roles are also assumed without their external id.
     pub external_id_probe: bool,
+}
+
+/// How `dynacrawl check` shows what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// Which messages are shown.
@@ -181,7 +196,15 @@ impl Config {
             },
             sts_regions,
             check: CheckSettings {
-                tables: in_range("check.tables", layer.check.tables, 1, 10_000)?,
+                tables: match (required("check.all", layer.check.all)?, layer.check.tables) {
+                    (true, _) => usize::MAX,
+                    (false, tables) => in_range("check.tables", tables, 1, 10_000)?,
+                },
+                format: match required("check.format (--format)", layer.check.format)?.as_str() {
+                    "text" => CheckFormat::Text,
+                    "json" => CheckFormat::Json,
+                    other => return Err(one_of("check.format (--format)", other, &["text", "json"])),
+                },
                 external_id_probe: required("check.external_id_probe", layer.check.external_id_probe)?,
             },
             log_level: log_level(&required("log.level (--log-level)", layer.log.level)?)?,
@@ -269,6 +292,8 @@ impl CrawlSettings {
                 path => Destination::File(path.into()),
             },
             grace: duration("crawl.grace (--grace)", raw.grace.as_deref())?,
+            dry_run: required("crawl.dry_run", raw.dry_run)?,
+            quiet: required("crawl.quiet", raw.quiet)?,
         })
     }
 }

@@ -35,8 +35,6 @@ pub struct RunPlan {
     config: Arc<Config>,
     aws: AwsSettings,
     targets: Vec<ReadyTarget>,
-    /// Whether tables are only listed.
-    pub dry_run: bool,
 }
 
 /// A scope that the run is going to crawl.
@@ -74,14 +72,13 @@ impl RunPlan {
     ///
     /// # Errors
     /// When a secret or the CA bundle is not where the configuration says, or there is no target.
-    pub fn new(config: Config, dry_run: bool) -> Result<Self, ConfigError> {
-        Self::with_credentials(config, dry_run, Target::credentials)
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Self::with_credentials(config, Target::credentials)
     }
 
     /// The same, with credentials that are not where the configuration says.
     pub(crate) fn with_credentials(
         config: Config,
-        dry_run: bool,
         credentials: impl Fn(&Target) -> Result<CredentialSpec, ConfigError>,
     ) -> Result<Self, ConfigError> {
         let ready =
@@ -92,7 +89,7 @@ impl RunPlan {
             ConfigError::value("aws.ca_bundle (--ca-bundle, AWS_CA_BUNDLE)", format!("{error}{cause}"))
         })?;
         let aws = AwsSettings { http, attempt_timeout: config.attempt_timeout };
-        Ok(Self { targets, config: Arc::new(config), aws, dry_run })
+        Ok(Self { targets, config: Arc::new(config), aws })
     }
 
     /// The configuration.
@@ -205,12 +202,12 @@ impl Run<'_> {
         let claims = Arc::new(Claims::default());
         for plan in scopes {
             let target = self.plan.targets[plan.target].clone();
-            let tracker = Arc::new(Tracker::new(scope_of(&target.target, &plan.region), self.plan.dry_run));
+            let tracker =
+                Arc::new(Tracker::new(scope_of(&target.target, &plan.region), self.plan.config.crawl.dry_run));
             let task = ScopeTask {
                 run_id: self.run_id,
                 config: self.plan.config.clone(),
                 plan: plan.clone(),
-                dry_run: self.plan.dry_run,
                 records: self.records.clone(),
                 stop: stop.clone(),
                 tracker: tracker.clone(),

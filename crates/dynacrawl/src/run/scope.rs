@@ -34,7 +34,6 @@ pub(crate) struct ScopeTask {
     pub(crate) run_id: RunId,
     pub(crate) config: Arc<Config>,
     pub(crate) plan: ScopePlan,
-    pub(crate) dry_run: bool,
     pub(crate) records: mpsc::Sender<Record>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracker: Arc<Tracker>,
@@ -117,7 +116,7 @@ impl ScopeTask {
         let (selected, unselected): (Vec<_>, Vec<_>) = page.into_iter().partition(|name| filter.selects(name.as_str()));
         unselected.iter().for_each(|_| self.tracker.unselected());
         selected.iter().for_each(|name| self.tracker.selected(name));
-        if self.dry_run {
+        if self.config.crawl.dry_run {
             for table in unselected.into_iter().chain(selected) {
                 let verdict = filter.verdict(table.as_str());
                 self.emit(Record::TableListed(TableListed {

@@ -1,0 +1,181 @@
+//! The way to AWS: proxies, certificates, and which endpoints are called.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use dynacrawl_sim::Simulator;
+
+use crate::command::Dynacrawl;
+use crate::servers::in_servers;
+use crate::support::{IRELAND, ireland};
+
+/// A proxy that writes down where it was asked to connect to, and refuses.
+struct RefusingProxy {
+    url: String,
+    asked: Arc<Mutex<BTreeSet<String>>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RefusingProxy {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (asked, ended) = (Arc::<Mutex<BTreeSet<String>>>::default(), Arc::<AtomicBool>::default());
+        let (written, stop) = (asked.clone(), ended.clone());
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let mut line = String::new();
+                if BufReader::new(&stream).read_line(&mut line).is_ok() {
+                    written.lock().expect("the list").extend(line.split(' ').nth(1).map(str::to_owned));
+                }
+                // The client may be gone already.
+                let _ = (&stream).write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+            }
+        });
+        Self { url, asked, ended, thread: Some(thread) }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("the list").iter().cloned().collect()
+    }
+}
+
+impl Drop for RefusingProxy {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes it up, so that it sees that it is to end.
+        let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
+        self.thread.take().into_iter().for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// Where a crawl of AWS itself would connect to.
+fn endpoints(change: impl FnOnce(Dynacrawl) -> Dynacrawl) -> Vec<String> {
+    let proxy = RefusingProxy::start();
+    let crawl = Dynacrawl::crawl()
+        .aws_keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", None)
+        .args(["--region", "us-east-1", "--max-attempts", "1"])
+        .env("HTTPS_PROXY", &proxy.url);
+    let crawled = change(crawl).records();
+    assert_eq!(crawled.code, 4, "the proxy refuses");
+    assert_eq!(crawled.scope("us-east-1")["outcome"], "unreachable");
+    proxy.asked()
+}
+
+#[test]
+fn aws_is_called_through_the_proxy_at_its_regional_endpoints() {
+    let asked = endpoints(|crawl| crawl);
+    assert_eq!(asked, ["dynamodb.us-east-1.amazonaws.com:443", "sts.us-east-1.amazonaws.com:443"]);
+}
+
+#[test]
+fn fips_and_dual_stack_endpoints_are_called_when_asked_for() {
+    let fips = ["dynamodb-fips.us-east-1.amazonaws.com:443", "sts-fips.us-east-1.amazonaws.com:443"];
+    assert_eq!(endpoints(|crawl| crawl.arg("--fips")), fips);
+    assert_eq!(endpoints(|crawl| crawl.env("DYNACRAWL_FIPS", "true")), fips);
+    assert_eq!(endpoints(|crawl| crawl.env("AWS_USE_FIPS_ENDPOINT", "true")), fips);
+    assert_eq!(endpoints(|crawl| crawl.config("[aws]\nfips = true\n")), fips);
+    let dual_stack = ["dynamodb.us-east-1.api.aws:443", "sts.us-east-1.api.aws:443"];
+    assert_eq!(endpoints(|crawl| crawl.arg("--dual-stack")), dual_stack);
+}
+
+#[test]
+fn endpoints_with_the_accounts_id_are_called_only_when_asked_for() {
+    let with_account =
+        |crawl: Dynacrawl| crawl.env("AWS_ACCOUNT_ID", "123456789012").args(["--account-id", "123456789012"]);
+    assert_eq!(endpoints(with_account), ["dynamodb.us-east-1.amazonaws.com:443"]);
+    let own = ["123456789012.ddb.us-east-1.amazonaws.com:443"];
+    assert_eq!(endpoints(|crawl| with_account(crawl).args(["--account-id-endpoints", "preferred"])), own);
+    assert_eq!(endpoints(|crawl| with_account(crawl).env("AWS_ACCOUNT_ID_ENDPOINT_MODE", "preferred")), own);
+}
+
+#[test]
+fn plain_http_goes_through_its_proxy_unless_no_proxy_names_the_host() {
+    let (sim, home) = ireland(3);
+    // The simulator takes the place of the proxy: no other way leads to this host.
+    let crawl = |sim: &Simulator| {
+        Dynacrawl::crawl()
+            .keys(&home)
+            .args(["--region", IRELAND, "--max-attempts", "1"])
+            .endpoint("http://dynamodb.invalid")
+            .env("HTTP_PROXY", sim.url())
+    };
+    let crawled = crawl(&sim).records();
+    assert_eq!((crawled.code, crawled.names().len()), (0, 3));
+    let crawled = crawl(&sim).env("NO_PROXY", "dynamodb.invalid").records();
+    assert_eq!(crawled.code, 4);
+    assert_eq!(crawled.scope(IRELAND)["outcome"], "unreachable");
+}
+
+/// TLS in front of the simulator.
+struct TlsFront {
+    url: String,
+    child: Child,
+}
+
+impl TlsFront {
+    fn start(sim: &Simulator, authority: &std::path::Path) -> Self {
+        let mut command = in_servers("venv/bin/python");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/servers/tls_front.py"));
+        command.arg(sim.addr().to_string()).arg(authority);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python of tests/setup");
+        let mut port = String::new();
+        let output = child.stdout.as_mut().expect("standard output is a pipe");
+        BufReader::new(output).read_line(&mut port).expect("a port");
+        Self { url: format!("https://127.0.0.1:{}", port.trim()), child }
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn only_a_server_of_a_trusted_authority_is_talked_to() {
+    let (sim, home) = ireland(3);
+    let directory = tempfile::tempdir().expect("a directory");
+    let authority = directory.path().join("authority.pem");
+    let front = TlsFront::start(&sim, &authority);
+    let crawl = || {
+        let crawl = Dynacrawl::crawl().keys(&home).args(["--region", IRELAND, "--max-attempts", "1"]);
+        crawl.endpoint(&front.url)
+    };
+    let authority = authority.to_str().expect("a path");
+
+    let refused = crawl().records();
+    assert_eq!((refused.code, &refused.scope(IRELAND)["outcome"]), (4, &"unreachable".into()));
+    for trusting in [
+        crawl().args(["--ca-bundle", authority]),
+        crawl().env("DYNACRAWL_CA_BUNDLE", authority),
+        crawl().env("AWS_CA_BUNDLE", authority),
+        crawl().config(&format!("[aws]\nca_bundle = {authority:?}\n")),
+    ] {
+        let crawled = trusting.records();
+        assert_eq!((crawled.code, crawled.names().len()), (0, 3));
+    }
+}
+
+#[test]
+fn a_bundle_that_is_none_is_refused_before_any_call() {
+    let (sim, home) = ireland(1);
+    let crawl = || Dynacrawl::crawl().keys(&home).args(["--region", IRELAND]).sim(&sim);
+    crawl().args(["--ca-bundle", "/nonexistent.pem"]).run().fails_with(2, "/nonexistent.pem");
+    crawl()
+        .file("page.pem", "<html>")
+        .env("AWS_CA_BUNDLE", crawl().path("page.pem"))
+        .run()
+        .fails_with(2, "AWS_CA_BUNDLE");
+    assert_eq!(sim.counts().total.requests, 0);
+}
