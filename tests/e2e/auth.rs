@@ -98,6 +98,8 @@ fn a_profile_gives_keys_and_region() {
         )
         .file("config", &format!("[profile payments]\nregion = {IRELAND}\n"))
         .secret(&home.secret_access_key)
+        // The profile that was asked for counts, not what happens to be in the environment.
+        .aws_keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", None)
         .args(["--profile", "payments"])
         .records();
     complete(&crawled, HOME);

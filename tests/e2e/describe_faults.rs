@@ -162,3 +162,18 @@ fn text_from_outside_cannot_take_over_a_terminal() {
     assert_eq!((&failed["table"], &failed["message"]), (&evil.into(), &said.into()), "the record has it as it was");
     assert!(!crawled.text.contains('\u{1b}'), "JSON escapes it");
 }
+
+#[test]
+fn an_answer_without_table_names_is_no_empty_account() {
+    let (sim, home) = ireland(3);
+    let portal = || Effect::Error { code: "Login".to_owned(), message: "login required".to_owned(), status: 200 };
+    sim.add_fault(FaultRule::new(portal()).operation(Operation::ListTables).first(1));
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
+    assert_eq!((crawled.code, crawled.names().len()), (0, 3), "asked for again");
+
+    sim.add_fault(FaultRule::new(portal()).operation(Operation::ListTables));
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "2"]).records();
+    assert_eq!(crawled.code, 4);
+    let scope = crawled.scope(IRELAND);
+    assert_eq!((&scope["outcome"], &scope["problems"][0]["code"]), (&"failed".into(), &"invalid_response".into()));
+}

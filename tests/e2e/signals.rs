@@ -148,3 +148,14 @@ fn a_reader_that_stands_still_does_not_keep_an_interrupt_from_ending_it() {
     crawl.signal("INT");
     assert_eq!(crawl.end_unread().code(), 130);
 }
+
+#[test]
+fn an_output_that_nobody_reads_does_not_hold_up_the_end() {
+    let (sim, home) = ireland(2_000);
+    let mut crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0", "--grace", "1s"]).start();
+    // From here on nobody reads: the pipe is full soon, and the crawl stands still.
+    crawl.wait_for_line("run_started");
+    crawl.signal("INT");
+    let ended = crawl.end_unread();
+    assert_eq!(ended.code(), 130);
+}

@@ -17,6 +17,9 @@ use crate::AuthError;
 /// when a fifth of their life is left.
 const MAX_MARGIN: Duration = Duration::from_secs(300);
 
+/// How long after a failed renewal it is tried again, while the old credentials still hold.
+const RETRY_AFTER: Duration = Duration::from_secs(15);
+
 /// A source of credentials: a future for each request of new ones.
 pub(crate) trait Source: Send + Sync {
     /// Gets new credentials.
@@ -70,7 +73,14 @@ impl CachedCredentials {
                 *self.entry() = Some(entry);
                 Ok(credentials)
             }
-            Err(error) => self.valid().ok_or(error),
+            Err(error) => {
+                let credentials = self.valid().ok_or(error)?;
+                // Not with every call: as long as the old ones hold, asking again can wait.
+                if let Some(entry) = &mut *self.entry() {
+                    entry.renew_at = Some(self.0.clock.now() + RETRY_AFTER);
+                }
+                Ok(credentials)
+            }
         }
     }
 
@@ -89,7 +99,9 @@ impl CachedCredentials {
     fn fresh(&self) -> Option<Credentials> {
         let entry = self.entry();
         let entry = entry.as_ref()?;
-        entry.renew_at.is_none_or(|at| self.0.clock.now() < at).then(|| entry.credentials.clone())
+        let now = self.0.clock.now();
+        let good = entry.renew_at.is_none_or(|at| now < at) && entry.credentials.expiry().is_none_or(|at| now < at);
+        good.then(|| entry.credentials.clone())
     }
 
     fn valid(&self) -> Option<Credentials> {
@@ -153,6 +165,7 @@ mod tests {
 
     #[derive(Clone)]
     struct Sessions {
+        asked: Arc<AtomicU32>,
         fetched: Arc<AtomicU32>,
         broken: Arc<AtomicBool>,
         clock: Clock,
@@ -162,6 +175,7 @@ mod tests {
         fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Credentials, AuthError>> + Send + '_>> {
             Box::pin(async {
                 tokio::task::yield_now().await;
+                self.asked.fetch_add(1, Ordering::SeqCst);
                 if self.broken.load(Ordering::SeqCst) {
                     let error = AwsError::new(ErrorClass::Denied, "AccessDenied", "no");
                     return Err(AuthError { step: "test".to_owned(), error });
@@ -174,7 +188,8 @@ mod tests {
 
     fn cached() -> (CachedCredentials, Sessions) {
         let clock = Clock(Arc::new(Mutex::new(SystemTime::UNIX_EPOCH)));
-        let sessions = Sessions { fetched: Arc::default(), broken: Arc::default(), clock: clock.clone() };
+        let sessions =
+            Sessions { asked: Arc::default(), fetched: Arc::default(), broken: Arc::default(), clock: clock.clone() };
         (CachedCredentials::new(sessions.clone(), SharedTimeSource::new(clock)), sessions)
     }
 
@@ -213,7 +228,10 @@ mod tests {
         assert_eq!(key(&cache).await, "key0");
         sessions.broken.store(true, Ordering::SeqCst);
         sessions.clock.advance(HOUR - Duration::from_secs(100));
-        assert_eq!(key(&cache).await, "key0");
+        for _ in 0..5 {
+            assert_eq!(key(&cache).await, "key0");
+        }
+        assert_eq!(sessions.asked.load(Ordering::SeqCst), 2, "a failed renewal is not tried with every call");
         sessions.clock.advance(Duration::from_secs(101));
         assert_eq!(cache.get().await.expect_err("ended").error.code, "AccessDenied");
     }

@@ -10,7 +10,7 @@ mod role;
 mod sts;
 
 pub use cache::CachedCredentials;
-pub use provider::{BaseCredentials, CredentialSpec, UserKeys, connect};
+pub use provider::{BaseCredentials, CredentialChain, CredentialSpec, UserKeys, connect};
 pub use role::{AssumeRole, DEFAULT_DURATION, ExternalId, InvalidRole, RoleArn, SessionName};
 pub use sts::{CallerIdentity, StsClient};
 

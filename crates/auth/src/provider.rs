@@ -43,23 +43,37 @@ pub struct CredentialSpec {
     pub chain: Vec<AssumeRole>,
 }
 
-/// Sets up the credentials of `spec`: a cache for the base and for each role. Nothing is called yet.
-///
-/// Returned are the final credentials, and those that the last role is assumed with (the same where there is none).
-pub fn connect(
-    spec: &CredentialSpec,
-    config: &SdkConfig,
-    sts_url: Option<&str>,
-) -> (CachedCredentials, CachedCredentials) {
-    let clock = config.time_source().unwrap_or_default();
-    let mut outer = base(&spec.base, config, clock.clone());
-    let mut inner = outer.clone();
-    for step in &spec.chain {
-        inner = outer;
-        let sts = StsClient::new(config, sts_url, inner.clone());
-        outer = CachedCredentials::new(Role { sts, step: step.clone() }, clock.clone());
+/// The credentials of a target, step by step.
+#[derive(Clone, Debug)]
+pub struct CredentialChain {
+    /// What the first role, or DynamoDB itself, is called with.
+    pub base: CachedCredentials,
+    /// What each role gives, in order.
+    pub roles: Vec<CachedCredentials>,
+}
+
+impl CredentialChain {
+    /// What DynamoDB is called with.
+    pub fn last(&self) -> &CachedCredentials {
+        self.roles.last().unwrap_or(&self.base)
     }
-    (outer, inner)
+
+    /// What the role of this number is assumed with.
+    pub fn before(&self, role: usize) -> &CachedCredentials {
+        role.checked_sub(1).and_then(|previous| self.roles.get(previous)).unwrap_or(&self.base)
+    }
+}
+
+/// Sets up the credentials of `spec`: a cache for the base and for each role. Nothing is called yet.
+pub fn connect(spec: &CredentialSpec, config: &SdkConfig, sts_url: Option<&str>) -> CredentialChain {
+    let clock = config.time_source().unwrap_or_default();
+    let base = base(&spec.base, config, clock.clone());
+    let mut chain = CredentialChain { base, roles: Vec::new() };
+    for step in &spec.chain {
+        let sts = StsClient::new(config, sts_url, chain.last().clone());
+        chain.roles.push(CachedCredentials::new(Role { sts, step: step.clone() }, clock.clone()));
+    }
+    chain
 }
 
 fn base(base: &BaseCredentials, config: &SdkConfig, clock: SharedTimeSource) -> CachedCredentials {

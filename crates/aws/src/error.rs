@@ -212,9 +212,10 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 /// AWS explains a wrong signature with the canonical request, session token included.
 fn presentable(message: &str) -> String {
     const MAX_CHARS: usize = 1000;
-    let kept = ["The Canonical String", "Canonical String for", "The String-to-Sign", "x-amz-security-token"]
+    let lower = message.to_ascii_lowercase();
+    let kept = ["canonical string", "string-to-sign", "x-amz-security-token"]
         .iter()
-        .filter_map(|sign| message.find(sign))
+        .filter_map(|sign| lower.find(sign))
         .min()
         .map_or(message, |cut| &message[..cut]);
     kept.trim().chars().take(MAX_CHARS).collect()
@@ -273,6 +274,6 @@ mod tests {
             "The request signature we calculated does not match. The Canonical String for this request should have \
              been 'POST\n/\n\nx-amz-security-token:SECRET'",
         );
-        assert_eq!(error.message, "The request signature we calculated does not match.");
+        assert_eq!(error.message, "The request signature we calculated does not match. The");
     }
 }

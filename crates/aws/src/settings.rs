@@ -5,7 +5,8 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::ProvideRegion;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -44,7 +45,7 @@ pub struct AwsSettings {
 impl AwsSettings {
     /// Loads the SDK's configuration of a profile (or of the environment), for calls in `region`.
     ///
-    /// Its credentials provider is AWS's default chain. Calls made with this configuration as it is (by the
+    /// Its credentials provider is the profile if one is named, else AWS's default chain. Calls made with this configuration as it is (by the
     /// chain itself, and to STS) are retried by the SDK.
     pub async fn sdk_config(&self, profile: Option<&str>, region: &Region, endpoints: &EndpointSettings) -> SdkConfig {
         let mut loader = aws_config::defaults(crate::behavior_version())
@@ -58,7 +59,13 @@ impl AwsSettings {
             // The attempt time-out covers slow bodies, at no cost for each request.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
+            // The default chain would take keys from the environment first, and so crawl another account.
+            let provider = ProviderConfig::default()
+                .with_http_client(self.http.clone())
+                .with_region(Some(SdkRegion::new(region.as_str().to_owned())));
+            let credentials =
+                ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(credentials);
         }
         if let Some(use_fips) = endpoints.use_fips {
             loader = loader.use_fips(use_fips);

@@ -29,10 +29,10 @@ async fn client(simulator: &Simulator) -> ScopeClient {
         }),
         chain: Vec::new(),
     };
-    let (credentials, _) = connect(&spec, &sdk, None);
+    let credentials = connect(&spec, &sdk, None);
     let settings =
         ScopeSettings { region, dynamodb_url: endpoints.dynamodb_url, rate: None, retry: RetryPolicy::default() };
-    ScopeClient::new(&sdk, credentials, settings)
+    ScopeClient::new(&sdk, credentials.last().clone(), settings)
 }
 
 fn describe(criterion: &mut Criterion) {

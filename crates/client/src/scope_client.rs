@@ -131,7 +131,12 @@ impl ScopeClient {
                 let said = "LastEvaluatedTableName is where the page began: the listing would never end";
                 return Err(AwsError::new(ErrorClass::Other, "invalid_response", said));
             }
-            let names = answer.table_names.unwrap_or_default().into_iter().map(TableName::from).collect();
+            // Somebody else's answer, a proxy's or a portal's, must not look like an account without tables.
+            let Some(names) = answer.table_names else {
+                let said = "the answer has no TableNames";
+                return Err(AwsError::new(ErrorClass::Transient, "invalid_response", said));
+            };
+            let names = names.into_iter().map(TableName::from).collect();
             Ok(Page { names, next })
         })
         .await

@@ -42,14 +42,14 @@ async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRo
         session_token: None,
     };
     let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain };
-    let (credentials, _) = connect(&spec, &sdk, Some(&simulator.url()));
+    let credentials = connect(&spec, &sdk, Some(&simulator.url()));
     let settings = ScopeSettings {
         region,
         dynamodb_url: Some(simulator.url()),
         rate: rate.map(|rate| Rate::per_second(NonZeroU32::new(rate).expect("not zero"))),
         retry: RetryPolicy { max_attempts: 3, ..RetryPolicy::default() },
     };
-    ScopeClient::new(&sdk, credentials, settings)
+    ScopeClient::new(&sdk, credentials.last().clone(), settings)
 }
 
 async fn as_user(simulator: &Simulator) -> ScopeClient {

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Layer, RawAssumeRole, RawTarget};
 
@@ -145,10 +147,10 @@ pub struct SpeedArgs {
 #[command(next_help_heading = "Demo")]
 pub struct DemoArgs {
     /// Use the embedded simulator: two accounts, three Regions, some 200 tables; no account, no network
-    #[arg(long, conflicts_with_all = ["regions", "profile", "role_arn", "account_id", "targets", "endpoint_url", "sts_endpoint_url"])]
+    #[arg(long)]
     pub demo: bool,
     /// The same with a denied table, a throttled Region and an account whose role cannot be assumed
-    #[arg(long, conflicts_with_all = ["regions", "profile", "role_arn", "account_id", "targets", "endpoint_url", "sts_endpoint_url"])]
+    #[arg(long)]
     pub demo_faults: bool,
 }
 
@@ -260,6 +262,29 @@ pub enum ConfigCommand {
         file: PathBuf,
     },
 }
+
+impl Cli {
+    /// Reads the command line and the environment. What is wrong with it ends the process, with exit code 2.
+    pub fn from_process() -> Self {
+        let matches = Self::command().get_matches();
+        let typed = |args: &ArgMatches, id: &str| args.value_source(id) == Some(ValueSource::CommandLine);
+        if let Some((_, args)) = matches.subcommand()
+            && let Some(demo) =
+                ["demo", "demo_faults"].into_iter().find(|id| matches!(args.try_get_one(id), Ok(Some(true))))
+            && let Some(other) = NOT_WITH_DEMO.into_iter().find(|id| typed(args, id))
+        {
+            // Only what was typed: a variable of the environment may be there for other runs.
+            let flags = [demo, other].map(|id| format!("--{}", id.replace('_', "-").replace("regions", "region")));
+            let said = format!("{} cannot be used with {}: the simulator has its own accounts\n", flags[0], flags[1]);
+            Self::command().error(ErrorKind::ArgumentConflict, said).exit();
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// What describes a target or an endpoint, by the names of the arguments.
+const NOT_WITH_DEMO: [&str; 7] =
+    ["regions", "profile", "role_arn", "account_id", "targets", "endpoint_url", "sts_endpoint_url"];
 
 impl TargetArgs {
     /// The first flag that describes a target.

@@ -150,10 +150,10 @@ mod tests {
             session_token: None,
         };
         let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain: Vec::new() };
-        let (credentials, _) = connect(&spec, &sdk, None);
+        let credentials = connect(&spec, &sdk, None);
         let retry = RetryPolicy { max_attempts: 2, ..RetryPolicy::default() };
         let settings = ScopeSettings { region, dynamodb_url: Some(simulator.url()), rate: None, retry };
-        let client = ScopeClient::new(&sdk, credentials, settings);
+        let client = ScopeClient::new(&sdk, credentials.last().clone(), settings);
         (simulator, client)
     }
 

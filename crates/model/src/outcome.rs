@@ -201,12 +201,6 @@ impl Problem {
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), operation: None, table_count: 0, tables: Vec::new() }
     }
-
-    /// The same, met in a call of `operation`.
-    pub fn in_operation(mut self, operation: Operation) -> Self {
-        self.operation = Some(operation);
-        self
-    }
 }
 
 /// How a run ended.

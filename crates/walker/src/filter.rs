@@ -77,7 +77,10 @@ impl Pattern {
         let invalid = |error: &regex::Error| InvalidPattern { pattern: text.to_owned(), problem: place(text, error) };
         // Compiled as it was typed first, so that the place in the message is the place that the user sees.
         Regex::new(text).map_err(|error| invalid(&error))?;
-        let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| invalid(&error))?;
+        // A comment at the end of an extended expression goes on to the end of the line.
+        let whole = Regex::new(&format!(r"\A(?:{text})\z"))
+            .or_else(|_| Regex::new(&format!("\\A(?:{text}\n)\\z")))
+            .map_err(|error| invalid(&error))?;
         Ok(Self { text: text.to_owned(), whole })
     }
 
@@ -121,6 +124,11 @@ mod tests {
             assert_eq!(filter.selects(name), selected, "{name}");
             assert_eq!(filter.verdict(name).selected, selected, "{name}");
         }
+    }
+
+    #[test]
+    fn an_extended_expression_may_end_in_a_comment() {
+        assert!(filter(&["(?x) orders # those of today"], &[]).selects("orders"));
     }
 
     #[test]

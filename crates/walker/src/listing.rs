@@ -8,7 +8,6 @@ use dynacrawl_model::TableName;
 pub struct Listing<'a> {
     client: &'a ScopeClient,
     state: State,
-    pages: u64,
 }
 
 #[derive(Debug)]
@@ -24,7 +23,7 @@ enum State {
 impl<'a> Listing<'a> {
     /// A walk that begins after `start`, or at the first table. Nothing is called yet.
     pub fn new(client: &'a ScopeClient, start: Option<TableName>) -> Self {
-        Self { client, state: State::Next(start), pages: 0 }
+        Self { client, state: State::Next(start) }
     }
 
     /// The next page; `None` after the last one and after an error. A page may be empty.
@@ -35,7 +34,6 @@ impl<'a> Listing<'a> {
         let State::Next(start) = &self.state else { return None };
         match self.client.list_tables(start.as_ref()).await {
             Ok(page) => {
-                self.pages += 1;
                 self.state = page.next.map_or(State::Complete, |next| State::Next(Some(next)));
                 Some(Ok(page.names))
             }
@@ -49,10 +47,5 @@ impl<'a> Listing<'a> {
     /// Whether the last page came.
     pub fn is_complete(&self) -> bool {
         matches!(self.state, State::Complete)
-    }
-
-    /// How many pages came.
-    pub fn pages(&self) -> u64 {
-        self.pages
     }
 }

@@ -22,7 +22,7 @@ pub async fn check(plan: &RunPlan) -> Findings {
 
 async fn check_target(connection: &TargetConnection, config: &Config) -> Findings {
     let mut findings = Findings::default();
-    let usable = probes::credentials(connection, config.check.external_id_probe, &mut findings).await;
+    let usable = probes::credentials(connection, config, &mut findings).await;
     let regions = &connection.target.regions;
     if !usable {
         findings.no_scope_works(regions.len());

@@ -12,40 +12,43 @@ use super::finding::{Findings, Trouble};
 use crate::config::Config;
 use crate::run::TargetConnection;
 
-/// Checks a target's credentials. `false`: none of its scopes can work.
-pub(super) async fn credentials(
-    connection: &TargetConnection,
-    external_id_probe: bool,
-    findings: &mut Findings,
-) -> bool {
+/// Checks a target's credentials, role by role. `false`: none of its scopes can work.
+pub(super) async fn credentials(connection: &TargetConnection, config: &Config, findings: &mut Findings) -> bool {
     let name = connection.target.name.as_str();
-    let sts = connection.sts(connection.before_last_role.clone());
-    let base = match connection.target.chain.last() {
-        None => connection.identity().await,
-        Some(_) => sts.caller_identity().await,
+    let roles = &connection.target.chain;
+    let base = match roles.as_slice() {
+        [] => connection.identity().await,
+        _ => connection.sts(connection.chain.base.clone()).caller_identity().await,
     };
+    // STS itself may not know the keys of something that only speaks DynamoDB's protocol; its own answers decide then.
+    let foreign_sts = config.endpoints.dynamodb_url.is_some() && config.endpoints.sts_url.is_none();
     match base {
         Ok(identity) => {
             let found = format!("{} (account {})", identity.arn, identity.account_id);
             findings.add("credentials", name, None, Ok(found));
         }
-        Err(failed) if failed.error.class.is_about_credentials() => {
+        Err(failed)
+            if failed.error.class == ErrorClass::NoCredentials
+                || failed.error.class.is_about_credentials() && !foreign_sts =>
+        {
             findings.add("credentials", name, None, Err(refused(&failed.error, &failed.to_string())));
             return false;
         }
         // STS is not needed for a crawl with a user's keys; that they are wrong would show below.
         Err(failed) => findings.warn("credentials", name, None, no_sts(connection, &failed)),
     }
-    let Some(role) = connection.target.chain.last() else { return true };
-    match connection.credentials.get().await {
-        Ok(_) => findings.add("assume_role", name, None, Ok(format!("{} can be assumed", role.arn))),
-        Err(failed) => {
-            findings.add("assume_role", name, None, Err(not_assumed(role, &failed)));
-            return false;
+    for (number, (role, credentials)) in roles.iter().zip(&connection.chain.roles).enumerate() {
+        match credentials.get().await {
+            Ok(_) => findings.add("assume_role", name, None, Ok(format!("{} can be assumed", role.arn))),
+            Err(failed) => {
+                findings.add("assume_role", name, None, Err(not_assumed(role, &failed)));
+                return false;
+            }
         }
-    }
-    if external_id_probe && role.external_id.is_some() {
-        external_id(&sts, role, name, findings).await;
+        if config.check.external_id_probe && role.external_id.is_some() {
+            let sts = connection.sts(connection.chain.before(number).clone());
+            external_id(&sts, role, name, findings).await;
+        }
     }
     true
 }
@@ -213,6 +216,10 @@ fn refused(error: &AwsError, said: &str) -> Trouble {
             ("expired_token", "the session has ended: log in again or renew the session token")
         }
         ErrorClass::ClockSkew => ("clock_skew", "set this machine's clock: it is more than five minutes off"),
+        ErrorClass::NotOptedIn => (
+            "not_opted_in",
+            "STS is asked in a Region that is not enabled for the account: choose another one with sts.regions",
+        ),
         _ => (
             "no_credentials",
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or credentials in the configuration file; in a \

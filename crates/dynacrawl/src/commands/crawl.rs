@@ -1,6 +1,7 @@
 //! `dynacrawl crawl`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dynacrawl_model::RunOutcome;
 use dynacrawl_sinks::{Output, SinkError, Written, write_records};
@@ -16,6 +17,8 @@ use crate::signals::Signals;
 use crate::summary::summary;
 use crate::terminal::Terminal;
 
+/// How long writing what is left may take after the grace time.
+const FLUSH_TIME: Duration = Duration::from_secs(5);
 /// How many records wait for the sink.
 const QUEUED_RECORDS: usize = 256;
 
@@ -57,6 +60,7 @@ async fn crawl_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure
     let done = tokio::select! {
         done = crawl_to_output(plan, output, &stop, &progress) => done,
         () = signals.second(&stop, notice) => return Ok(Exit::Interrupted),
+        () = stuck(&stop, config.crawl.grace) => return Ok(Exit::Interrupted),
         () = following => unreachable!("the progress line follows without end"),
     };
     let (report, written) = done;
@@ -64,11 +68,18 @@ async fn crawl_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure
         terminal.write(&summary(&report, config.crawl.dry_run));
     }
     match written {
-        _ if stop.is_cancelled() => Ok(Exit::Interrupted),
+        _ if report.outcome == RunOutcome::Cancelled => Ok(Exit::Interrupted),
         Ok(_) => Ok(exit(report.outcome)),
         Err(SinkError::Closed) => Ok(Exit::Complete),
         Err(error) => Err(Failure::new(Exit::SinkFailed, error)),
     }
+}
+
+/// Ends some time after the grace time of an interrupt: then the output takes nothing any more, and nobody reads what is
+/// left.
+async fn stuck(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(grace + FLUSH_TIME).await;
 }
 
 /// Crawls into an output, and puts the output in its place if the crawl deserves it.

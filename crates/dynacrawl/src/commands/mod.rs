@@ -53,7 +53,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Crawl(args) => crawl::crawl(&cli.global, &args, &terminal).await,
         Command::Check(args) => check::check(&cli.global, &args, &terminal).await,
-        Command::Policy(args) => policy::policy(&cli.global, &args),
+        Command::Policy(args) => policy::policy(&cli.global, &args).await,
         Command::Schema => print::schema(),
         Command::Config(args) => print::config(&args),
         Command::Completions { shell } => print::completions(shell),

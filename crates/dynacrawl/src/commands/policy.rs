@@ -1,5 +1,7 @@
 //! `dynacrawl policy`
 
+use dynacrawl_model::AccountId;
+
 use super::Failure;
 use super::print::json_to_stdout;
 use crate::cli::{GlobalArgs, PolicyArgs};
@@ -7,9 +9,13 @@ use crate::config::{Config, ConfigError, Flags};
 use crate::exit::Exit;
 use crate::policy::{PolicyDocument, access_policy, assume_policy, trust_policy};
 
-pub(super) fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Failure> {
+pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Failure> {
     let flags = Flags { target: Some(&args.target), filter: Some(&args.filter), ..Flags::default() };
-    let config = Config::load(global, &flags)?;
+    let mut config = Config::load(global, &flags)?;
+    config.take_ambient_regions().await?;
+    if let Some(principal) = &args.principal {
+        check_principal(principal)?;
+    }
     let policy = if args.trust {
         trust(&config, args.principal.as_deref())?
     } else if args.assume {
@@ -19,6 +25,19 @@ pub(super) fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Fai
         access_policy(&config)
     };
     json_to_stdout(&policy)
+}
+
+/// IAM takes an ARN, or an account's id for all of the account.
+fn check_principal(principal: &str) -> Result<(), ConfigError> {
+    let parts: Vec<_> = principal.split(':').collect();
+    let arn = matches!(parts.as_slice(), ["arn", partition, "iam" | "sts", "", account, rest, ..]
+        if partition.starts_with("aws") && account.parse::<AccountId>().is_ok() && !rest.is_empty());
+    if arn || principal.parse::<AccountId>().is_ok() {
+        return Ok(());
+    }
+    let problem =
+        "not a principal; expected an ARN such as arn:aws:iam::123456789012:user/dynacrawl, or an account's id";
+    Err(ConfigError::value("--principal", problem))
 }
 
 fn trust(config: &Config, principal: Option<&str>) -> Result<PolicyDocument, ConfigError> {

@@ -45,7 +45,7 @@ impl Config {
     pub(crate) fn load_demo(global: &GlobalArgs, flags: &Flags<'_>, demo: &Demo) -> Result<Self, ConfigError> {
         let mut layer = Layer::reference();
         layer.overlay(demo.layer());
-        layer.overlay(flag_layer(global, flags));
+        layer.overlay(flag_layer(global, &Flags { endpoints: None, ..*flags }));
         layer.target = demo.targets();
         let mut config = Self::validate(layer)?;
         demo.seclude(&mut config);

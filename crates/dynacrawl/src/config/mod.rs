@@ -4,15 +4,15 @@
 mod load;
 mod raw;
 mod secret;
+mod target;
 mod valid;
 
 use std::path::{Path, PathBuf};
 
 pub(crate) use load::{Flags, demo_wanted};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Target as RawTarget};
-pub use valid::{
-    CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel, Target, TargetBase,
-};
+pub use target::{Target, TargetBase};
+pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel};
 
 /// The reference configuration: what the defaults are, and what they mean.
 pub const REFERENCE: &str = include_str!("../../../../config/reference.toml");
@@ -62,6 +62,9 @@ impl ConfigError {
     }
 }
 
+/// The keys of the configuration under which, or instead of which, someone may type a secret.
+const SECRET_KEYS: [&str; 4] = ["credentials", "access_key_id", "secret_access_key", "session_token"];
+
 impl Layer {
     /// Reads a configuration file.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -83,7 +86,16 @@ impl Layer {
             let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
             // Without the input its text quotes no line, and names the key instead.
             error.set_input(None);
-            let problem = error.to_string().lines().collect::<Vec<_>>().join(", ");
+            let mut problem = error.to_string().lines().collect::<Vec<_>>().join(", ");
+            // Of a value of the wrong type the text repeats the value; where keys belong, that may be one.
+            let whole_line = text.lines().nth(line - 1).unwrap_or_default();
+            let of_a_secret = SECRET_KEYS.iter().any(|key| whole_line.contains(key) || problem.contains(key));
+            if of_a_secret && problem.contains("invalid ") {
+                problem =
+                    "a key must not stand in the file itself; write { env = \"NAME\" } or { file = \"/path\" } for \
+                           access_key_id, secret_access_key and session_token"
+                        .to_owned();
+            }
             ConfigError::Syntax { place: format!("{name}:{line}:{column}"), problem }
         })
     }
@@ -132,6 +144,15 @@ mod tests {
         );
         assert!(secret.starts_with("x.toml:3:") && secret.contains("{ env = \"NAME\" }"), "{secret}");
         assert!(!secret.contains("AKIAQ") && !secret.contains("hunter2"), "{secret}");
+        for wrong in [
+            "[[target]]\ncredentials = \"hunter2\"\n",
+            "[[target]]\n[target.credentials]\nsecret_access_key = 12345678\n",
+            "[[target]]\n[target.credentials]\nsession_token = { env = 12345678 }\n",
+        ] {
+            let secret = refused(wrong);
+            assert!(secret.contains("must not stand in the file"), "{secret}");
+            assert!(!secret.contains("12345678") && !secret.contains("hunter2"), "{secret}");
+        }
         let typed = refused("[crawl]\nrate = \"fast\"\n");
         assert!(typed.starts_with("x.toml:2:8: invalid type: string \"fast\""), "{typed}");
     }

@@ -16,10 +16,19 @@ pub enum SecretRef {
     File(PathBuf),
 }
 
+fn is_variable(name: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    name.bytes().all(word) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
 impl SecretRef {
     pub(super) fn validate(key: &str, raw: Reference) -> Result<Self, ConfigError> {
         match (raw.env, raw.file) {
-            (Some(name), None) if !name.is_empty() => Ok(Self::Env(name)),
+            (Some(name), None) if is_variable(&name) => Ok(Self::Env(name)),
+            // Not repeated: it may be the secret itself.
+            (Some(_), None) => {
+                Err(ConfigError::value(key, "env is not the name of an environment variable, such as KEY"))
+            }
             (None, Some(path)) if !path.is_empty() => Ok(Self::File(path.into())),
             _ => Err(ConfigError::value(key, "needs exactly one of { env = \"NAME\" } and { file = \"/path\" }")),
         }

@@ -6,18 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_types::endpoint_config::AccountIdEndpointMode;
-use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialSpec, DEFAULT_DURATION, RoleArn, SessionName, UserKeys};
 use dynacrawl_aws::{EndpointSettings, HttpSettings, default_sts_region};
 use dynacrawl_client::{Rate, RetryPolicy};
-use dynacrawl_model::{AccountId, Partition, Region, TargetSummary};
+use dynacrawl_model::{Partition, Region};
 use dynacrawl_sinks::Layout;
 use dynacrawl_walker::TableFilter;
-use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::ConfigError;
 use super::raw::{self, Layer};
-use super::secret::SecretRef;
+use super::target::{Target, reject_twice};
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -114,40 +112,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// An account, and a way to get credentials for it.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// The target's name.
-    pub name: String,
-    /// The account, as far as the configuration tells it.
-    pub account_id: Option<AccountId>,
-    /// The Regions; empty until [`Config::prepare`] where they are left to AWS's own settings.
-    pub regions: Vec<Region>,
-    /// Where credentials begin.
-    pub base: TargetBase,
-    /// The roles to assume, in order.
-    pub chain: Vec<AssumeRole>,
-}
-
-/// Where a target's credentials begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetBase {
-    /// AWS's default chain, in this profile if one is named.
-    Chain {
-        /// The profile.
-        profile: Option<String>,
-    },
-    /// An IAM user's keys.
-    Keys {
-        /// The access key's id.
-        access_key_id: SecretRef,
-        /// The secret access key.
-        secret_access_key: SecretRef,
-        /// The session token, for temporary credentials.
-        session_token: Option<SecretRef>,
-    },
-}
-
 impl Config {
     /// Checks what was typed.
     pub(crate) fn validate(layer: Layer) -> Result<Self, ConfigError> {
@@ -171,6 +135,11 @@ impl Config {
                 return Err(ConfigError::value(key, problem));
             }
             sts_regions.insert(region.partition(), region);
+        }
+        let own_endpoint = layer.aws.endpoint_url.as_ref().is_some_and(|url| !url.is_empty());
+        if own_endpoint && (layer.aws.fips == Some(true) || layer.aws.dual_stack == Some(true)) {
+            let problem = "cannot be used together with FIPS or dual-stack endpoints (--fips, --dual-stack)";
+            return Err(ConfigError::value("aws.endpoint_url (--endpoint-url)", problem));
         }
         let attempt_timeout = duration("aws.attempt_timeout", layer.aws.attempt_timeout.as_deref())?;
         Ok(Self {
@@ -229,6 +198,17 @@ impl Config {
             target.prepare().await?;
         }
         reject_twice(&self.targets)
+    }
+
+    /// Takes the Regions that the configuration leaves to AWS's own settings, where those name one.
+    ///
+    /// # Errors
+    /// When that is not the name of a Region, or of another partition than the target's roles.
+    pub async fn take_ambient_regions(&mut self) -> Result<(), ConfigError> {
+        for target in &mut self.targets {
+            target.take_ambient_region().await?;
+        }
+        Ok(())
     }
 
     /// The Region whose STS is asked for a target.
@@ -298,171 +278,12 @@ impl CrawlSettings {
     }
 }
 
-impl Target {
-    fn validate(raw: raw::Target, number: usize) -> Result<Self, ConfigError> {
-        let name = raw.name.unwrap_or_else(|| format!("target-{}", number + 1));
-        let key = |field: &str| format!("target '{}': {field}", dynacrawl_model::Escaped(&name));
-        if name.is_empty() || name.len() > 128 {
-            return Err(ConfigError::value("target.name", "must have 1 to 128 characters"));
-        }
-        let parse_region = |text: String| text.parse::<Region>().map_err(|e| ConfigError::value(key("regions"), e));
-        let regions = raw.regions.unwrap_or_default().into_iter().map(parse_region).collect::<Result<Vec<_>, _>>()?;
-        if let Some(twice) = regions.iter().enumerate().find(|(i, region)| regions[..*i].contains(region)) {
-            return Err(ConfigError::value(key("regions"), format!("{} stands there twice", twice.1)));
-        }
-        let mut chain = Vec::new();
-        for step in raw.assume_role.unwrap_or_default() {
-            chain.push(role(step).map_err(|e| ConfigError::value(key("assume_role"), e))?);
-        }
-        let account_id = raw.account_id.map(|id| id.parse::<AccountId>()).transpose();
-        let mut account_id = account_id.map_err(|e| ConfigError::value(key("account_id"), e))?;
-        if let Some(last) = chain.last() {
-            let roles = last.arn.account_id();
-            if account_id.as_ref().is_some_and(|id| id != roles) {
-                let problem = format!("the last role belongs to the account {roles}");
-                return Err(ConfigError::value(key("account_id"), problem));
-            }
-            account_id = Some(roles.clone());
-        }
-        if chain.len() > 1 && chain[1..].iter().any(|step| step.duration() > DEFAULT_DURATION) {
-            let problem = "a role that is assumed with another role's session can last one hour (1h) at most";
-            return Err(ConfigError::value(key("assume_role"), problem));
-        }
-        let base = match (raw.credentials, raw.profile) {
-            (Some(_), Some(_)) => {
-                return Err(ConfigError::value(key("credentials"), "cannot be used together with profile"));
-            }
-            (None, profile) => TargetBase::Chain { profile: profile.filter(|p| !p.is_empty()) },
-            (Some(keys), None) => {
-                let secret = |field: &str, raw| SecretRef::validate(&key(&format!("credentials.{field}")), raw);
-                TargetBase::Keys {
-                    access_key_id: secret("access_key_id", keys.access_key_id)?,
-                    secret_access_key: secret("secret_access_key", keys.secret_access_key)?,
-                    session_token: keys.session_token.map(|raw| secret("session_token", raw)).transpose()?,
-                }
-            }
-        };
-        let target = Self { name, account_id, regions, base, chain };
-        target.check_partitions()?;
-        Ok(target)
-    }
-
-    async fn prepare(&mut self) -> Result<(), ConfigError> {
-        if self.regions.is_empty() {
-            let key = format!("target '{}': regions (--region)", dynacrawl_model::Escaped(&self.name));
-            let profile = match &self.base {
-                TargetBase::Chain { profile } => profile.as_deref(),
-                TargetBase::Keys { .. } => None,
-            };
-            let Some(region) = dynacrawl_aws::ambient_region(profile).await else {
-                let problem = "no Region: name one or more, or set AWS_REGION, or a region in the profile";
-                return Err(ConfigError::value(key, problem));
-            };
-            self.regions.push(region.parse().map_err(|e| ConfigError::value(key, e))?);
-        }
-        self.check_partitions()
-    }
-
-    /// Regions and roles of one target belong to one partition: credentials do not cross it.
-    fn check_partitions(&self) -> Result<(), ConfigError> {
-        let regions = self.regions.iter().map(|region| (region.partition(), region.to_string()));
-        let roles = self.chain.iter().map(|step| (step.arn.partition().clone(), step.arn.to_string()));
-        let mut places = regions.chain(roles);
-        let Some((partition, first)) = places.next() else { return Ok(()) };
-        match places.find(|(other, _)| *other != partition) {
-            None => Ok(()),
-            Some((other, place)) => Err(ConfigError::value(
-                format!("target '{}'", dynacrawl_model::Escaped(&self.name)),
-                format!("{first} belongs to the partition {partition}, {place} to {other}; make them two targets"),
-            )),
-        }
-    }
-
-    /// The partition of the target's Regions.
-    pub fn partition(&self) -> Partition {
-        let role = || self.chain.last().map(|step| step.arn.partition().clone());
-        self.regions.first().map(Region::partition).or_else(role).unwrap_or_else(|| "aws".into())
-    }
-
-    /// The target as `run_started` tells it.
-    pub fn summary(&self) -> TargetSummary {
-        TargetSummary {
-            name: self.name.clone(),
-            account_id: self.account_id.clone(),
-            role_arn: self.chain.last().map(|step| step.arn.to_string()),
-            regions: self.regions.clone(),
-        }
-    }
-
-    /// The profile that the target's settings come from, if it names one.
-    pub fn profile(&self) -> Option<&str> {
-        match &self.base {
-            TargetBase::Chain { profile } => profile.as_deref(),
-            TargetBase::Keys { .. } => None,
-        }
-    }
-
-    /// Reads the target's secrets.
-    ///
-    /// # Errors
-    /// When one is not where the configuration says.
-    pub fn credentials(&self) -> Result<CredentialSpec, ConfigError> {
-        let key = |field: &str| format!("target '{}': credentials.{field}", dynacrawl_model::Escaped(&self.name));
-        let base = match &self.base {
-            TargetBase::Chain { .. } => BaseCredentials::DefaultChain,
-            TargetBase::Keys { access_key_id, secret_access_key, session_token } => BaseCredentials::Keys(UserKeys {
-                access_key_id: access_key_id.read(&key("access_key_id"))?.expose_secret().to_owned(),
-                secret_access_key: secret_access_key.read(&key("secret_access_key"))?,
-                session_token: session_token.as_ref().map(|token| token.read(&key("session_token"))).transpose()?,
-            }),
-        };
-        Ok(CredentialSpec { base, chain: self.chain.clone() })
-    }
-}
-
-/// The same account and Region twice would be two scopes with one name.
-fn reject_twice(targets: &[Target]) -> Result<(), ConfigError> {
-    let mut seen = BTreeMap::new();
-    for target in targets {
-        for region in target.account_id.iter().flat_map(|account| target.regions.iter().map(move |r| (account, r))) {
-            if let Some(first) = seen.insert(region, &target.name) {
-                let place = format!("target '{}': regions", dynacrawl_model::Escaped(&target.name));
-                let problem = format!(
-                    "{}/{} is part of target '{}' already",
-                    region.0,
-                    region.1,
-                    dynacrawl_model::Escaped(first)
-                );
-                return Err(ConfigError::value(place, problem));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn role(raw: raw::AssumeRole) -> Result<AssumeRole, String> {
-    let arn: RoleArn = raw.arn.parse().map_err(|e| format!("arn (--role-arn): {e}"))?;
-    let external_id = raw.external_id.map(|id| id.parse()).transpose();
-    let session_name = raw.session_name.map_or_else(|| Ok(SessionName::default()), |name| name.parse());
-    let length = match raw.duration.as_deref() {
-        None => DEFAULT_DURATION,
-        text => duration("duration (--duration)", text).map_err(|e| e.to_string())?,
-    };
-    AssumeRole::new(
-        arn,
-        external_id.map_err(|e| format!("external_id (--external-id): {e}"))?,
-        session_name.map_err(|e| format!("session_name (--session-name): {e}"))?,
-        length,
-    )
-    .map_err(|e| format!("duration (--duration): {e}"))
-}
-
 /// A value that the reference configuration gives a default.
-fn required<T>(key: &str, value: Option<T>) -> Result<T, ConfigError> {
+pub(super) fn required<T>(key: &str, value: Option<T>) -> Result<T, ConfigError> {
     value.ok_or_else(|| ConfigError::value(key, "is missing"))
 }
 
-fn in_range<T: Copy + PartialOrd + std::fmt::Display>(
+pub(super) fn in_range<T: Copy + PartialOrd + std::fmt::Display>(
     key: &str,
     value: Option<T>,
     min: T,
@@ -475,12 +296,12 @@ fn in_range<T: Copy + PartialOrd + std::fmt::Display>(
     Ok(value)
 }
 
-fn one_of(key: &str, value: &str, allowed: &[&str]) -> ConfigError {
+pub(super) fn one_of(key: &str, value: &str, allowed: &[&str]) -> ConfigError {
     let value = dynacrawl_model::Escaped(value);
     ConfigError::value(key, format!("'{value}' is unknown; expected one of {}", allowed.join(", ")))
 }
 
-fn duration(key: &str, text: Option<&str>) -> Result<Duration, ConfigError> {
+pub(super) fn duration(key: &str, text: Option<&str>) -> Result<Duration, ConfigError> {
     let text = required(key, text)?;
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
     match parsed {
@@ -497,10 +318,16 @@ fn duration(key: &str, text: Option<&str>) -> Result<Duration, ConfigError> {
 
 fn url(key: &str, text: Option<String>) -> Result<Option<String>, ConfigError> {
     let Some(text) = text.filter(|t| !t.is_empty()) else { return Ok(None) };
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    let valid = rest.is_some_and(|rest| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        !authority.is_empty() && !authority.contains('@') && rest.bytes().all(|b| b.is_ascii_graphic())
+    let valid = text.parse::<http::Uri>().is_ok_and(|uri| {
+        let Some(authority) = uri.authority() else { return false };
+        let host = authority.host();
+        let port = authority.as_str().strip_prefix(host).unwrap_or("@");
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && !host.trim_matches(['[', ']']).is_empty()
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b))
+            && (port.is_empty() || authority.port_u16().is_some_and(|port| port > 0))
+            && uri.query().is_none()
+            && !text.contains('#')
     });
     if valid {
         Ok(Some(text))
@@ -525,5 +352,36 @@ fn log_level(level: &str) -> Result<LogLevel, ConfigError> {
         "debug" => Ok(LogLevel::DEBUG),
         "trace" => Ok(LogLevel::TRACE),
         other => Err(one_of("log.level (--log-level)", other, &["error", "warn", "info", "debug", "trace"])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::url;
+
+    #[test]
+    fn only_what_can_be_an_endpoint_is_one() {
+        for right in ["http://127.0.0.1:8000", "https://dynamodb.example/", "http://[::1]:8000", "http://host/prefix"] {
+            assert!(url("key", Some(right.to_owned())).is_ok(), "{right}");
+        }
+        for wrong in [
+            "127.0.0.1:8000",
+            "ftp://host",
+            "http://",
+            "http://127.0.0.1:99999",
+            "http://[::1",
+            "http://:80",
+            "http://%zz",
+            "http://a:b",
+            "http://a:",
+            "http://a:0",
+            "http://a?b",
+            "http://a/#x",
+            "http://user:secret@host",
+            "http://a b",
+        ] {
+            let refused = url("key", Some(wrong.to_owned())).expect_err(wrong).to_string();
+            assert!(!refused.contains("secret"), "{refused}");
+        }
     }
 }

@@ -155,8 +155,12 @@ pub async fn run(
         listed_a_page: false,
         notable: Vec::new(),
     };
-    let sink_gone = run.crawl(stop, progress).await.is_err();
-    let outcome = run.outcome(stop.is_cancelled());
+    let crawled = run.crawl(stop, progress).await;
+    // Of a run whose sink went away there is no last record, and nothing depends on its outcome.
+    let (outcome, sink_gone) = match crawled {
+        Ok(outcome) => (outcome, false),
+        Err(SinkGone) => (run.outcome(stop.is_cancelled()), true),
+    };
     RunReport {
         outcome,
         scopes: run.totals,
@@ -188,7 +192,7 @@ struct UnderWay {
 }
 
 impl Run<'_> {
-    async fn crawl(&mut self, stop: &CancellationToken, progress: &Arc<Progress>) -> Result<(), SinkGone> {
+    async fn crawl(&mut self, stop: &CancellationToken, progress: &Arc<Progress>) -> Result<RunOutcome, SinkGone> {
         let scopes = self.plan.scopes();
         self.totals.planned = scopes.len() as u64;
         progress.planned(scopes.len());
@@ -244,6 +248,7 @@ impl Run<'_> {
             let joined = tokio::select! {
                 biased;
                 joined = tasks.join_next_with_id() => joined,
+                () = self.records.closed() => return Err(SinkGone),
                 () = &mut overdue, if !aborted => {
                     tasks.abort_all();
                     aborted = true;
@@ -260,7 +265,9 @@ impl Run<'_> {
                 progress.scope_ended();
             }
         }
-        self.emit(self.run_completed(stop.is_cancelled())).await
+        let outcome = self.outcome(stop.is_cancelled());
+        self.emit(self.run_completed(outcome)).await?;
+        Ok(outcome)
     }
 
     /// Ends a scope with its record, whether its task ended by itself, was aborted or panicked.
@@ -319,12 +326,12 @@ impl Run<'_> {
         })
     }
 
-    fn run_completed(&self, cancelled: bool) -> Record {
+    fn run_completed(&self, outcome: RunOutcome) -> Record {
         Record::RunCompleted(RunCompleted {
             schema: SchemaVersion::V1,
             run_id: self.run_id,
             at: Timestamp::now(),
-            outcome: self.outcome(cancelled),
+            outcome,
             scopes: self.totals,
             counts: self.counts,
             requests: self.requests,

@@ -45,7 +45,7 @@ impl ScopeTask {
     /// Crawls the scope. How it went is in the tracker.
     pub(crate) async fn crawl(&self, connection: &TargetConnection) -> Result<(), SinkGone> {
         let region = &self.plan.region;
-        if let Err(failed) = connection.credentials.get().await {
+        if let Err(failed) = connection.chain.last().get().await {
             let mut stopped = Stopped::by_error(&failed.error);
             stopped.outcome = match stopped.outcome {
                 unreachable @ dynacrawl_model::Outcome::Unreachable => unreachable,
@@ -56,11 +56,10 @@ impl ScopeTask {
             return Ok(());
         }
         let account = connection.account_id().await;
-        if let Ok(account_id) = &account {
-            self.tracker.set_scope(Scope { account_id: Some(account_id.clone()), ..connection.scope(region) });
-            if self.claim(account_id) == Goes::No {
-                return Ok(());
-            }
+        if let Ok(account_id) = &account
+            && self.claim(account_id) == Goes::No
+        {
+            return Ok(());
         }
         let client = connection.client(region, &self.config);
         self.tracker.set_client(client.clone());
@@ -182,11 +181,14 @@ impl ScopeTask {
                     break;
                 }
             }
-            if goes_on == Goes::No {
+            if self.tracker.is_duplicate() {
                 return Ok(());
             }
             for one in failed {
                 self.take(one, Account::Settled).await?;
+            }
+            if goes_on == Goes::No {
+                return Ok(());
             }
             if self.tracker.scope().account_id.is_none() {
                 self.tracker.note(Problem::new("account_unknown", format!("nothing tells the account's id; {why}")));
@@ -234,7 +236,6 @@ impl ScopeTask {
         match &scope.account_id {
             None if account == Account::Settled => {}
             None => {
-                self.tracker.set_scope(Scope { account_id: Some(account_id.clone()), ..(*scope).clone() });
                 return self.claim(&account_id);
             }
             Some(configured) if *configured != account_id => self.tracker.other_account(configured, &account_id),
@@ -243,14 +244,23 @@ impl ScopeTask {
         Goes::On
     }
 
-    /// Claims the account and Region for the target. Where another target has them, the scope stops here.
+    /// Claims the account and Region for the target. Where another target has them, the scope stops here, and its record
+    /// names no account: there is exactly one that does.
     fn claim(&self, account_id: &AccountId) -> Goes {
         let target = &self.config.targets[self.plan.target].name;
-        let Some(other) = self.claims.claim(account_id, &self.plan.region, target) else { return Goes::On };
-        let said = format!("the target '{other}' has the same account and Region, and crawls it");
-        let problem = Problem::new("duplicate_scope", said);
-        self.tracker.stop(Stopped { outcome: dynacrawl_model::Outcome::Failed, problem });
-        Goes::No
+        let scope = Scope { account_id: Some(account_id.clone()), ..(*self.tracker.scope()).clone() };
+        match self.claims.claim(account_id, &self.plan.region, target) {
+            None => {
+                self.tracker.set_scope(scope);
+                Goes::On
+            }
+            Some(other) => {
+                let said = format!("the target '{other}' has the same account and Region ({scope}), and crawls it");
+                self.tracker.set_scope(Scope { account_id: None, ..scope });
+                self.tracker.duplicate(Problem::new("duplicate_scope", said));
+                Goes::No
+            }
+        }
     }
 
     fn stopped_in_mid_run(&self, failed: &CallError) -> Stopped {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use dynacrawl_auth::{AuthError, CachedCredentials, CallerIdentity, CredentialSpec, StsClient};
+use dynacrawl_auth::{AuthError, CachedCredentials, CallerIdentity, CredentialChain, CredentialSpec, StsClient};
 use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass};
 use dynacrawl_client::{ScopeClient, ScopeSettings};
 use dynacrawl_model::{AccountId, Operation, Problem, Region, Scope};
@@ -21,9 +21,7 @@ const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct TargetConnection {
     pub(crate) target: Target,
     pub(crate) sdk: SdkConfig,
-    pub(crate) credentials: CachedCredentials,
-    /// What the last role is assumed with; the credentials themselves where there is no role.
-    pub(crate) before_last_role: CachedCredentials,
+    pub(crate) chain: CredentialChain,
     pub(crate) sts_region: Region,
     sts: StsClient,
     sts_url: Option<String>,
@@ -47,13 +45,12 @@ impl ReadyTarget {
     pub(crate) async fn connect(self, aws: &AwsSettings, config: &Config) -> TargetConnection {
         let sdk = aws.sdk_config(self.target.profile(), &self.sts_region, &config.endpoints).await;
         let sts_url = config.endpoints.sts_url.as_deref();
-        let (credentials, before_last_role) = dynacrawl_auth::connect(&self.spec, &sdk, sts_url);
+        let chain = dynacrawl_auth::connect(&self.spec, &sdk, sts_url);
         TargetConnection {
-            sts: StsClient::new(&sdk, sts_url, credentials.clone()),
+            sts: StsClient::new(&sdk, sts_url, chain.last().clone()),
             target: self.target,
             sdk,
-            credentials,
-            before_last_role,
+            chain,
             sts_region: self.sts_region,
             sts_url: sts_url.map(str::to_owned),
             identity: OnceCell::new(),
@@ -70,7 +67,7 @@ impl TargetConnection {
             rate: config.crawl.rate,
             retry: config.crawl.retry,
         };
-        Arc::new(ScopeClient::new(&self.sdk, self.credentials.clone(), settings))
+        Arc::new(ScopeClient::new(&self.sdk, self.chain.last().clone(), settings))
     }
 
     /// An STS client that signs with other credentials of the target.

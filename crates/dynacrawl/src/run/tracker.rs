@@ -57,6 +57,7 @@ struct State {
     cancelled: bool,
     notes: Vec<Problem>,
     other_account: bool,
+    duplicate: bool,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +99,7 @@ impl Tracker {
             cancelled: false,
             notes: Vec::new(),
             other_account: false,
+            duplicate: false,
         }))
     }
 
@@ -171,6 +173,17 @@ impl Tracker {
             let said = format!("the tables' ARNs name the account {found}, the configuration names {configured}");
             state.notes.push(Problem::new("account_mismatch", said));
         }
+    }
+
+    /// Another target crawls the same account and Region.
+    pub(crate) fn duplicate(&self, problem: Problem) {
+        let mut state = self.state();
+        state.duplicate = true;
+        state.stopped.get_or_insert(Stopped { outcome: Outcome::Failed, problem });
+    }
+
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.state().duplicate
     }
 
     /// The first reason stays: what follows is its consequence.

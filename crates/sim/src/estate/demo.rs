@@ -70,8 +70,8 @@ impl Estate {
         Self { access: DemoAccess { accounts: access }, ..Self::new([payments, analytics]) }
     }
 
-    /// The demo estate in which something is wrong everywhere: `ledger-2025` in payments' us-east-1 is denied, three
-    /// tables of analytics in ap-southeast-2 are always throttled, and the role of a third account, `fraud`, cannot
+    /// The demo estate in which something is wrong everywhere: `ledger-2025` in payments' us-east-1 is denied, every
+    /// DescribeTable of analytics in ap-southeast-2 is throttled, and the role of a third account, `fraud`, cannot
     /// be assumed.
     #[must_use]
     pub fn demo_with_faults() -> Self {
@@ -86,13 +86,9 @@ impl Estate {
         estate.access.accounts.push(fraud.access_by_role("fraud", &role, &estate.accounts[0]));
         estate.accounts.push(fraud);
         estate.denials.push(Denial::new(PAYMENTS, Operation::DescribeTable).region(VIRGINIA).table("ledger-2025"));
-        estate.faults.extend(["experiments", "page_views", "sessions"].map(|table| {
-            FaultRule::new(Effect::Throttle)
-                .account(ANALYTICS)
-                .region(SYDNEY)
-                .operation(Operation::DescribeTable)
-                .table(table)
-        }));
+        estate.faults.push(
+            FaultRule::new(Effect::Throttle).account(ANALYTICS).region(SYDNEY).operation(Operation::DescribeTable),
+        );
         estate
     }
 }
