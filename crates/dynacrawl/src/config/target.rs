@@ -18,7 +18,7 @@ pub struct Target {
     pub name: String,
     /// The account, as far as the configuration tells it.
     pub account_id: Option<AccountId>,
-    /// The Regions; empty until [`Config::prepare`] where they are left to AWS's own settings.
+    /// The Regions; empty until [`Config::prepare`](super::Config::prepare) where they are left to AWS's own settings.
     pub regions: Vec<Region>,
     /// Where credentials begin.
     pub base: TargetBase,
