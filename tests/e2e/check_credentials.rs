@@ -1,10 +1,10 @@
 //! `dynacrawl check`: credentials and roles.
 
-use dynacrawl_sim::{Effect, FaultRule, Operation, Role};
+use dynacrawl_sim::{Account, Effect, Estate, FaultRule, Operation, Role, Tables};
 
 use crate::check::checked;
 use crate::command::Dynacrawl;
-use crate::support::{HOME, IRELAND, VIRGINIA, closed_port, ireland, session, with_role};
+use crate::support::{HOME, IRELAND, VIRGINIA, closed_port, ireland, session, simulate, with_role};
 
 const WRONG_SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12";
 
@@ -130,4 +130,46 @@ fn a_role_that_could_not_be_tried_is_told_apart() {
     let found =
         checked(check().sim(&sim).aws_keys(&member.access_key_id, WRONG_SECRET, None).args(["--role-arn", &role]));
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", "invalid_secret_key")]));
+}
+
+#[test]
+fn an_sts_that_does_not_know_the_keys_of_a_stand_in_is_a_warning() {
+    let home = Account::new(HOME).access("home");
+    let (other, _) = with_role(&Role::new("Other").trusts(HOME), 0);
+    // Only DynamoDB is somewhere else; whom AWS's own STS knows says nothing about it.
+    let keys = Account::new("999988887777").region(IRELAND, Tables::new().generated(2)).access("stand-in");
+    let stand_in = Account::new("999988887777").region(IRELAND, Tables::new().generated(2));
+    let dynamodb = simulate(Estate::new([stand_in]));
+    let check = || check().args(["--endpoint-url", &dynamodb.url()]).env("AWS_ENDPOINT_URL_STS", other.url());
+    let found = checked(check().keys(&keys));
+    assert_eq!((found.code, found.troubles()), (0, vec![("warn", "identity_unknown")]));
+    let found = checked(check().keys(&home));
+    assert_eq!(found.code, 4, "the stand-in does not know them either: {:?}", found.checks);
+}
+
+#[test]
+fn every_role_of_a_chain_is_checked_for_its_external_id() {
+    let open = Role::new("Open").trusts(HOME);
+    let home = Account::new(HOME).region(IRELAND, Tables::new());
+    let middle = Account::new("222233334444").role(open).region(IRELAND, Tables::new());
+    let open_arn = middle.role_arn("Open");
+    let reader = Role::new("Reader").trusts(&open_arn).external_id("reader-2");
+    let last = Account::new("333344445555").role(reader).region(IRELAND, Tables::new().generated(2));
+    let reader_arn = last.role_arn("Reader");
+    let access = home.access("home");
+    let sim = simulate(Estate::new([home, middle, last]));
+    let with_chain = |first: &str, second: &str| {
+        let step = |arn: &str, id: &str| format!("{{ arn = \"{arn}\", external_id = \"{id}\" }}");
+        let chain = format!("{}, {}", step(first, "open-1"), step(second, "reader-2"));
+        let config = format!("[[target]]\nname = \"last\"\nregions = [\"{IRELAND}\"]\nassume_role = [{chain}]\n");
+        checked(Dynacrawl::new("check").sim(&sim).keys(&access).config(&config))
+    };
+    let found = with_chain(&open_arn, &reader_arn);
+    assert_eq!((found.code, found.troubles()), (0, vec![("warn", "external_id_not_required")]));
+    assert_eq!(found.ids().iter().filter(|id| **id == "external_id").count(), 2);
+    // The role that is denied is the one that is told about.
+    let missing = open_arn.replace("Open", "Missing");
+    let found = with_chain(&missing, &reader_arn);
+    assert_eq!((found.code, found.troubles()), (4, vec![("fail", "assume_role_denied")]));
+    assert!(found.checks.iter().any(|check| check.to_string().contains(&missing)), "{:?}", found.checks);
 }

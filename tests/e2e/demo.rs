@@ -51,3 +51,19 @@ fn the_demo_with_faults_names_everything_that_is_missing() {
         assert!(crawled.stderr.contains(said), "no {said} in {}", crawled.stderr);
     }
 }
+
+#[test]
+fn what_the_environment_holds_for_other_runs_does_not_lead_the_demo_away() {
+    let crawled = Dynacrawl::crawl()
+        .args(["--demo", "--include", "orders.*"])
+        .env("DYNACRAWL_REGION", "eu-central-1")
+        .env("DYNACRAWL_ENDPOINT_URL", "http://127.0.0.1:1")
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("AWS_CA_BUNDLE", "/nonexistent.pem")
+        .env("SSL_CERT_FILE", "/nonexistent.pem")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .records();
+    assert_eq!(crawled.code, 0);
+    let typed = Dynacrawl::crawl().args(["--demo", "--region", "eu-west-1"]).run();
+    typed.fails_with(2, "--demo cannot be used with --region");
+}

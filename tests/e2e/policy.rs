@@ -120,3 +120,20 @@ fn without_a_role_there_is_nothing_to_assume_or_to_trust() {
     plain().args(["--trust", "--region", "eu-west-1"]).run().fails_with(2, "--role-arn");
     plain().args(["--trust", "--assume", "--role-arn", ROLE]).run().fails_with(2, "--assume");
 }
+
+#[test]
+fn the_region_that_a_crawl_would_use_decides_the_partition() {
+    let access = policy(plain().env("AWS_REGION", "cn-north-1").args(["--account-id", "123456789012"]));
+    let describe = &access["Statement"][1]["Resource"];
+    assert_eq!(*describe, json!(["arn:aws-cn:dynamodb:cn-north-1:123456789012:table/*"]));
+}
+
+#[test]
+fn a_principal_that_is_none_is_refused() {
+    let trust = |principal: &str| {
+        plain().args(["--trust", "--region", "eu-west-1", "--role-arn", ROLE, "--principal", principal])
+    };
+    trust("nonsense").run().fails_with(2, "--principal");
+    trust("arn:aws:iam::12:user/x").run().fails_with(2, "--principal");
+    assert_eq!(policy(trust("123456789012"))["Statement"][0]["Principal"]["AWS"], "123456789012");
+}
