@@ -78,9 +78,7 @@ impl HttpSettings {
         };
         Ok(SharedHttpClient::new(OneConnector(SharedHttpConnector::new(connector))))
     }
-}
 
-impl HttpSettings {
     /// Whom to trust; `None` where TLS is not used. The TLS library would panic over an empty trust store.
     fn trust(&self) -> Result<Option<TrustStore>, HttpError> {
         if self.plain {

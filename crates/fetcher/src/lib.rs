@@ -19,7 +19,7 @@ pub enum Fetched<T> {
     /// Not described.
     Failed(FailedTable),
     /// Not described, and no other table can be either: the credentials are gone.
-    Stopped(TableName, CallError),
+    Stopped(CallError),
 }
 
 /// Why a table was not described.
@@ -67,7 +67,7 @@ where
         let described = AssertUnwindSafe(self.describe_or_recheck(&name)).catch_unwind().await;
         match described {
             Ok(Ok(value)) => Fetched::Described(name, value),
-            Ok(Err(failed)) if failed.error.class.is_about_credentials() => Fetched::Stopped(name, failed),
+            Ok(Err(failed)) if failed.error.class.is_about_credentials() => Fetched::Stopped(failed),
             Ok(Err(failed)) => Fetched::Failed(FailedTable {
                 name,
                 reason: reason(&failed),
@@ -165,7 +165,7 @@ mod tests {
         match fetched {
             Fetched::Described(..) => None,
             Fetched::Failed(FailedTable { reason, .. }) => Some(reason),
-            Fetched::Stopped(_, error) => panic!("stopped: {error}"),
+            Fetched::Stopped(error) => panic!("stopped: {error}"),
         }
     }
 

@@ -167,7 +167,7 @@ async fn describe(
                 said = format!("{}: {}", table.code, table.message);
                 failed.push(table.name.to_string());
             }
-            Fetched::Stopped(_, call) => {
+            Fetched::Stopped(call) => {
                 findings.add("describe_table", target, Some(scope), Err(refused(&call.error, &call.to_string())));
                 return;
             }

@@ -1,12 +1,11 @@
 //! `dynacrawl check`
 
 use super::print::{json_to_stdout, to_stdout};
-use super::{Failure, plan, start_demo};
+use super::{Failure, plan};
 use crate::check;
 use crate::cli::{CheckArgs, GlobalArgs};
-use crate::config::{CheckFormat, Config, Flags, demo_wanted};
+use crate::config::{CheckFormat, Config, Flags};
 use crate::exit::Exit;
-use crate::run::RunPlan;
 use crate::terminal::Terminal;
 
 /// A check asks less often than a crawl: its user is waiting.
@@ -21,29 +20,15 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
         report: Some(&args.report),
         ..Flags::default()
     };
-    let patient = |mut config: Config| {
+    let patient = |config: &mut Config| {
         if args.speed.max_attempts.is_none() {
             config.crawl.retry.max_attempts = config.crawl.retry.max_attempts.min(MAX_ATTEMPTS);
         }
-        config
     };
-    match demo_wanted(args.demo) {
-        Some(with_faults) => {
-            let demo = start_demo(with_faults)?;
-            let plan = demo.plan(patient(Config::load_demo(global, &flags, &demo)?))?;
-            check_plan(&plan, terminal).await
-        }
-        None => {
-            let plan = plan(patient(Config::load(global, &flags)?)).await?;
-            check_plan(&plan, terminal).await
-        }
-    }
-}
-
-async fn check_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure> {
+    let (plan, _simulator) = plan(global, &flags, args.demo, patient).await?;
     let config = plan.config();
     terminal.show_messages(config.log_level, config.log_format);
-    let findings = check::check(plan).await;
+    let findings = check::check(&plan).await;
     match config.check.format {
         CheckFormat::Text => to_stdout(findings.to_text().as_bytes())?,
         CheckFormat::Json => json_to_stdout(&findings)?,

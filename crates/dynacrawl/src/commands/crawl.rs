@@ -8,9 +8,9 @@ use dynacrawl_sinks::{Output, SinkError, Written, write_records};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, plan, start_demo};
+use super::{Failure, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
-use crate::config::{Config, Destination, Flags, demo_wanted};
+use crate::config::{Destination, Flags};
 use crate::exit::Exit;
 use crate::run::{self, Progress, RunPlan, RunReport};
 use crate::signals::Signals;
@@ -31,17 +31,8 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
         endpoints: Some(&args.endpoints),
         ..Flags::default()
     };
-    match demo_wanted(args.demo) {
-        Some(with_faults) => {
-            let demo = start_demo(with_faults)?;
-            let plan = demo.plan(Config::load_demo(global, &flags, &demo)?)?;
-            crawl_plan(&plan, terminal).await
-        }
-        None => {
-            let plan = plan(Config::load(global, &flags)?).await?;
-            crawl_plan(&plan, terminal).await
-        }
-    }
+    let (plan, _simulator) = plan(global, &flags, args.demo, |_| {}).await?;
+    crawl_plan(&plan, terminal).await
 }
 
 async fn crawl_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure> {

@@ -7,8 +7,8 @@ mod print;
 
 use std::fmt;
 
-use crate::cli::{Cli, Command};
-use crate::config::{Config, ConfigError};
+use crate::cli::{Cli, Command, DemoArgs, GlobalArgs};
+use crate::config::{Config, ConfigError, Flags};
 use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::run::RunPlan;
@@ -61,13 +61,22 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// A run against AWS: completes the configuration by AWS's own settings.
-async fn plan(mut config: Config) -> Result<RunPlan, Failure> {
-    config.prepare().await?;
-    Ok(RunPlan::new(config)?)
-}
-
-fn start_demo(with_faults: bool) -> Result<Demo, Failure> {
-    Demo::start(with_faults)
-        .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("cannot start the simulator")))
+/// The plan of a command, against AWS or the embedded simulator; that one runs until it is dropped.
+async fn plan(
+    global: &GlobalArgs,
+    flags: &Flags<'_>,
+    demo: DemoArgs,
+    adjust: impl FnOnce(&mut Config),
+) -> Result<(RunPlan, Option<Demo>), Failure> {
+    if !demo.demo && !demo.demo_faults {
+        let mut config = Config::load(global, flags)?;
+        adjust(&mut config);
+        config.prepare().await?;
+        return Ok((RunPlan::new(config)?, None));
+    }
+    let demo = Demo::start(demo.demo_faults)
+        .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("cannot start the simulator")))?;
+    let mut config = Config::load_demo(global, flags, &demo)?;
+    adjust(&mut config);
+    Ok((demo.plan(config)?, Some(demo)))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Config, ConfigError, Layer};
-use crate::cli::{DemoArgs, EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, ReportArgs, SpeedArgs, TargetArgs};
+use crate::cli::{EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, ReportArgs, SpeedArgs, TargetArgs};
 use crate::demo::Demo;
 
 /// What a command's flags say. What a command does not have stays empty.
@@ -25,6 +25,11 @@ impl Config {
     pub fn check_file(path: &Path) -> Result<Self, ConfigError> {
         let mut layer = Layer::reference();
         layer.overlay(Layer::read(path)?);
+        Self::validate_file(layer, path)
+    }
+
+    /// Validates what is known up to a file, so that its errors name the file and not a flag.
+    fn validate_file(layer: Layer, path: &Path) -> Result<Self, ConfigError> {
         Self::validate(layer).map_err(|error| error.in_file(path))
     }
 
@@ -32,9 +37,8 @@ impl Config {
     pub(crate) fn load(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
         let mut layer = Layer::reference();
         if let Some(path) = &global.config {
-            // Checked by itself first, so that its errors name the file and not a flag.
-            Self::check_file(path)?;
             layer.overlay(Layer::read(path)?);
+            Self::validate_file(layer.clone(), path)?;
         }
         layer.overlay(flag_layer(global, flags));
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
@@ -51,11 +55,6 @@ impl Config {
         demo.seclude(&mut config);
         Ok(config)
     }
-}
-
-/// Which of the two a command runs against.
-pub(crate) fn demo_wanted(demo: DemoArgs) -> Option<bool> {
-    (demo.demo || demo.demo_faults).then_some(demo.demo_faults)
 }
 
 fn flag_layer(global: &GlobalArgs, flags: &Flags<'_>) -> Layer {

@@ -9,7 +9,7 @@ mod valid;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use load::{Flags, demo_wanted};
+pub(crate) use load::Flags;
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Target as RawTarget};
 pub use target::{Target, TargetBase};
 pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel};

@@ -107,15 +107,11 @@ impl RunPlan {
     }
 
     fn scopes(&self) -> Vec<ScopePlan> {
-        let of_target = |(number, ready): (usize, &ReadyTarget)| {
-            ready
-                .target
-                .regions
-                .iter()
-                .map(move |region| ScopePlan { target: number, region: region.clone() })
-                .collect()
-        };
-        self.targets.iter().enumerate().flat_map(|target| -> Vec<_> { of_target(target) }).collect()
+        let mut scopes = Vec::new();
+        for (target, ready) in self.targets.iter().enumerate() {
+            scopes.extend(ready.target.regions.iter().map(|region| ScopePlan { target, region: region.clone() }));
+        }
+        scopes
     }
 }
 

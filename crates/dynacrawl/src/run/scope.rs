@@ -221,7 +221,7 @@ impl ScopeTask {
                 self.tracker.failed(&failed);
                 self.progress.failed();
             }
-            Fetched::Stopped(_, failed) => {
+            Fetched::Stopped(failed) => {
                 self.tracker.stop(self.stopped_in_mid_run(&failed));
                 return Ok(Goes::No);
             }
