@@ -17,13 +17,20 @@ use crate::AuthError;
 /// when a fifth of their life is left.
 const MAX_MARGIN: Duration = Duration::from_secs(300);
 
-/// How long after a failed renewal it is tried again, while the old credentials still hold.
+/// How long after a failure the source is asked again. Until then old credentials that still hold are used, and without any
+/// all who ask share the failure: the seventeen Regions of an account whose role cannot be assumed cost one call.
 const RETRY_AFTER: Duration = Duration::from_secs(15);
 
 /// A source of credentials: a future for each request of new ones.
 pub(crate) trait Source: Send + Sync {
     /// Gets new credentials.
     fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Credentials, AuthError>> + Send + '_>>;
+}
+
+impl Source for Box<dyn Source> {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Credentials, AuthError>> + Send + '_>> {
+        (**self).fetch()
+    }
 }
 
 #[derive(Clone)]
@@ -36,6 +43,8 @@ struct Inner {
     source: Box<dyn Source>,
     clock: SharedTimeSource,
     entry: StdMutex<Option<Entry>>,
+    /// Why there were none the last time, and until when that is taken for the answer.
+    failed: StdMutex<Option<(AuthError, SystemTime)>>,
     /// Held while new credentials are fetched, so that many waiters cost one call.
     fetching: Mutex<()>,
 }
@@ -52,7 +61,14 @@ impl std::fmt::Debug for CachedCredentials {
 
 impl CachedCredentials {
     pub(crate) fn new(source: impl Source + 'static, clock: SharedTimeSource) -> Self {
-        Self(Arc::new(Inner { source: Box::new(source), clock, entry: StdMutex::new(None), fetching: Mutex::new(()) }))
+        let source = Box::new(source);
+        Self(Arc::new(Inner {
+            source,
+            clock,
+            entry: StdMutex::default(),
+            failed: StdMutex::default(),
+            fetching: Mutex::new(()),
+        }))
     }
 
     /// Credentials that are good now.
@@ -67,6 +83,9 @@ impl CachedCredentials {
         if let Some(credentials) = self.fresh() {
             return Ok(credentials);
         }
+        if let Some(error) = self.failed_lately() {
+            return Err(error);
+        }
         match self.0.source.fetch().await {
             Ok(credentials) => {
                 let entry = Entry { renew_at: self.renew_at(&credentials), credentials: credentials.clone() };
@@ -74,14 +93,27 @@ impl CachedCredentials {
                 Ok(credentials)
             }
             Err(error) => {
-                let credentials = self.valid().ok_or(error)?;
+                let again_at = self.0.clock.now() + RETRY_AFTER;
+                let Some(credentials) = self.valid() else {
+                    *self.failed() = Some((error.clone(), again_at));
+                    return Err(error);
+                };
                 // Not with every call: as long as the old ones hold, asking again can wait.
                 if let Some(entry) = &mut *self.entry() {
-                    entry.renew_at = Some(self.0.clock.now() + RETRY_AFTER);
+                    entry.renew_at = Some(again_at);
                 }
                 Ok(credentials)
             }
         }
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(AuthError, SystemTime)>> {
+        self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed_lately(&self) -> Option<AuthError> {
+        let failed = self.failed();
+        failed.as_ref().filter(|(_, again_at)| self.0.clock.now() < *again_at).map(|(error, _)| error.clone())
     }
 
     /// Forgets `used`, after AWS has said that their session ended. Credentials that were renewed meanwhile stay.
@@ -234,6 +266,19 @@ mod tests {
         assert_eq!(sessions.asked.load(Ordering::SeqCst), 2, "a failed renewal is not tried with every call");
         sessions.clock.advance(Duration::from_secs(101));
         assert_eq!(cache.get().await.expect_err("ended").error.code, "AccessDenied");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_shared_and_forgotten_after_a_while() {
+        let (cache, sessions) = cached();
+        sessions.broken.store(true, Ordering::SeqCst);
+        for _ in 0..17 {
+            assert_eq!(cache.get().await.expect_err("none").error.code, "AccessDenied");
+        }
+        assert_eq!(sessions.asked.load(Ordering::SeqCst), 1);
+        sessions.broken.store(false, Ordering::SeqCst);
+        sessions.clock.advance(Duration::from_secs(16));
+        assert_eq!(key(&cache).await, "key0");
     }
 
     #[tokio::test]

@@ -1,16 +1,20 @@
 //! Where credentials come from: an IAM user's keys, AWS's default chain (environment, profile, web
 //! identity, container, instance), and roles assumed on top of either; and whose they are.
 //!
-//! Every step has a cache of its own, so one role costs one AssumeRole for each life of a session,
-//! however many Regions are crawled with it.
+//! Every step has one cache for the process, so one role costs one AssumeRole for each life of a session,
+//! however many targets and Regions are crawled with it.
 
 mod cache;
+mod caller;
+mod pool;
 mod provider;
 mod role;
 mod sts;
 
 pub use cache::CachedCredentials;
-pub use provider::{BaseCredentials, CredentialChain, CredentialSpec, UserKeys, connect};
+pub use caller::{Attempt, CallFailed, Caller};
+pub use pool::{CredentialChain, CredentialPool, Step};
+pub use provider::{BaseCredentials, CredentialSpec, UserKeys};
 pub use role::{AssumeRole, DEFAULT_DURATION, ExternalId, InvalidRole, RoleArn, SessionName};
 pub use sts::{CallerIdentity, StsClient};
 

@@ -6,13 +6,12 @@ use std::pin::Pin;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_smithy_async::time::SharedTimeSource;
 use aws_types::SdkConfig;
 use dynacrawl_aws::{AwsError, ErrorClass};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::cache::Source;
-use crate::{AssumeRole, AuthError, CachedCredentials, StsClient};
+use crate::{AssumeRole, AuthError, StsClient};
 
 /// An IAM user's access key, or the keys of a session that someone else began.
 #[derive(Clone, Debug)]
@@ -43,43 +42,19 @@ pub struct CredentialSpec {
     pub chain: Vec<AssumeRole>,
 }
 
-/// The credentials of a target, step by step.
-#[derive(Clone, Debug)]
-pub struct CredentialChain {
-    /// What the first role, or DynamoDB itself, is called with.
-    pub base: CachedCredentials,
-    /// What each role gives, in order.
-    pub roles: Vec<CachedCredentials>,
-}
-
-impl CredentialChain {
-    /// What DynamoDB is called with.
-    pub fn last(&self) -> &CachedCredentials {
-        self.roles.last().unwrap_or(&self.base)
-    }
-
-    /// What the role of this number is assumed with.
-    pub fn before(&self, role: usize) -> &CachedCredentials {
-        role.checked_sub(1).and_then(|previous| self.roles.get(previous)).unwrap_or(&self.base)
+impl UserKeys {
+    /// Shows the secrets to `show`, for a moment.
+    pub(crate) fn with_secrets<T>(&self, show: impl FnOnce(&str, &str, Option<&str>) -> T) -> T {
+        let token = self.session_token.as_ref().map(|token| token.expose_secret());
+        show(&self.access_key_id, self.secret_access_key.expose_secret(), token)
     }
 }
 
-/// Sets up the credentials of `spec`: a cache for the base and for each role. Nothing is called yet.
-pub fn connect(spec: &CredentialSpec, config: &SdkConfig, sts_url: Option<&str>) -> CredentialChain {
-    let clock = config.time_source().unwrap_or_default();
-    let base = base(&spec.base, config, clock.clone());
-    let mut chain = CredentialChain { base, roles: Vec::new() };
-    for step in &spec.chain {
-        let sts = StsClient::new(config, sts_url, chain.last().clone());
-        chain.roles.push(CachedCredentials::new(Role { sts, step: step.clone() }, clock.clone()));
-    }
-    chain
-}
-
-fn base(base: &BaseCredentials, config: &SdkConfig, clock: SharedTimeSource) -> CachedCredentials {
+/// Where base credentials come from.
+pub(crate) fn base_source(base: &BaseCredentials, config: &SdkConfig) -> Box<dyn Source> {
     match base {
-        BaseCredentials::DefaultChain => CachedCredentials::new(Chain(config.credentials_provider()), clock),
-        BaseCredentials::Keys(keys) => CachedCredentials::new(Keys(keys.clone()), clock),
+        BaseCredentials::DefaultChain => Box::new(Chain(config.credentials_provider())),
+        BaseCredentials::Keys(keys) => Box::new(Keys(keys.clone())),
     }
 }
 
@@ -89,10 +64,9 @@ struct Keys(UserKeys);
 
 impl Source for Keys {
     fn fetch(&self) -> Fetch<'_> {
-        let Self(UserKeys { access_key_id, secret_access_key, session_token }) = self;
-        let token = session_token.as_ref().map(|token| token.expose_secret().to_owned());
-        let credentials =
-            Credentials::new(access_key_id, secret_access_key.expose_secret(), token, None, "configured keys");
+        let credentials = self.0.with_secrets(|id, secret, token| {
+            Credentials::new(id, secret, token.map(str::to_owned), None, "configured keys")
+        });
         Box::pin(std::future::ready(Ok(credentials)))
     }
 }
@@ -137,9 +111,10 @@ fn causes(error: &CredentialsError) -> String {
     text.split_once("Stderr:").map_or(text.as_str(), |(before, _)| before.trim_end()).to_owned()
 }
 
-struct Role {
-    sts: StsClient,
-    step: AssumeRole,
+/// A role to assume.
+pub(crate) struct Role {
+    pub(crate) sts: StsClient,
+    pub(crate) step: AssumeRole,
 }
 
 impl Source for Role {

@@ -58,7 +58,7 @@ impl FromStr for RoleArn {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return Err(wrong()) };
         let name = resource.strip_prefix("role/").ok_or_else(wrong)?;
-        let allowed = |b: u8| b.is_ascii_graphic();
+        let allowed = |b: u8| b.is_ascii_graphic() && !b"{}".contains(&b);
         if !partition.starts_with("aws") || name.is_empty() || name.ends_with('/') || !name.bytes().all(allowed) {
             return Err(wrong());
         }
@@ -191,6 +191,7 @@ mod tests {
             "arn:aws:iam::123456789012:role/",
             "arn:aws:iam:eu-west-1:123456789012:role/Crawler",
             "arn:aws:iam::123456789012:role/a b",
+            "arn:aws:iam::123456789012:role/{name}",
         ] {
             assert!(wrong.parse::<RoleArn>().is_err(), "{wrong}");
         }

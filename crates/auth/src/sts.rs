@@ -1,14 +1,18 @@
 //! The two calls to STS.
 
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::config::Builder;
+use aws_smithy_runtime::client::retries::RetryPartition;
+use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
-use dynacrawl_aws::{AwsError, ErrorClass};
+use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, RetryPolicy};
 use dynacrawl_model::AccountId;
+use tokio::sync::Semaphore;
 
-use crate::{AssumeRole, AuthError, CachedCredentials, ExternalId};
+use crate::{AssumeRole, AuthError, CachedCredentials, Caller, ExternalId};
 
 /// Whose credentials they are: GetCallerIdentity's answer, which needs no permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,17 +27,26 @@ pub struct CallerIdentity {
 #[derive(Clone, Debug)]
 pub struct StsClient {
     client: aws_sdk_sts::Client,
-    credentials: CachedCredentials,
+    caller: Caller,
 }
 
+/// Fewer attempts than for tables: whole scopes wait for the answer.
+const RETRY: RetryPolicy = RetryPolicy { max_attempts: 5, max_unreachable: 3, max_backoff: Duration::from_secs(2) };
+
 impl StsClient {
-    /// A client for the Region of `config`; `url` replaces that Region's endpoint.
-    pub fn new(config: &SdkConfig, url: Option<&str>, credentials: CachedCredentials) -> Self {
-        let mut builder = Builder::from(config).credentials_provider(credentials.clone());
+    /// A client for the Region of `config`; `url` replaces that Region's endpoint. A thousand roles at the start of a run are
+    /// no reason for a thousand requests at once: `budget` paces them.
+    pub fn new(config: &SdkConfig, url: Option<&str>, credentials: CachedCredentials, budget: BudgetSettings) -> Self {
+        let mut builder = Builder::from(config)
+            .credentials_provider(credentials.clone())
+            .retry_config(RetryConfig::disabled())
+            .retry_partition(RetryPartition::custom("").build());
         if let Some(url) = url {
             builder = builder.endpoint_url(url);
         }
-        Self { client: aws_sdk_sts::Client::from_conf(builder.build()), credentials }
+        let requests = Arc::new(Semaphore::new(budget.concurrency));
+        let caller = Caller::new(credentials, Arc::new(Budget::new(budget.rate)), requests, RETRY);
+        Self { client: aws_sdk_sts::Client::from_conf(builder.build()), caller }
     }
 
     /// sts:GetCallerIdentity
@@ -42,7 +55,7 @@ impl StsClient {
     /// When there are no credentials, or STS refuses them or cannot be reached.
     pub async fn caller_identity(&self) -> Result<CallerIdentity, AuthError> {
         let answer = self
-            .refreshing("GetCallerIdentity", || async {
+            .call("GetCallerIdentity", || async {
                 self.client.get_caller_identity().send().await.map_err(|e| AwsError::from_sdk(&e))
             })
             .await?;
@@ -75,7 +88,7 @@ impl StsClient {
     ) -> Result<Credentials, AuthError> {
         let name = format!("assuming {}", step.arn);
         let answer = self
-            .refreshing(&name, || async {
+            .call(&name, || async {
                 self.client
                     .assume_role()
                     .role_arn(step.arn.as_str())
@@ -102,25 +115,14 @@ impl StsClient {
         Ok(builder.build())
     }
 
-    /// Calls; and once more where the first answer says that the session ended, then with renewed credentials, or is broken.
-    async fn refreshing<T, F>(&self, step: &str, call: impl Fn() -> F) -> Result<T, AuthError>
+    /// STS charges the caller's account, so each caller has a budget of his own.
+    async fn call<T, F>(&self, step: &str, call: impl Fn() -> F) -> Result<T, AuthError>
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        let used = self.credentials.get().await?;
-        let failed = match call().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        let named = |error| AuthError { step: step.to_owned(), error };
-        match failed.class {
-            ErrorClass::ExpiredCredentials => self.credentials.invalidate(&used),
-            ErrorClass::ClockSkew => {}
-            // The SDK tries again where STS says that it failed, but not where the answer cannot be read.
-            ErrorClass::Transient if failed.code == "invalid_response" => {}
-            _ => return Err(named(failed)),
-        }
-        self.credentials.get().await?;
-        call().await.map_err(named)
+        self.caller.call(|_| {}, call).await.map_err(|failed| match failed.no_credentials {
+            Some(before) => before,
+            None => AuthError { step: step.to_owned(), error: failed.error },
+        })
     }
 }

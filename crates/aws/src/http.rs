@@ -1,25 +1,30 @@
-//! The HTTP stack: one connector for the process, so that all scopes share its connections.
+//! The HTTP stack: one pool of connections for the process, shared by all scopes.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::pool::ConnectionPool;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+
+use crate::connections::{Gate, Gated};
+
+/// How long a connection is kept without a request: longer than the pauses of a crawl, and shorter than what AWS keeps.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// How long making a connection may take, DNS and TCP together.
     pub connect_timeout: Duration,
-    /// How long the first byte of an answer may take.
+    /// How long the head of an answer may take.
     pub read_timeout: Duration,
+    /// Connections at most, over all endpoints.
+    pub connections: usize,
     /// A PEM file of the certificate authorities to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
     /// Whether the proxies of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are used.
@@ -43,6 +48,9 @@ pub enum HttpError {
     /// Nothing says which servers to trust.
     #[error("the system has no CA certificates; install them (ca-certificates), or name a PEM file with --ca-bundle")]
     NoRoots,
+    /// The pool of connections could not be set up.
+    #[error("the connections cannot be set up: {0}")]
+    Pool(String),
     /// The CA bundle is not what it should be.
     #[error("the CA bundle {} {problem}; expected a PEM file of CA certificates", path.display())]
     Bundle {
@@ -54,18 +62,32 @@ pub enum HttpError {
 }
 
 impl HttpSettings {
+    /// Plain HTTP to a simulator, with this time-out for everything.
+    pub fn plain(timeout: Duration) -> Self {
+        Self {
+            connect_timeout: timeout,
+            read_timeout: timeout,
+            connections: 256,
+            ca_bundle: None,
+            use_proxies: false,
+            plain: true,
+        }
+    }
+
     /// Builds the client that every SDK client of the process shares.
     ///
     /// # Errors
     /// When the CA bundle is missing or is none.
     pub fn build(&self) -> Result<SharedHttpClient, HttpError> {
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(self.connect_timeout)
-            .read_timeout(self.read_timeout)
-            .build();
-        let mut builder = Connector::builder().connector_settings(settings).sleep_impl(TokioSleep::new());
+        let gate = Gate::new(self.connections);
+        let mut builder = ConnectionPool::builder()
+            .sleep_impl(TokioSleep::new())
+            .tcp_nodelay(true)
+            .idle_timeout(IDLE_TIMEOUT)
+            .max_connections_per_host(self.connections)
+            .event_listener(gate.clone());
         builder.set_proxy_config(self.use_proxies.then(proxy_from_env).flatten());
-        let connector = match self.trust()? {
+        let pool = match self.trust()? {
             None => builder.build_http(),
             Some(trust) => {
                 let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|error| HttpError::Bundle {
@@ -73,10 +95,13 @@ impl HttpSettings {
                     problem: error.to_string(),
                 })?;
                 let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-                builder.tls_provider(provider).tls_context(tls).build()
+                builder.tls_provider(provider).tls_context(tls).build_https()
             }
         };
-        Ok(SharedHttpClient::new(OneConnector(SharedHttpConnector::new(connector))))
+        let pool = pool.map_err(|error| HttpError::Pool(error.to_string()))?;
+        let client =
+            aws_smithy_http_client::pool::Client::new(&pool).map_err(|error| HttpError::Pool(error.to_string()))?;
+        Ok(SharedHttpClient::new(Gated::new(client, gate, self.connect_timeout, self.read_timeout)))
     }
 
     /// Whom to trust; `None` where TLS is not used. The TLS library would panic over an empty trust store.
@@ -114,21 +139,6 @@ fn read_bundle(path: &PathBuf) -> Result<Vec<u8>, HttpError> {
     if roots.is_empty() { Err(wrong("holds no certificate".to_owned())) } else { Ok(pem) }
 }
 
-/// Hands out the same connector to every client, whatever time-outs its configuration repeats.
-struct OneConnector(SharedHttpConnector);
-
-impl fmt::Debug for OneConnector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OneConnector")
-    }
-}
-
-impl HttpClient for OneConnector {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        self.0.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -141,6 +151,7 @@ mod tests {
         let settings = HttpSettings {
             connect_timeout: second,
             read_timeout: second,
+            connections: 1,
             ca_bundle: Some(path),
             use_proxies: false,
             plain: false,

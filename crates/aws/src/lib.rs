@@ -1,14 +1,19 @@
 //! What every AWS call shares, whichever service it goes to: the HTTP stack with its time-outs,
-//! proxies and trusted certificates, the endpoint settings, and the one classifier of errors.
+//! proxies and trusted certificates, the endpoint settings, budgets and retries, and the one classifier of errors.
 
+mod budget;
+mod connections;
 mod error;
 mod http;
 mod region;
+mod retry;
 mod settings;
 
+pub use budget::{Budget, BudgetSettings, Permit, Rate};
 pub use error::{AwsError, ErrorClass};
 pub use http::{HttpError, HttpSettings};
-pub use region::{default_sts_region, is_known_region, is_opt_in_region, known_regions};
+pub use region::{default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions};
+pub use retry::RetryPolicy;
 pub use settings::{AwsSettings, EndpointSettings, ambient_region};
 
 /// What every SDK client of this project behaves like; a newer SDK must not change it by itself.

@@ -73,6 +73,11 @@ pub fn default_sts_region(partition: &Partition, regions: &[Region]) -> Region {
     if let Some(region) = regions.iter().find(|r| is_known_region(r) && !is_opt_in_region(r)) {
         return region.clone();
     }
+    main_region(partition)
+}
+
+/// A Region of the partition that every account has enabled.
+fn main_region(partition: &Partition) -> Region {
     let main = match partition.as_str() {
         "aws-cn" => "cn-north-1",
         "aws-us-gov" => "us-gov-west-1",
@@ -84,6 +89,14 @@ pub fn default_sts_region(partition: &Partition, regions: &[Region]) -> Region {
         _ => "us-east-1",
     };
     main.parse().unwrap_or_else(|_| unreachable!("the names above are Regions"))
+}
+
+/// The Region for which requests to the partition's global services (AWS Organizations, AWS Account Management) are signed.
+pub fn global_region(partition: &Partition) -> Region {
+    match partition.as_str() {
+        "aws-cn" => "cn-northwest-1".parse().unwrap_or_else(|_| unreachable!("the name of a Region")),
+        _ => main_region(partition),
+    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use dynacrawl::commands::crawl_to_output;
-use dynacrawl::config::{Config, Destination};
-use dynacrawl::run::{Progress, RunPlan};
-use dynacrawl_sinks::Output;
+use dynacrawl::config::Config;
+use dynacrawl::run::{Progress, RunPlan, Start};
 use tokio_util::sync::CancellationToken;
 
 use crate::Measured;
@@ -16,13 +15,10 @@ use crate::measure::measured;
 pub(crate) fn run(config: &Path) -> Result<()> {
     let config = Config::check_file(config)?;
     measured(async {
-        let output = match &config.crawl.output {
-            Destination::Stdout => Output::stdout()?,
-            Destination::File(path) => Output::file(path)?,
-        };
+        let start = Start::new(&config, false)?;
         let plan = RunPlan::new(config)?;
         let progress = Arc::new(Progress::default());
-        let (report, written) = crawl_to_output(&plan, output, &CancellationToken::new(), &progress).await;
+        let (report, written) = crawl_to_output(&plan, start, &CancellationToken::new(), &progress).await;
         let written = written?;
         Ok(Measured {
             done: report.counts.described,

@@ -1,22 +1,18 @@
 //! One DescribeTable through the client, one after the other: the simulator's answer and the loopback included.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys, connect};
+use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
 use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
 use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use dynacrawl_sim::{Estate, Options, Simulator};
+use tokio::sync::Semaphore;
+use std::sync::Arc;
 use std::time::Duration;
 
 async fn client(simulator: &Simulator) -> ScopeClient {
     let account = simulator.access().accounts[0].clone();
-    let http = HttpSettings {
-        connect_timeout: Duration::from_secs(5),
-        read_timeout: Duration::from_secs(5),
-        ca_bundle: None,
-        use_proxies: false,
-        plain: true,
-    };
+    let http = HttpSettings::plain(Duration::from_secs(5));
     let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: Duration::from_secs(5) };
     let region: Region = account.regions[0].parse().expect("a Region");
     let endpoints = EndpointSettings { dynamodb_url: Some(simulator.url()), ..EndpointSettings::default() };
@@ -29,10 +25,15 @@ async fn client(simulator: &Simulator) -> ScopeClient {
         }),
         chain: Vec::new(),
     };
-    let credentials = connect(&spec, &sdk, None);
-    let settings =
-        ScopeSettings { region, dynamodb_url: endpoints.dynamodb_url, rate: None, retry: RetryPolicy::default() };
-    ScopeClient::new(&sdk, credentials.last().clone(), settings)
+    let credentials = CredentialPool::default().chain(&spec, None, &sdk, None);
+    let settings = ScopeSettings {
+        region,
+        dynamodb_url: endpoints.dynamodb_url,
+        rate: None,
+        requests: Arc::new(Semaphore::new(64)),
+        retry: RetryPolicy::default(),
+    };
+    ScopeClient::new(&sdk, credentials.last().credentials.clone(), settings)
 }
 
 fn describe(criterion: &mut Criterion) {

@@ -1,17 +1,13 @@
 //! A DynamoDB client for one scope: one account in one Region.
 //!
 //! Together with `dynacrawl-aws` and `dynacrawl-auth` this is the only crate that touches the SDK. Every
-//! attempt of every call goes through one retry loop, takes a permit of the scope's budget, and is counted; the
-//! SDK's own retries, which a limiter around them could neither meter nor count, are off.
+//! attempt of every call goes through the retry loop of `dynacrawl-auth`, takes a permit of the scope's budget, and is
+//! counted; the SDK's own retries, which a limiter around them could neither meter nor count, are off.
 
-mod budget;
 mod endpoint;
 mod raw;
-mod retry;
 mod scope_client;
 mod sign;
 
-pub use budget::{Budget, Rate};
-pub use dynacrawl_aws::{AwsError, ErrorClass};
-pub use retry::RetryPolicy;
+pub use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy};
 pub use scope_client::{CallError, DecodeFailure, Page, ScopeClient, ScopeSettings};

@@ -1,5 +1,6 @@
-//! The two calls, and the one loop around every attempt of them.
+//! The two calls.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::config::{Builder, Region as SdkRegion};
@@ -7,14 +8,14 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use aws_types::endpoint_config::AccountIdEndpointMode;
-use dynacrawl_auth::CachedCredentials;
-use dynacrawl_aws::{AwsError, ErrorClass};
-use dynacrawl_model::{Operation, Region, RequestCounts, Requests, TableName};
+use dynacrawl_auth::{Attempt, CachedCredentials, Caller};
+use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy};
+use dynacrawl_model::{Operation, Pace, Region, RequestCounts, Requests, TableName};
+use tokio::sync::Semaphore;
 
 use crate::endpoint::EndpointOnce;
 use crate::raw::{self, RawDescribeTable};
 use crate::sign::ScopeSigner;
-use crate::{Budget, Rate, RetryPolicy};
 
 /// What a scope's client is made of.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct ScopeSettings {
     pub dynamodb_url: Option<String>,
     /// Requests a second; `None`: no limit.
     pub rate: Option<Rate>,
+    /// Requests in flight, which all scopes of a process share.
+    pub requests: Arc<Semaphore>,
     /// How often a call is tried.
     pub retry: RetryPolicy,
 }
@@ -62,6 +65,14 @@ struct Counter {
 }
 
 impl Counter {
+    fn count(&self, attempt: Attempt) {
+        let counter = match attempt {
+            Attempt::Sent => &self.sent,
+            Attempt::Throttled => &self.throttled,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn read(&self) -> RequestCounts {
         RequestCounts { sent: self.sent.load(Ordering::Relaxed), throttled: self.throttled.load(Ordering::Relaxed) }
     }
@@ -72,9 +83,9 @@ impl Counter {
 pub struct ScopeClient {
     dynamodb: aws_sdk_dynamodb::Client,
     signer: ScopeSigner,
-    credentials: CachedCredentials,
-    budget: Budget,
-    retry: RetryPolicy,
+    /// Patient: without the names nothing is complete.
+    listing: Caller,
+    describing: Caller,
     list_tables: Counter,
     describe_table: Counter,
 }
@@ -97,12 +108,13 @@ impl ScopeClient {
         if config.account_id_endpoint_mode() == Some(&AccountIdEndpointMode::Disabled) {
             builder = builder.endpoint_resolver(EndpointOnce::new());
         }
+        let budget = Arc::new(Budget::new(settings.rate));
+        let caller = Caller::new(credentials, budget, settings.requests, settings.retry);
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(builder.build()),
             signer,
-            credentials,
-            budget: Budget::new(settings.rate),
-            retry: settings.retry,
+            describing: caller.clone().giving_up(),
+            listing: caller,
             list_tables: Counter::default(),
             describe_table: Counter::default(),
         }
@@ -113,12 +125,17 @@ impl ScopeClient {
         Requests { list_tables: self.list_tables.read(), describe_table: self.describe_table.read() }
     }
 
+    /// How fast they were sent.
+    pub fn pace(&self) -> Pace {
+        self.listing.budget().pace()
+    }
+
     /// dynamodb:ListTables: the page of up to 100 names after `start`.
     ///
     /// # Errors
     /// When the page did not come after the last attempt.
     pub async fn list_tables(&self, start: Option<&TableName>) -> Result<Page, CallError> {
-        self.attempts(Operation::ListTables, &self.list_tables, || async move {
+        self.attempts(Operation::ListTables, || async move {
             let answer = self
                 .dynamodb
                 .list_tables()
@@ -152,7 +169,7 @@ impl ScopeClient {
         decode: impl Fn(&[u8]) -> Result<T, DecodeFailure>,
     ) -> Result<T, CallError> {
         let decode = &decode;
-        self.attempts(Operation::DescribeTable, &self.describe_table, || async move {
+        self.attempts(Operation::DescribeTable, || async move {
             // Boxed: the SDK's future has some 15 KB, and would be moved from hand to hand.
             let call = Box::pin(self.dynamodb.describe_table().table_name(name.as_str()).send());
             let (result, body) = raw::capture(call).await;
@@ -163,58 +180,22 @@ impl ScopeClient {
         .await
     }
 
-    /// The retry loop. Every attempt takes a permit and is counted.
-    async fn attempts<T, F>(
-        &self,
-        operation: Operation,
-        counter: &Counter,
-        attempt: impl Fn() -> F,
-    ) -> Result<T, CallError>
+    async fn attempts<T, F>(&self, operation: Operation, attempt: impl Fn() -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        let mut attempts = 0;
-        let mut renewed = false;
-        loop {
-            self.budget.permit().await;
-            let used = match self.credentials.get().await {
-                Ok(credentials) => credentials,
-                Err(failed) => {
-                    // The step tells which of several roles it was.
-                    let error = AwsError::new(failed.error.class, &*failed.error.code, failed.to_string());
-                    return Err(CallError { operation, error: about_credentials(error), attempts });
+        let attempt = || async {
+            attempt().await.inspect_err(|error| {
+                if error.class == ErrorClass::ClockSkew {
+                    self.signer.clock_is_wrong();
                 }
-            };
-            attempts += 1;
-            counter.sent.fetch_add(1, Ordering::Relaxed);
-            let error = match attempt().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if error.class == ErrorClass::Throttled {
-                counter.throttled.fetch_add(1, Ordering::Relaxed);
-            }
-            tracing::debug!(operation = operation.name(), attempts, code = %error.code, "attempt failed");
-            if error.class == ErrorClass::ClockSkew {
-                self.signer.clock_is_wrong();
-            }
-            match error.class {
-                // The SDK neither retries an ended session nor drops it from a cache.
-                ErrorClass::ExpiredCredentials | ErrorClass::ClockSkew if !renewed => {
-                    renewed = true;
-                    self.credentials.invalidate(&used);
-                }
-                class => match self.retry.backoff(class, attempts) {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => return Err(CallError { operation, error, attempts }),
-                },
-            }
-        }
+            })
+        };
+        let (caller, counter) = match operation {
+            Operation::ListTables => (&self.listing, &self.list_tables),
+            _ => (&self.describing, &self.describe_table),
+        };
+        let called = caller.call(|attempt| counter.count(attempt), attempt).await;
+        called.map_err(|failed| CallError { operation, error: failed.error, attempts: failed.attempts })
     }
-}
-
-/// A denied or throttled AssumeRole is not a denied or throttled table.
-fn about_credentials(error: AwsError) -> AwsError {
-    let class = if error.class.is_about_credentials() { error.class } else { ErrorClass::NoCredentials };
-    AwsError::new(class, error.code, error.message)
 }

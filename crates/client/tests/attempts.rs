@@ -1,16 +1,18 @@
 //! The retry loop, seen from the simulator's side.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialSpec, SessionName, UserKeys, connect};
+use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialPool, CredentialSpec, SessionName, UserKeys};
 use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, Rate, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use dynacrawl_sim::{
     Account, DemoAccount, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables, When,
 };
+use tokio::sync::Semaphore;
 
 const HOME: &str = "111111111111";
 const MEMBER: &str = "222222222222";
@@ -25,13 +27,7 @@ fn simulator(tables: u64) -> Simulator {
 
 async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRole>, rate: Option<u32>) -> ScopeClient {
     let second = Duration::from_secs(5);
-    let http = HttpSettings {
-        connect_timeout: second,
-        read_timeout: second,
-        ca_bundle: None,
-        use_proxies: false,
-        plain: true,
-    };
+    let http = HttpSettings::plain(second);
     let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: second };
     let region: Region = REGION.parse().expect("a Region");
     let endpoints = EndpointSettings::default();
@@ -42,14 +38,15 @@ async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRo
         session_token: None,
     };
     let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain };
-    let credentials = connect(&spec, &sdk, Some(&simulator.url()));
+    let credentials = CredentialPool::default().chain(&spec, None, &sdk, Some(&simulator.url()));
     let settings = ScopeSettings {
         region,
         dynamodb_url: Some(simulator.url()),
         rate: rate.map(|rate| Rate::per_second(NonZeroU32::new(rate).expect("not zero"))),
+        requests: Arc::new(Semaphore::new(64)),
         retry: RetryPolicy { max_attempts: 3, ..RetryPolicy::default() },
     };
-    ScopeClient::new(&sdk, credentials.last().clone(), settings)
+    ScopeClient::new(&sdk, credentials.last().credentials.clone(), settings)
 }
 
 async fn as_user(simulator: &Simulator) -> ScopeClient {

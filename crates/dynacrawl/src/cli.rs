@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Layer, RawAssumeRole, RawTarget};
+use crate::config::{Layer, RawAssumeRole, RawRegions, RawTarget};
 
 /// Crawl the metadata of Amazon DynamoDB tables: every table, key and index of your accounts as JSON lines.
 ///
@@ -62,7 +62,7 @@ pub enum Command {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// Region to crawl; repeatable, or separated by commas
+    /// Region to crawl; repeatable, or separated by commas; "all" for those that the account has enabled
     #[arg(long = "region", env = "DYNACRAWL_REGION", value_name = "REGION", value_delimiter = ',')]
     pub regions: Vec<String>,
     /// Profile of AWS's configuration files
@@ -98,6 +98,15 @@ pub struct EndpointArgs {
     /// STS's endpoint
     #[arg(long, env = "DYNACRAWL_STS_ENDPOINT_URL", value_name = "URL")]
     pub sts_endpoint_url: Option<String>,
+    /// Endpoint of AWS Organizations
+    #[arg(long, env = "DYNACRAWL_ORGANIZATIONS_ENDPOINT_URL", value_name = "URL")]
+    pub organizations_endpoint_url: Option<String>,
+    /// Endpoint of AWS Account Management, which lists Regions
+    #[arg(long, env = "DYNACRAWL_ACCOUNT_ENDPOINT_URL", value_name = "URL")]
+    pub account_endpoint_url: Option<String>,
+    /// Endpoint of Amazon EC2, which lists Regions where Account Management does not
+    #[arg(long, env = "DYNACRAWL_EC2_ENDPOINT_URL", value_name = "URL")]
+    pub ec2_endpoint_url: Option<String>,
     /// PEM file of the certificate authorities to trust instead of the system's
     #[arg(long, env = "DYNACRAWL_CA_BUNDLE", value_name = "FILE")]
     pub ca_bundle: Option<String>,
@@ -131,12 +140,21 @@ pub struct SpeedArgs {
     /// Requests a second for each account and Region, 0 for no limit [default: 250]
     #[arg(long, env = "DYNACRAWL_RATE", value_name = "N")]
     pub rate: Option<u32>,
+    /// Requests that may be sent at once after a pause, 0 for a tenth of the rate [default: 0]
+    #[arg(long, env = "DYNACRAWL_BURST", value_name = "N")]
+    pub burst: Option<u32>,
     /// Tables described at once in each account and Region [default: 32]
     #[arg(long, env = "DYNACRAWL_CONCURRENCY", value_name = "N")]
     pub concurrency: Option<usize>,
-    /// Accounts and Regions crawled at once [default: 32]
+    /// Accounts and Regions crawled at once [default: 64]
     #[arg(long, env = "DYNACRAWL_SCOPES", value_name = "N")]
     pub scopes: Option<usize>,
+    /// Requests to DynamoDB in flight at once, over all accounts and Regions [default: 256]
+    #[arg(long, env = "DYNACRAWL_REQUESTS", value_name = "N")]
+    pub requests: Option<usize>,
+    /// Connections at most, over all endpoints [default: 512]
+    #[arg(long, env = "DYNACRAWL_CONNECTIONS", value_name = "N")]
+    pub connections: Option<usize>,
     /// Attempts for each call [default: 10]
     #[arg(long, env = "DYNACRAWL_MAX_ATTEMPTS", value_name = "N")]
     pub max_attempts: Option<u32>,
@@ -165,6 +183,8 @@ pub struct CrawlArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]
+    pub state: StateArgs,
+    #[command(flatten)]
     pub speed: SpeedArgs,
     #[command(flatten)]
     pub endpoints: EndpointArgs,
@@ -191,6 +211,18 @@ pub struct OutputArgs {
     /// No summary and no progress on standard error
     #[arg(long, short, env = "DYNACRAWL_QUIET", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub quiet: Option<bool>,
+}
+
+/// What is remembered between processes.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "State")]
+pub struct StateArgs {
+    /// File that remembers how far a crawl is, so that one that was killed goes on where it stopped
+    #[arg(long, env = "DYNACRAWL_STATE", value_name = "FILE")]
+    pub state: Option<String>,
+    /// Begin anew, even where the state has a crawl to go on with
+    #[arg(long, env = "DYNACRAWL_FRESH", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub fresh: bool,
 }
 
 /// `dynacrawl check`
@@ -283,8 +315,18 @@ impl Cli {
 }
 
 /// What describes a target or an endpoint, by the names of the arguments.
-const NOT_WITH_DEMO: [&str; 7] =
-    ["regions", "profile", "role_arn", "account_id", "targets", "endpoint_url", "sts_endpoint_url"];
+const NOT_WITH_DEMO: [&str; 10] = [
+    "regions",
+    "profile",
+    "role_arn",
+    "account_id",
+    "targets",
+    "endpoint_url",
+    "sts_endpoint_url",
+    "organizations_endpoint_url",
+    "account_endpoint_url",
+    "ec2_endpoint_url",
+];
 
 impl TargetArgs {
     /// The first flag that describes a target.
@@ -308,11 +350,11 @@ impl TargetArgs {
         });
         RawTarget {
             name: Some("default".to_owned()),
-            regions: Some(self.regions.clone()),
+            regions: Some(RawRegions(self.regions.clone())),
             account_id: self.account_id.clone(),
             profile: self.profile.clone(),
-            credentials: None,
             assume_role: role.map(|role| vec![role]),
+            ..RawTarget::default()
         }
     }
 }
@@ -328,6 +370,9 @@ impl EndpointArgs {
     pub(crate) fn overlay(&self, layer: &mut Layer) {
         layer.aws.endpoint_url = self.endpoint_url.clone();
         layer.sts.endpoint_url = self.sts_endpoint_url.clone();
+        layer.discovery.organizations_endpoint_url = self.organizations_endpoint_url.clone();
+        layer.discovery.account_endpoint_url = self.account_endpoint_url.clone();
+        layer.discovery.ec2_endpoint_url = self.ec2_endpoint_url.clone();
         layer.aws.ca_bundle = self.ca_bundle.clone();
         layer.aws.fips = self.fips;
         layer.aws.dual_stack = self.dual_stack;
@@ -346,8 +391,11 @@ impl FilterArgs {
 impl SpeedArgs {
     pub(crate) fn overlay(&self, layer: &mut Layer) {
         layer.crawl.rate = self.rate;
+        layer.crawl.burst = self.burst;
         layer.crawl.concurrency = self.concurrency;
         layer.crawl.scopes = self.scopes;
+        layer.crawl.requests = self.requests;
+        layer.crawl.connections = self.connections;
         layer.crawl.max_attempts = self.max_attempts;
     }
 }
@@ -359,6 +407,12 @@ impl OutputArgs {
         layer.crawl.grace = self.grace.clone();
         layer.crawl.dry_run = self.dry_run;
         layer.crawl.quiet = self.quiet;
+    }
+}
+
+impl StateArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.state.path = self.state.clone();
     }
 }
 

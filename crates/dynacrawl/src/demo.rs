@@ -6,7 +6,7 @@ use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
 use dynacrawl_sim::{Estate, Options, Simulator};
 use secrecy::SecretString;
 
-use crate::config::{Config, ConfigError, Layer, RawAssumeRole, RawTarget, Target};
+use crate::config::{Config, ConfigError, Layer, RawAssumeRole, RawRegions, RawTarget, Target};
 use crate::run::RunPlan;
 
 /// A running simulator with its demo estate. Dropped, it ends.
@@ -38,10 +38,7 @@ impl Demo {
         let accounts = self.simulator.access().accounts.iter();
         let target = accounts.map(|account| RawTarget {
             name: Some(account.name.clone()),
-            regions: Some(account.regions.clone()),
-            account_id: None,
-            profile: None,
-            credentials: None,
+            regions: Some(RawRegions(account.regions.clone())),
             assume_role: account.role_arn.clone().map(|arn| {
                 vec![RawAssumeRole {
                     arn,
@@ -50,6 +47,7 @@ impl Demo {
                     duration: None,
                 }]
             }),
+            ..RawTarget::default()
         });
         target.collect()
     }

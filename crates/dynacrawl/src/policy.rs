@@ -7,7 +7,7 @@ use dynacrawl_model::Region;
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Serialize;
 
-use crate::config::{Config, Target};
+use crate::config::{Config, Group, Target};
 
 /// The principal of a trust policy where nothing tells it: IAM refuses it, so that nobody uses it by mistake.
 pub const UNKNOWN_PRINCIPAL: &str = "arn:aws:iam::ACCOUNT-ID-OF-THE-CRAWLER:root";
@@ -65,9 +65,14 @@ pub fn access_policy(config: &Config) -> PolicyDocument {
     let tables = table_resources(&config.crawl.include);
     let mut resources = BTreeSet::new();
     let mut regions = BTreeSet::new();
-    for target in &config.targets {
-        let account = target.account_id.as_ref().map_or("*", |id| id.as_str());
+    let mut all_regions = false;
+    // Whose accounts are found out when the run begins may be any account.
+    let organizations = config.groups.iter().map(|group| (&group.discovery, "*"));
+    let targets =
+        config.targets.iter().map(|target| (target, target.account_id.as_ref().map_or("*", |id| id.as_str())));
+    for (target, account) in targets.chain(organizations) {
         let partition = target.partition();
+        all_regions |= target.all_regions;
         let named: Vec<&str> = match target.regions.as_slice() {
             [] => vec!["*"],
             some => some.iter().map(Region::as_str).collect(),
@@ -79,29 +84,62 @@ pub fn access_policy(config: &Config) -> PolicyDocument {
             );
         }
     }
+    let anything = || Some(BTreeSet::from(["*".to_owned()]));
     // ListTables cannot be narrowed to a resource, but to the Regions.
     let known_regions = (!regions.contains("*")).then(|| Condition::equals("aws:RequestedRegion", regions));
-    PolicyDocument::new(vec![
+    let mut statements = vec![
         Statement {
-            resource: Some(BTreeSet::from(["*".to_owned()])),
+            resource: anything(),
             condition: known_regions,
             ..Statement::allow("ListTables", "dynamodb:ListTables")
         },
         Statement { resource: Some(resources), ..Statement::allow("DescribeTable", "dynamodb:DescribeTable") },
-    ])
+    ];
+    if all_regions {
+        // The second is asked only where the first does not tell.
+        statements.push(Statement { resource: anything(), ..Statement::allow("ListRegions", "account:ListRegions") });
+        statements
+            .push(Statement { resource: anything(), ..Statement::allow("DescribeRegions", "ec2:DescribeRegions") });
+    }
+    PolicyDocument::new(statements)
 }
 
-/// What the crawler's own identity needs to assume the roles. `None` where there are no roles.
+/// What the crawler's own identity needs to find an organization's accounts and to assume the roles. `None` where there are
+/// none.
 pub fn assume_policy(config: &Config) -> Option<PolicyDocument> {
     let first_roles = config.targets.iter().filter_map(|target| target.chain.first());
-    let roles: BTreeSet<_> = first_roles.map(|role| role.arn.to_string()).collect();
-    let needed = !roles.is_empty();
-    needed.then(|| {
-        PolicyDocument::new(vec![Statement {
-            resource: Some(roles),
-            ..Statement::allow("AssumeRole", "sts:AssumeRole")
-        }])
-    })
+    let mut roles: BTreeSet<_> = first_roles.map(|role| role.arn.to_string()).collect();
+    let mut statements = Vec::new();
+    for group in &config.groups {
+        match group.discovery.chain.first() {
+            Some(role) => roles.insert(role.arn.to_string()),
+            None => {
+                statements.extend(organization_statements(group));
+                let template = group.role_template(&group.discovery.partition());
+                roles.insert(template.replace("{account}", "*"))
+            }
+        };
+    }
+    statements.sort_by_key(|statement: &Statement| statement.sid);
+    statements.dedup();
+    if !roles.is_empty() {
+        statements.push(Statement { resource: Some(roles), ..Statement::allow("AssumeRole", "sts:AssumeRole") });
+    }
+    (!statements.is_empty()).then(|| PolicyDocument::new(statements))
+}
+
+/// What it takes to list the accounts that a group wants.
+fn organization_statements(group: &Group) -> Vec<Statement> {
+    let mut actions = vec![("ListAccounts", "organizations:ListAccounts")];
+    if !group.filter.include_units.is_empty() || !group.filter.exclude_units.is_empty() {
+        actions.push(("ListAccountsForParent", "organizations:ListAccountsForParent"));
+        actions.push(("ListOrganizationalUnits", "organizations:ListOrganizationalUnitsForParent"));
+    }
+    let anything = || Some(BTreeSet::from(["*".to_owned()]));
+    actions
+        .into_iter()
+        .map(|(sid, action)| Statement { resource: anything(), ..Statement::allow(sid, action) })
+        .collect()
 }
 
 /// The trust policy of a target's last role, and whether its principal is known. `None` where there is no role.

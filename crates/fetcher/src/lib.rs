@@ -10,6 +10,7 @@ use std::time::Duration;
 use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
 use dynacrawl_model::{FailureReason, TableName};
 use futures_util::{FutureExt, Stream, StreamExt};
+use serde::{Deserialize, Serialize};
 
 /// What became of one table.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub enum Fetched<T> {
 }
 
 /// Why a table was not described.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedTable {
     /// The table.
     pub name: TableName,
@@ -116,14 +117,16 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys, connect};
+    use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
     use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
     use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
     use dynacrawl_model::{FailureReason, Region, TableName};
     use dynacrawl_sim::{Account, Denial, Estate, Operation, Options, Simulator, Tables, fixtures};
     use futures_util::{StreamExt, stream};
+    use tokio::sync::Semaphore;
 
     use super::{FailedTable, Fetched, Fetcher};
 
@@ -134,13 +137,7 @@ mod tests {
         let access = account.access("home");
         let simulator = Simulator::start(Estate::new(vec![account]), &Options::default()).expect("a simulator");
         let second = Duration::from_secs(5);
-        let http = HttpSettings {
-            connect_timeout: second,
-            read_timeout: second,
-            ca_bundle: None,
-            use_proxies: false,
-            plain: true,
-        };
+        let http = HttpSettings::plain(second);
         let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: second };
         let region: Region = "eu-west-1".parse().expect("a Region");
         let sdk = aws.sdk_config(None, &region, &EndpointSettings::default()).await;
@@ -150,10 +147,16 @@ mod tests {
             session_token: None,
         };
         let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain: Vec::new() };
-        let credentials = connect(&spec, &sdk, None);
+        let credentials = CredentialPool::default().chain(&spec, None, &sdk, None);
         let retry = RetryPolicy { max_attempts: 2, ..RetryPolicy::default() };
-        let settings = ScopeSettings { region, dynamodb_url: Some(simulator.url()), rate: None, retry };
-        let client = ScopeClient::new(&sdk, credentials.last().clone(), settings);
+        let settings = ScopeSettings {
+            region,
+            dynamodb_url: Some(simulator.url()),
+            rate: None,
+            requests: Arc::new(Semaphore::new(64)),
+            retry,
+        };
+        let client = ScopeClient::new(&sdk, credentials.last().credentials.clone(), settings);
         (simulator, client)
     }
 

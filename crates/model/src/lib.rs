@@ -15,13 +15,13 @@ mod time;
 pub use escape::Escaped;
 pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName};
 pub use outcome::{
-    Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Problem, RequestCounts, Requests, RunOutcome,
-    ScopeTotals,
+    Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Pace, Problem, RegionsSource, RequestCounts,
+    Requests, RunOutcome, ScopeTotals,
 };
 pub use record::{
-    FilterRule, FilterRuleKind, Index as IndexRecord, KeySchema, OwnerIndex, Probe, ProbeStatus, Record, RunCompleted,
-    RunStarted, SchemaVersion, ScopeCompleted, Table as TableRecord, TableFailed, TableListed, TargetFailed,
-    TargetSummary,
+    AccountsDiscovered, FilterRule, FilterRuleKind, Index as IndexRecord, KeySchema, OwnerIndex, Probe, ProbeStatus,
+    Record, RegionsDiscovered, RunCompleted, RunStarted, SchemaVersion, ScopeCompleted, Table as TableRecord,
+    TableFailed, TableListed, TargetFailed, TargetSummary,
 };
 pub use schema::json_schema;
 pub use table::{

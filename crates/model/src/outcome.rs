@@ -181,6 +181,46 @@ impl AddAssign for Requests {
     }
 }
 
+/// What told the Regions of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RegionsSource {
+    /// The configuration names them.
+    #[serde(rename = "configuration")]
+    Configuration,
+    /// account:ListRegions
+    #[serde(rename = "account:ListRegions")]
+    ListRegions,
+    /// ec2:DescribeRegions
+    #[serde(rename = "ec2:DescribeRegions")]
+    DescribeRegions,
+    /// The list of DynamoDB's Regions in this version of dynacrawl: neither of the two calls told.
+    #[serde(rename = "built_in")]
+    BuiltIn,
+}
+
+impl RegionsSource {
+    /// The word for it in the output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::ListRegions => "account:ListRegions",
+            Self::DescribeRegions => "ec2:DescribeRegions",
+            Self::BuiltIn => "built_in",
+        }
+    }
+}
+
+/// How fast ListTables and DescribeTable, which share one quota, were asked in a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pace {
+    /// Requests a second that the configuration allows; `null` where there is no limit.
+    pub limit: Option<u32>,
+    /// The most requests that were sent within a second.
+    pub reached: u64,
+    /// The lowest rate, in requests a second, that throttling led to; `null` where nothing was throttled.
+    pub lowest: Option<f64>,
+}
+
 /// Something that went wrong in a scope, or that its reader should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AccountId, Counts, FailureReason, IndexKind, KeyElement, Listing, Outcome, Problem, Region, Requests, RunId,
-    RunOutcome, Scope, ScopeTotals, TableArn, TableName, Timestamp,
+    AccountId, Counts, FailureReason, IndexKind, KeyElement, Listing, Outcome, Pace, Problem, Region, RegionsSource,
+    Requests, RunId, RunOutcome, Scope, ScopeTotals, TableArn, TableName, Timestamp,
 };
 
 /// The version of the output contract. Fields may be added within a version; none goes or changes its meaning.
@@ -28,6 +28,10 @@ pub enum SchemaVersion {
 pub enum Record {
     /// The first line.
     RunStarted(RunStarted),
+    /// The accounts of a target that stands for an organization.
+    AccountsDiscovered(AccountsDiscovered),
+    /// The Regions of a target that asks for all that its account has enabled.
+    RegionsDiscovered(RegionsDiscovered),
     /// A table.
     Table(Box<Table>),
     /// A key, with `--layout entities`.
@@ -63,6 +67,9 @@ pub struct RunStarted {
     pub targets: Vec<TargetSummary>,
     /// The probes asked for.
     pub probes: Vec<String>,
+    /// Whether a run that was killed or interrupted goes on here. It keeps its `run_id`; what is complete is not crawled
+    /// again.
+    pub resumed: bool,
 }
 
 /// A target as it was configured.
@@ -72,10 +79,53 @@ pub struct TargetSummary {
     pub name: String,
     /// The account, where the configuration tells it.
     pub account_id: Option<AccountId>,
-    /// The role that is assumed last, if any.
+    /// The role that is assumed last, if any; with `{account}` and `{partition}` where it stands for many.
     pub role_arn: Option<String>,
-    /// The Regions.
+    /// The Regions; empty where they are to be found out.
     pub regions: Vec<Region>,
+    /// Whether all Regions that the account has enabled are to be crawled (`regions_discovered` names them).
+    pub all_regions: bool,
+    /// Whether it stands for the accounts of an organization (`accounts_discovered` names them).
+    pub organization: bool,
+}
+
+/// The accounts that an organization has, as its management account or a delegated administrator sees them. Each that is
+/// named becomes a target of its own, called TARGET/ACCOUNT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountsDiscovered {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The target's name.
+    pub target: String,
+    /// The active accounts that the target's filters let through.
+    pub accounts: Vec<AccountId>,
+    /// How many accounts organizations:ListAccounts gave.
+    pub listed: u64,
+    /// How many of those are not active (suspended, pending closure, closed, pending activation).
+    pub inactive: u64,
+    /// How many active ones the filters left out.
+    pub filtered: u64,
+}
+
+/// The Regions that a target's account has enabled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RegionsDiscovered {
+    /// The version of the contract.
+    pub schema: SchemaVersion,
+    /// The run.
+    pub run_id: RunId,
+    /// The target's name.
+    pub target: String,
+    /// The account, as far as it is known.
+    pub account_id: Option<AccountId>,
+    /// The Regions, each of which is a scope.
+    pub regions: Vec<Region>,
+    /// What told them.
+    pub source: RegionsSource,
+    /// Why the sources before it did not tell.
+    pub problems: Vec<Problem>,
 }
 
 /// A table, whole.
@@ -255,7 +305,9 @@ pub struct ScopeCompleted {
     pub counts: Counts,
     /// Requests per API.
     pub requests: Requests,
-    /// How long it took, in milliseconds.
+    /// How fast they were sent.
+    pub pace: Pace,
+    /// How long it took, in milliseconds; where a run was resumed in its middle, since then.
     pub duration_ms: u64,
     /// What went wrong, and what the reader should know.
     pub problems: Vec<Problem>,
@@ -297,6 +349,6 @@ pub struct RunCompleted {
     pub counts: Counts,
     /// Requests per API, over all scopes.
     pub requests: Requests,
-    /// How long it took, in milliseconds.
+    /// How long it took, in milliseconds; where it was resumed, without the time in between.
     pub duration_ms: u64,
 }

@@ -1,20 +1,25 @@
 //! From a request to its answer: authentication, faults, quota, denials, then the operation itself. Nothing here
 //! waits or writes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, Uri};
+use tokio::time::Instant;
 
 use crate::{
+    account::LIST_REGIONS,
     auth::{Caller, Refused, text},
     counts::Outcome,
-    dynamodb::{self, TableRequest},
-    errors::{self, AwsError, Protocol},
+    dynamodb::{TableRequest, table_arn},
+    ec2,
+    errors::{self, AwsError},
     faults::{Effect, Subject, Verdict},
     operation::Operation,
+    query::Parameters,
+    service::Service,
     state::{Scope, State},
-    sts::{self, Parameters},
+    sts,
     wire::Delivery,
 };
 
@@ -29,24 +34,30 @@ pub(crate) struct Call<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
-    pub(crate) protocol: Protocol,
+    pub(crate) service: Service,
     pub(crate) operation: Operation,
-    /// Of the Query protocol.
-    parameters: Parameters,
+    /// Of the Query protocols.
+    pub(crate) parameters: Parameters,
+    /// The id that the request is given.
+    pub(crate) request_id: String,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap, body: &'a [u8]) -> Self {
         let target = text(headers, "x-amz-target");
-        let (protocol, parameters, operation) = if target.is_empty() {
-            let form = if body.is_empty() { uri.query().unwrap_or_default().as_bytes() } else { body };
-            let parameters = Parameters::parse(form);
-            let operation = Operation::from_action(parameters.get("Action").unwrap_or_default());
-            (Protocol::Query, parameters, operation)
+        let mut parameters = Parameters::default();
+        let (service, operation) = if !target.is_empty() {
+            Operation::from_target(target)
+        } else if uri.path() == LIST_REGIONS {
+            (Service::Account, Operation::ListRegions)
         } else {
-            (Protocol::Json, Parameters::default(), Operation::from_target(target))
+            let form = if body.is_empty() { uri.query().unwrap_or_default().as_bytes() } else { body };
+            parameters = Parameters::parse(form);
+            let parameter = |name| parameters.get(name).unwrap_or_default();
+            Operation::from_action(parameter("Action"), parameter("Version"))
         };
-        Self { method, uri, headers, body, protocol, operation, parameters }
+        let request_id = if service == Service::DynamoDb { long_request_id() } else { uuid() };
+        Self { method, uri, headers, body, service, operation, parameters, request_id }
     }
 }
 
@@ -56,6 +67,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     pub(crate) request_id: String,
+    /// The code of an error, for a service that sends it in a header.
+    pub(crate) error_type: Option<String>,
     pub(crate) body: Bytes,
     pub(crate) delay: Duration,
     pub(crate) delivery: Delivery,
@@ -75,9 +88,9 @@ impl State {
 
     fn answer_caller(&self, call: &Call<'_>, caller: &Caller<'_>) -> Reply {
         let latency = caller.scope.map_or(self.latency, Scope::latency);
-        let request = match call.protocol {
-            Protocol::Json => TableRequest::parse(call.body),
-            Protocol::Query => Ok(TableRequest::default()),
+        let request = match call.service {
+            Service::DynamoDb => TableRequest::parse(call.body),
+            _ => Ok(TableRequest::default()),
         };
         let table = request.as_ref().ok().and_then(TableRequest::table);
         let subject = Subject { account: &caller.account.id, region: caller.region, operation: call.operation, table };
@@ -118,22 +131,19 @@ impl State {
 
     /// The error that a fault stands for, if it stands for one.
     fn failure(&self, call: &Call<'_>, caller: &Caller<'_>, table: Option<&str>, effect: Effect) -> Option<AwsError> {
-        let protocol = call.protocol;
+        let service = call.service;
         Some(match effect {
-            Effect::Throttle => errors::throttled(protocol),
-            Effect::Status(status) => errors::server_fault(protocol, status),
+            Effect::Throttle => errors::throttled(service),
+            Effect::Status(status) => errors::server_fault(service, status),
             Effect::Error { code, message, status } => AwsError::custom(&code, &message, status),
-            Effect::Deny => match caller.scope {
-                Some(scope) if protocol == Protocol::Json => dynamodb::denied(call.operation, scope, caller, table),
-                _ => sts::assume_denied(caller, call.parameters.get("RoleArn").unwrap_or("*")),
-            },
+            Effect::Deny => denied(call, caller, table),
             Effect::ExpireToken => {
                 if let Some(session) = &caller.session {
                     self.sessions.expire(session);
                 }
-                errors::expired_token(protocol)
+                errors::expired_token(service)
             }
-            Effect::NotFound => errors::not_found(protocol, table.unwrap_or("The resource")),
+            Effect::NotFound => errors::not_found(service, table.unwrap_or("The resource")),
             Effect::DropConnection
             | Effect::TruncateBody
             | Effect::SlowBody { .. }
@@ -143,43 +153,78 @@ impl State {
     }
 
     fn perform(&self, call: &Call<'_>, caller: &Caller<'_>, request: &TableRequest<'_>) -> Result<Bytes, AwsError> {
-        let (Protocol::Json, Some(scope)) = (call.protocol, caller.scope) else {
-            return self.answer_sts(call.operation, &call.parameters, caller).map(Bytes::from);
-        };
-        if call.operation == Operation::Other {
-            return Err(errors::unknown_operation(Protocol::Json));
+        let Call { service, operation, .. } = *call;
+        if operation == Operation::Other {
+            return Err(errors::unknown_operation(service));
         }
-        if !scope.admit(Instant::now()) {
-            return Err(errors::throttled(Protocol::Json));
+        if !admits(operation, caller) {
+            return Err(errors::throttled(service));
         }
         let table = request.table();
-        if self.denials.denies(&scope.account_id, &scope.region, call.operation, table) {
-            return Err(dynamodb::denied(call.operation, scope, caller, table));
+        // STS weighs its denials along with the trust of a role.
+        if service != Service::Sts && self.denials.denies(&caller.account.id, caller.region, operation, table) {
+            return Err(denied(call, caller, table));
         }
-        request.answer(call.operation, scope, caller)
+        match service {
+            Service::DynamoDb => request.answer(operation, caller),
+            Service::Sts => self.answer_sts(call, caller),
+            Service::Organizations => self.answer_organizations(call, caller),
+            Service::Account => self.answer_account(call, caller),
+            Service::Ec2 => ec2::answer(call, caller),
+        }
     }
 }
 
-fn reply(call: &Call<'_>, result: Result<Bytes, &AwsError>, delay: Duration, delivery: Delivery) -> Reply {
-    let status = result.as_ref().map_or_else(|error| error.status, |_| 200);
-    let (content_type, request_id) = match call.protocol {
-        Protocol::Json => ("application/x-amz-json-1.0", json_request_id()),
-        Protocol::Query => ("text/xml", query_request_id()),
-    };
-    let body = match (call.protocol, result) {
-        (Protocol::Json, Ok(body)) => body,
-        (Protocol::Json, Err(error)) => error.to_json().into(),
-        (Protocol::Query, Ok(body)) if body.starts_with(b"<!DOCTYPE") => body,
-        (Protocol::Query, Ok(body)) => {
-            sts::envelope(call.operation, &String::from_utf8_lossy(&body), &request_id).into()
+/// Takes a request from the quota of its operation, if there is one.
+fn admits(operation: Operation, caller: &Caller<'_>) -> bool {
+    let now = Instant::now();
+    match operation {
+        Operation::ListTables | Operation::DescribeTable => caller.scope.is_none_or(|scope| scope.quota.admits(now)),
+        Operation::ListAccounts => caller.account.list_accounts_quota.admits(now),
+        Operation::ListRegions => caller.account.list_regions_quota.admits(now),
+        _ => true,
+    }
+}
+
+/// The error of an action that no policy allows, with the resource that IAM names.
+fn denied(call: &Call<'_>, caller: &Caller<'_>, table: Option<&str>) -> AwsError {
+    let Call { service, operation, .. } = *call;
+    let action = format!("{}:{}", service.name(), operation.as_str());
+    let user = caller.arn();
+    let because = format!("because no identity-based policy allows the {action} action");
+    let resource = match service {
+        Service::Sts => return sts::assume_denied(caller, call.parameters.get("RoleArn").unwrap_or("*")),
+        Service::Ec2 => {
+            let message = format!(
+                "You are not authorized to perform this operation. User: {user} is not authorized to perform: {action} {because}"
+            );
+            return errors::denied(service, message);
         }
-        (Protocol::Query, Err(error)) => error.to_xml(&request_id).into(),
+        Service::DynamoDb => table_arn(caller, table.unwrap_or("*")),
+        Service::Organizations => "*".to_owned(),
+        Service::Account => format!("arn:{}:account::{id}:account", caller.account.partition, id = caller.account.id),
     };
-    Reply { status, content_type, request_id, body, delay, delivery }
+    errors::denied(
+        service,
+        format!("User: {user} is not authorized to perform: {action} on resource: {resource} {because}"),
+    )
+}
+
+fn reply(call: &Call<'_>, result: Result<Bytes, &AwsError>, delay: Duration, delivery: Delivery) -> Reply {
+    let error_type = match &result {
+        Err(error) if call.service == Service::Account => Some(error.code().to_owned()),
+        _ => None,
+    };
+    let (status, body) = match result {
+        Ok(body) => (200, body),
+        Err(error) => (error.status, error.body(call.service, &call.request_id).into()),
+    };
+    let (content_type, request_id) = (call.service.content_type(), call.request_id.clone());
+    Reply { status, content_type, request_id, error_type, body, delay, delivery }
 }
 
 /// 52 capitals and digits, as DynamoDB's ids are.
-fn json_request_id() -> String {
+fn long_request_id() -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUV0123456789";
     let mut id = String::with_capacity(52);
     for _ in 0..4 {
@@ -192,8 +237,8 @@ fn json_request_id() -> String {
     id
 }
 
-/// A UUID, as STS's ids are.
-fn query_request_id() -> String {
+/// A UUID, as the ids of the other services are.
+fn uuid() -> String {
     let (high, low) = (fastrand::u64(..), fastrand::u64(..));
     format!(
         "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",

@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use hyper::{HeaderMap, header::AUTHORIZATION};
+use hyper::{
+    HeaderMap,
+    header::{AUTHORIZATION, HOST},
+};
 
 use crate::{
     answer::Call,
-    errors::{self, AwsError, Protocol},
+    errors::{self, AwsError},
     operation::Operation,
     sessions::{Session, unix_ms},
     sigv4::{Signable, SigningScope, parse_amz_date, signature},
@@ -69,7 +72,7 @@ impl<'a> Authorization<'a> {
 pub(crate) struct Caller<'a> {
     pub(crate) account: &'a AccountState,
     pub(crate) region: &'a str,
-    /// None for STS in a Region that is enabled without being opted in to.
+    /// None for a service that answers in a Region without the account being opted in.
     pub(crate) scope: Option<&'a Scope>,
     /// None for the account's user.
     pub(crate) session: Option<Arc<Session>>,
@@ -97,10 +100,10 @@ pub(crate) struct Refused<'a> {
 impl State {
     /// Finds out who is asking and checks that they may ask here at all.
     pub(crate) fn authenticate<'a>(&'a self, call: &'a Call<'_>) -> Result<Caller<'a>, Refused<'a>> {
-        let protocol = call.protocol;
+        let service = call.service;
         let header = call.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Some(authorization) = header.and_then(Authorization::parse) else {
-            return Err(Refused { account_id: "", region: "", error: errors::missing_token(protocol) });
+            return Err(Refused { account_id: "", region: "", error: errors::missing_token(service) });
         };
         let region = authorization.region;
         let refuse = |account_id, error| Refused { account_id, region, error };
@@ -109,7 +112,7 @@ impl State {
                 "Authorization header requires '{field}' parameter. Authorization={}",
                 header.unwrap_or_default()
             );
-            return Err(refuse("", errors::incomplete_signature(protocol, message)));
+            return Err(refuse("", errors::incomplete_signature(service, message)));
         }
         let session = self.sessions.get(authorization.access_key_id);
         let index = session
@@ -117,45 +120,51 @@ impl State {
             .map(|session| session.account)
             .or_else(|| self.by_key.get(authorization.access_key_id).copied());
         let Some(account) = index.map(|index| &self.accounts[index]) else {
-            return Err(refuse("", errors::unrecognized_client(protocol)));
+            return Err(refuse("", errors::unrecognized_client(service)));
         };
         let token = text(call.headers, "x-amz-security-token");
         if session.as_ref().map_or("", |session| &session.token) != token {
-            return Err(refuse(&account.id, errors::unrecognized_client(protocol)));
+            return Err(refuse(&account.id, errors::unrecognized_client(service)));
         }
         if session.as_ref().is_some_and(|session| self.sessions.is_expired(session)) {
-            return Err(refuse(&account.id, errors::expired_token(protocol)));
+            return Err(refuse(&account.id, errors::expired_token(service)));
         }
         let scope = account.scopes.get(region);
-        if scope.is_none() && (protocol == Protocol::Json || region != home_region(&account.partition)) {
+        if scope.is_none() && !service.answers_without_opt_in(&account.partition, region) {
             let error = if call.operation == Operation::AssumeRole {
                 errors::region_disabled(&account.id)
             } else {
-                errors::unrecognized_client(protocol)
+                errors::unrecognized_client(service)
             };
             return Err(refuse(&account.id, error));
         }
         if self.verify_signatures {
             let secret = session.as_ref().map_or(&account.secret_access_key, |session| &session.secret_access_key);
-            self.verify(call, &authorization, secret).map_err(|error| refuse(&account.id, error))?;
+            self.verify(call, &authorization, &account.partition, secret)
+                .map_err(|error| refuse(&account.id, error))?;
         }
         Ok(Caller { account, region, scope, session })
     }
 
-    fn verify(&self, call: &Call<'_>, authorization: &Authorization<'_>, secret: &str) -> Result<(), AwsError> {
-        let protocol = call.protocol;
-        let wrong = |message: String| errors::bad_signature(protocol, message);
-        let service = match protocol {
-            Protocol::Json => "dynamodb",
-            Protocol::Query => "sts",
-        };
-        if authorization.service != service {
-            return Err(wrong(format!("Credential should be scoped to correct service: '{service}'. ")));
+    fn verify(
+        &self,
+        call: &Call<'_>,
+        authorization: &Authorization<'_>,
+        partition: &str,
+        secret: &str,
+    ) -> Result<(), AwsError> {
+        let service = call.service;
+        let wrong = |message: String| errors::bad_signature(service, message);
+        if authorization.service != service.name() {
+            return Err(wrong(format!("Credential should be scoped to correct service: '{}'. ", service.name())));
+        }
+        if service.signing_region(partition).is_some_and(|region| region != authorization.region) {
+            return Err(wrong("Credential should be scoped to a valid region. ".to_owned()));
         }
         let amz_date = text(call.headers, "x-amz-date");
         let Some(at) = parse_amz_date(amz_date) else {
             let message = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
-            return Err(errors::incomplete_signature(protocol, message));
+            return Err(errors::incomplete_signature(service, message));
         };
         if !amz_date.starts_with(authorization.date) {
             return Err(wrong(format!(
@@ -183,6 +192,10 @@ impl State {
             let values = call.headers.get_all(name);
             headers.extend(values.iter().filter_map(|value| value.to_str().ok()).map(|value| (name, value)));
         }
+        if !call.headers.contains_key(HOST) && authorization.signed_headers.split(';').any(|name| name == HOST) {
+            // Without a connection nobody has written the header yet.
+            headers.extend(call.uri.authority().map(|authority| (HOST.as_str(), authority.as_str())));
+        }
         let must_sign = |name: &str| headers.iter().any(|(signed, _)| *signed == name);
         if !must_sign("host") || !must_sign("x-amz-date") {
             return Err(wrong("'Host' and 'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization.".to_owned()));
@@ -194,7 +207,7 @@ impl State {
             headers: &headers,
             body: call.body,
         };
-        let scope = SigningScope { amz_date, region: authorization.region, service };
+        let scope = SigningScope { amz_date, region: authorization.region, service: service.name() };
         if signature(secret, &scope, &request) == authorization.signature {
             Ok(())
         } else {
@@ -206,18 +219,6 @@ impl State {
 /// The value of a header, or nothing.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// The Region of a partition in which STS always answers.
-fn home_region(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "cn-north-1",
-        "aws-us-gov" => "us-gov-west-1",
-        "aws-eusc" => "eusc-de-east-1",
-        "aws-iso" => "us-iso-east-1",
-        "aws-iso-b" => "us-isob-east-1",
-        _ => "us-east-1",
-    }
 }
 
 #[cfg(test)]

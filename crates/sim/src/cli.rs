@@ -12,7 +12,7 @@ use crate::{
     simulator::{StopWhen, serve_blocking},
 };
 
-/// Simulates the control planes of Amazon DynamoDB and AWS STS on a loopback port.
+/// Simulates the control planes of DynamoDB, STS, Organizations, Account Management and EC2 on a loopback port.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Port to listen on; 0 lets the system choose

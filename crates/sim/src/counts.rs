@@ -6,10 +6,10 @@ use std::{
         Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{errors::AwsError, operation::Operation, state::lock};
 
@@ -52,6 +52,10 @@ pub struct Counts {
     pub assumed_roles: BTreeMap<String, u64>,
     /// Connections accepted.
     pub connections: u64,
+    /// Connections that are open now.
+    pub open_connections: u64,
+    /// The most connections that were open at once.
+    pub peak_connections: u64,
     /// The most requests that were being answered at once.
     pub peak_concurrent: u64,
 }
@@ -61,9 +65,9 @@ impl Counts {
     #[must_use]
     pub fn of(&self, account_id: &str, region: &str, operation: Operation) -> OperationCounts {
         self.scopes
-            .iter()
-            .find(|scope| scope.account_id == account_id && scope.region == region)
-            .and_then(|scope| scope.operations.get(&operation).cloned())
+            .binary_search_by(|scope| (&*scope.account_id, &*scope.region).cmp(&(account_id, region)))
+            .ok()
+            .and_then(|at| self.scopes[at].operations.get(&operation).cloned())
             .unwrap_or_default()
     }
 
@@ -115,22 +119,33 @@ impl Window {
     }
 }
 
-/// The counters of one scope.
+/// The counters of one scope, in order of their first use: most scopes see few of the operations, or none.
 #[derive(Debug, Default)]
 pub(crate) struct ScopeMeter {
-    operations: [OperationCounts; Operation::COUNT],
-    windows: [Window; Operation::COUNT],
+    operations: Vec<OperationMeter>,
     combined: Window,
+}
+
+#[derive(Debug)]
+struct OperationMeter {
+    operation: Operation,
+    counts: OperationCounts,
+    window: Window,
 }
 
 impl ScopeMeter {
     pub(crate) fn record(&mut self, operation: Operation, outcome: Outcome<'_>, now_ms: u64) {
-        let at = operation as usize;
-        self.windows[at].count(now_ms);
         if matches!(operation, Operation::ListTables | Operation::DescribeTable) {
             self.combined.count(now_ms);
         }
-        let counts = &mut self.operations[at];
+        let at = self.operations.iter().position(|meter| meter.operation == operation).unwrap_or_else(|| {
+            let (counts, window) = (OperationCounts::default(), Window::default());
+            self.operations.push(OperationMeter { operation, counts, window });
+            self.operations.len() - 1
+        });
+        let OperationMeter { counts, window, .. } = &mut self.operations[at];
+        window.count(now_ms);
+        counts.peak_per_second = window.peak;
         counts.requests += 1;
         let code = match outcome {
             Outcome::Ok => {
@@ -153,14 +168,8 @@ impl ScopeMeter {
 
     /// The counts so far, or none if nothing was asked.
     pub(crate) fn snapshot(&self, account_id: &str, region: &str) -> Option<ScopeCounts> {
-        let operations: BTreeMap<_, _> = Operation::ALL
-            .into_iter()
-            .map(|operation| {
-                let at = operation as usize;
-                (operation, OperationCounts { peak_per_second: self.windows[at].peak, ..self.operations[at].clone() })
-            })
-            .filter(|(_, counts)| counts.requests > 0)
-            .collect();
+        let operations: BTreeMap<_, _> =
+            self.operations.iter().map(|meter| (meter.operation, meter.counts.clone())).collect();
         (!operations.is_empty()).then(|| ScopeCounts {
             account_id: account_id.to_owned(),
             region: region.to_owned(),
@@ -179,8 +188,8 @@ pub(crate) struct Meters {
     strangers: Mutex<BTreeMap<(String, String), ScopeMeter>>,
     roles: Mutex<BTreeMap<String, u64>>,
     connections: AtomicU64,
-    in_flight: AtomicU64,
-    peak_concurrent: AtomicU64,
+    open: Gauge,
+    in_flight: Gauge,
 }
 
 impl Meters {
@@ -191,8 +200,8 @@ impl Meters {
             strangers: Mutex::default(),
             roles: Mutex::default(),
             connections: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
-            peak_concurrent: AtomicU64::new(0),
+            open: Gauge::default(),
+            in_flight: Gauge::default(),
         }
     }
 
@@ -219,15 +228,15 @@ impl Meters {
         *lock(&self.roles).entry(arn.to_owned()).or_default() += 1;
     }
 
-    pub(crate) fn connection(&self) {
+    /// Counts a connection, as open until the guard is dropped.
+    pub(crate) fn connection(&self) -> Entered<'_> {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        self.open.enter()
     }
 
     /// Counts a request as being answered until the guard is dropped.
-    pub(crate) fn enter(&self) -> InFlight<'_> {
-        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        self.peak_concurrent.fetch_max(now, Ordering::Relaxed);
-        InFlight(self)
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        self.in_flight.enter()
     }
 
     /// Everything, with the scopes that the caller read.
@@ -249,7 +258,9 @@ impl Meters {
             scopes,
             assumed_roles: lock(&self.roles).clone(),
             connections: self.connections.load(Ordering::Relaxed),
-            peak_concurrent: self.peak_concurrent.load(Ordering::Relaxed),
+            open_connections: self.open.now.load(Ordering::Relaxed),
+            peak_connections: self.open.peak.load(Ordering::Relaxed),
+            peak_concurrent: self.in_flight.peak.load(Ordering::Relaxed),
         }
     }
 
@@ -258,17 +269,38 @@ impl Meters {
         lock(&self.strangers).clear();
         lock(&self.roles).clear();
         self.connections.store(0, Ordering::Relaxed);
-        self.peak_concurrent.store(0, Ordering::Relaxed);
+        self.open.reset();
+        self.in_flight.reset();
     }
 }
 
-/// A request that is being answered.
-#[derive(Debug)]
-pub(crate) struct InFlight<'a>(&'a Meters);
+/// How many there are now, and the most there were.
+#[derive(Debug, Default)]
+struct Gauge {
+    now: AtomicU64,
+    peak: AtomicU64,
+}
 
-impl Drop for InFlight<'_> {
+impl Gauge {
+    fn enter(&self) -> Entered<'_> {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        Entered(self)
+    }
+
+    /// Forgets the peak; what is there now stays.
+    fn reset(&self) {
+        self.peak.store(self.now.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// One that is there until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Entered<'a>(&'a Gauge);
+
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

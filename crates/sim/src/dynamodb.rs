@@ -1,4 +1,4 @@
-//! ListTables and DescribeTable.
+//! ListTables, DescribeTable, and Scan as far as it finds nothing.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,10 @@ use serde::Deserialize;
 
 use crate::{
     auth::Caller,
-    errors::{self, AwsError, Protocol},
+    errors::{self, AwsError},
     operation::Operation,
-    state::{Scope, read},
+    service::Service,
+    state::{AccountState, Scope, read},
 };
 
 const MAX_PAGE: i64 = 100;
@@ -30,7 +31,7 @@ impl<'a> TableRequest<'a> {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        serde_json::from_slice(body).map_err(|_| errors::not_json())
+        serde_json::from_slice(body).map_err(|_| errors::not_json(Service::DynamoDb))
     }
 
     /// The table's name, also if it was asked for by ARN.
@@ -40,11 +41,22 @@ impl<'a> TableRequest<'a> {
     }
 
     /// Answers the request.
-    pub(crate) fn answer(&self, operation: Operation, scope: &Scope, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+    pub(crate) fn answer(&self, operation: Operation, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+        // Nobody gets here in a Region that the account does not have.
+        let scope = caller.scope.ok_or_else(|| errors::unrecognized_client(Service::DynamoDb))?;
         match operation {
             Operation::ListTables => self.list(scope),
-            Operation::DescribeTable => self.describe(scope, caller),
-            _ => Err(errors::unknown_operation(Protocol::Json)),
+            Operation::DescribeTable => {
+                let name = self.checked_table(operation, caller)?;
+                read(&scope.tables).describe(name).ok_or_else(|| errors::table_not_found(name))
+            }
+            Operation::Scan => {
+                let name = self.checked_table(operation, caller)?;
+                let known = read(&scope.tables).is_known(name);
+                let nothing = Bytes::from_static(b"{\"Count\":0,\"Items\":[],\"ScannedCount\":0}");
+                if known { Ok(nothing) } else { Err(errors::table_not_found(name)) }
+            }
+            _ => Err(errors::unknown_operation(Service::DynamoDb)),
         }
     }
 
@@ -59,7 +71,7 @@ impl<'a> TableRequest<'a> {
             let message = format!(
                 "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value {bound}"
             );
-            return Err(errors::invalid(Protocol::Json, message));
+            return Err(errors::invalid(Service::DynamoDb, message));
         }
         let page =
             read(&scope.tables).page(self.exclusive_start_table_name.as_deref(), usize::try_from(limit).unwrap_or(1));
@@ -81,53 +93,42 @@ impl<'a> TableRequest<'a> {
         Ok(body.into())
     }
 
-    fn describe(&self, scope: &Scope, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+    /// The table's name, if the caller may have it at all.
+    fn checked_table(&self, operation: Operation, caller: &Caller<'_>) -> Result<&str, AwsError> {
         let (Some(asked), Some(name)) = (self.table_name.as_deref(), self.table()) else {
             let message = "The parameter 'TableName' is required but was not present in the request";
-            return Err(errors::invalid(Protocol::Json, message));
+            return Err(errors::invalid(Service::DynamoDb, message));
         };
         if name.is_empty() || asked.len() > 1_024 {
             let message = format!(
                 "1 validation error detected: Value '{asked}' at 'tableName' failed to satisfy constraint: Member must have length between 1 \
                  and 1024"
             );
-            return Err(errors::invalid(Protocol::Json, message));
+            return Err(errors::invalid(Service::DynamoDb, message));
         }
-        if asked.starts_with("arn:") && asked != table_arn(scope, name) {
+        if asked.starts_with("arn:") && asked != table_arn(caller, name) {
             let mut parts = asked.split(':').skip(3);
-            if parts.next() != Some(&scope.region) {
+            if parts.next() != Some(caller.region) {
                 return Err(errors::invalid(
-                    Protocol::Json,
-                    format!("Invalid table ARN: {asked} is not in Region {}", scope.region),
+                    Service::DynamoDb,
+                    format!("Invalid table ARN: {asked} is not in Region {}", caller.region),
                 ));
             }
+            let (user, action) = (caller.arn(), operation.as_str());
             let message = format!(
-                "User: {} is not authorized to perform: dynamodb:DescribeTable on resource: {asked} because no resource-based policy allows the \
-                 dynamodb:DescribeTable action",
-                caller.arn()
+                "User: {user} is not authorized to perform: dynamodb:{action} on resource: {asked} because no resource-based policy allows the \
+                 dynamodb:{action} action"
             );
-            return Err(errors::denied(Protocol::Json, message));
+            return Err(errors::denied(Service::DynamoDb, message));
         }
-        read(&scope.tables).describe(name).ok_or_else(|| errors::table_not_found(name))
+        Ok(name)
     }
 }
 
-/// The ARN of a table in a scope.
-fn table_arn(scope: &Scope, name: &str) -> String {
-    format!("arn:{}:dynamodb:{}:{}:table/{name}", scope.partition, scope.region, scope.account_id)
-}
-
-/// The error of a denial, with the resource that IAM names.
-pub(crate) fn denied(operation: Operation, scope: &Scope, caller: &Caller<'_>, table: Option<&str>) -> AwsError {
-    let resource = table_arn(scope, table.unwrap_or("*"));
-    let (user, action) = (caller.arn(), operation.as_str());
-    errors::denied(
-        Protocol::Json,
-        format!(
-            "User: {user} is not authorized to perform: dynamodb:{action} on resource: {resource} because no identity-based policy allows the \
-             dynamodb:{action} action"
-        ),
-    )
+/// The ARN of a table of the caller.
+pub(crate) fn table_arn(caller: &Caller<'_>, name: &str) -> String {
+    let AccountState { partition, id, .. } = caller.account;
+    format!("arn:{partition}:dynamodb:{}:{id}:table/{name}", caller.region)
 }
 
 fn push_string(body: &mut Vec<u8>, text: &str) {

@@ -1,8 +1,10 @@
-//! A simulator of the control planes of Amazon DynamoDB and AWS STS on a loopback port.
+//! A simulator of the control planes of Amazon DynamoDB, AWS STS, AWS Organizations, AWS Account Management and Amazon
+//! EC2 on a loopback port.
 //!
 //! It speaks the wire protocols that the AWS SDKs speak (`ListTables` and `DescribeTable` as AWS JSON 1.0,
-//! `AssumeRole` and `GetCallerIdentity` as AWS Query), checks signatures, session tokens, role trust and IAM denials,
-//! meters requests against a quota per account and Region, and lets a test set faults and count requests while it runs.
+//! `AssumeRole` and `GetCallerIdentity` as AWS Query, the lists of Organizations as AWS JSON 1.1, `ListRegions` as
+//! REST JSON, `DescribeRegions` as EC2 Query), checks signatures, session tokens, role trust and IAM denials, meters
+//! requests against a quota per account and Region, and lets a test set faults and count requests while it runs.
 //!
 //! ```no_run
 //! use dynacrawl_sim::{Effect, Estate, FaultRule, Operation, Options, Simulator};
@@ -15,25 +17,35 @@
 //! ```
 //!
 //! The pieces: an [`Estate`] says what exists, [`Options`] how the service behaves, [`FaultRule`] and [`Denial`] what
-//! goes wrong, and [`Counts`] what was asked. The crate shares no code with what it tests.
+//! goes wrong, and [`Counts`] what was asked. [`InProcess`] is the same service without sockets, for tests on paused
+//! time. The crate shares no code with what it tests.
 
 // One fixture is a single JSON literal of a hundred fields.
 #![recursion_limit = "256"]
 
+mod account;
 mod answer;
 mod auth;
 mod cli;
+mod control;
 mod counts;
 mod denials;
 mod dynamodb;
+mod ec2;
 mod errors;
 mod estate;
 mod faults;
 pub mod fixtures;
+mod inprocess;
 mod operation;
 mod options;
+mod organizations;
+mod pages;
+mod query;
 mod quota;
+mod regions;
 mod server;
+mod service;
 mod sessions;
 pub mod sigv4;
 mod simulator;
@@ -45,10 +57,15 @@ mod tests;
 mod wire;
 
 pub use cli::{Args, run};
+pub use control::Control;
 pub use counts::{Counts, OperationCounts, ScopeCounts};
 pub use denials::Denial;
-pub use estate::{Account, DemoAccess, DemoAccount, Estate, Index, Role, Shape, TableBuilder, Tables};
+pub use estate::{
+    Account, DemoAccess, DemoAccount, Estate, Index, Member, MemberState, Organization, OrganizationalUnit, Role,
+    Shape, TableBuilder, Tables,
+};
 pub use faults::{Effect, FaultId, FaultRule, When};
+pub use inprocess::InProcess;
 pub use operation::Operation;
 pub use options::Options;
 pub use quota::Quota;

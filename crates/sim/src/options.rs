@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::quota::Quota;
 
-/// The behaviour of a [`Simulator`](crate::Simulator) that is set when it starts.
+/// The behaviour of a [`Simulator`](crate::Simulator), or of an [`InProcess`](crate::InProcess) service, that is set
+/// when it starts.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whether signatures (and the age of requests) are checked. Benchmarks turn it off.
@@ -17,6 +18,10 @@ pub struct Options {
     pub quota: Option<Quota>,
     /// Quotas of single scopes, by account id and Region; `None` lifts the default quota.
     pub quota_overrides: BTreeMap<(String, String), Option<Quota>>,
+    /// The quota of ListAccounts in each account; none means no limit. AWS has [`Quota::LIST_ACCOUNTS`].
+    pub list_accounts_quota: Option<Quota>,
+    /// The quota of ListRegions in each account; none means no limit. AWS has [`Quota::LIST_REGIONS`].
+    pub list_regions_quota: Option<Quota>,
     /// The loopback port; 0 lets the system choose.
     pub port: u16,
     /// Ends every session after this time, however long it was asked for. The `Expiration` in the answer says so.
@@ -31,6 +36,8 @@ impl Default for Options {
             latency_overrides: BTreeMap::new(),
             quota: None,
             quota_overrides: BTreeMap::new(),
+            list_accounts_quota: None,
+            list_regions_quota: None,
             port: 0,
             max_session: None,
         }

@@ -1,6 +1,10 @@
 //! Request quotas: a token bucket whose time is handed in.
 
-use std::time::Instant;
+use std::sync::Mutex;
+
+use tokio::time::Instant;
+
+use crate::state::lock;
 
 /// A token bucket: `burst` requests at once, refilled at `per_second`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,6 +16,11 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// What AWS grants an account for ListAccounts.
+    pub const LIST_ACCOUNTS: Self = Self { per_second: 8.0, burst: 12 };
+    /// What AWS grants an account for ListRegions.
+    pub const LIST_REGIONS: Self = Self { per_second: 5.0, burst: 5 };
+
     /// A quota of `per_second` requests with a burst of one second's worth.
     #[must_use]
     pub fn per_second(per_second: u32) -> Self {
@@ -25,7 +34,7 @@ impl Quota {
     }
 }
 
-/// The state of a quota in one scope.
+/// The state of a quota.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     quota: Quota,
@@ -49,6 +58,26 @@ impl Bucket {
         }
         self.tokens -= 1.0;
         true
+    }
+}
+
+/// A quota that can be replaced, or none.
+#[derive(Debug)]
+pub(crate) struct Limit(Mutex<Option<Bucket>>);
+
+impl Limit {
+    pub(crate) fn new(quota: Option<Quota>) -> Self {
+        Self(Mutex::new(quota.map(|quota| Bucket::new(quota, Instant::now()))))
+    }
+
+    /// Replaces the quota; the new bucket is full.
+    pub(crate) fn set(&self, quota: Option<Quota>) {
+        *lock(&self.0) = quota.map(|quota| Bucket::new(quota, Instant::now()));
+    }
+
+    /// Takes a request from the quota; false if it is used up.
+    pub(crate) fn admits(&self, now: Instant) -> bool {
+        lock(&self.0).as_mut().is_none_or(|bucket| bucket.take(now))
     }
 }
 

@@ -1,12 +1,12 @@
 //! The HTTP side: connections in, answers out.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{error::Error, io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::Body,
     header::{CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     answer::{Call, Reply},
+    service::Service,
     state::State,
     wire::{Delivery, WireBody},
 };
@@ -38,7 +39,6 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: Cancel
                     tokio::task::yield_now().await;
                     continue;
                 };
-                state.meters.connection();
                 connections.spawn(connection(stream, Arc::clone(&state)));
             }
             Some(_) = connections.join_next() => {}
@@ -48,6 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: Cancel
 }
 
 async fn connection(stream: TcpStream, state: Arc<State>) {
+    let _open = state.meters.connection();
     // Without it the answers still arrive, only later.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| handle(&state, request));
@@ -57,7 +58,10 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
 }
 
 /// Answers one request; an error makes hyper close the connection without an answer.
-async fn handle(state: &State, request: Request<Incoming>) -> io::Result<Response<WireBody>> {
+pub(crate) async fn handle<B>(state: &State, request: Request<B>) -> io::Result<Response<WireBody>>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
     let (head, body) = request.into_parts();
     if head.uri.path().starts_with("/_sim/") {
         return Ok(control(state, &head.method, head.uri.path()));
@@ -75,14 +79,17 @@ async fn handle(state: &State, request: Request<Incoming>) -> io::Result<Respons
 }
 
 fn response(reply: Reply) -> Response<WireBody> {
-    let json = reply.content_type.starts_with("application/x-amz-json");
-    let crc = json.then(|| HeaderValue::from(crc32fast::hash(&reply.body)));
+    let dynamodb = reply.content_type == Service::DynamoDb.content_type();
+    let crc = dynamodb.then(|| HeaderValue::from(crc32fast::hash(&reply.body)));
     let mut response = Response::new(WireBody::new(reply.body, reply.delivery));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     if let Ok(id) = HeaderValue::try_from(reply.request_id) {
         headers.insert("x-amzn-requestid", id);
+    }
+    if let Some(code) = reply.error_type.and_then(|code| HeaderValue::try_from(code).ok()) {
+        headers.insert("x-amzn-errortype", code);
     }
     if let Some(crc) = crc {
         headers.insert("x-amz-crc32", crc);

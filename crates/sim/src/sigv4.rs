@@ -30,7 +30,7 @@ pub struct SigningScope<'a> {
     pub amz_date: &'a str,
     /// The Region.
     pub region: &'a str,
-    /// The service: `dynamodb` or `sts`.
+    /// The service: `dynamodb`, `sts`, `organizations`, `account` or `ec2`.
     pub service: &'a str,
 }
 

@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     counts::{Counts, Meters, Outcome, ScopeMeter},
@@ -16,7 +18,8 @@ use crate::{
     faults::FaultTable,
     operation::Operation,
     options::Options,
-    quota::{Bucket, Quota},
+    organizations::Directory,
+    quota::Limit,
     sessions::Sessions,
     tables::LiveTables,
 };
@@ -31,15 +34,22 @@ pub struct UnknownScope {
     pub region: String,
 }
 
+/// The account and the Region of tables.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) partition: String,
+    pub(crate) account_id: String,
+    pub(crate) region: String,
+}
+
 /// One account in one Region.
 #[derive(Debug)]
 pub(crate) struct Scope {
-    pub(crate) account_id: String,
-    pub(crate) partition: String,
-    pub(crate) region: String,
+    pub(crate) place: Arc<Place>,
     pub(crate) tables: RwLock<LiveTables>,
+    /// Of ListTables and DescribeTable together.
+    pub(crate) quota: Limit,
     meter: Mutex<ScopeMeter>,
-    bucket: Mutex<Option<Bucket>>,
     latency_us: AtomicU64,
 }
 
@@ -50,16 +60,6 @@ impl Scope {
 
     pub(crate) fn set_latency(&self, latency: Duration) {
         self.latency_us.store(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// Replaces the quota; the new bucket is full.
-    pub(crate) fn set_quota(&self, quota: Option<Quota>) {
-        *lock(&self.bucket) = quota.map(|quota| Bucket::new(quota, Instant::now()));
-    }
-
-    /// Takes a request from the quota; false if it is used up.
-    pub(crate) fn admit(&self, now: Instant) -> bool {
-        lock(&self.bucket).as_mut().is_none_or(|bucket| bucket.take(now))
     }
 }
 
@@ -72,6 +72,8 @@ pub(crate) struct AccountState {
     pub(crate) secret_access_key: String,
     pub(crate) roles: Vec<Role>,
     pub(crate) scopes: HashMap<String, Scope>,
+    pub(crate) list_accounts_quota: Limit,
+    pub(crate) list_regions_quota: Limit,
 }
 
 /// Everything that requests are answered from.
@@ -81,6 +83,7 @@ pub(crate) struct State {
     pub(crate) accounts: Vec<AccountState>,
     pub(crate) by_key: HashMap<String, usize>,
     pub(crate) by_id: HashMap<String, usize>,
+    pub(crate) organization: Option<Directory>,
     pub(crate) sessions: Sessions,
     pub(crate) faults: FaultTable,
     pub(crate) denials: DenialTable,
@@ -99,6 +102,7 @@ impl State {
             accounts: Vec::with_capacity(estate.accounts.len()),
             by_key: HashMap::new(),
             by_id: HashMap::new(),
+            organization: None,
             sessions: Sessions::default(),
             faults: FaultTable::default(),
             denials: DenialTable::default(),
@@ -112,17 +116,19 @@ impl State {
             let mut scopes = HashMap::with_capacity(account.regions.len());
             for (region, tables) in account.regions {
                 let key = (account.id.clone(), region.clone());
-                let scope = Scope {
-                    tables: RwLock::new(LiveTables::new(tables, &account.partition, &account.id, &region)),
-                    account_id: account.id.clone(),
+                let place = Arc::new(Place {
                     partition: account.partition.clone(),
+                    account_id: account.id.clone(),
                     region: region.clone(),
+                });
+                let scope = Scope {
+                    tables: RwLock::new(LiveTables::new(tables, Arc::clone(&place))),
+                    place,
+                    quota: Limit::new(options.quota_overrides.get(&key).copied().unwrap_or(options.quota)),
                     meter: Mutex::default(),
-                    bucket: Mutex::default(),
                     latency_us: AtomicU64::new(0),
                 };
                 scope.set_latency(options.latency_overrides.get(&key).copied().unwrap_or(options.latency));
-                scope.set_quota(options.quota_overrides.get(&key).copied().unwrap_or(options.quota));
                 scopes.insert(region, scope);
             }
             state.by_key.insert(account.access_key_id, index);
@@ -134,8 +140,15 @@ impl State {
                 secret_access_key: account.secret_access_key,
                 roles: account.roles,
                 scopes,
+                list_accounts_quota: Limit::new(options.list_accounts_quota),
+                list_regions_quota: Limit::new(options.list_regions_quota),
             });
         }
+        state.organization = estate.organization.map(|organization| {
+            let management = state.account(&organization.management_account);
+            let partition = management.map_or("aws", |account| &account.partition);
+            Directory::new(organization, partition)
+        });
         estate.denials.into_iter().for_each(|denial| state.denials.add(denial));
         for rule in estate.faults {
             state.faults.add(rule);
@@ -174,7 +187,9 @@ impl State {
 
     pub(crate) fn counts(&self) -> Counts {
         self.meters.snapshot(
-            self.scopes().filter_map(|scope| lock(&scope.meter).snapshot(&scope.account_id, &scope.region)).collect(),
+            self.scopes()
+                .filter_map(|scope| lock(&scope.meter).snapshot(&scope.place.account_id, &scope.place.region))
+                .collect(),
         )
     }
 

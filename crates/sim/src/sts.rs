@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::{
+    answer::Call,
     auth::Caller,
-    errors::{self, AwsError, Protocol, escape_xml},
+    errors::{self, AwsError, escape_xml},
     estate::{Role, derived_uuid, hash},
     operation::Operation,
-    sigv4::percent_decode,
+    query::Parameters,
+    service::Service,
     state::{AccountState, State},
 };
 
@@ -15,46 +19,23 @@ const VERSION: &str = "2011-06-15";
 const DEFAULT_SECONDS: i64 = 3_600;
 const CHAINED_SECONDS: i64 = 3_600;
 
-/// The parameters of a Query request.
-#[derive(Debug, Default)]
-pub(crate) struct Parameters(Vec<(String, String)>);
-
-impl Parameters {
-    /// Reads a form.
-    pub(crate) fn parse(form: &[u8]) -> Self {
-        let form = String::from_utf8_lossy(form);
-        let decode = |text: &str| String::from_utf8_lossy(&percent_decode(text, true)).into_owned();
-        let pairs = form.split('&').filter(|pair| !pair.is_empty());
-        Self(
-            pairs
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(name, value)| (decode(name), decode(value)))
-                .collect(),
-        )
-    }
-
-    /// The value of a parameter, if it was sent.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
 impl State {
-    /// Answers an STS request with the XML that stands inside `<…Response>`.
-    pub(crate) fn answer_sts(
-        &self,
-        operation: Operation,
-        parameters: &Parameters,
-        caller: &Caller<'_>,
-    ) -> Result<String, AwsError> {
-        if parameters.get("Version") != Some(VERSION) {
-            return Err(errors::unknown_operation(Protocol::Query));
+    /// Answers an STS request.
+    pub(crate) fn answer_sts(&self, call: &Call<'_>, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+        if call.parameters.get("Version") != Some(VERSION) {
+            return Err(errors::unknown_operation(Service::Sts));
         }
-        match operation {
-            Operation::AssumeRole => self.assume_role(parameters, caller),
-            Operation::GetCallerIdentity => Ok(caller_identity(caller)),
-            _ => Err(errors::unknown_operation(Protocol::Query)),
-        }
+        let result = match call.operation {
+            Operation::AssumeRole => self.assume_role(&call.parameters, caller)?,
+            Operation::GetCallerIdentity => caller_identity(caller),
+            _ => return Err(errors::unknown_operation(Service::Sts)),
+        };
+        let (name, request_id) = (call.operation.as_str(), &call.request_id);
+        Ok(format!(
+            "<{name}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{result}<ResponseMetadata><RequestId>{request_id}</RequestId>\
+             </ResponseMetadata></{name}Response>"
+        )
+        .into())
     }
 
     fn assume_role(&self, parameters: &Parameters, caller: &Caller<'_>) -> Result<String, AwsError> {
@@ -125,21 +106,11 @@ fn caller_identity(caller: &Caller<'_>) -> String {
     )
 }
 
-/// The answer around a result.
-pub(crate) fn envelope(operation: Operation, result: &str, request_id: &str) -> Vec<u8> {
-    let name = operation.as_str();
-    format!(
-        "<{name}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{result}<ResponseMetadata><RequestId>{request_id}</RequestId>\
-         </ResponseMetadata></{name}Response>"
-    )
-    .into_bytes()
-}
-
 /// The error of an AssumeRole that is not allowed. It does not tell whether the role exists.
 pub(crate) fn assume_denied(caller: &Caller<'_>, role_arn: &str) -> AwsError {
     let user = caller.arn();
     errors::denied(
-        Protocol::Query,
+        Service::Sts,
         format!("User: {user} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"),
     )
 }
@@ -182,7 +153,7 @@ fn check_text(field: &str, value: &str, shortest: usize, longest: usize, also: &
 }
 
 fn invalid(message: impl Into<String>) -> AwsError {
-    errors::invalid(Protocol::Query, message)
+    errors::invalid(Service::Sts, message)
 }
 
 /// The account and the name, with its path, of a role's ARN.

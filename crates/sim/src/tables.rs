@@ -5,13 +5,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     iter::Peekable,
     ops::Bound,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::estate::{Shape, StoredTable, Tables, Template};
+use crate::{
+    estate::{Shape, StoredTable, Tables},
+    state::Place,
+};
 
 /// A page of names, and whether there are more.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +39,8 @@ struct Live {
 struct Generated {
     count: u64,
     digits: usize,
-    template: Template,
+    shape: Shape,
+    place: Arc<Place>,
 }
 
 impl Generated {
@@ -80,7 +87,7 @@ pub(crate) struct LiveTables {
 }
 
 impl LiveTables {
-    pub(crate) fn new(tables: Tables, partition: &str, account_id: &str, region: &str) -> Self {
+    pub(crate) fn new(tables: Tables, place: Arc<Place>) -> Self {
         let stored = tables
             .stored
             .into_iter()
@@ -95,10 +102,11 @@ impl LiveTables {
                 (name, live)
             })
             .collect();
-        let generated = tables.generated.map(|(count, shape): (u64, Shape)| Generated {
+        let generated = tables.generated.map(|(count, shape)| Generated {
             count,
             digits: 6.max(count.saturating_sub(1).checked_ilog10().unwrap_or(0) as usize + 1),
-            template: shape.compile(partition, account_id, region),
+            shape,
+            place,
         });
         Self { stored, generated, removed: BTreeSet::new() }
     }
@@ -135,10 +143,21 @@ impl LiveTables {
         if late { None } else { live.body.clone() }
     }
 
+    /// Whether DescribeTable would know a table now; this counts as no call of it.
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        match self.stored.get(name) {
+            Some(live) => live.body.is_some() && live.unknown_for.load(Ordering::Relaxed) == 0,
+            None => {
+                let generated = self.generated.as_ref().and_then(|generated| generated.index(name));
+                generated.is_some() && !self.removed.contains(name)
+            }
+        }
+    }
+
     fn generate(&self, name: &str) -> Option<Bytes> {
         let generated = self.generated.as_ref()?;
         let index = generated.index(name)?;
-        (!self.removed.contains(name)).then(|| generated.template.render(name, index))
+        (!self.removed.contains(name)).then(|| generated.shape.render(&generated.place, name, index))
     }
 
     /// The description without any of the tricks.
@@ -187,8 +206,13 @@ mod tests {
 
     use super::*;
 
+    fn live_with(tables: Tables) -> LiveTables {
+        let [partition, account_id, region] = ["aws", "111122223333", "eu-west-1"].map(str::to_owned);
+        LiveTables::new(tables, Arc::new(Place { partition, account_id, region }))
+    }
+
     fn live(count: u64) -> LiveTables {
-        LiveTables::new(Tables::new().generated(count), "aws", "111122223333", "eu-west-1")
+        live_with(Tables::new().generated(count))
     }
 
     #[test]
@@ -233,10 +257,11 @@ mod tests {
 
     #[test]
     fn late_table_appears_after_its_misses() {
-        let tables = Tables::new().late("new", 2, &json!({"TableName": "new"})).vanishing("gone");
-        let tables = LiveTables::new(tables, "aws", "111122223333", "eu-west-1");
+        let tables = live_with(Tables::new().late("new", 2, &json!({"TableName": "new"})).vanishing("gone"));
         assert_eq!(tables.names(), ["gone", "new"]);
+        assert!(!tables.is_known("new"));
         assert_eq!([(); 4].map(|()| tables.describe("new").is_some()), [false, false, true, true]);
+        assert!(tables.is_known("new") && !tables.is_known("gone"));
         assert_eq!(tables.describe("gone"), None);
     }
 }

@@ -2,8 +2,9 @@
 
 use dynacrawl_model::Record;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::{Layout, Output, SinkError};
+use crate::{Entry, Journal, Layout, Output, Position, SinkError};
 
 /// How many records are taken from the channel at once.
 const BATCH: usize = 128;
@@ -23,33 +24,80 @@ pub struct Written {
 /// from this side, and [`Output::finish`] tells why. What is there is written at once; only a burst is gathered.
 ///
 /// # Errors
-/// When a record cannot be written as JSON.
-pub async fn write_records(
+/// When a record cannot be written as JSON, or the journal not at all.
+pub async fn write_records<E: Entry>(
     output: &Output,
     layout: Layout,
-    mut records: mpsc::Receiver<Record>,
+    mut entries: mpsc::Receiver<E>,
+    journal: &mut impl Journal<E>,
 ) -> Result<Written, SinkError> {
-    let mut written = Written::default();
+    let mut writer = Writer { output, written: Written::default(), chunk: new_chunk() };
     let mut batch = Vec::with_capacity(BATCH);
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-    while records.recv_many(&mut batch, BATCH).await > 0 {
-        for record in batch.drain(..) {
-            layout.lines(record, |line| {
-                serde_json::to_writer(&mut chunk, line)?;
-                chunk.push(b'\n');
-                written.lines += 1;
-                Ok::<(), serde_json::Error>(())
-            })?;
+    loop {
+        let taken = match journal.commit_at() {
+            None => Some(entries.recv_many(&mut batch, BATCH).await),
+            Some(at) => tokio::time::timeout_at(at, entries.recv_many(&mut batch, BATCH)).await.ok(),
+        };
+        if taken == Some(0) {
+            break;
         }
-        if chunk.len() >= CHUNK_BYTES || records.is_empty() {
-            written.bytes += chunk.len() as u64;
-            let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4));
-            if !output.write(full).await {
-                break;
+        for entry in batch.drain(..) {
+            if journal.closes(&entry) && !writer.commit(journal).await? {
+                return Ok(writer.written);
+            }
+            journal.see(&entry);
+            if let Some(record) = entry.into_record() {
+                writer.add(layout, record)?;
             }
         }
+        if (writer.chunk.len() >= CHUNK_BYTES || entries.is_empty()) && !writer.flush().await {
+            break;
+        }
+        let due = journal.commit_at().is_some_and(|at| at <= Instant::now());
+        if due && !writer.commit(journal).await? {
+            break;
+        }
     }
-    Ok(written)
+    Ok(writer.written)
+}
+
+struct Writer<'a> {
+    output: &'a Output,
+    written: Written,
+    chunk: Vec<u8>,
+}
+
+fn new_chunk() -> Vec<u8> {
+    Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4)
+}
+
+impl Writer<'_> {
+    fn add(&mut self, layout: Layout, record: Record) -> Result<(), SinkError> {
+        let Self { written, chunk, .. } = self;
+        layout.lines(record, |line| {
+            serde_json::to_writer(&mut *chunk, line)?;
+            chunk.push(b'\n');
+            written.lines += 1;
+            Ok::<(), serde_json::Error>(())
+        })?;
+        Ok(())
+    }
+
+    /// Hands the chunk to the writing thread; `false` where that has ended over an error.
+    async fn flush(&mut self) -> bool {
+        self.written.bytes += self.chunk.len() as u64;
+        self.chunk.is_empty() || self.output.write(std::mem::replace(&mut self.chunk, new_chunk())).await
+    }
+
+    /// Waits until all is in the output, and lets the journal say so.
+    async fn commit<E>(&mut self, journal: &mut impl Journal<E>) -> Result<bool, SinkError> {
+        if !self.flush().await || !self.output.sync().await {
+            return Ok(false);
+        }
+        let position = Position { offset: self.output.start() + self.written.bytes, lines: self.written.lines };
+        journal.commit(position).await.map_err(SinkError::Journal)?;
+        Ok(true)
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +134,8 @@ mod tests {
                 }
             }
         };
-        let (written, ()) = tokio::join!(write_records(output, Layout::Table, receiver), feed);
+        let mut unfollowed = ();
+        let (written, ()) = tokio::join!(write_records(output, Layout::Table, receiver, &mut unfollowed), feed);
         written.expect("written").lines
     }
 
@@ -108,6 +157,28 @@ mod tests {
         output.finish(true).await.expect("finish");
         assert_eq!(std::fs::read_to_string(&path).expect("read").lines().count(), 3);
         assert!(!partial.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_continued_is_cut_back_first() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("out.jsonl");
+        let output = Output::file(&path).expect("open");
+        assert_eq!(write(&output, 3).await, 3);
+        output.finish(false).await.expect("finish");
+        let partial = directory.path().join("out.jsonl.partial");
+        let before = std::fs::read_to_string(&partial).expect("read");
+        let first = before.lines().next().expect("a line").len() as u64 + 1;
+
+        assert!(matches!(Output::resume(&path, before.len() as u64 + 1), Err(SinkError::NotThere { .. })));
+        let output = Output::resume(&path, first).expect("open");
+        assert_eq!(output.start(), first);
+        assert_eq!(write(&output, 2).await, 2);
+        output.finish(true).await.expect("finish");
+        let after = std::fs::read_to_string(&path).expect("read");
+        assert_eq!(after.lines().count(), 3);
+        assert_eq!(after.lines().next(), before.lines().next());
+        assert!(matches!(Output::resume(&path, 1), Err(SinkError::NotThere { .. })), "there is no partial file");
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! Where records go. A sink takes records from a bounded channel until it is closed, and says how that went.
 
+mod journal;
 mod json_lines;
 mod layout;
 mod output;
 
+pub use journal::{Entry, Journal, JournalError, Position};
 pub use json_lines::{Written, write_records};
 pub use layout::Layout;
 pub use output::{Output, SinkError};

@@ -2,12 +2,12 @@
 //! network.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Why an output failed for good.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,15 @@ pub enum SinkError {
         /// The file.
         path: PathBuf,
     },
+    /// What was written before, and is to be continued, is not there any more.
+    #[error("what was written to {} before is not there any more", path.display())]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What follows the output, so that a later process can go on after it, cannot be written.
+    #[error("cannot remember how far the output is")]
+    Journal(#[source] crate::JournalError),
     /// Writing failed.
     #[error("cannot write the output {output}")]
     Write {
@@ -47,10 +56,64 @@ pub enum SinkError {
 #[derive(Debug)]
 pub struct Output {
     name: String,
-    chunks: mpsc::Sender<Vec<u8>>,
+    orders: mpsc::Sender<Order>,
+    /// How many bytes were there before.
+    start: u64,
     thread: JoinHandle<Result<File, io::Error>>,
-    /// For a regular file: where it is written until it is whole, and where it belongs then.
-    replace: Option<(PathBuf, PathBuf)>,
+    /// For a regular file.
+    replace: Option<Places>,
+}
+
+/// What the writing thread is asked to do.
+#[derive(Debug)]
+enum Order {
+    Write(Vec<u8>),
+    /// Make what was written last, and say so.
+    Sync(oneshot::Sender<()>),
+}
+
+/// Where a regular file is written until it is whole, and where it belongs then.
+#[derive(Debug)]
+struct Places {
+    partial: PathBuf,
+    target: PathBuf,
+}
+
+impl Places {
+    /// `None` for what is no regular file.
+    fn of(path: &Path) -> Result<Option<Self>, SinkError> {
+        // A link stays, and what it points to is replaced.
+        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match std::fs::metadata(&target) {
+            Ok(there) if there.is_dir() => {
+                Err(SinkError::Open { path: path.to_owned(), source: io::Error::from(io::ErrorKind::IsADirectory) })
+            }
+            Ok(there) if !there.is_file() => Ok(None),
+            _ => {
+                let mut partial = target.clone().into_os_string();
+                partial.push(".partial");
+                Ok(Some(Self { partial: partial.into(), target }))
+            }
+        }
+    }
+
+    /// Opens the partial file and locks it.
+    fn open(&self) -> Result<File, SinkError> {
+        let failed = |source| SinkError::Open { path: self.partial.clone(), source };
+        loop {
+            let file = File::options().create(true).write(true).truncate(false).open(&self.partial).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(SinkError::Busy { path: self.target.clone() }),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            // Between opening and locking, another run may have put this very file in its place.
+            let ours = file.metadata().map_err(failed)?.ino();
+            if std::fs::metadata(&self.partial).is_ok_and(|there| there.ino() == ours) {
+                return Ok(file);
+            }
+        }
+    }
 }
 
 impl Output {
@@ -63,7 +126,7 @@ impl Output {
         // The file descriptor itself: std's Stdout looks for line ends in everything that it is given.
         let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
         let file = file.map_err(|source| SinkError::Open { path: "-".into(), source })?;
-        Self::start("-".to_owned(), file, None)
+        Self::start_at("-".to_owned(), file, None, 0)
     }
 
     /// Opens a file. A regular file is written beside itself, as `FILE.partial`, and replaced when it is whole;
@@ -72,59 +135,78 @@ impl Output {
     /// # Errors
     /// When the file cannot be opened, or another run is writing it.
     pub fn file(path: &Path) -> Result<Self, SinkError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| SinkError::Open { path, source }
-        };
         let name = path.display().to_string();
-        // A link stays, and what it points to is replaced.
-        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        match std::fs::metadata(&target) {
-            Ok(there) if !there.is_file() && !there.is_dir() => {
-                let file = File::options().write(true).open(&target).map_err(failed(path))?;
-                return Self::start(name, file, None);
-            }
-            Ok(there) if there.is_dir() => {
-                return Err(failed(path)(io::Error::from(io::ErrorKind::IsADirectory)));
-            }
-            _ => {}
-        }
-        let mut partial = target.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = loop {
-            let file =
-                File::options().create(true).write(true).truncate(false).open(&partial).map_err(failed(&partial))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(SinkError::Busy { path: path.to_owned() }),
-                Err(TryLockError::Error(source)) => return Err(failed(&partial)(source)),
-            }
-            // Between opening and locking, another run may have put this very file in its place.
-            let ours = file.metadata().map_err(failed(&partial))?.ino();
-            if std::fs::metadata(&partial).is_ok_and(|there| there.ino() == ours) {
-                break file;
-            }
+        let Some(places) = Places::of(path)? else {
+            let opened = File::options().write(true).open(path);
+            return Self::start_at(
+                name,
+                opened.map_err(|source| SinkError::Open { path: path.to_owned(), source })?,
+                None,
+                0,
+            );
         };
-        file.set_len(0).map_err(failed(&partial))?;
-        Self::start(name, file, Some((partial, target)))
+        let file = places.open()?;
+        file.set_len(0).map_err(|source| SinkError::Open { path: places.partial.clone(), source })?;
+        Self::start_at(name, file, Some(places), 0)
     }
 
-    fn start(name: String, mut file: File, replace: Option<(PathBuf, PathBuf)>) -> Result<Self, SinkError> {
-        let (chunks, mut queue) = mpsc::channel::<Vec<u8>>(4);
+    /// Opens a file that another process was writing, and cuts `FILE.partial` back to its first `offset` bytes. What is no
+    /// regular file is opened as ever.
+    ///
+    /// # Errors
+    /// When the partial file is not there or shorter than that, or cannot be opened, or another run is writing it.
+    pub fn resume(path: &Path, offset: u64) -> Result<Self, SinkError> {
+        let Some(places) = Places::of(path)? else { return Self::file(path) };
+        if std::fs::metadata(&places.partial).map_or(0, |there| there.len()) < offset || !places.partial.exists() {
+            return Err(SinkError::NotThere { path: places.partial });
+        }
+        let mut file = places.open()?;
+        let failed = |source| SinkError::Open { path: places.partial.clone(), source };
+        // It may have been cut by somebody else between looking and locking.
+        if file.metadata().map_err(failed)?.len() < offset {
+            return Err(SinkError::NotThere { path: places.partial });
+        }
+        file.set_len(offset).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
+        Self::start_at(path.display().to_string(), file, Some(places), offset)
+    }
+
+    fn start_at(name: String, mut file: File, replace: Option<Places>, start: u64) -> Result<Self, SinkError> {
+        let (orders, mut queue) = mpsc::channel(4);
+        let regular = replace.is_some();
         let spawned = std::thread::Builder::new().name("output".to_owned()).spawn(move || {
-            while let Some(chunk) = queue.blocking_recv() {
-                file.write_all(&chunk)?;
+            while let Some(order) = queue.blocking_recv() {
+                match order {
+                    Order::Write(chunk) => file.write_all(&chunk)?,
+                    Order::Sync(done) => {
+                        if regular {
+                            file.sync_data()?;
+                        }
+                        // Whoever asked may have gone away.
+                        let _ = done.send(());
+                    }
+                }
             }
             Ok(file)
         });
         let thread = spawned.map_err(|source| SinkError::Write { output: name.clone(), source })?;
-        Ok(Self { name, chunks, thread, replace })
+        Ok(Self { name, orders, start, thread, replace })
+    }
+
+    /// How many bytes were there before.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Waits until everything is written and, in a regular file, lasts over a power failure. `false`: the thread has ended over
+    /// an error, which [`Output::finish`] tells.
+    pub(crate) async fn sync(&self) -> bool {
+        let (done, synced) = oneshot::channel();
+        self.orders.send(Order::Sync(done)).await.is_ok() && synced.await.is_ok()
     }
 
     /// Hands a chunk to the writing thread. `false`: the thread has ended over an error, which [`Output::finish`] tells.
     pub(crate) async fn write(&self, chunk: Vec<u8>) -> bool {
-        self.chunks.send(chunk).await.is_ok()
+        self.orders.send(Order::Write(chunk)).await.is_ok()
     }
 
     /// Waits until everything is written; with `replace`, puts a regular file in its place. Without, `FILE.partial` stays.
@@ -132,11 +214,11 @@ impl Output {
     /// # Errors
     /// When writing failed at any time.
     pub async fn finish(self, replace: bool) -> Result<(), SinkError> {
-        let Self { name, chunks, thread, replace: paths } = self;
-        drop(chunks);
+        let Self { name, orders, thread, replace: places, .. } = self;
+        drop(orders);
         let work = move || {
             let file = thread.join().unwrap_or_else(|_| Err(io::Error::other("the writing thread failed")))?;
-            let Some((partial, target)) = paths else { return Ok(()) };
+            let Some(Places { partial, target }) = places else { return Ok(()) };
             file.sync_all()?;
             if replace {
                 std::fs::rename(&partial, &target)?;

@@ -26,6 +26,19 @@ impl<'a> Listing<'a> {
         Self { client, state: State::Next(start) }
     }
 
+    /// A walk that is over: another process came to the last page.
+    pub fn over(client: &'a ScopeClient) -> Self {
+        Self { client, state: State::Complete }
+    }
+
+    /// After which name the next page begins, where there is one and it is not the first.
+    pub fn next_start(&self) -> Option<&TableName> {
+        match &self.state {
+            State::Next(start) => start.as_ref(),
+            State::Complete | State::Failed => None,
+        }
+    }
+
     /// The next page; `None` after the last one and after an error. A page may be empty.
     ///
     /// # Errors

@@ -22,7 +22,8 @@ pub enum CheckStatus {
 /// One check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// Which check: `credentials`, `assume_role`, `external_id`, `region`, `list_tables`, `tables` or `describe_table`.
+    /// Which check: `organization`, `credentials`, `assume_role`, `external_id`, `regions`, `region`, `list_tables`, `tables`
+    /// or `describe_table`.
     pub id: &'static str,
     /// The target.
     pub target: String,

@@ -5,33 +5,139 @@ mod probes;
 
 pub use finding::{Check, CheckStatus, Findings};
 
+use std::sync::Arc;
+
+use dynacrawl_discovery::FoundAccounts;
+use dynacrawl_model::RegionsSource;
 use futures_util::{StreamExt, stream};
 
-use crate::config::Config;
-use crate::run::{RunPlan, TargetConnection};
+use crate::config::Group;
+use crate::run::{ReadyTarget, RunPlan, Stopped, TargetConnection, enabled_regions, members, organization_accounts};
+use finding::Trouble;
+
+/// How many Regions of one target are checked at once.
+const REGIONS: usize = 8;
 
 /// Checks every target and every scope of a plan.
 pub async fn check(plan: &RunPlan) -> Findings {
-    let connections = plan.connect().await;
-    let config = plan.config();
-    let checked =
-        stream::iter(&connections).map(|connection| check_target(connection, config)).buffered(config.crawl.scopes);
-    let findings: Vec<Findings> = checked.collect().await;
-    findings.into_iter().fold(Findings::default(), Findings::and)
+    let mut findings = Findings::default();
+    let mut targets: Vec<Arc<ReadyTarget>> = plan.targets.clone();
+    for (group, ready) in &plan.groups {
+        targets.extend(organization(group, ready, plan, &mut findings).await);
+    }
+    let at_once = (plan.config().crawl.scopes / REGIONS).max(1);
+    let checked = stream::iter(&targets).map(|target| check_target(target, plan)).buffered(at_once);
+    let checked: Vec<Findings> = checked.collect().await;
+    checked.into_iter().fold(findings, Findings::and)
 }
 
-async fn check_target(connection: &TargetConnection, config: &Config) -> Findings {
+async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
+    let config = plan.config();
+    let connection = plan.connector.connect(target, config).await;
     let mut findings = Findings::default();
-    let usable = probes::credentials(connection, config, &mut findings).await;
-    let regions = &connection.target.regions;
-    if !usable {
-        findings.no_scope_works(regions.len());
+    let usable = probes::credentials(&connection, config, &mut findings).await;
+    let regions = match connection.target.all_regions {
+        true if usable => all_regions(&connection, plan, &mut findings).await,
+        true => Vec::new(),
+        false => connection.target.regions.clone(),
+    };
+    if !usable || regions.is_empty() {
+        findings.no_scope_works(regions.len().max(1));
         return findings;
     }
-    let scopes = stream::iter(regions)
-        .map(|region| probes::scope(connection, region, config))
-        .buffered(config.crawl.scopes)
+    let scopes = stream::iter(&regions)
+        .map(|region| probes::scope(&connection, region, config))
+        .buffered(REGIONS.min(config.crawl.scopes))
         .collect::<Vec<_>>()
         .await;
     scopes.into_iter().fold(findings, Findings::and)
+}
+
+/// Checks that an organization tells its accounts, and returns their targets.
+async fn organization(
+    group: &Group,
+    ready: &ReadyTarget,
+    plan: &RunPlan,
+    findings: &mut Findings,
+) -> Vec<Arc<ReadyTarget>> {
+    let name = group.name();
+    let found = match organization_accounts(group, ready, plan).await {
+        Ok(found) => found,
+        Err(stopped) => {
+            findings.add("organization", name, None, Err(not_told(&stopped)));
+            findings.no_scope_works(1);
+            return Vec::new();
+        }
+    };
+    let FoundAccounts { accounts, listed, inactive, filtered, not_found, failed } = &found;
+    match failed {
+        Some(failed) => {
+            let stopped = Stopped::by_error(&failed.error);
+            let trouble = Trouble { message: failed.to_string(), ..not_told(&stopped) };
+            findings.add("organization", name, None, Err(trouble));
+            findings.no_scope_works(1);
+        }
+        None => {
+            let said = format!(
+                "{} accounts to crawl, of {listed} ({inactive} not active, {filtered} left out)",
+                accounts.len()
+            );
+            findings.add("organization", name, None, Ok(said));
+        }
+    }
+    for account in not_found {
+        let trouble = Trouble {
+            code: "account_not_found",
+            message: format!("{account} is no active account of the organization"),
+            fix: "correct include_accounts, or make the account a target of its own".to_owned(),
+        };
+        findings.add("organization", name, None, Err(trouble));
+        findings.no_scope_works(1);
+    }
+    members(group, ready, accounts, plan.config()).into_iter().filter_map(|(_, member)| member.ok()).collect()
+}
+
+fn not_told(stopped: &Stopped) -> Trouble {
+    Trouble {
+        code: "accounts_not_listed",
+        message: stopped.problem.message.clone(),
+        fix: "the credentials must be those of the organization's management account or of a delegated administrator, and allow \
+              organizations:ListAccounts (with organizational units also ListAccountsForParent and \
+              ListOrganizationalUnitsForParent); `dynacrawl policy --assume` prints the policy"
+            .to_owned(),
+    }
+}
+
+/// Finds out the Regions that the account has enabled; none where they cannot be found out.
+async fn all_regions(
+    connection: &TargetConnection,
+    plan: &RunPlan,
+    findings: &mut Findings,
+) -> Vec<dynacrawl_model::Region> {
+    let name = connection.target.name.as_str();
+    match enabled_regions(connection, plan).await {
+        Ok(found) => {
+            let said = format!("{} Regions, told by {}", found.regions.len(), found.source.as_str());
+            if found.source == RegionsSource::BuiltIn {
+                let why: Vec<_> = found.passed_over.iter().map(ToString::to_string).collect();
+                let trouble = Trouble {
+                    code: "regions_not_told",
+                    message: format!("{said}: {}", why.join("; ")),
+                    fix: "allow account:ListRegions or ec2:DescribeRegions (`dynacrawl policy` prints the policy), so that \
+                          Regions that are not enabled are left out"
+                        .to_owned(),
+                };
+                findings.warn("regions", name, None, trouble);
+            } else {
+                findings.add("regions", name, None, Ok(said));
+            }
+            found.regions
+        }
+        Err(stopped) => {
+            let fix = "check the target's credentials".to_owned();
+            let trouble = Trouble { code: "regions_not_told", message: stopped.problem.message, fix };
+            findings.add("regions", name, None, Err(trouble));
+            Vec::new()
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub(super) async fn credentials(connection: &TargetConnection, config: &Config, 
     let roles = &connection.target.chain;
     let base = match roles.as_slice() {
         [] => connection.identity().await,
-        _ => connection.sts(connection.chain.base.clone()).caller_identity().await,
+        _ => connection.chain.base.sts().caller_identity().await,
     };
     // STS itself may not know the keys of something that only speaks DynamoDB's protocol; its own answers decide then.
     let foreign_sts = config.endpoints.dynamodb_url.is_some() && config.endpoints.sts_url.is_none();
@@ -38,7 +38,7 @@ pub(super) async fn credentials(connection: &TargetConnection, config: &Config, 
         Err(failed) => findings.warn("credentials", name, None, no_sts(connection, &failed)),
     }
     for (number, (role, credentials)) in roles.iter().zip(&connection.chain.roles).enumerate() {
-        match credentials.get().await {
+        match credentials.credentials.get().await {
             Ok(_) => findings.add("assume_role", name, None, Ok(format!("{} can be assumed", role.arn))),
             Err(failed) => {
                 findings.add("assume_role", name, None, Err(not_assumed(role, &failed)));
@@ -46,8 +46,7 @@ pub(super) async fn credentials(connection: &TargetConnection, config: &Config, 
             }
         }
         if config.check.external_id_probe && role.external_id.is_some() {
-            let sts = connection.sts(connection.chain.before(number).clone());
-            external_id(&sts, role, name, findings).await;
+            external_id(connection.chain.before(number).sts(), role, name, findings).await;
         }
     }
     true

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_model::RunOutcome;
-use dynacrawl_sinks::{Output, SinkError, Written, write_records};
+use dynacrawl_sinks::{SinkError, Written, write_records};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
-use crate::config::{Destination, Flags};
+use crate::config::Flags;
 use crate::exit::Exit;
-use crate::run::{self, Progress, RunPlan, RunReport};
+use crate::run::{self, Progress, RunPlan, RunReport, Start, StartError};
 use crate::signals::Signals;
 use crate::summary::summary;
 use crate::terminal::Terminal;
@@ -28,18 +28,22 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
         filter: Some(&args.filter),
         speed: Some(&args.speed),
         output: Some(&args.output),
+        state: Some(&args.state),
         endpoints: Some(&args.endpoints),
         ..Flags::default()
     };
     let (plan, _simulator) = plan(global, &flags, args.demo, |_| {}).await?;
-    crawl_plan(&plan, terminal).await
+    crawl_plan(&plan, args.state.fresh, terminal).await
 }
 
-async fn crawl_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure> {
+async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     let config = plan.config();
     let quiet = config.crawl.quiet;
     terminal.show_messages(config.log_level, config.log_format);
-    let output = open(&config.crawl.output)?;
+    let mut start = Start::new(config, fresh).map_err(cannot_start)?;
+    if let Some(notice) = start.notice.take().filter(|_| !quiet) {
+        terminal.write(&notice);
+    }
     let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
     let signals = Signals::new().map_err(failed)?;
     let stop = CancellationToken::new();
@@ -49,7 +53,7 @@ async fn crawl_plan(plan: &RunPlan, terminal: &Terminal) -> Result<Exit, Failure
     };
     let following = async { if quiet { std::future::pending().await } else { terminal.follow(&progress).await } };
     let done = tokio::select! {
-        done = crawl_to_output(plan, output, &stop, &progress) => done,
+        done = crawl_to_output(plan, start, &stop, &progress) => done,
         () = signals.second(&stop, notice) => return Ok(Exit::Interrupted),
         () = stuck(&stop, config.crawl.grace) => return Ok(Exit::Interrupted),
         () = following => unreachable!("the progress line follows without end"),
@@ -76,18 +80,26 @@ async fn stuck(stop: &CancellationToken, grace: Duration) {
 /// Crawls into an output, and puts the output in its place if the crawl deserves it.
 pub async fn crawl_to_output(
     plan: &RunPlan,
-    output: Output,
+    start: Start,
     stop: &CancellationToken,
     progress: &Arc<Progress>,
 ) -> (RunReport, Result<Written, SinkError>) {
+    let Start { run_id, output, mut journal, before, .. } = start;
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     let (report, written) = tokio::join!(
-        run::run(plan, records, stop, progress),
-        write_records(&output, plan.config().crawl.layout, queue),
+        Box::pin(run::run(plan, run_id, before, journal.is_some(), records, stop, progress)),
+        write_records(&output, plan.config().crawl.layout, queue, &mut journal),
     );
-    let whole = !report.sink_gone && matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial);
-    let finished = output.finish(whole).await;
-    let written = written.and_then(|written| finished.map(|()| written));
+    let ended = !report.sink_gone && report.outcome != RunOutcome::Cancelled;
+    let whole = ended && matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial);
+    let finished = output.finish(whole && written.is_ok()).await;
+    let mut written = written.and_then(|written| finished.map(|()| written));
+    // Only now: killed before, a later process finds the run unfinished, and its output where it was.
+    if let (true, Ok(_), Some(journal)) = (ended, &written, journal)
+        && let Err(error) = journal.end(report.outcome)
+    {
+        written = Err(SinkError::Journal(error.into()));
+    }
     (report, written)
 }
 
@@ -100,14 +112,11 @@ fn exit(outcome: RunOutcome) -> Exit {
     }
 }
 
-fn open(destination: &Destination) -> Result<Output, Failure> {
-    let opened = match destination {
-        Destination::Stdout => Output::stdout(),
-        Destination::File(path) => Output::file(path),
-    };
-    opened.map_err(|error| {
-        // A file that cannot be written is the user's to correct; one that is in use may work next time.
-        let exit = if matches!(error, SinkError::Busy { .. }) { Exit::SinkFailed } else { Exit::Usage };
-        Failure::new(exit, anyhow::Error::new(error).context("crawl.output (--output)"))
-    })
+fn cannot_start(error: StartError) -> Failure {
+    // What cannot be used is the user's to correct; what is in use may work next time.
+    let busy = matches!(
+        error,
+        StartError::Output(SinkError::Busy { .. }) | StartError::State(dynacrawl_state::StateError::Busy { .. })
+    );
+    Failure::new(if busy { Exit::SinkFailed } else { Exit::Usage }, error)
 }

@@ -36,10 +36,12 @@ pub(super) fn config(args: &ConfigArgs) -> Result<Exit, Failure> {
         None => to_stdout(REFERENCE.as_bytes()),
         Some(ConfigCommand::Check { file }) => {
             let config = Config::check_file(file)?;
-            let targets = match config.targets.len() {
-                0 => "no target, so the command line describes it".to_owned(),
-                1 => "1 target".to_owned(),
-                many => format!("{many} targets"),
+            let targets = match (config.targets.len(), config.groups.len()) {
+                (0, 0) => "no target, so the command line describes it".to_owned(),
+                (1, 0) => "1 target".to_owned(),
+                (many, 0) => format!("{many} targets"),
+                (0, 1) => "1 organization".to_owned(),
+                (listed, organizations) => format!("{listed} targets, organizations: {organizations}"),
             };
             to_stdout(format!("{}: valid, {targets}\n", file.display()).as_bytes())
         }

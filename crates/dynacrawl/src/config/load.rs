@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Config, ConfigError, Layer};
-use crate::cli::{EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, ReportArgs, SpeedArgs, TargetArgs};
+use crate::cli::{EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs};
 use crate::demo::Demo;
 
 /// What a command's flags say. What a command does not have stays empty.
@@ -13,6 +13,7 @@ pub(crate) struct Flags<'a> {
     pub(crate) filter: Option<&'a FilterArgs>,
     pub(crate) speed: Option<&'a SpeedArgs>,
     pub(crate) output: Option<&'a OutputArgs>,
+    pub(crate) state: Option<&'a StateArgs>,
     pub(crate) endpoints: Option<&'a EndpointArgs>,
     pub(crate) report: Option<&'a ReportArgs>,
 }
@@ -71,6 +72,9 @@ fn flag_layer(global: &GlobalArgs, flags: &Flags<'_>) -> Layer {
     }
     if let Some(output) = flags.output {
         output.overlay(&mut layer);
+    }
+    if let Some(state) = flags.state {
+        state.overlay(&mut layer);
     }
     if let Some(report) = flags.report {
         report.overlay(&mut layer);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Defines a section whose keys can each be overridden by another layer's.
@@ -30,8 +30,11 @@ section! {
     /// `[crawl]`
     Crawl {
         rate: u32,
+        burst: u32,
         concurrency: usize,
         scopes: usize,
+        requests: usize,
+        connections: usize,
         max_attempts: u32,
         include: Vec<String>,
         exclude: Vec<String>,
@@ -62,6 +65,51 @@ section! {
     }
 }
 section! {
+    /// `[discovery]`
+    Discovery {
+        organizations_endpoint_url: String,
+        account_endpoint_url: String,
+        ec2_endpoint_url: String,
+    }
+}
+section! {
+    /// `[state]`
+    State {
+        path: String,
+        resume_within: String,
+    }
+}
+section! {
+    /// `[budget.NAME]`
+    Budget {
+        rate: u32,
+        burst: u32,
+        concurrency: usize,
+    }
+}
+
+/// `[budget]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Budgets {
+    #[serde(default)]
+    pub(crate) sts: Budget,
+    #[serde(default)]
+    pub(crate) organizations: Budget,
+    #[serde(default)]
+    pub(crate) account: Budget,
+}
+
+impl Budgets {
+    fn overlay(&mut self, above: Self) {
+        let Self { sts, organizations, account } = above;
+        self.sts.overlay(sts);
+        self.organizations.overlay(organizations);
+        self.account.overlay(account);
+    }
+}
+
+section! {
     /// `[check]`
     Check {
         tables: usize,
@@ -89,6 +137,12 @@ pub(crate) struct Layer {
     #[serde(default)]
     pub(crate) sts: Sts,
     #[serde(default)]
+    pub(crate) budget: Budgets,
+    #[serde(default)]
+    pub(crate) discovery: Discovery,
+    #[serde(default)]
+    pub(crate) state: State,
+    #[serde(default)]
     pub(crate) check: Check,
     #[serde(default)]
     pub(crate) log: Log,
@@ -99,10 +153,13 @@ pub(crate) struct Layer {
 impl Layer {
     /// Takes over what `above` says. Targets are taken over as a whole.
     pub(crate) fn overlay(&mut self, above: Self) {
-        let Self { crawl, aws, sts, check, log, target } = above;
+        let Self { crawl, aws, sts, budget, discovery, state, check, log, target } = above;
         self.crawl.overlay(crawl);
         self.aws.overlay(aws);
         self.sts.overlay(sts);
+        self.budget.overlay(budget);
+        self.discovery.overlay(discovery);
+        self.state.overlay(state);
         self.check.overlay(check);
         self.log.overlay(log);
         if !target.is_empty() {
@@ -116,11 +173,52 @@ impl Layer {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Target {
     pub(crate) name: Option<String>,
-    pub(crate) regions: Option<Vec<String>>,
+    pub(crate) regions: Option<Regions>,
+    pub(crate) partition: Option<String>,
     pub(crate) account_id: Option<String>,
+    pub(crate) accounts: Option<Vec<String>>,
+    pub(crate) organizations: Option<bool>,
+    pub(crate) include_accounts: Option<Vec<String>>,
+    pub(crate) exclude_accounts: Option<Vec<String>>,
+    pub(crate) include_ous: Option<Vec<String>>,
+    pub(crate) exclude_ous: Option<Vec<String>>,
     pub(crate) profile: Option<String>,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) assume_role: Option<Vec<AssumeRole>>,
+}
+
+/// `regions` of a target: a list, or the word `all`, which is taken for a list of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Regions(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Regions {
+    /// By hand, so that a message says what would be right.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Regions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of Regions, or \"all\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Regions, E> {
+                match text {
+                    "all" => Ok(Regions(vec![text.to_owned()])),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Regions, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(Regions(names))
+            }
+        }
+        deserializer.deserialize_any(Names)
+    }
 }
 
 /// `credentials` of a target.

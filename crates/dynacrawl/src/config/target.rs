@@ -18,8 +18,13 @@ pub struct Target {
     pub name: String,
     /// The account, as far as the configuration tells it.
     pub account_id: Option<AccountId>,
-    /// The Regions; empty until [`Config::prepare`](super::Config::prepare) where they are left to AWS's own settings.
+    /// The Regions; empty until [`Config::prepare`](super::Config::prepare) where they are left to AWS's own settings, and
+    /// where they are all that the account has enabled.
     pub regions: Vec<Region>,
+    /// Whether it is all Regions that the account has enabled.
+    pub all_regions: bool,
+    /// The partition, where the configuration says it.
+    pub(super) named_partition: Option<Partition>,
     /// Where credentials begin.
     pub base: TargetBase,
     /// The roles to assume, in order.
@@ -52,13 +57,15 @@ impl Target {
         if name.is_empty() || name.len() > 128 {
             return Err(ConfigError::value("target.name", "must have 1 to 128 characters"));
         }
-        let parse_region = |text: String| text.parse::<Region>().map_err(|e| ConfigError::value(key("regions"), e));
-        let regions = raw.regions.unwrap_or_default().into_iter().map(parse_region).collect::<Result<Vec<_>, _>>()?;
-        if let Some(twice) = regions.iter().enumerate().find(|(i, region)| regions[..*i].contains(region)) {
-            return Err(ConfigError::value(key("regions"), format!("{} stands there twice", twice.1)));
+        let (regions, all_regions) = regions(raw.regions, || key("regions"))?;
+        let named_partition = raw.partition.as_deref().map(|name| partition(name, || key("partition"))).transpose()?;
+        let mut filled = raw.assume_role.unwrap_or_default();
+        if let Some(account) = &raw.account_id {
+            let partition = template_partition(named_partition.as_ref(), &regions, &filled);
+            filled.iter_mut().for_each(|step| step.fill(account, partition.as_str()));
         }
         let mut chain = Vec::new();
-        for step in raw.assume_role.unwrap_or_default() {
+        for step in filled {
             chain.push(role(step).map_err(|e| ConfigError::value(key("assume_role"), e))?);
         }
         let account_id = raw.account_id.map(|id| id.parse::<AccountId>()).transpose();
@@ -89,15 +96,15 @@ impl Target {
                 }
             }
         };
-        let target = Self { name, account_id, regions, base, chain };
+        let target = Self { name, account_id, regions, all_regions, named_partition, base, chain };
         target.check_partitions()?;
         Ok(target)
     }
 
     pub(super) async fn prepare(&mut self) -> Result<(), ConfigError> {
         self.take_ambient_region().await?;
-        if self.regions.is_empty() {
-            let problem = "no Region: name one or more, or set AWS_REGION, or a region in the profile";
+        if self.regions.is_empty() && !self.all_regions {
+            let problem = "no Region: name one or more or \"all\", or set AWS_REGION, or a region in the profile";
             return Err(ConfigError::value(self.regions_key(), problem));
         }
         Ok(())
@@ -106,6 +113,7 @@ impl Target {
     /// Where no Region is configured, takes that of AWS's own settings, if they have one.
     pub(super) async fn take_ambient_region(&mut self) -> Result<(), ConfigError> {
         if self.regions.is_empty()
+            && !self.all_regions
             && let Some(region) = dynacrawl_aws::ambient_region(self.profile()).await
         {
             self.regions.push(region.parse().map_err(|e| ConfigError::value(self.regions_key(), e))?);
@@ -121,7 +129,8 @@ impl Target {
     fn check_partitions(&self) -> Result<(), ConfigError> {
         let regions = self.regions.iter().map(|region| (region.partition(), region.to_string()));
         let roles = self.chain.iter().map(|step| (step.arn.partition().clone(), step.arn.to_string()));
-        let mut places = regions.chain(roles);
+        let named = self.named_partition.iter().map(|partition| (partition.clone(), "partition".to_owned()));
+        let mut places = named.chain(regions).chain(roles);
         let Some((partition, first)) = places.next() else { return Ok(()) };
         match places.find(|(other, _)| *other != partition) {
             None => Ok(()),
@@ -135,7 +144,8 @@ impl Target {
     /// The partition of the target's Regions.
     pub fn partition(&self) -> Partition {
         let role = || self.chain.last().map(|step| step.arn.partition().clone());
-        self.regions.first().map(Region::partition).or_else(role).unwrap_or_else(|| "aws".into())
+        let region = || self.regions.first().map(Region::partition);
+        self.named_partition.clone().or_else(region).or_else(role).unwrap_or_else(|| "aws".into())
     }
 
     /// The target as `run_started` tells it.
@@ -145,6 +155,8 @@ impl Target {
             account_id: self.account_id.clone(),
             role_arn: self.chain.last().map(|step| step.arn.to_string()),
             regions: self.regions.clone(),
+            all_regions: self.all_regions,
+            organization: false,
         }
     }
 
@@ -192,6 +204,54 @@ pub(super) fn reject_twice(targets: &[Target]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// The Regions, and whether it is all of them.
+fn regions(raw: Option<raw::Regions>, key: impl Fn() -> String) -> Result<(Vec<Region>, bool), ConfigError> {
+    let names = raw.unwrap_or_default().0;
+    if names == ["all"] {
+        return Ok((Vec::new(), true));
+    }
+    if names.iter().any(|name| name == "all") {
+        return Err(ConfigError::value(key(), "\"all\" cannot stand beside other Regions"));
+    }
+    let regions = names.into_iter().map(|name| name.parse::<Region>());
+    let regions = regions.collect::<Result<Vec<_>, _>>().map_err(|e| ConfigError::value(key(), e))?;
+    if let Some(twice) = regions.iter().enumerate().find(|(i, region)| regions[..*i].contains(region)) {
+        return Err(ConfigError::value(key(), format!("{} stands there twice", twice.1)));
+    }
+    Ok((regions, false))
+}
+
+fn partition(name: &str, key: impl Fn() -> String) -> Result<Partition, ConfigError> {
+    const KNOWN: [&str; 8] =
+        ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f"];
+    if KNOWN.contains(&name) { Ok(name.into()) } else { Err(super::valid::one_of(&key(), name, &KNOWN)) }
+}
+
+/// What `{partition}` stands for: what the configuration says, else the Regions' partition, else that of another role.
+pub(super) fn template_partition(
+    named: Option<&Partition>,
+    regions: &[Region],
+    chain: &[raw::AssumeRole],
+) -> Partition {
+    let of_role = || chain.iter().filter_map(|step| step.arn.split(':').nth(1)).find(|part| !part.contains('{'));
+    let of_regions = || regions.first().map(Region::partition);
+    named.cloned().or_else(of_regions).or_else(|| of_role().map(Partition::from)).unwrap_or_else(|| "aws".into())
+}
+
+impl raw::AssumeRole {
+    /// Puts an account and a partition in the place of `{account}` and `{partition}`.
+    pub(super) fn fill(&mut self, account: &str, partition: &str) {
+        for text in std::iter::once(&mut self.arn).chain(&mut self.external_id) {
+            *text = text.replace("{account}", account).replace("{partition}", partition);
+        }
+    }
+
+    /// Whether it is a different role for each account.
+    pub(super) fn names_account(&self) -> bool {
+        self.arn.contains("{account}")
+    }
 }
 
 fn role(raw: raw::AssumeRole) -> Result<AssumeRole, String> {

@@ -1,19 +1,21 @@
 //! What is valid.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use dynacrawl_aws::{EndpointSettings, HttpSettings, default_sts_region};
 use dynacrawl_client::{Rate, RetryPolicy};
+use dynacrawl_discovery::DiscoveryUrls;
 use dynacrawl_model::{Partition, Region};
 use dynacrawl_sinks::Layout;
 use dynacrawl_walker::TableFilter;
 use sha2::{Digest, Sha256};
 
 use super::ConfigError;
+use super::group::{Expanded, Group, expand};
+use super::limits::{Budgets, StateSettings, rate};
 use super::raw::{self, Layer};
 use super::target::{Target, reject_twice};
 
@@ -36,8 +38,16 @@ pub struct Config {
     pub log_level: LogLevel,
     /// How messages are shown.
     pub log_format: LogFormat,
+    /// How AWS's other quotas are used.
+    pub budgets: Budgets,
+    /// Where to ask for accounts and Regions.
+    pub discovery: DiscoveryUrls,
+    /// What is remembered between processes; `None`: nothing.
+    pub state: Option<StateSettings>,
     /// What to crawl.
     pub targets: Vec<Target>,
+    /// The organizations whose accounts are to be crawled.
+    pub groups: Vec<Group>,
 }
 
 /// How to crawl.
@@ -49,6 +59,8 @@ pub struct CrawlSettings {
     pub concurrency: usize,
     /// Scopes crawled at once.
     pub scopes: usize,
+    /// Requests to DynamoDB in flight at once, over all scopes.
+    pub requests: usize,
     /// How often a call is tried.
     pub retry: RetryPolicy,
     /// How long after `ResourceNotFoundException` a listed table is asked for once more.
@@ -116,14 +128,18 @@ impl Config {
     /// Checks what was typed.
     pub(crate) fn validate(layer: Layer) -> Result<Self, ConfigError> {
         let mut names = BTreeSet::new();
-        let mut targets = Vec::new();
+        let (mut targets, mut groups) = (Vec::new(), Vec::new());
         for (number, raw) in layer.target.into_iter().enumerate() {
-            let target = Target::validate(raw, number)?;
-            if !names.insert(target.name.clone()) {
-                let problem = format!("the name '{}' is taken by another target", target.name);
+            match expand(raw, number)? {
+                Expanded::Targets(some) => targets.extend(some),
+                Expanded::Group(group) => groups.push(*group),
+            }
+        }
+        for name in targets.iter().map(|target| &target.name).chain(groups.iter().map(|group| &group.discovery.name)) {
+            if !names.insert(name) {
+                let problem = format!("the name '{}' is taken by another target", dynacrawl_model::Escaped(name));
                 return Err(ConfigError::value("target.name", problem));
             }
-            targets.push(target);
         }
         reject_twice(&targets)?;
         let mut sts_regions = BTreeMap::new();
@@ -141,12 +157,14 @@ impl Config {
             let problem = "cannot be used together with FIPS or dual-stack endpoints (--fips, --dual-stack)";
             return Err(ConfigError::value("aws.endpoint_url (--endpoint-url)", problem));
         }
+        let connections = in_range("crawl.connections (--connections)", layer.crawl.connections, 1, 10_000)?;
         let attempt_timeout = duration("aws.attempt_timeout", layer.aws.attempt_timeout.as_deref())?;
         Ok(Self {
             crawl: CrawlSettings::validate(layer.crawl)?,
             http: HttpSettings {
                 connect_timeout: duration("aws.connect_timeout", layer.aws.connect_timeout.as_deref())?,
                 read_timeout: attempt_timeout,
+                connections,
                 ca_bundle: layer.aws.ca_bundle.map(PathBuf::from),
                 use_proxies: true,
                 plain: false,
@@ -164,6 +182,19 @@ impl Config {
                     .transpose()?,
             },
             sts_regions,
+            budgets: Budgets::validate(&layer.budget)?,
+            discovery: DiscoveryUrls {
+                organizations: url(
+                    "discovery.organizations_endpoint_url (--organizations-endpoint-url)",
+                    layer.discovery.organizations_endpoint_url,
+                )?,
+                account: url(
+                    "discovery.account_endpoint_url (--account-endpoint-url)",
+                    layer.discovery.account_endpoint_url,
+                )?,
+                ec2: url("discovery.ec2_endpoint_url (--ec2-endpoint-url)", layer.discovery.ec2_endpoint_url)?,
+            },
+            state: StateSettings::validate(layer.state)?,
             check: CheckSettings {
                 tables: match (required("check.all", layer.check.all)?, layer.check.tables) {
                     (true, _) => usize::MAX,
@@ -183,6 +214,7 @@ impl Config {
                 other => return Err(one_of("log.format (--log-format)", other, &["text", "json"])),
             },
             targets,
+            groups,
         })
     }
 
@@ -194,7 +226,7 @@ impl Config {
         if self.http.ca_bundle.is_none() {
             self.http.ca_bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|v| !v.is_empty()).map(PathBuf::from);
         }
-        for target in &mut self.targets {
+        for target in self.all_targets_mut() {
             target.prepare().await?;
         }
         reject_twice(&self.targets)
@@ -205,10 +237,14 @@ impl Config {
     /// # Errors
     /// When that is not the name of a Region, or of another partition than the target's roles.
     pub async fn take_ambient_regions(&mut self) -> Result<(), ConfigError> {
-        for target in &mut self.targets {
+        for target in self.all_targets_mut() {
             target.take_ambient_region().await?;
         }
         Ok(())
+    }
+
+    fn all_targets_mut(&mut self) -> impl Iterator<Item = &mut Target> {
+        self.targets.iter_mut().chain(self.groups.iter_mut().map(|group| &mut group.discovery))
     }
 
     /// The Region whose STS is asked for a target.
@@ -227,11 +263,20 @@ impl Config {
             .iter()
             .map(|t| {
                 let chain: Vec<_> = t.chain.iter().map(|step| step.arn.as_str()).collect();
-                serde_json::json!([t.name, t.account_id, t.regions, format!("{:?}", t.base), chain])
+                serde_json::json!([t.name, t.account_id, t.regions, t.all_regions, format!("{:?}", t.base), chain])
+            })
+            .collect();
+        let groups: Vec<_> = self
+            .groups
+            .iter()
+            .map(|group| {
+                let asked = &group.discovery;
+                serde_json::json!([group.summary(), format!("{:?}", asked.base), format!("{:?}", group.filter)])
             })
             .collect();
         let settings = serde_json::json!({
             "targets": targets,
+            "groups": groups,
             "include": self.crawl.include,
             "exclude": self.crawl.exclude,
             "layout": format!("{:?}", self.crawl.layout),
@@ -253,9 +298,10 @@ impl CrawlSettings {
         compile("crawl.exclude (--exclude)", &[], &exclude)?;
         let max_attempts = in_range("crawl.max_attempts (--max-attempts)", raw.max_attempts, 1, 100)?;
         Ok(Self {
-            rate: NonZeroU32::new(required("crawl.rate (--rate)", raw.rate)?).map(Rate::per_second),
+            rate: rate("crawl", raw.rate, raw.burst)?,
             concurrency: in_range("crawl.concurrency (--concurrency)", raw.concurrency, 1, 1000)?,
             scopes: in_range("crawl.scopes (--scopes)", raw.scopes, 1, 1000)?,
+            requests: in_range("crawl.requests (--requests)", raw.requests, 1, 10_000)?,
             retry: RetryPolicy { max_attempts, ..RetryPolicy::default() },
             recheck_after: Duration::from_secs(1),
             filter: compile("crawl.include", &include, &exclude)?,

@@ -1,6 +1,11 @@
 //! A run: every scope crawled, each ending with exactly one `scope_completed`, whatever happens.
 
+mod journal;
+mod ledger;
+pub(crate) mod plan;
 pub(crate) mod progress;
+mod resume;
+mod said;
 mod scope;
 mod target;
 mod tracker;
@@ -9,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
 use dynacrawl_fetcher::panic_message;
@@ -16,33 +22,37 @@ use dynacrawl_model::{
     AccountId, Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted,
     SchemaVersion, ScopeCompleted, ScopeTotals, Timestamp,
 };
-use tokio::sync::{OnceCell, Semaphore, mpsc};
+use dynacrawl_state::{ScopeProgress, ScopeRow};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use ledger::{Checkpoint, Ledger};
+use plan::{Known, Planned, Planner, ScopePlan};
+pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
+pub(crate) use resume::Before;
+pub use resume::{Start, StartError};
+use said::{Note, Said, ScopeNo};
 use scope::{ScopeTask, SinkGone};
-use target::scope_of;
+use target::{Connector, scope_of};
 pub(crate) use target::{ReadyTarget, TargetConnection};
-use tracker::{Ended, Stopped, Tracker};
+pub(crate) use tracker::Stopped;
+use tracker::{Ended, Tracker};
 
-use crate::config::{Config, ConfigError, Target};
+use crate::config::{Config, ConfigError, Group, Target};
+
+/// How many scopes wait for their turn; more are planned as room comes.
+const PLANNED_AHEAD: usize = 64;
 
 /// A run that can begin: everything that can be wrong without a call to AWS has been found out.
 #[derive(Debug)]
 pub struct RunPlan {
     config: Arc<Config>,
-    aws: AwsSettings,
-    targets: Vec<ReadyTarget>,
-}
-
-/// A scope that the run is going to crawl.
-#[derive(Clone, Debug)]
-pub(crate) struct ScopePlan {
-    /// The number of its target.
-    target: usize,
-    region: Region,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) targets: Vec<Arc<ReadyTarget>>,
+    pub(crate) groups: Vec<(Group, ReadyTarget)>,
 }
 
 /// How a run went.
@@ -81,37 +91,32 @@ impl RunPlan {
         config: Config,
         credentials: impl Fn(&Target) -> Result<CredentialSpec, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let ready =
-            |target: &Target| Ok(ReadyTarget::new(target.clone(), credentials(target)?, config.sts_region(target)));
-        let targets = config.targets.iter().map(ready).collect::<Result<_, _>>()?;
         let http = config.http.build().map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             ConfigError::value("aws.ca_bundle (--ca-bundle, AWS_CA_BUNDLE)", format!("{error}{cause}"))
         })?;
+        Self::with_http(config, credentials, http)
+    }
+
+    /// The same, over another HTTP stack.
+    pub(crate) fn with_http(
+        config: Config,
+        credentials: impl Fn(&Target) -> Result<CredentialSpec, ConfigError>,
+        http: SharedHttpClient,
+    ) -> Result<Self, ConfigError> {
+        let ready =
+            |target: &Target| Ok(ReadyTarget::new(target.clone(), credentials(target)?, config.sts_region(target)));
+        let targets = config.targets.iter().map(|target| ready(target).map(Arc::new)).collect::<Result<_, _>>()?;
+        let groups = config.groups.iter().map(|group| Ok((group.clone(), ready(&group.discovery)?)));
+        let groups = groups.collect::<Result<_, ConfigError>>()?;
         let aws = AwsSettings { http, attempt_timeout: config.attempt_timeout };
-        Ok(Self { targets, config: Arc::new(config), aws })
+        let connector = Arc::new(Connector::new(aws, &config));
+        Ok(Self { targets, groups, connector, config: Arc::new(config) })
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// Connects the targets, in order. Nothing is called yet.
-    pub(crate) async fn connect(&self) -> Vec<TargetConnection> {
-        let mut connections = Vec::new();
-        for target in &self.targets {
-            connections.push(target.clone().connect(&self.aws, &self.config).await);
-        }
-        connections
-    }
-
-    fn scopes(&self) -> Vec<ScopePlan> {
-        let mut scopes = Vec::new();
-        for (target, ready) in self.targets.iter().enumerate() {
-            scopes.extend(ready.target.regions.iter().map(|region| ScopePlan { target, region: region.clone() }));
-        }
-        scopes
     }
 }
 
@@ -134,24 +139,30 @@ impl Claims {
 
 /// Crawls every scope. Ends early when `stop` is cancelled, after at most the grace time, or when the records' way out is
 /// closed.
-pub async fn run(
+pub(crate) async fn run(
     plan: &RunPlan,
-    records: mpsc::Sender<Record>,
+    run_id: RunId,
+    before: Before,
+    journaled: bool,
+    records: mpsc::Sender<Said>,
     stop: &CancellationToken,
     progress: &Arc<Progress>,
 ) -> RunReport {
     let mut run = Run {
         plan,
-        run_id: RunId::generate(),
+        run_id,
+        journaled,
         records,
+        active_before: before.active,
         started: Instant::now(),
         totals: ScopeTotals::default(),
         counts: Counts::default(),
         requests: Requests::default(),
         listed_a_page: false,
         notable: Vec::new(),
+        claims: Arc::default(),
     };
-    let crawled = run.crawl(stop, progress).await;
+    let crawled = run.crawl(before, stop, progress).await;
     // Of a run whose sink went away there is no last record, and nothing depends on its outcome.
     let (outcome, sink_gone) = match crawled {
         Ok(outcome) => (outcome, false),
@@ -162,7 +173,7 @@ pub async fn run(
         scopes: run.totals,
         counts: run.counts,
         requests: run.requests,
-        duration: run.started.elapsed(),
+        duration: run.duration(),
         notable: run.notable,
         sink_gone,
     }
@@ -171,99 +182,160 @@ pub async fn run(
 struct Run<'a> {
     plan: &'a RunPlan,
     run_id: RunId,
-    records: mpsc::Sender<Record>,
+    journaled: bool,
+    records: mpsc::Sender<Said>,
+    /// How long earlier processes worked on it.
+    active_before: Duration,
     started: Instant,
     totals: ScopeTotals,
     counts: Counts,
     requests: Requests,
     listed_a_page: bool,
     notable: Vec<ScopeCompleted>,
+    claims: Arc<Claims>,
 }
 
 /// What the run keeps of a scope while its task is under way.
 struct UnderWay {
-    plan: ScopePlan,
+    number: ScopeNo,
+    target: Arc<ReadyTarget>,
     tracker: Arc<Tracker>,
-    started: Arc<OnceCell<Instant>>,
+    started: Instant,
 }
 
+type Tasks = JoinSet<Result<(), SinkGone>>;
+
 impl Run<'_> {
-    async fn crawl(&mut self, stop: &CancellationToken, progress: &Arc<Progress>) -> Result<RunOutcome, SinkGone> {
-        let scopes = self.plan.scopes();
-        self.totals.planned = scopes.len() as u64;
-        progress.planned(scopes.len());
-        self.emit(self.run_started()).await?;
-
-        let mut tasks = JoinSet::new();
-        let mut under_way = HashMap::new();
-        let connections: Arc<[OnceCell<TargetConnection>]> =
-            self.plan.targets.iter().map(|_| OnceCell::new()).collect();
-        let slots = Arc::new(Semaphore::new(self.plan.config.crawl.scopes));
-        let claims = Arc::new(Claims::default());
-        for plan in scopes {
-            let target = self.plan.targets[plan.target].clone();
-            let tracker =
-                Arc::new(Tracker::new(scope_of(&target.target, &plan.region), self.plan.config.crawl.dry_run));
-            let task = ScopeTask {
-                run_id: self.run_id,
-                config: self.plan.config.clone(),
-                plan: plan.clone(),
-                records: self.records.clone(),
-                stop: stop.clone(),
-                tracker: tracker.clone(),
-                claims: claims.clone(),
-                progress: progress.clone(),
-            };
-            let started = Arc::new(OnceCell::new());
-            let (begun, slots) = (started.clone(), slots.clone());
-            let (connections, aws) = (connections.clone(), self.plan.aws.clone());
-            let handle = tasks.spawn(async move {
-                let slot = tokio::select! {
-                    biased;
-                    () = task.stop.cancelled() => return Ok(()),
-                    slot = slots.acquire() => slot,
-                };
-                let _ = begun.set(Instant::now());
-                let connect = || async { target.connect(&aws, &task.config).await };
-                let connection = connections[task.plan.target].get_or_init(connect).await;
-                // Boxed: thousands of scopes wait for their turn, and a waiting one should be small.
-                let crawled = Box::pin(task.crawl(connection)).await;
-                drop(slot);
-                crawled
-            });
-            under_way.insert(handle.id(), UnderWay { plan, tracker, started });
+    async fn crawl(
+        &mut self,
+        before: Before,
+        stop: &CancellationToken,
+        progress: &Arc<Progress>,
+    ) -> Result<RunOutcome, SinkGone> {
+        if !before.output_has_begun {
+            self.emit(self.run_started(before.resumed)).await?;
         }
+        let Before { ended, mut under_way, known, .. } = before;
+        self.take_over(&ended, &known, progress);
 
+        let plan = self.plan;
+        let planner = Planner { plan, run_id: self.run_id, known: &known, stop };
+        let (out, mut planned) = mpsc::channel(PLANNED_AHEAD);
+        let mut planning = Box::pin(planner.plan(out));
+        let mut is_planning = true;
+        let mut more_planned = true;
+
+        let mut tasks = Tasks::new();
+        let mut running = HashMap::new();
         // From the interrupt on, what is under way has the grace time.
         let mut overdue = std::pin::pin!(async {
             stop.cancelled().await;
-            tokio::time::sleep(self.plan.config.crawl.grace).await;
+            tokio::time::sleep(plan.config.crawl.grace).await;
         });
         let mut aborted = false;
-        loop {
-            let joined = tokio::select! {
+        while more_planned || !tasks.is_empty() {
+            tokio::select! {
                 biased;
-                joined = tasks.join_next_with_id() => joined,
+                Some(joined) = tasks.join_next_with_id() => {
+                    let (id, crawled) = match joined {
+                        Ok((id, crawled)) => (id, Ok(crawled)),
+                        Err(failed) => (failed.id(), Err(failed)),
+                    };
+                    if let Some(scope) = running.remove(&id) {
+                        self.end_scope(scope, crawled, stop.is_cancelled()).await?;
+                        progress.scope_ended();
+                    }
+                }
                 () = self.records.closed() => return Err(SinkGone),
                 () = &mut overdue, if !aborted => {
                     tasks.abort_all();
                     aborted = true;
-                    continue;
                 }
-            };
-            let (id, crawled) = match joined {
-                None => break,
-                Some(Ok((id, crawled))) => (id, Ok(crawled)),
-                Some(Err(failed)) => (failed.id(), Err(failed)),
-            };
-            if let Some(scope) = under_way.remove(&id) {
-                self.end_scope(scope, crawled, stop.is_cancelled()).await?;
-                progress.scope_ended();
+                () = &mut planning, if is_planning => is_planning = false,
+                one = planned.recv(), if more_planned && tasks.len() < plan.config.crawl.scopes => match one {
+                    None => more_planned = false,
+                    Some(Planned::Found(record)) => self.emit(record).await?,
+                    Some(Planned::Failed(failed)) => {
+                        self.totals.targets_failed += 1;
+                        self.emit(Record::TargetFailed(failed)).await?;
+                    }
+                    Some(Planned::Scope(scope)) => {
+                        let key = (scope.target.target.name.clone(), scope.region.clone());
+                        if ended.contains_key(&key) {
+                            continue;
+                        }
+                        self.totals.planned += 1;
+                        progress.planned(1);
+                        let (id, scope) = self.start(scope, under_way.remove(&key), stop, progress, &mut tasks);
+                        running.insert(id, scope);
+                    }
+                },
             }
         }
         let outcome = self.outcome(stop.is_cancelled());
         self.emit(self.run_completed(outcome)).await?;
         Ok(outcome)
+    }
+
+    /// Takes over what earlier processes have done.
+    fn take_over(&mut self, ended: &HashMap<(String, Region), ScopeRow>, known: &Known, progress: &Progress) {
+        self.totals.targets_failed += known.failed.len() as u64;
+        for ((target, region), row) in ended {
+            let ScopeProgress::Ended(scope) = row.progress else { continue };
+            self.totals.planned += 1;
+            self.totals.count(scope.outcome);
+            self.counts += scope.counts;
+            self.requests += scope.requests;
+            self.listed_a_page |= scope.listed_a_page;
+            if let Some(account_id) = &row.account_id {
+                self.claims.claim(account_id, region, target);
+            }
+            progress.planned(1);
+            progress.scope_ended();
+        }
+    }
+
+    /// Starts a scope's task.
+    fn start(
+        &self,
+        plan: ScopePlan,
+        before: Option<(ScopeRow, Checkpoint)>,
+        stop: &CancellationToken,
+        progress: &Arc<Progress>,
+        tasks: &mut Tasks,
+    ) -> (tokio::task::Id, UnderWay) {
+        let (target, connection) = (plan.target.clone(), plan.connection.clone());
+        let mut scope = scope_of(&target.target, &plan.region);
+        let checkpoint = before.map(|(row, checkpoint)| {
+            scope.account_id = scope.account_id.take().or(row.account_id);
+            checkpoint
+        });
+        let ledger = checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
+        let tracker = Arc::new(Tracker::new(scope, self.plan.config.crawl.dry_run, ledger));
+        let number = ScopeNo(u32::try_from(self.totals.planned).unwrap_or(u32::MAX));
+        let mut task = ScopeTask {
+            run_id: self.run_id,
+            number,
+            config: self.plan.config.clone(),
+            plan,
+            records: self.records.clone(),
+            journaled: self.journaled,
+            checkpoint,
+            stop: stop.clone(),
+            tracker: tracker.clone(),
+            claims: self.claims.clone(),
+            progress: progress.clone(),
+        };
+        let connector = self.plan.connector.clone();
+        let handle = tasks.spawn(async move {
+            if task.stop.is_cancelled() {
+                return Ok(());
+            }
+            let connect = || connector.connect(&task.plan.target, &task.config);
+            let connection = connection.get_or_init(connect).await;
+            Box::pin(task.crawl(connection)).await
+        });
+        (handle.id(), UnderWay { number, target, tracker, started: Instant::now() })
     }
 
     /// Ends a scope with its record, whether its task ended by itself, was aborted or panicked.
@@ -286,7 +358,8 @@ impl Run<'_> {
         if cancelled {
             scope.tracker.cancel();
         }
-        let Ended { scope: id, outcome, listing, counts, requests, problems, listed_a_page } = scope.tracker.end();
+        let Ended { scope: id, outcome, listing, counts, requests, pace, problems, listed_a_page } =
+            scope.tracker.end();
         self.totals.count(outcome);
         self.counts += counts;
         self.requests += requests;
@@ -295,30 +368,40 @@ impl Run<'_> {
             schema: SchemaVersion::V1,
             run_id: self.run_id,
             scope: id,
-            target: self.plan.targets[scope.plan.target].target.name.clone(),
+            target: scope.target.target.name.clone(),
             outcome,
             listing,
             counts,
             requests,
-            duration_ms: scope.started.get().map_or(0, |at| millis(at.elapsed())),
+            pace,
+            duration_ms: millis(scope.started.elapsed()),
             problems,
         };
         let notable = record.outcome != Outcome::Complete || !record.problems.is_empty();
         if notable && self.notable.len() < NOTABLE_SCOPES {
             self.notable.push(record.clone());
         }
-        self.emit(Record::ScopeCompleted(record)).await
+        let said = Said::Scope(scope.number, Note::Record(Record::ScopeCompleted(record)));
+        self.records.send(said).await.map_err(|_| SinkGone)
     }
 
-    fn run_started(&self) -> Record {
+    /// How long all processes worked on it.
+    fn duration(&self) -> Duration {
+        self.active_before + self.started.elapsed()
+    }
+
+    fn run_started(&self, resumed: bool) -> Record {
+        let targets = self.plan.targets.iter().map(|ready| ready.target.summary());
+        let groups = self.plan.groups.iter().map(|(group, _)| group.summary());
         Record::RunStarted(RunStarted {
             schema: SchemaVersion::V1,
             run_id: self.run_id,
             at: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.plan.config.digest(),
-            targets: self.plan.targets.iter().map(|ready| ready.target.summary()).collect(),
+            targets: targets.chain(groups).collect(),
             probes: Vec::new(),
+            resumed,
         })
     }
 
@@ -331,7 +414,7 @@ impl Run<'_> {
             scopes: self.totals,
             counts: self.counts,
             requests: self.requests,
-            duration_ms: millis(self.started.elapsed()),
+            duration_ms: millis(self.duration()),
         })
     }
 
@@ -348,7 +431,7 @@ impl Run<'_> {
     }
 
     async fn emit(&self, record: Record) -> Result<(), SinkGone> {
-        self.records.send(record).await.map_err(|_| SinkGone)
+        self.records.send(Said::Run(record)).await.map_err(|_| SinkGone)
     }
 }
 

@@ -28,8 +28,8 @@ pub struct ProgressNow {
 }
 
 impl Progress {
-    pub(crate) fn planned(&self, scopes: usize) {
-        self.scopes_planned.store(scopes as u64, Ordering::Relaxed);
+    pub(crate) fn planned(&self, scopes: u64) {
+        self.scopes_planned.fetch_add(scopes, Ordering::Relaxed);
     }
 
     pub(crate) fn scope_ended(&self) {

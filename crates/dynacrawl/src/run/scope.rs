@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
 use dynacrawl_fetcher::{FailedTable, Fetched, Fetcher};
 use dynacrawl_model::{
-    AccountId, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName, TableRecord,
-    Timestamp,
+    AccountId, FailureReason, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName,
+    TableRecord, Timestamp,
 };
 use dynacrawl_walker::Listing;
 use futures_util::stream::poll_fn;
@@ -14,10 +14,13 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::Claims;
+use super::ledger::{Checkpoint, Cursor};
+use super::plan::{ScopePlan, no_credentials};
 use super::progress::Progress;
+use super::said::{Began, Note, Said, ScopeNo};
 use super::target::TargetConnection;
 use super::tracker::{Stopped, Tracker};
-use super::{Claims, ScopePlan};
 use crate::config::Config;
 
 /// How many names wait between the walker and the fetcher: a page and the next, so that listing runs ahead.
@@ -26,15 +29,23 @@ const QUEUED_NAMES: usize = 200;
 /// attempts, so they are few.
 const ACCOUNT_ATTEMPTS: usize = 4;
 
+/// How many tables are described at once in the last pass: what failed there, failed under load.
+const LAST_PASS_CONCURRENCY: usize = 8;
+
 /// The records' way out was closed: the sink has failed.
 pub(crate) struct SinkGone;
 
 /// What a scope's task needs.
 pub(crate) struct ScopeTask {
     pub(crate) run_id: RunId,
+    pub(crate) number: ScopeNo,
     pub(crate) config: Arc<Config>,
     pub(crate) plan: ScopePlan,
-    pub(crate) records: mpsc::Sender<Record>,
+    pub(crate) records: mpsc::Sender<Said>,
+    /// Whether a journal follows, and has to be told more than the records.
+    pub(crate) journaled: bool,
+    /// Where an earlier process stopped, for the journal.
+    pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracker: Arc<Tracker>,
     pub(crate) claims: Arc<Claims>,
@@ -43,19 +54,25 @@ pub(crate) struct ScopeTask {
 
 impl ScopeTask {
     /// Crawls the scope. How it went is in the tracker.
-    pub(crate) async fn crawl(&self, connection: &TargetConnection) -> Result<(), SinkGone> {
+    pub(crate) async fn crawl(&mut self, connection: &TargetConnection) -> Result<(), SinkGone> {
+        let checkpoint = self.checkpoint.take();
+        self.note(|| {
+            let scope = self.tracker.scope();
+            let target = self.plan.target.target.name.clone();
+            let (region, partition) = (scope.region.clone(), scope.partition.clone());
+            Note::Began(Box::new(Began { target, region, partition, checkpoint }))
+        })
+        .await?;
         let region = &self.plan.region;
-        if let Err(failed) = connection.chain.last().get().await {
-            let mut stopped = Stopped::by_error(&failed.error);
-            stopped.outcome = match stopped.outcome {
-                unreachable @ dynacrawl_model::Outcome::Unreachable => unreachable,
-                _ => dynacrawl_model::Outcome::AuthFailed,
-            };
-            stopped.problem.message = failed.to_string();
-            self.tracker.stop(stopped);
+        if let Err(failed) = connection.chain.last().credentials.get().await {
+            self.tracker.stop(no_credentials(&failed));
             return Ok(());
         }
-        let account = connection.account_id().await;
+        // An earlier process may have learned it from a table.
+        let account = match (connection.account_id().await, self.tracker.scope().account_id.clone()) {
+            (Err(_), Some(known)) => Ok(known),
+            (asked, _) => asked,
+        };
         if let Ok(account_id) = &account
             && self.claim(account_id) == Goes::No
         {
@@ -82,7 +99,14 @@ impl ScopeTask {
         names: mpsc::Sender<TableName>,
         walking: &CancellationToken,
     ) -> Result<(), SinkGone> {
-        let mut listing = Listing::new(client, None);
+        let mut listing = match self.tracker.cursor() {
+            Cursor::Start => Listing::new(client, None),
+            Cursor::After(name) => Listing::new(client, Some(name)),
+            Cursor::End => Listing::over(client),
+        };
+        if listing.is_complete() {
+            self.tracker.listing_complete();
+        }
         loop {
             let page = tokio::select! {
                 biased;
@@ -92,12 +116,11 @@ impl ScopeTask {
             match page {
                 None => break,
                 Some(Ok(page)) => {
-                    self.tracker.page(page.len());
                     self.progress.listed(page.len());
                     if listing.is_complete() {
                         self.tracker.listing_complete();
                     }
-                    self.select(page, &names).await?;
+                    self.select(page, listing.next_start(), client, &names).await?;
                 }
                 Some(Err(failed)) => {
                     let stopped = connection.told_apart(&failed.error, Stopped::by_call(&failed)).await;
@@ -110,11 +133,25 @@ impl ScopeTask {
 
     /// Counts a page's names, and hands on those that are selected. Where nobody takes them any more, they are counted all
     /// the same.
-    async fn select(&self, page: Vec<TableName>, names: &mpsc::Sender<TableName>) -> Result<(), SinkGone> {
+    async fn select(
+        &self,
+        page: Vec<TableName>,
+        next: Option<&TableName>,
+        client: &ScopeClient,
+        names: &mpsc::Sender<TableName>,
+    ) -> Result<(), SinkGone> {
         let filter = &self.config.crawl.filter;
         let (selected, unselected): (Vec<_>, Vec<_>) = page.into_iter().partition(|name| filter.selects(name.as_str()));
-        unselected.iter().for_each(|_| self.tracker.unselected());
-        selected.iter().for_each(|name| self.tracker.selected(name));
+        let left_out = unselected.len() as u64;
+        // Told before the first of its tables can be.
+        self.note(|| Note::Page {
+            unselected: left_out,
+            selected: selected.clone(),
+            next: next.cloned(),
+            requests: client.requests(),
+        })
+        .await?;
+        let selected = self.tracker.page(left_out, selected, next.cloned());
         if self.config.crawl.dry_run {
             for table in unselected.into_iter().chain(selected) {
                 let verdict = filter.verdict(table.as_str());
@@ -194,12 +231,55 @@ impl ScopeTask {
                 self.tracker.note(Problem::new("account_unknown", format!("nothing tells the account's id; {why}")));
             }
         }
-        let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
+        let mut goes_on = Goes::On;
+        {
+            let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
+            while let Some(one) = fetched.next().await {
+                goes_on = end(self.take(one, Account::Settled).await?);
+                if goes_on == Goes::No {
+                    break;
+                }
+            }
+        }
+        if goes_on == Goes::On && !self.stop.is_cancelled() {
+            self.last_pass(&fetcher).await?;
+        }
+        // Those that did not get their second chance have failed the first time.
+        for failed in self.tracker.deferred().values() {
+            self.fail(failed).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks once more for the tables that failed: what was wrong then may have passed.
+    async fn last_pass<D>(&self, fetcher: &Fetcher<'_, D>) -> Result<(), SinkGone>
+    where
+        D: Fn(&[u8]) -> Result<Box<TableRecord>, DecodeFailure>,
+    {
+        let deferred = self.tracker.deferred();
+        let names = futures_util::stream::iter(deferred.keys().cloned());
+        let concurrency = self.config.crawl.concurrency.min(LAST_PASS_CONCURRENCY);
+        let mut fetched = std::pin::pin!(fetcher.describe_all(names, concurrency));
         while let Some(one) = fetched.next().await {
-            if end(self.take(one, Account::Settled).await?) == Goes::No {
+            let one = match one {
+                Fetched::Failed(mut failed) => {
+                    failed.attempts += deferred.get(&failed.name).map_or(0, |first| first.attempts);
+                    self.fail(&failed).await?;
+                    continue;
+                }
+                other => other,
+            };
+            if self.take(one, Account::Settled).await? == Goes::No {
                 break;
             }
         }
+        Ok(())
+    }
+
+    async fn fail(&self, failed: &FailedTable) -> Result<(), SinkGone> {
+        self.emit(self.failed_record(failed)).await?;
+        self.tracker.failed(failed);
+        self.progress.failed();
         Ok(())
     }
 
@@ -216,11 +296,10 @@ impl ScopeTask {
                 self.tracker.described(&name);
                 self.progress.described();
             }
-            Fetched::Failed(failed) => {
-                self.emit(self.failed_record(&failed)).await?;
-                self.tracker.failed(&failed);
-                self.progress.failed();
+            Fetched::Failed(failed) if may_pass(&failed) && self.tracker.defer(&failed) => {
+                self.note(|| Note::Deferred(failed)).await?;
             }
+            Fetched::Failed(failed) => self.fail(&failed).await?,
             Fetched::Stopped(failed) => {
                 self.tracker.stop(self.stopped_in_mid_run(&failed));
                 return Ok(Goes::No);
@@ -247,7 +326,7 @@ impl ScopeTask {
     /// Claims the account and Region for the target. Where another target has them, the scope stops here, and its record
     /// names no account: there is exactly one that does.
     fn claim(&self, account_id: &AccountId) -> Goes {
-        let target = &self.config.targets[self.plan.target].name;
+        let target = &self.plan.target.target.name;
         let scope = Scope { account_id: Some(account_id.clone()), ..(*self.tracker.scope()).clone() };
         match self.claims.claim(account_id, &self.plan.region, target) {
             None => {
@@ -283,8 +362,21 @@ impl ScopeTask {
     }
 
     async fn emit(&self, record: Record) -> Result<(), SinkGone> {
-        self.records.send(record).await.map_err(|_| SinkGone)
+        self.records.send(Said::Scope(self.number, Note::Record(record))).await.map_err(|_| SinkGone)
     }
+
+    /// Tells the journal, where there is one.
+    async fn note(&self, note: impl FnOnce() -> Note) -> Result<(), SinkGone> {
+        if !self.journaled {
+            return Ok(());
+        }
+        self.records.send(Said::Scope(self.number, note())).await.map_err(|_| SinkGone)
+    }
+}
+
+/// Whether what went wrong with a table may have passed by the end of its scope.
+fn may_pass(failed: &FailedTable) -> bool {
+    matches!(failed.reason, FailureReason::Throttled | FailureReason::Failed)
 }
 
 /// Whether a scope goes on after a table.

@@ -1,14 +1,15 @@
 //! A target's connection, shared by its scopes: the SDK's settings, the credentials, and whose they are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use dynacrawl_auth::{AuthError, CachedCredentials, CallerIdentity, CredentialChain, CredentialSpec, StsClient};
+use dynacrawl_auth::{AuthError, CallerIdentity, CredentialChain, CredentialPool, CredentialSpec};
 use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass};
 use dynacrawl_client::{ScopeClient, ScopeSettings};
 use dynacrawl_model::{AccountId, Operation, Problem, Region, Scope};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 use super::tracker::Stopped;
 use crate::config::{Config, Target};
@@ -23,8 +24,7 @@ pub(crate) struct TargetConnection {
     pub(crate) sdk: SdkConfig,
     pub(crate) chain: CredentialChain,
     pub(crate) sts_region: Region,
-    sts: StsClient,
-    sts_url: Option<String>,
+    requests: Arc<Semaphore>,
     identity: OnceCell<Result<CallerIdentity, AuthError>>,
 }
 
@@ -41,20 +41,58 @@ impl ReadyTarget {
         Self { target, spec, sts_region }
     }
 
-    /// Loads the SDK's settings. Nothing is called yet.
-    pub(crate) async fn connect(self, aws: &AwsSettings, config: &Config) -> TargetConnection {
-        let sdk = aws.sdk_config(self.target.profile(), &self.sts_region, &config.endpoints).await;
-        let sts_url = config.endpoints.sts_url.as_deref();
-        let chain = dynacrawl_auth::connect(&self.spec, &sdk, sts_url);
+    /// Another target with the same base credentials.
+    pub(crate) fn beside(&self, target: Target, config: &Config) -> Self {
+        let spec = CredentialSpec { base: self.spec.base.clone(), chain: target.chain.clone() };
+        let sts_region = config.sts_region(&target);
+        Self { target, spec, sts_region }
+    }
+}
+
+/// Connects targets. What they have in common is there once: the SDK's settings of a profile, credentials, and the places
+/// for requests in flight.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    aws: AwsSettings,
+    pool: CredentialPool,
+    settings: Mutex<HashMap<(Option<String>, Region), SdkConfig>>,
+    requests: Arc<Semaphore>,
+}
+
+impl Connector {
+    pub(crate) fn new(aws: AwsSettings, config: &Config) -> Self {
+        Self {
+            aws,
+            pool: CredentialPool::new(config.budgets.sts),
+            settings: Mutex::default(),
+            requests: Arc::new(Semaphore::new(config.crawl.requests)),
+        }
+    }
+
+    /// Loads the SDK's settings, and sets up the credentials. Nothing is called yet.
+    pub(crate) async fn connect(&self, ready: &ReadyTarget, config: &Config) -> TargetConnection {
+        let ReadyTarget { target, spec, sts_region } = ready;
+        let sdk = self.settings(target.profile(), sts_region, config).await;
+        let chain = self.pool.chain(spec, target.profile(), &sdk, config.endpoints.sts_url.as_deref());
         TargetConnection {
-            sts: StsClient::new(&sdk, sts_url, chain.last().clone()),
-            target: self.target,
+            target: target.clone(),
             sdk,
             chain,
-            sts_region: self.sts_region,
-            sts_url: sts_url.map(str::to_owned),
+            sts_region: sts_region.clone(),
+            requests: self.requests.clone(),
             identity: OnceCell::new(),
         }
+    }
+
+    async fn settings(&self, profile: Option<&str>, region: &Region, config: &Config) -> SdkConfig {
+        let mut settings = self.settings.lock().await;
+        let key = (profile.map(str::to_owned), region.clone());
+        if let Some(known) = settings.get(&key) {
+            return known.clone();
+        }
+        let loaded = self.aws.sdk_config(profile, region, &config.endpoints).await;
+        settings.insert(key, loaded.clone());
+        loaded
     }
 }
 
@@ -65,20 +103,16 @@ impl TargetConnection {
             region: region.clone(),
             dynamodb_url: config.endpoints.dynamodb_url.clone(),
             rate: config.crawl.rate,
+            requests: self.requests.clone(),
             retry: config.crawl.retry,
         };
-        Arc::new(ScopeClient::new(&self.sdk, self.chain.last().clone(), settings))
-    }
-
-    /// An STS client that signs with other credentials of the target.
-    pub(crate) fn sts(&self, credentials: CachedCredentials) -> StsClient {
-        StsClient::new(&self.sdk, self.sts_url.as_deref(), credentials)
+        Arc::new(ScopeClient::new(&self.sdk, self.chain.last().credentials.clone(), settings))
     }
 
     /// Whose credentials they are; asked once.
     pub(crate) async fn identity(&self) -> Result<CallerIdentity, AuthError> {
         let ask = || async {
-            match tokio::time::timeout(IDENTITY_TIMEOUT, self.sts.caller_identity()).await {
+            match tokio::time::timeout(IDENTITY_TIMEOUT, self.chain.last().sts().caller_identity()).await {
                 Ok(answer) => answer,
                 Err(_) => Err(AuthError::new(
                     Operation::GetCallerIdentity.name(),

@@ -1,15 +1,14 @@
 //! What is known of a scope at any moment. It outlives the scope's task, so that a scope ends with a record even where
 //! its task panicked or was aborted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dynacrawl_client::{AwsError, CallError, ErrorClass, ScopeClient};
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{
-    AccountId, Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Problem, Requests, Scope,
-    TableName,
-};
+use dynacrawl_model::{AccountId, Counts, Listing, Outcome, Pace, Problem, Requests, Scope, TableName};
+
+use super::ledger::{Cursor, Ledger, MAX_DEFERRED};
 
 /// Why a scope cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,25 +45,14 @@ impl Stopped {
 struct State {
     scope: Arc<Scope>,
     client: Option<Arc<ScopeClient>>,
-    counts: Counts,
-    pages: u64,
+    ledger: Ledger,
     listing: Listing,
     dry_run: bool,
-    /// Selected tables that have not come to an end.
-    pending: BTreeSet<TableName>,
-    failures: BTreeMap<(FailureReason, String), Failures>,
     stopped: Option<Stopped>,
     cancelled: bool,
     notes: Vec<Problem>,
     other_account: bool,
     duplicate: bool,
-}
-
-#[derive(Debug, Default)]
-struct Failures {
-    message: String,
-    count: u64,
-    names: Vec<String>,
 }
 
 /// The state of a scope, shared by its task and the run.
@@ -79,22 +67,20 @@ pub(crate) struct Ended {
     pub(crate) listing: Listing,
     pub(crate) counts: Counts,
     pub(crate) requests: Requests,
+    pub(crate) pace: Pace,
     pub(crate) problems: Vec<Problem>,
     /// Whether at least one page of the listing came.
     pub(crate) listed_a_page: bool,
 }
 
 impl Tracker {
-    pub(crate) fn new(scope: Scope, dry_run: bool) -> Self {
+    pub(crate) fn new(scope: Scope, dry_run: bool, ledger: Ledger) -> Self {
         Self(Mutex::new(State {
             scope: Arc::new(scope),
             client: None,
-            counts: Counts::default(),
-            pages: 0,
+            ledger,
             listing: Listing::Incomplete,
             dry_run,
-            pending: BTreeSet::new(),
-            failures: BTreeMap::new(),
             stopped: None,
             cancelled: false,
             notes: Vec::new(),
@@ -120,50 +106,46 @@ impl Tracker {
         self.state().client = Some(client);
     }
 
-    pub(crate) fn page(&self, names: usize) {
+    /// From where the listing goes on.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.state().ledger.cursor().clone()
+    }
+
+    /// A page came. Returns the tables that are to be described.
+    pub(crate) fn page(&self, unselected: u64, selected: Vec<TableName>, next: Option<TableName>) -> Vec<TableName> {
         let mut state = self.state();
-        state.pages += 1;
-        state.counts.listed += names as u64;
+        if state.dry_run {
+            state.ledger.page_of_a_dry_run(unselected, selected.len() as u64);
+            return selected;
+        }
+        state.ledger.page(unselected, selected, next)
     }
 
     pub(crate) fn listing_complete(&self) {
         self.state().listing = Listing::Complete;
     }
 
-    pub(crate) fn unselected(&self) {
-        self.state().counts.unselected += 1;
-    }
-
-    pub(crate) fn selected(&self, name: &TableName) {
-        let mut state = self.state();
-        state.counts.selected += 1;
-        // A dry run attempts no table, and needs no list to say so.
-        if !state.dry_run {
-            state.pending.insert(name.clone());
-        }
-    }
-
     pub(crate) fn described(&self, name: &TableName) {
-        let mut state = self.state();
-        if state.pending.remove(name) {
-            state.counts.described += 1;
-        }
+        self.state().ledger.described(name);
     }
 
     pub(crate) fn failed(&self, failed: &FailedTable) {
+        self.state().ledger.failed(failed);
+    }
+
+    /// Keeps a failed table for the last pass; `false` where no more are kept.
+    pub(crate) fn defer(&self, failed: &FailedTable) -> bool {
         let mut state = self.state();
-        if !state.pending.remove(&failed.name) {
-            return;
+        let room = state.ledger.deferred().len() < MAX_DEFERRED;
+        if room {
+            state.ledger.defer(failed.clone());
         }
-        state.counts.fail(failed.reason);
-        let failures = state.failures.entry((failed.reason, failed.code.clone())).or_default();
-        if failures.count == 0 {
-            failures.message.clone_from(&failed.message);
-        }
-        failures.count += 1;
-        if failures.names.len() < MAX_NAMED_TABLES {
-            failures.names.push(failed.name.as_str().to_owned());
-        }
+        room
+    }
+
+    /// The tables that wait for the last pass.
+    pub(crate) fn deferred(&self) -> BTreeMap<TableName, FailedTable> {
+        self.state().ledger.deferred().clone()
     }
 
     /// Notes, once, that the tables belong to another account than the configuration says.
@@ -203,40 +185,20 @@ impl Tracker {
     /// The end: everything that is not accounted for was not attempted.
     pub(crate) fn end(&self) -> Ended {
         let mut state = self.state();
-        let not_attempted = std::mem::take(&mut state.pending);
-        let mut counts = state.counts;
-        let missed =
-            counts.selected - (counts.described + counts.denied + counts.throttled + counts.vanished + counts.failed);
-        counts.not_attempted = missed;
-        let mut problems = Vec::new();
-        problems.extend(state.stopped.iter().map(|stopped| stopped.problem.clone()));
-        for ((reason, code), failures) in std::mem::take(&mut state.failures) {
-            if reason != FailureReason::Vanished {
-                problems.push(Problem {
-                    code,
-                    message: failures.message,
-                    operation: Some(Operation::DescribeTable),
-                    table_count: failures.count,
-                    tables: failures.names,
-                });
-            }
-        }
-        if !not_attempted.is_empty() {
-            problems.push(Problem {
-                table_count: missed,
-                tables: not_attempted.iter().take(MAX_NAMED_TABLES).map(|name| name.as_str().to_owned()).collect(),
-                ..Problem::new("not_attempted", "these tables were listed and not described")
-            });
-        }
+        let counts = state.ledger.counts();
+        let mut problems: Vec<_> = state.stopped.iter().map(|stopped| stopped.problem.clone()).collect();
+        problems.extend(state.ledger.problems());
         problems.append(&mut state.notes);
+        let client = state.client.as_ref();
         Ended {
             scope: state.scope.clone(),
             outcome: outcome(&state, &counts),
             listing: state.listing,
             counts,
-            requests: state.client.as_ref().map(|client| client.requests()).unwrap_or_default(),
+            requests: state.ledger.requests(client.map(|client| client.requests()).unwrap_or_default()),
+            pace: client.map(|client| client.pace()).unwrap_or_default(),
             problems,
-            listed_a_page: state.pages > 0,
+            listed_a_page: state.ledger.listed_a_page(),
         }
     }
 }
@@ -250,7 +212,7 @@ fn outcome(state: &State, counts: &Counts) -> Outcome {
         Outcome::Complete
     } else if complete {
         Outcome::Partial
-    } else if state.pages > 0 {
+    } else if state.ledger.listed_a_page() {
         Outcome::IncompleteListing
     } else {
         state.stopped.as_ref().map_or(Outcome::Failed, |stopped| stopped.outcome)
@@ -264,10 +226,11 @@ mod tests {
     use dynacrawl_model::{FailureReason, Listing, Outcome, Scope, TableName};
 
     use super::{Stopped, Tracker};
+    use crate::run::ledger::Ledger;
 
     fn tracker(dry_run: bool) -> Tracker {
         let region = "eu-west-1".parse().expect("region");
-        Tracker::new(Scope { partition: "aws".into(), account_id: None, region }, dry_run)
+        Tracker::new(Scope { partition: "aws".into(), account_id: None, region }, dry_run, Ledger::default())
     }
 
     fn name(number: usize) -> TableName {
@@ -279,8 +242,7 @@ mod tests {
     }
 
     fn list(tracker: &Tracker, count: usize) {
-        tracker.page(count);
-        (0..count).for_each(|number| tracker.selected(&name(number)));
+        tracker.page(0, (0..count).map(name).collect(), None);
     }
 
     fn stopped(class: ErrorClass) -> Stopped {

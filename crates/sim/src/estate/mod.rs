@@ -3,6 +3,7 @@
 mod builder;
 mod demo;
 mod demo_tables;
+mod organization;
 mod shape;
 mod uniform;
 
@@ -12,9 +13,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub(crate) use self::shape::Template;
 pub use self::{
     builder::{Index, TableBuilder},
+    organization::{Member, MemberState, Organization, OrganizationalUnit},
     shape::Shape,
 };
 use crate::{denials::Denial, faults::FaultRule};
@@ -28,6 +29,8 @@ pub struct Estate {
     pub denials: Vec<Denial>,
     /// Faults that are set from the start.
     pub faults: Vec<FaultRule>,
+    /// The organization that accounts belong to, if any.
+    pub organization: Option<Organization>,
     /// How a client reaches the accounts.
     pub access: DemoAccess,
 }
@@ -37,6 +40,13 @@ impl Estate {
     #[must_use]
     pub fn new(accounts: impl IntoIterator<Item = Account>) -> Self {
         Self { accounts: accounts.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Puts accounts into an organization.
+    #[must_use]
+    pub fn organization(mut self, organization: Organization) -> Self {
+        self.organization = Some(organization);
+        self
     }
 }
 
@@ -285,7 +295,7 @@ pub(crate) fn hash(text: &str) -> u64 {
 }
 
 /// Text that looks random and follows from `seed`.
-fn derived_text(prefix: &str, seed: &str, length: usize, alphabet: &[u8]) -> String {
+pub(crate) fn derived_text(prefix: &str, seed: &str, length: usize, alphabet: &[u8]) -> String {
     let mut rng = fastrand::Rng::with_seed(hash(seed) ^ length as u64);
     let tail = (0..length).map(|_| char::from(alphabet[rng.usize(..alphabet.len())]));
     prefix.chars().chain(tail).collect()

@@ -1,9 +1,15 @@
 //! Descriptions of tables that are made when they are asked for.
 
+use std::{
+    io::Write as _,
+    sync::{Arc, LazyLock},
+};
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Index, StoredTable, TableBuilder};
+use crate::state::Place;
 
 const NAME: &str = "@NAME@";
 const NUMBER: &str = "@NUMBER@";
@@ -11,23 +17,42 @@ const ACCOUNT: &str = "@ACCOUNT@";
 const REGION: &str = "@REGION@";
 const PARTITION: &str = "@PARTITION@";
 
+static STANDARD: LazyLock<Shape> = LazyLock::new(Shape::make_standard);
+
 /// A description with placeholders: `@NAME@`, `@ACCOUNT@`, `@REGION@`, `@PARTITION@`, and `@NUMBER@` for the table's
 /// number as twelve hexadecimal digits.
+///
+/// Clones share what they hold, so one shape can serve any number of scopes.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    body: String,
+    pieces: Arc<[Piece]>,
 }
 
 impl Shape {
     /// Any description with placeholders in its strings.
     #[must_use]
     pub fn from_description(description: &Value) -> Self {
-        Self { body: String::from_utf8_lossy(&StoredTable::body(description)).into_owned() }
+        let body = StoredTable::body(description);
+        let body = String::from_utf8_lossy(&body);
+        let mut pieces = Vec::new();
+        let mut rest = &*body;
+        while let Some(at) = rest.find('@') {
+            let (marker, piece) = marker(&rest[at..]);
+            pieces.push(Piece::Text(rest[..at].to_owned()));
+            pieces.push(piece);
+            rest = &rest[at + marker.len()..];
+        }
+        pieces.push(Piece::Text(rest.to_owned()));
+        Self { pieces: pieces.into() }
     }
 
     /// About 3 KB: a provisioned table with a stream, two global secondary indexes and a local one.
     #[must_use]
     pub fn standard() -> Self {
+        STANDARD.clone()
+    }
+
+    fn make_standard() -> Self {
         let description = TableBuilder::new(ACCOUNT, REGION, NAME)
             .partition(PARTITION)
             .hash("customer_id", "S")
@@ -52,26 +77,40 @@ impl Shape {
         Self::from_description(&description)
     }
 
-    /// The template of one scope.
-    pub(crate) fn compile(&self, partition: &str, account_id: &str, region: &str) -> Template {
-        let body = self.body.replace(PARTITION, partition).replace(ACCOUNT, account_id).replace(REGION, region);
-        let mut pieces = Vec::new();
-        let mut rest = body.as_str();
-        while let Some(at) = rest.find('@') {
-            let (marker, piece) = if rest[at..].starts_with(NAME) {
-                (NAME, Piece::Name)
-            } else if rest[at..].starts_with(NUMBER) {
-                (NUMBER, Piece::Number)
-            } else {
-                ("@", Piece::Text("@".to_owned()))
+    /// The answer for one table.
+    pub(crate) fn render(&self, place: &Place, name: &str, number: u64) -> Bytes {
+        let text_length: usize = self.pieces.iter().map(Piece::text_length).sum();
+        let mut body = Vec::with_capacity(text_length + 32 * self.pieces.len());
+        for piece in &*self.pieces {
+            let text = match piece {
+                Piece::Text(text) => text,
+                Piece::Name => name,
+                Piece::Account => &place.account_id,
+                Piece::Region => &place.region,
+                Piece::Partition => &place.partition,
+                Piece::Number => {
+                    // Writing to memory does not fail.
+                    let _ = write!(body, "{number:012x}");
+                    continue;
+                }
             };
-            pieces.push(Piece::Text(rest[..at].to_owned()));
-            pieces.push(piece);
-            rest = &rest[at + marker.len()..];
+            body.extend_from_slice(text.as_bytes());
         }
-        pieces.push(Piece::Text(rest.to_owned()));
-        Template { capacity: body.len() + 64 * pieces.len(), pieces }
+        body.into()
     }
+}
+
+/// The marker that a text starts with, and what it stands for.
+fn marker(text: &str) -> (&'static str, Piece) {
+    let markers = [
+        (NAME, Piece::Name),
+        (NUMBER, Piece::Number),
+        (ACCOUNT, Piece::Account),
+        (REGION, Piece::Region),
+        (PARTITION, Piece::Partition),
+    ];
+    let found = markers.into_iter().find(|(marker, _)| text.starts_with(marker));
+    found.unwrap_or_else(|| ("@", Piece::Text("@".to_owned())))
 }
 
 #[derive(Debug)]
@@ -79,26 +118,47 @@ enum Piece {
     Text(String),
     Name,
     Number,
+    Account,
+    Region,
+    Partition,
 }
 
-/// A shape with everything filled in but the table.
-#[derive(Debug)]
-pub(crate) struct Template {
-    pieces: Vec<Piece>,
-    capacity: usize,
-}
-
-impl Template {
-    /// The answer for one table.
-    pub(crate) fn render(&self, name: &str, number: u64) -> Bytes {
-        let mut body = Vec::with_capacity(self.capacity);
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => body.extend_from_slice(text.as_bytes()),
-                Piece::Name => body.extend_from_slice(name.as_bytes()),
-                Piece::Number => body.extend_from_slice(format!("{number:012x}").as_bytes()),
-            }
+impl Piece {
+    fn text_length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            _ => 0,
         }
-        body.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Estate;
+
+    #[test]
+    fn placeholders_are_filled_for_each_place() {
+        let [partition, account_id, region] = ["aws-cn", "111122223333", "cn-north-1"].map(str::to_owned);
+        let place = Place { partition, account_id, region };
+        let description = json!({
+            "TableName": "@NAME@", "At": "@PARTITION@/@REGION@/@ACCOUNT@", "Id": "@NUMBER@", "User": "a@b"
+        });
+        let body: Value =
+            serde_json::from_slice(&Shape::from_description(&description).render(&place, "t", 255)).unwrap();
+        assert_eq!(
+            body["Table"],
+            json!({"TableName": "t", "At": "aws-cn/cn-north-1/111122223333", "Id": "0000000000ff", "User": "a@b"})
+        );
+    }
+
+    #[test]
+    fn all_scopes_of_a_uniform_estate_share_one_shape() {
+        let estate = Estate::uniform(10, 17, 60);
+        let tables = estate.accounts.iter().flat_map(|account| account.regions.values());
+        let shapes: Vec<&Shape> =
+            tables.filter_map(|tables| tables.generated.as_ref()).map(|(_, shape)| shape).collect();
+        assert_eq!(shapes.len(), 170);
+        assert!(shapes.iter().all(|shape| Arc::ptr_eq(&shape.pieces, &shapes[0].pieces)));
     }
 }

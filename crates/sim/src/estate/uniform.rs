@@ -1,22 +1,10 @@
 //! Estates of any size for benchmarks.
 
-use super::{Account, DemoAccess, Estate, Role, Tables};
+use super::{Account, DemoAccess, Estate, Organization, OrganizationalUnit, Role, Tables};
+use crate::regions::COMMERCIAL;
 
-/// The twelve Regions that uniform estates use first; more are numbered.
-const REGIONS: [&str; 12] = [
-    "us-east-1",
-    "us-east-2",
-    "us-west-1",
-    "us-west-2",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-central-1",
-    "eu-north-1",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-northeast-1",
-    "ca-central-1",
-];
+/// Accounts in each organizational unit.
+const UNIT_SIZE: usize = 100;
 
 impl Estate {
     /// The id of the account whose user may assume the role `Reader` in every account of a uniform estate.
@@ -29,24 +17,35 @@ impl Estate {
     }
 
     /// `accounts` accounts with `regions` Regions each, each of them with `tables_per_scope` generated tables, and a
-    /// hub account without tables. [`Estate::access`] holds the accounts' own keys; the hub's are those of
+    /// hub account without tables. The Regions are those of AWS, first the ones that are enabled by default; beyond
+    /// them they are numbered. [`Estate::access`] holds the accounts' own keys; the hub's are those of
     /// [`Account::new`] with [`Estate::HUB`].
+    ///
+    /// The hub is the management account of an organization that all accounts belong to: under its one root there is a
+    /// unit for every 100 accounts. The hub has the role `Reader`, too, so that all members can be reached alike.
     #[must_use]
     pub fn uniform(accounts: usize, regions: usize, tables_per_scope: u64) -> Self {
         let regions: Vec<String> = (0..regions)
-            .map(|index| REGIONS.get(index).map_or_else(|| format!("xx-test-{index}"), |name| (*name).to_owned()))
+            .map(|index| COMMERCIAL.get(index).map_or_else(|| format!("xx-test-{index}"), |name| (*name).to_owned()))
             .collect();
-        let mut members: Vec<Account> = (0..accounts)
-            .map(|index| {
-                let account = Account::new(Self::uniform_account_id(index)).role(Role::new("Reader").trusts(Self::HUB));
-                regions
-                    .iter()
-                    .fold(account, |account, region| account.region(region, Tables::new().generated(tables_per_scope)))
-            })
-            .collect();
+        let member = |id: String, tables: &Tables| {
+            let account = Account::new(id).role(Role::new("Reader").trusts(Self::HUB));
+            regions.iter().fold(account, |account, region| account.region(region, tables.clone()))
+        };
+        let tables = Tables::new().generated(tables_per_scope);
+        let mut members: Vec<Account> =
+            (0..accounts).map(|index| member(Self::uniform_account_id(index), &tables)).collect();
         let access =
             members.iter().enumerate().map(|(index, account)| account.access(format!("account-{index}"))).collect();
-        members.push(regions.iter().fold(Account::new(Self::HUB), |hub, region| hub.region(region, Tables::new())));
-        Self { access: DemoAccess { accounts: access }, ..Self::new(members) }
+        let root = members.chunks(UNIT_SIZE).enumerate().fold(
+            OrganizationalUnit::new("r-unif").account(Self::HUB),
+            |root, (index, members)| {
+                let unit = OrganizationalUnit::new(format!("ou-unif-{index:08}")).name(format!("unit-{index}"));
+                root.unit(members.iter().fold(unit, |unit, member| unit.account(&*member.id)))
+            },
+        );
+        members.push(member(Self::HUB.to_owned(), &Tables::new()));
+        let estate = Self::new(members).organization(Organization::new(Self::HUB).root(root));
+        Self { access: DemoAccess { accounts: access }, ..estate }
     }
 }

@@ -13,6 +13,8 @@ use crate::{
     sigv4::{Signable, SigningScope, amz_date, authorization},
 };
 
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+
 /// An access key, its secret and perhaps a session token.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
@@ -46,10 +48,13 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The code of an error in either protocol, or an empty text.
+    /// The code of an error in any protocol, or an empty text.
     pub(super) fn code(&self) -> String {
         match serde_json::from_slice::<Value>(&self.body) {
-            Ok(body) => body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned(),
+            Ok(body) => {
+                let code = body["__type"].as_str().or_else(|| self.header("x-amzn-errortype")).unwrap_or_default();
+                code.rsplit('#').next().unwrap_or_default().to_owned()
+            }
             Err(_) => self.tag("Code").unwrap_or_default(),
         }
     }
@@ -106,7 +111,7 @@ impl Client {
     /// An error if no whole head came.
     pub(super) fn try_dynamodb(&self, operation: &str, body: &str) -> io::Result<Answer> {
         let target = format!("DynamoDB_20120810.{operation}");
-        self.send("dynamodb", &[("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &target)], body)
+        self.send("dynamodb", "/", &[("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &target)], body)
     }
 
     pub(super) fn describe(&self, table: &str) -> Answer {
@@ -115,7 +120,22 @@ impl Client {
 
     pub(super) fn sts(&self, form: &str) -> Answer {
         let form = format!("{form}&Version=2011-06-15");
-        self.send("sts", &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")], &form).unwrap()
+        self.send("sts", "/", &[FORM], &form).unwrap()
+    }
+
+    pub(super) fn organizations(&self, operation: &str, body: &str) -> Answer {
+        let target = format!("AWSOrganizationsV20161128.{operation}");
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", &target)];
+        self.send("organizations", "/", &headers, body).unwrap()
+    }
+
+    pub(super) fn list_regions(&self, body: &str) -> Answer {
+        self.send("account", "/listRegions", &[("content-type", "application/json")], body).unwrap()
+    }
+
+    pub(super) fn describe_regions(&self, more: &str) -> Answer {
+        let form = format!("Action=DescribeRegions&Version=2016-11-15{more}");
+        self.send("ec2", "/", &[FORM], &form).unwrap()
     }
 
     pub(super) fn assume(&self, role_arn: &str, more: &str) -> Answer {
@@ -123,17 +143,31 @@ impl Client {
         self.sts(&format!("Action=AssumeRole&RoleArn={arn}&RoleSessionName=tester{more}"))
     }
 
-    fn send(&self, service: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Answer> {
-        let host = self.address.to_string();
+    /// Sends a request that is signed for any service.
+    pub(super) fn send(&self, service: &str, path: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Answer> {
+        let signed = self.sign(service, path, &self.address.to_string(), headers, body);
+        let headers: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        exchange(self.address, &format!("POST {path}"), &headers, body)
+    }
+
+    /// All headers of a signed request.
+    pub(super) fn sign(
+        &self,
+        service: &str,
+        path: &str,
+        host: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Vec<(String, String)> {
         let date = amz_date(unix_ms() / 1_000 + self.seconds_off);
         let mut headers: Vec<(&str, &str)> = headers.to_vec();
-        headers.extend([("host", host.as_str()), ("x-amz-date", date.as_str())]);
+        headers.extend([("host", host), ("x-amz-date", date.as_str())]);
         headers.extend(self.keys.token.as_deref().map(|token| ("x-amz-security-token", token)));
-        let request = Signable { method: "POST", path: "/", query: "", headers: &headers, body: body.as_bytes() };
+        let request = Signable { method: "POST", path, query: "", headers: &headers, body: body.as_bytes() };
         let scope = SigningScope { amz_date: &date, region: &self.region, service };
         let signature = authorization(&self.keys.id, &self.keys.secret, &scope, &request);
         headers.push(("authorization", &signature));
-        exchange(self.address, "POST /", &headers, body)
+        headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 

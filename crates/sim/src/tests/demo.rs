@@ -202,3 +202,42 @@ fn uniform_estate_is_reached_by_own_keys_and_from_the_hub() {
     assert_eq!(member.describe("table-000000").status, 200);
     assert_eq!(sim.access().accounts.len(), 3);
 }
+
+#[test]
+fn uniform_estate_is_discovered_through_its_organization() {
+    let sim = Simulator::start(Estate::uniform(230, 19, 1), &Options::default()).unwrap();
+    let hub = Client::new(sim.addr(), Keys::of(&Account::new(Estate::HUB)), "us-east-1");
+    let units = hub.organizations("ListOrganizationalUnitsForParent", "{\"ParentId\":\"r-unif\"}").json();
+    assert_eq!(units["OrganizationalUnits"].as_array().map(Vec::len), Some(3));
+    let mut ids = BTreeSet::new();
+    let mut request = "{}".to_owned();
+    loop {
+        let page = hub.organizations("ListAccounts", &request).json();
+        for account in page["Accounts"].as_array().unwrap() {
+            assert_eq!(account["State"], "ACTIVE");
+            ids.insert(account["Id"].as_str().unwrap().to_owned());
+        }
+        let Some(next) = page["NextToken"].as_str() else { break };
+        request = format!("{{\"NextToken\":\"{next}\"}}");
+    }
+    assert_eq!(ids.len(), 231);
+    for id in [&*Estate::uniform_account_id(229), Estate::HUB] {
+        let member = hub.with_keys(hub.assume(&format!("arn:aws:iam::{id}:role/Reader"), "").keys());
+        let regions = member.list_regions("{\"RegionOptStatusContains\":[\"ENABLED\",\"ENABLED_BY_DEFAULT\"]}").json();
+        let statuses: Vec<&str> = regions["Regions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|region| region["RegionOptStatus"].as_str())
+            .collect();
+        assert_eq!((statuses.len(), statuses.iter().filter(|status| **status == "ENABLED").count()), (19, 2));
+        assert!(ids.contains(id));
+    }
+}
+
+#[test]
+fn uniform_regions_are_numbered_beyond_those_of_aws() {
+    let estate = Estate::uniform(1, 36, 1);
+    let regions: Vec<&str> = estate.accounts[0].regions.keys().map(String::as_str).collect();
+    assert_eq!(&regions[34..], ["xx-test-34", "xx-test-35"]);
+}

@@ -1,4 +1,10 @@
-//! ListTables, DescribeTable, denials, quotas and counts.
+//! ListTables, DescribeTable, Scan, denials, quotas and counts.
+
+use std::{
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -146,5 +152,49 @@ fn everything_is_counted_and_can_be_reset() {
     assert_eq!(answer.json()["total"]["requests"], 4);
     assert_eq!(answer.json()["scopes"][0]["operations"]["DescribeTable"]["ok"], 1);
     exchange(sim.addr(), "POST /_sim/reset", &[("host", "x")], "").unwrap();
-    assert_eq!(sim.counts(), Counts { connections: sim.counts().connections, ..Counts::default() });
+    let counts = sim.counts();
+    let Counts { connections, open_connections, peak_connections, .. } = counts;
+    assert_eq!(counts, Counts { connections, open_connections, peak_connections, ..Counts::default() });
+}
+
+#[test]
+fn scan_finds_nothing_in_tables_that_exist_and_is_outside_the_quota() {
+    let quota = Some(Quota { per_second: 0.000_1, burst: 1 });
+    let (sim, client) = start_with(&Options { quota, ..Options::default() });
+    let scan = |table: &str| client.dynamodb("Scan", &json!({"TableName": table, "Limit": 5}).to_string());
+    for _ in 0..3 {
+        assert_eq!(scan("table-000001").json(), json!({"Items": [], "Count": 0, "ScannedCount": 0}));
+    }
+    assert_eq!(scan("nope").code(), "ResourceNotFoundException");
+    assert_eq!(client.dynamodb("Scan", "{}").code(), "ValidationException");
+    sim.deny(Denial::new(HOME, Operation::Scan).table("table-*"));
+    let denied = scan("table-000001").json()["Message"].as_str().unwrap().to_owned();
+    assert!(denied.contains("dynamodb:Scan on resource: arn:aws:dynamodb:eu-west-1:111122223333:table/table-000001"));
+    let counts = sim.counts();
+    let scans = counts.of(HOME, IRELAND, Operation::Scan);
+    assert_eq!((scans.requests, scans.ok, scans.throttled), (6, 3, 0));
+    assert_eq!(counts.scopes[0].peak_per_second, 0);
+}
+
+#[test]
+fn open_connections_are_counted_with_their_peak() {
+    let (sim, _) = start();
+    // The server learns of both ends of a connection a moment later.
+    let eventually = |open: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while sim.counts().open_connections != open {
+            assert!(Instant::now() < deadline, "{:?}", sim.counts());
+            thread::yield_now();
+        }
+    };
+    let connections = [(); 3].map(|()| TcpStream::connect(sim.addr()).unwrap());
+    eventually(3);
+    drop(connections);
+    eventually(0);
+    let _last = TcpStream::connect(sim.addr()).unwrap();
+    eventually(1);
+    let counts = sim.counts();
+    assert_eq!((counts.connections, counts.peak_connections), (4, 3));
+    sim.reset_counts();
+    assert_eq!((sim.counts().connections, sim.counts().peak_connections), (0, 1));
 }

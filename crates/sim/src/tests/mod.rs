@@ -4,7 +4,10 @@ mod client;
 mod credentials;
 mod demo;
 mod faults;
+mod inprocess;
 mod listing;
+mod organizations;
+mod regions;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynacrawl_aws::ErrorClass;
+use crate::ErrorClass;
 
 /// How often a call is tried, and how long is waited in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl RetryPolicy {
 mod tests {
     use std::time::Duration;
 
-    use dynacrawl_aws::ErrorClass;
+    use crate::ErrorClass;
 
     use super::RetryPolicy;
 

@@ -1,0 +1,128 @@
+//! The one loop around every attempt of every call to AWS.
+
+use std::sync::Arc;
+
+use dynacrawl_aws::{AwsError, Budget, ErrorClass, RetryPolicy};
+use tokio::sync::Semaphore;
+
+use crate::{AuthError, CachedCredentials};
+
+/// How calls against one quota are made: with these credentials, within this budget, tried this often.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    credentials: CachedCredentials,
+    budget: Arc<Budget>,
+    requests: Arc<Semaphore>,
+    retry: RetryPolicy,
+    gives_up: bool,
+}
+
+/// What an attempt came to, for those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It is about to be sent.
+    Sent,
+    /// AWS throttled it.
+    Throttled,
+}
+
+/// A call that failed for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFailed {
+    /// What its last attempt failed with; about the credentials, where there were none to send it with.
+    pub error: AwsError,
+    /// How many attempts were sent.
+    pub attempts: u32,
+    /// The step that gave no credentials, if that was it.
+    pub no_credentials: Option<AuthError>,
+}
+
+impl Caller {
+    /// A caller whose requests in flight are bounded by `requests`, which others may share.
+    pub fn new(
+        credentials: CachedCredentials,
+        budget: Arc<Budget>,
+        requests: Arc<Semaphore>,
+        retry: RetryPolicy,
+    ) -> Self {
+        Self { credentials, budget, requests, retry, gives_up: false }
+    }
+
+    /// The same, but giving up a call without an attempt where AWS throttles without end: for calls of which there are
+    /// many, each of them the less of the whole.
+    pub fn giving_up(self) -> Self {
+        Self { gives_up: true, ..self }
+    }
+
+    /// The budget that every attempt takes a permit of.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Calls until an attempt succeeds or another one would be of no use. Every attempt takes a permit of the budget, then
+    /// a place among the requests in flight, in this order: whoever waits for his own budget must not hold a place that
+    /// others could use.
+    ///
+    /// # Errors
+    /// When there are no credentials, or the last attempt failed.
+    pub async fn call<T, F>(&self, count: impl Fn(Attempt), attempt: impl Fn() -> F) -> Result<T, CallFailed>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        let mut attempts = 0;
+        let mut renewed = false;
+        loop {
+            let permit = match self.budget.permit(self.gives_up.then_some(self.retry.max_attempts)).await {
+                Ok(permit) => permit,
+                Err(error) => return Err(CallFailed { error, attempts, no_credentials: None }),
+            };
+            let used = match self.credentials.get().await {
+                Ok(credentials) => credentials,
+                Err(failed) => {
+                    // The step tells which of several roles it was.
+                    let error = AwsError::new(failed.error.class, &*failed.error.code, failed.to_string());
+                    return Err(CallFailed { error: about_credentials(error), attempts, no_credentials: Some(failed) });
+                }
+            };
+            // The semaphore is never closed.
+            let place = self.requests.acquire().await;
+            attempts += 1;
+            count(Attempt::Sent);
+            let answer = attempt().await;
+            drop(place);
+            let error = match answer {
+                Ok(answer) => {
+                    self.budget.answered();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(attempts, code = %error.code, "attempt failed");
+            match error.class {
+                // The SDK neither retries an ended session nor drops it from a cache.
+                ErrorClass::ExpiredCredentials | ErrorClass::ClockSkew if !renewed => {
+                    renewed = true;
+                    self.credentials.invalidate(&used);
+                    continue;
+                }
+                ErrorClass::Throttled => {
+                    count(Attempt::Throttled);
+                    self.budget.throttled(permit, &error);
+                }
+                // What did not come from AWS does not say that AWS has stopped throttling.
+                ErrorClass::Unreachable | ErrorClass::Transient => {}
+                _ => self.budget.answered(),
+            }
+            match self.retry.backoff(error.class, attempts) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(CallFailed { error, attempts, no_credentials: None }),
+            }
+        }
+    }
+}
+
+/// A denied or throttled AssumeRole is not a denied or throttled table.
+fn about_credentials(error: AwsError) -> AwsError {
+    let class = if error.class.is_about_credentials() { error.class } else { ErrorClass::NoCredentials };
+    AwsError::new(class, error.code, error.message)
+}

@@ -1,0 +1,252 @@
+//! organizations:ListAccounts, and the organizational units that filters name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use aws_sdk_organizations::config::{Builder, Region as SdkRegion};
+use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
+use aws_smithy_runtime::client::retries::RetryPartition;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
+use dynacrawl_auth::{CachedCredentials, Caller};
+use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, global_region};
+use dynacrawl_model::{AccountId, Partition};
+
+use crate::{DiscoveryError, caller};
+
+const LIST_ACCOUNTS: &str = "organizations:ListAccounts";
+const LIST_FOR_PARENT: &str = "organizations:ListAccountsForParent";
+const LIST_UNITS: &str = "organizations:ListOrganizationalUnitsForParent";
+
+/// The id of an organizational unit (`ou-…`) or of a root (`r-…`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnitId(String);
+
+/// Why a text is no [`UnitId`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not the id of an organizational unit, such as ou-ab12-34cd56ef, or of a root, such as r-ab12", dynacrawl_model::Escaped(.0))]
+pub struct InvalidUnit(String);
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for UnitId {
+    type Err = InvalidUnit;
+
+    fn from_str(id: &str) -> Result<Self, InvalidUnit> {
+        let word = |text: &str, min, max| {
+            (min..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        let valid = match id.split('-').collect::<Vec<_>>().as_slice() {
+            ["r", root] => word(root, 4, 32),
+            ["ou", root, unit] => word(root, 4, 32) && word(unit, 8, 32),
+            _ => false,
+        };
+        if valid { Ok(Self(id.to_owned())) } else { Err(InvalidUnit(id.to_owned())) }
+    }
+}
+
+/// Which of an organization's accounts are wanted. Exclude wins; without includes all are in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountFilter {
+    /// These accounts.
+    pub include_accounts: BTreeSet<AccountId>,
+    /// Not these accounts.
+    pub exclude_accounts: BTreeSet<AccountId>,
+    /// The accounts in these units, and in the units below them.
+    pub include_units: BTreeSet<UnitId>,
+    /// Not the accounts in these units, nor in the units below them.
+    pub exclude_units: BTreeSet<UnitId>,
+}
+
+/// The accounts that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundAccounts {
+    /// The active accounts that the filter lets through, in order.
+    pub accounts: Vec<AccountId>,
+    /// How many accounts were listed.
+    pub listed: u64,
+    /// How many of those are not active.
+    pub inactive: u64,
+    /// How many active ones the filter left out.
+    pub filtered: u64,
+    /// The accounts that the filter includes by their ids, and that are not active accounts of the organization.
+    pub not_found: Vec<AccountId>,
+    /// Why there may be more: a call that failed. What was found before it stays.
+    pub failed: Option<DiscoveryError>,
+}
+
+/// An organization, asked with the credentials of its management account or a delegated administrator.
+#[derive(Clone, Debug)]
+pub struct Organization {
+    client: aws_sdk_organizations::Client,
+    caller: Caller,
+}
+
+impl Organization {
+    /// Sets up the client; nothing is called yet. `url` replaces AWS's endpoint.
+    pub fn new(
+        config: &SdkConfig,
+        credentials: &CachedCredentials,
+        url: Option<&str>,
+        budget: BudgetSettings,
+        max_attempts: u32,
+        partition: &Partition,
+    ) -> Self {
+        let mut builder = Builder::from(config)
+            .region(SdkRegion::new(global_region(partition).as_str().to_owned()))
+            .credentials_provider(credentials.clone())
+            .retry_config(RetryConfig::disabled())
+            .retry_partition(RetryPartition::custom("").build());
+        if let Some(url) = url {
+            builder = builder.endpoint_url(url);
+        }
+        let client = aws_sdk_organizations::Client::from_conf(builder.build());
+        Self { client, caller: caller(credentials, budget, max_attempts) }
+    }
+
+    /// The organization's active accounts that `filter` lets through.
+    pub async fn accounts(&self, filter: &AccountFilter) -> FoundAccounts {
+        // Who must not be crawled has to be known before anybody is.
+        let excluded = match self.in_units(&filter.exclude_units).await {
+            (excluded, None) => excluded,
+            (_, failed) => return FoundAccounts { failed, ..FoundAccounts::default() },
+        };
+        let (included, mut failed) = self.in_units(&filter.include_units).await;
+        let mut found = FoundAccounts::default();
+        let mut active = BTreeSet::new();
+        let (listed, broke_off) = self.list().await;
+        for (id, is_active) in listed {
+            found.listed += 1;
+            if !is_active {
+                found.inactive += 1;
+                continue;
+            }
+            let all = filter.include_accounts.is_empty() && filter.include_units.is_empty();
+            let wanted = all || filter.include_accounts.contains(&id) || included.contains(&id);
+            if wanted && !filter.exclude_accounts.contains(&id) && !excluded.contains(&id) {
+                active.insert(id);
+            } else {
+                found.filtered += 1;
+            }
+        }
+        failed = failed.or(broke_off);
+        if failed.is_none() {
+            let named = filter.include_accounts.difference(&filter.exclude_accounts);
+            found.not_found = named.filter(|id| !active.contains(id) && !excluded.contains(id)).cloned().collect();
+        }
+        FoundAccounts { accounts: active.into_iter().collect(), failed, ..found }
+    }
+
+    /// All accounts, and whether each is active; with what ended the listing early.
+    async fn list(&self) -> (BTreeMap<AccountId, bool>, Option<DiscoveryError>) {
+        let page = |next: Option<String>| async {
+            let answer = self.client.list_accounts().set_next_token(next).send().await;
+            let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
+            let accounts = answer.accounts().iter().filter_map(account).collect();
+            Ok((accounts, answer.next_token))
+        };
+        self.pages(LIST_ACCOUNTS, page).await
+    }
+
+    /// The accounts in `units` and below.
+    async fn in_units(&self, units: &BTreeSet<UnitId>) -> (BTreeSet<AccountId>, Option<DiscoveryError>) {
+        let mut accounts = BTreeSet::new();
+        let mut waiting: Vec<String> = units.iter().map(UnitId::to_string).collect();
+        let mut seen: BTreeSet<String> = waiting.iter().cloned().collect();
+        while let Some(unit) = waiting.pop() {
+            let (below, failed) = self.accounts_of(&unit).await;
+            accounts.extend(below.into_keys());
+            let (units, failed_units) = self.units_of(&unit).await;
+            waiting.extend(units.into_iter().filter(|unit| seen.insert(unit.clone())));
+            if let Some(failed) = failed.or(failed_units) {
+                return (accounts, Some(failed));
+            }
+        }
+        (accounts, None)
+    }
+
+    async fn accounts_of(&self, unit: &str) -> (BTreeMap<AccountId, bool>, Option<DiscoveryError>) {
+        let page = |next: Option<String>| async {
+            let answer = self.client.list_accounts_for_parent().parent_id(unit).set_next_token(next).send().await;
+            let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
+            let accounts = answer.accounts().iter().filter_map(account).collect();
+            Ok((accounts, answer.next_token))
+        };
+        self.pages(LIST_FOR_PARENT, page).await
+    }
+
+    async fn units_of(&self, unit: &str) -> (Vec<String>, Option<DiscoveryError>) {
+        let page = |next: Option<String>| async {
+            let call = self.client.list_organizational_units_for_parent();
+            let answer = call.parent_id(unit).set_next_token(next).send().await;
+            let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
+            let units = answer.organizational_units().iter().filter_map(|unit| unit.id().map(str::to_owned)).collect();
+            Ok((units, answer.next_token))
+        };
+        self.pages(LIST_UNITS, page).await
+    }
+
+    /// All pages. A page may be empty and not be the last.
+    async fn pages<C, T, F>(
+        &self,
+        action: &'static str,
+        page: impl Fn(Option<String>) -> F,
+    ) -> (C, Option<DiscoveryError>)
+    where
+        C: Default + Extend<T> + IntoIterator<Item = T>,
+        F: Future<Output = Result<(C, Option<String>), AwsError>>,
+    {
+        let mut all = C::default();
+        let mut next: Option<String> = None;
+        loop {
+            let asked = next.clone();
+            match self.caller.call(|_| {}, || page(asked.clone())).await {
+                Err(failed) => return (all, Some(DiscoveryError::of(action)(failed))),
+                Ok((items, following)) => {
+                    all.extend(items);
+                    if following.is_some() && following == next {
+                        let said = "NextToken is that of the page before: the listing would never end";
+                        let error = AwsError::new(ErrorClass::Other, "invalid_response", said);
+                        return (all, Some(DiscoveryError { action, error }));
+                    }
+                    next = following.filter(|token| !token.is_empty());
+                }
+            }
+            if next.is_none() {
+                return (all, None);
+            }
+        }
+    }
+}
+
+/// The account's id, and whether it is active: by `State`, or by `Status` where an older service sends no `State`. One that
+/// says neither is taken for active: that it cannot be reached would show.
+fn account(account: &Account) -> Option<(AccountId, bool)> {
+    let id = account.id()?.parse().ok()?;
+    let active = match (account.state(), account.status()) {
+        (Some(state), _) => *state == AccountState::Active,
+        (None, Some(status)) => *status == AccountStatus::Active,
+        (None, None) => true,
+    };
+    Some((id, active))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UnitId;
+
+    #[test]
+    fn ids_of_units_and_roots_are_checked() {
+        for right in ["ou-ab12-34cd56ef", "r-ab12"] {
+            assert!(right.parse::<UnitId>().is_ok(), "{right}");
+        }
+        for wrong in ["", "ou-ab12", "r-", "123456789012", "OU-ab12-34cd56ef", "ou-ab12-short", "ou-ab12-34cd56ef-x"] {
+            assert!(wrong.parse::<UnitId>().is_err(), "{wrong}");
+        }
+    }
+}

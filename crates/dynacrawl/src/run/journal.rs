@@ -1,0 +1,233 @@
+//! What has gone out, as far as a later process needs it: the books of each scope as the sink sees them.
+//!
+//! The journal sees exactly what the sink writes, in the same order. So what it commits together with a place in the
+//! output says what is in the output up to that place, no more and no less, whatever else is under way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dynacrawl_fetcher::FailedTable;
+use dynacrawl_model::{AccountId, Outcome, Record, Requests, RunId, RunOutcome, ScopeCompleted, Timestamp};
+use dynacrawl_sinks::{JournalError, Position};
+use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, State, StateError, TargetRow};
+use tokio::time::Instant;
+
+use super::ledger::{Checkpoint, Ledger};
+use super::said::{Began, Note, Said, ScopeNo};
+
+/// How often it is committed. What was done since the last time is done once more after a kill.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// The journal of one run in one process.
+#[derive(Debug)]
+pub struct Journal {
+    state: Arc<Mutex<State>>,
+    run_id: RunId,
+    /// What the output had, and how long earlier processes worked, before this process.
+    lines_before: u64,
+    active_before: Duration,
+    started: Instant,
+    scopes: HashMap<ScopeNo, Books>,
+    targets: Vec<TargetRow>,
+    dirty: bool,
+    committed_at: Instant,
+    /// After the first record that a run that goes on would write again, nothing is committed any more.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Books {
+    began: Began,
+    account_id: Option<AccountId>,
+    ledger: Ledger,
+    requests: Requests,
+    ended: Option<EndedScope>,
+    dirty: bool,
+}
+
+impl Journal {
+    /// A journal of a run that has begun, or goes on after `lines_before` lines and `active_before`.
+    pub(crate) fn new(state: State, run_id: RunId, lines_before: u64, active_before: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            run_id,
+            lines_before,
+            active_before,
+            started: now,
+            scopes: HashMap::new(),
+            targets: Vec::new(),
+            dirty: true,
+            committed_at: now,
+            closed: false,
+        }
+    }
+
+    /// The run has ended, and its output is where it belongs.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub(crate) fn end(self, outcome: RunOutcome) -> Result<(), StateError> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).end(self.run_id, Timestamp::now(), outcome)
+    }
+
+    fn see_record(&mut self, record: &Record) {
+        let row = match record {
+            Record::AccountsDiscovered(found) => TargetRow {
+                target: found.target.clone(),
+                accounts_discovered: serde_json::to_string(found).ok(),
+                ..TargetRow::default()
+            },
+            Record::RegionsDiscovered(found) => TargetRow {
+                target: found.target.clone(),
+                regions_discovered: serde_json::to_string(found).ok(),
+                ..TargetRow::default()
+            },
+            Record::TargetFailed(failed) => {
+                TargetRow { target: failed.target.clone(), failed: true, ..TargetRow::default() }
+            }
+            _ => return,
+        };
+        self.targets.push(row);
+    }
+
+    fn see_note(&mut self, number: ScopeNo, note: &Note) {
+        if let Note::Began(began) = note {
+            self.scopes.insert(number, Books::new(began));
+        } else if let Some(books) = self.scopes.get_mut(&number) {
+            books.see(note);
+        }
+    }
+
+    fn take_commit(&mut self, position: Position) -> Commit {
+        let mut scopes = Vec::new();
+        self.scopes.retain(|_, books| {
+            if std::mem::take(&mut books.dirty) {
+                scopes.push(books.row());
+            }
+            books.ended.is_none()
+        });
+        self.dirty = false;
+        self.committed_at = Instant::now();
+        let active = self.active_before + self.started.elapsed();
+        Commit {
+            run_id: self.run_id,
+            at: Timestamp::now(),
+            active_ms: u64::try_from(active.as_millis()).unwrap_or(u64::MAX),
+            output_offset: position.offset,
+            output_lines: self.lines_before + position.lines,
+            scopes,
+            targets: std::mem::take(&mut self.targets),
+        }
+    }
+}
+
+impl dynacrawl_sinks::Journal<Said> for Journal {
+    fn see(&mut self, said: &Said) {
+        if self.closed {
+            return;
+        }
+        self.dirty = true;
+        match said {
+            Said::Run(record) => self.see_record(record),
+            Said::Scope(number, note) => self.see_note(*number, note),
+        }
+    }
+
+    fn closes(&mut self, said: &Said) -> bool {
+        // A cancelled scope goes on in a later process, which ends the run itself.
+        let closing = match said {
+            Said::Run(Record::RunCompleted(_)) => true,
+            Said::Run(Record::TargetFailed(failed)) => failed.outcome == Outcome::Cancelled,
+            Said::Scope(_, Note::Record(Record::ScopeCompleted(ended))) => ended.outcome == Outcome::Cancelled,
+            _ => false,
+        };
+        let first = closing && !self.closed;
+        self.closed |= closing;
+        first
+    }
+
+    fn commit_at(&self) -> Option<Instant> {
+        (self.dirty && !self.closed).then(|| self.committed_at + EVERY)
+    }
+
+    async fn commit(&mut self, position: Position) -> Result<(), JournalError> {
+        let commit = self.take_commit(position);
+        let state = self.state.clone();
+        // A disk may take its time, and the network must not wait for it.
+        let written =
+            tokio::task::spawn_blocking(move || state.lock().unwrap_or_else(PoisonError::into_inner).commit(&commit));
+        match written.await {
+            Ok(done) => done.map_err(JournalError::from),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+}
+
+impl Books {
+    fn new(began: &Began) -> Self {
+        let Began { target, region, partition, checkpoint } = began;
+        let began =
+            Began { target: target.clone(), region: region.clone(), partition: partition.clone(), checkpoint: None };
+        let ledger = checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
+        Self { began, account_id: None, ledger, requests: Requests::default(), ended: None, dirty: true }
+    }
+
+    fn see(&mut self, note: &Note) {
+        self.dirty = true;
+        match note {
+            Note::Page { unselected, selected, next, requests } => {
+                self.ledger.page(*unselected, selected.clone(), next.clone());
+                self.requests = *requests;
+            }
+            Note::Deferred(failed) => self.ledger.defer(failed.clone()),
+            Note::Record(Record::Table(record)) => {
+                if self.account_id.is_none() {
+                    self.account_id.clone_from(&record.scope.account_id);
+                }
+                if let Some(name) = &record.table.name {
+                    self.ledger.described(name);
+                }
+            }
+            Note::Record(Record::TableFailed(failed)) => self.ledger.failed(&FailedTable {
+                name: failed.table.clone(),
+                reason: failed.reason,
+                code: failed.code.clone(),
+                message: failed.message.clone(),
+                attempts: failed.attempts,
+            }),
+            Note::Record(Record::ScopeCompleted(ended)) => self.end(ended),
+            Note::Began(_) | Note::Record(_) => {}
+        }
+    }
+
+    fn end(&mut self, ended: &ScopeCompleted) {
+        self.account_id.clone_from(&ended.scope.account_id);
+        self.ended = Some(EndedScope {
+            outcome: ended.outcome,
+            counts: ended.counts,
+            requests: ended.requests,
+            listed_a_page: self.ledger.listed_a_page(),
+        });
+    }
+
+    fn row(&self) -> ScopeRow {
+        let progress = match self.ended {
+            Some(ended) => ScopeProgress::Ended(ended),
+            None => ScopeProgress::Walking(checkpoint_json(&self.ledger.checkpoint(self.requests))),
+        };
+        ScopeRow {
+            target: self.began.target.clone(),
+            region: self.began.region.clone(),
+            partition: self.began.partition.clone(),
+            account_id: self.account_id.clone(),
+            progress,
+        }
+    }
+}
+
+fn checkpoint_json(checkpoint: &Checkpoint) -> String {
+    // Names and numbers: there is nothing in it that JSON could refuse.
+    serde_json::to_string(checkpoint).unwrap_or_default()
+}

@@ -1,0 +1,289 @@
+//! From targets to scopes, as the run has room for them: the accounts of organizations, and the Regions of accounts.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use dynacrawl_auth::AuthError;
+use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
+use dynacrawl_model::{
+    AccountId, AccountsDiscovered, Outcome, Problem, Record, Region, RegionsDiscovered, RegionsSource, RunId,
+    SchemaVersion, TargetFailed,
+};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::RunPlan;
+use super::target::{ReadyTarget, TargetConnection};
+use super::tracker::Stopped;
+use crate::config::{Config, ConfigError, Group};
+
+/// How many targets are looked into ahead of the crawl.
+const AHEAD: usize = 16;
+
+/// A scope that is going to be crawled.
+#[derive(Clone, Debug)]
+pub(crate) struct ScopePlan {
+    pub(crate) target: Arc<ReadyTarget>,
+    pub(crate) region: Region,
+    /// The target's connection, made by the first of its scopes.
+    pub(crate) connection: Arc<OnceCell<TargetConnection>>,
+}
+
+/// What comes of looking into targets.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    /// Something was found out, which is told.
+    Found(Record),
+    /// The scopes of a target could not be found out.
+    Failed(TargetFailed),
+    /// A scope.
+    Scope(ScopePlan),
+}
+
+/// What an earlier process has found out.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) accounts: HashMap<String, Vec<AccountId>>,
+    pub(crate) regions: HashMap<String, Vec<Region>>,
+    pub(crate) failed: HashSet<String>,
+}
+
+/// Looks into targets.
+pub(crate) struct Planner<'a> {
+    pub(crate) plan: &'a RunPlan,
+    pub(crate) run_id: RunId,
+    pub(crate) known: &'a Known,
+    pub(crate) stop: &'a CancellationToken,
+}
+
+impl Planner<'_> {
+    /// Sends what comes of all targets, in order, as fast as it is taken.
+    pub(crate) async fn plan(&self, out: mpsc::Sender<Planned>) {
+        let listed = stream::iter(self.plan.targets.iter().cloned());
+        self.send_all(listed, &out).await;
+        for (group, ready) in &self.plan.groups {
+            let (accounts, told) = self.accounts(group, ready).await;
+            for one in told {
+                if out.send(one).await.is_err() {
+                    return;
+                }
+            }
+            let mut targets = Vec::with_capacity(accounts.len());
+            for (account, member) in members(group, ready, &accounts, self.plan.config()) {
+                match member {
+                    Ok(target) => targets.push(target),
+                    Err(error) => {
+                        let problem = Problem::new("invalid_target", error.to_string());
+                        let stopped = Stopped { outcome: Outcome::Failed, problem };
+                        let _ =
+                            out.send(self.failed(format!("{}/{account}", group.name()), Some(account), stopped)).await;
+                    }
+                }
+            }
+            self.send_all(stream::iter(targets), &out).await;
+        }
+    }
+
+    async fn send_all(&self, targets: impl Stream<Item = Arc<ReadyTarget>>, out: &mpsc::Sender<Planned>) {
+        let mut planned = std::pin::pin!(targets.map(|target| self.scopes(target)).buffered(AHEAD));
+        while let Some(some) = planned.next().await {
+            for one in some {
+                if out.send(one).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The accounts of an organization, and what is told about them.
+    async fn accounts(&self, group: &Group, ready: &ReadyTarget) -> (Vec<AccountId>, Vec<Planned>) {
+        if let Some(known) = self.known.accounts.get(group.name()) {
+            return (known.clone(), Vec::new());
+        }
+        if self.known.failed.contains(group.name()) {
+            return (Vec::new(), Vec::new());
+        }
+        let found = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(cancelled()),
+            found = organization_accounts(group, ready, self.plan) => found,
+        };
+        let name = group.name().to_owned();
+        let found = match found {
+            Ok(found) => found,
+            Err(stopped) => return (Vec::new(), vec![self.failed(name, None, stopped)]),
+        };
+        let record = Record::AccountsDiscovered(AccountsDiscovered {
+            schema: SchemaVersion::V1,
+            run_id: self.run_id,
+            target: name.clone(),
+            accounts: found.accounts.clone(),
+            listed: found.listed,
+            inactive: found.inactive,
+            filtered: found.filtered,
+        });
+        let mut told = vec![Planned::Found(record)];
+        if let Some(failed) = &found.failed {
+            let mut stopped = Stopped::by_error(&failed.error);
+            if found.listed > 0 {
+                stopped.outcome = Outcome::IncompleteListing;
+            }
+            stopped.problem.message = failed.to_string();
+            told.push(self.failed(name.clone(), None, stopped));
+        }
+        for account in found.not_found {
+            let said = format!("include_accounts names {account}, which is no active account of the organization");
+            let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("account_not_found", said) };
+            told.push(self.failed(format!("{name}/{account}"), Some(account), stopped));
+        }
+        (found.accounts, told)
+    }
+
+    /// The scopes of a target.
+    async fn scopes(&self, target: Arc<ReadyTarget>) -> Vec<Planned> {
+        let connection = Arc::new(OnceCell::new());
+        let scopes = |regions: &[Region]| -> Vec<Planned> {
+            let plan = |region: &Region| ScopePlan {
+                target: target.clone(),
+                region: region.clone(),
+                connection: connection.clone(),
+            };
+            regions.iter().map(|region| Planned::Scope(plan(region))).collect()
+        };
+        let of = &target.target;
+        if !of.all_regions {
+            return scopes(&of.regions);
+        }
+        if let Some(known) = self.known.regions.get(&of.name) {
+            return scopes(known);
+        }
+        if self.known.failed.contains(&of.name) {
+            return Vec::new();
+        }
+        let found = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(cancelled()),
+            found = self.ask_account(&target, &connection) => found,
+        };
+        match found {
+            Err(stopped) => vec![self.failed(of.name.clone(), of.account_id.clone(), stopped)],
+            Ok(found) => {
+                let mut planned = scopes(&found.regions);
+                planned.insert(0, Planned::Found(Record::RegionsDiscovered(found)));
+                planned
+            }
+        }
+    }
+
+    async fn ask_account(
+        &self,
+        target: &ReadyTarget,
+        connection: &OnceCell<TargetConnection>,
+    ) -> Result<RegionsDiscovered, Stopped> {
+        let config = self.plan.config();
+        let connection = connection.get_or_init(|| self.plan.connector.connect(target, config)).await;
+        let found = enabled_regions(connection, self.plan).await?;
+        Ok(RegionsDiscovered {
+            schema: SchemaVersion::V1,
+            run_id: self.run_id,
+            target: target.target.name.clone(),
+            account_id: target.target.account_id.clone(),
+            regions: found.regions,
+            source: found.source,
+            problems: found
+                .passed_over
+                .iter()
+                .map(|failed| Problem::new(&*failed.error.code, failed.to_string()))
+                .collect(),
+        })
+    }
+
+    fn failed(&self, target: String, account_id: Option<AccountId>, stopped: Stopped) -> Planned {
+        Planned::Failed(TargetFailed {
+            schema: SchemaVersion::V1,
+            run_id: self.run_id,
+            target,
+            account_id,
+            outcome: stopped.outcome,
+            code: stopped.problem.code,
+            message: stopped.problem.message,
+        })
+    }
+}
+
+/// The accounts of an organization, as `ready` sees them.
+pub(crate) async fn organization_accounts(
+    group: &Group,
+    ready: &ReadyTarget,
+    plan: &RunPlan,
+) -> Result<FoundAccounts, Stopped> {
+    let config = plan.config();
+    let connection = plan.connector.connect(ready, config).await;
+    let credentials = &connection.chain.last().credentials;
+    credentials.get().await.map_err(|failed| no_credentials(&failed))?;
+    let organization = Organization::new(
+        &connection.sdk,
+        credentials,
+        config.discovery.organizations.as_deref(),
+        config.budgets.organizations,
+        config.crawl.retry.max_attempts,
+        &group.discovery.partition(),
+    );
+    Ok(organization.accounts(&group.filter).await)
+}
+
+/// The targets of an organization's accounts, with the same base credentials as `ready`.
+pub(crate) fn members(
+    group: &Group,
+    ready: &ReadyTarget,
+    accounts: &[AccountId],
+    config: &Config,
+) -> Vec<(AccountId, Result<Arc<ReadyTarget>, ConfigError>)> {
+    let member = |account| group.target(account).map(|target| Arc::new(ready.beside(target, config)));
+    accounts.iter().map(|account| (account.clone(), member(account))).collect()
+}
+
+/// The Regions that a connection's account has enabled.
+pub(crate) async fn enabled_regions(
+    connection: &TargetConnection,
+    plan: &RunPlan,
+) -> Result<dynacrawl_discovery::FoundRegions, Stopped> {
+    let config = plan.config();
+    let credentials = &connection.chain.last().credentials;
+    credentials.get().await.map_err(|failed| no_credentials(&failed))?;
+    let regions = AccountRegions::new(
+        &connection.sdk,
+        credentials,
+        &config.discovery,
+        config.budgets.account,
+        config.crawl.retry.max_attempts,
+        connection.target.partition(),
+    );
+    let found = regions.enabled().await;
+    let refused = found.passed_over.iter().all(|failed| failed.error.class.is_about_credentials());
+    if found.source == RegionsSource::BuiltIn
+        && refused
+        && let Err(failed) = connection.identity().await
+        && failed.error.class.is_about_credentials()
+    {
+        // Every Region would say the same.
+        return Err(no_credentials(&failed));
+    }
+    Ok(found)
+}
+
+/// Why nothing can be done with a target: there are no credentials for it.
+pub(crate) fn no_credentials(failed: &AuthError) -> Stopped {
+    let mut stopped = Stopped::by_error(&failed.error);
+    if stopped.outcome != Outcome::Unreachable {
+        stopped.outcome = Outcome::AuthFailed;
+    }
+    stopped.problem.message = failed.to_string();
+    stopped
+}
+
+fn cancelled() -> Stopped {
+    let problem = Problem::new("cancelled", "interrupted before its scopes were found out");
+    Stopped { outcome: Outcome::Cancelled, problem }
+}

@@ -1,0 +1,245 @@
+//! The rows of the tables, as values.
+
+use dynacrawl_model::{AccountId, Counts, Outcome, Partition, Region, Requests, RunId, Timestamp};
+use rusqlite::types::Type;
+use rusqlite::{Row, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A run that begins.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// The run.
+    pub run_id: RunId,
+    /// dynacrawl's version.
+    pub version: String,
+    /// The digest of the configuration; a run is gone on with only under the same.
+    pub config_digest: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Where its records go: a file's path, or `-`.
+    pub output: String,
+}
+
+/// A run that has not ended.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    /// The run.
+    pub run_id: RunId,
+    /// The digest of its configuration.
+    pub config_digest: String,
+    /// When it was committed last.
+    pub updated_at: Timestamp,
+    /// How long its processes worked on it, in milliseconds.
+    pub active_ms: u64,
+    /// Where its records go.
+    pub output: String,
+    /// How many bytes of the output belong to what is committed.
+    pub output_offset: u64,
+    /// How many lines those are.
+    pub output_lines: u64,
+    /// Its scopes, as far as they have begun.
+    pub scopes: Vec<ScopeRow>,
+    /// What was found out about its targets.
+    pub targets: Vec<TargetRow>,
+}
+
+/// A scope of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScopeRow {
+    /// The target it belongs to.
+    pub target: String,
+    /// The Region.
+    pub region: Region,
+    /// The Region's partition.
+    pub partition: Partition,
+    /// The account, as far as it is known.
+    pub account_id: Option<AccountId>,
+    /// How far it is.
+    pub progress: ScopeProgress,
+}
+
+/// How far a scope is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScopeProgress {
+    /// Under way: where it goes on, as JSON.
+    Walking(String),
+    /// Ended.
+    Ended(EndedScope),
+}
+
+/// How a scope ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndedScope {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Its tables by what became of them.
+    pub counts: Counts,
+    /// Its requests.
+    pub requests: Requests,
+    /// Whether at least one page of its listing came.
+    pub listed_a_page: bool,
+}
+
+/// What was found out about a target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetRow {
+    /// The target.
+    pub target: String,
+    /// Its record `accounts_discovered`, as JSON.
+    pub accounts_discovered: Option<String>,
+    /// Its record `regions_discovered`, as JSON.
+    pub regions_discovered: Option<String>,
+    /// Whether there was a `target_failed`.
+    pub failed: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The run.
+    pub run_id: RunId,
+    /// Now.
+    pub at: Timestamp,
+    /// How long its processes worked on it, in milliseconds.
+    pub active_ms: u64,
+    /// How many bytes of the output all this stands for.
+    pub output_offset: u64,
+    /// How many lines those are.
+    pub output_lines: u64,
+    /// The scopes about which there is something new.
+    pub scopes: Vec<ScopeRow>,
+    /// The targets about which there is something new.
+    pub targets: Vec<TargetRow>,
+}
+
+pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
+    let (run, at) = (commit.run_id.as_str(), commit.at.as_millis());
+    writing
+        .prepare_cached(
+            "UPDATE runs SET updated_at = ?, active_ms = ?, output_offset = ?, output_lines = ? WHERE run_id = ?",
+        )?
+        .execute(params![
+            at,
+            signed(commit.active_ms),
+            signed(commit.output_offset),
+            signed(commit.output_lines),
+            run
+        ])?;
+    let mut put = writing.prepare_cached("INSERT OR REPLACE INTO scopes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    for scope in &commit.scopes {
+        let (ended, checkpoint) = match &scope.progress {
+            ScopeProgress::Walking(checkpoint) => (None, Some(checkpoint)),
+            ScopeProgress::Ended(ended) => (Some(ended), None),
+        };
+        let outcome = ended.map(|ended| word(&ended.outcome)).transpose().map_err(unwritable)?;
+        let counts = ended.map(|ended| json(&ended.counts)).transpose()?;
+        let requests = ended.map(|ended| json(&ended.requests)).transpose()?;
+        put.execute(params![
+            run,
+            scope.target,
+            scope.region.as_str(),
+            scope.partition.as_str(),
+            scope.account_id.as_ref().map(AccountId::as_str),
+            at,
+            outcome,
+            ended.map(|ended| ended.listed_a_page),
+            counts,
+            requests,
+            checkpoint,
+        ])?;
+    }
+    let mut put = writing.prepare_cached(
+        "INSERT INTO targets VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET \
+         accounts_discovered = COALESCE(?3, accounts_discovered), regions_discovered = COALESCE(?4, regions_discovered), \
+         failed = MAX(?5, failed)",
+    )?;
+    for target in &commit.targets {
+        put.execute(params![run, target.target, target.accounts_discovered, target.regions_discovered, target.failed])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
+    Ok(Unfinished {
+        run_id: parsed(row, "run_id")?,
+        config_digest: row.get("config_digest")?,
+        updated_at: Timestamp::from_millis(row.get("updated_at")?)
+            .ok_or_else(|| unreadable("updated_at", "out of range"))?,
+        active_ms: unsigned(row, "active_ms")?,
+        output: row.get("output")?,
+        output_offset: unsigned(row, "output_offset")?,
+        output_lines: unsigned(row, "output_lines")?,
+        scopes: Vec::new(),
+        targets: Vec::new(),
+    })
+}
+
+pub(crate) fn scope(row: &Row<'_>) -> rusqlite::Result<ScopeRow> {
+    let outcome: Option<String> = row.get("outcome")?;
+    let partition: String = row.get("partition")?;
+    let account_id: Option<String> = row.get("account_id")?;
+    let progress = match outcome {
+        None => ScopeProgress::Walking(row.get::<_, Option<String>>("checkpoint")?.unwrap_or_default()),
+        Some(outcome) => ScopeProgress::Ended(EndedScope {
+            outcome: from_json("outcome", &format!("\"{outcome}\""))?,
+            counts: from_json("counts", &row.get::<_, String>("counts")?)?,
+            requests: from_json("requests", &row.get::<_, String>("requests")?)?,
+            listed_a_page: row.get("listed_a_page")?,
+        }),
+    };
+    Ok(ScopeRow {
+        target: row.get("target")?,
+        region: parsed(row, "region")?,
+        partition: Partition::from(partition.as_str()),
+        account_id: account_id.map(|id| id.parse()).transpose().map_err(|error| unreadable("account_id", error))?,
+        progress,
+    })
+}
+
+pub(crate) fn target(row: &Row<'_>) -> rusqlite::Result<TargetRow> {
+    Ok(TargetRow {
+        target: row.get("target")?,
+        accounts_discovered: row.get("accounts_discovered")?,
+        regions_discovered: row.get("regions_discovered")?,
+        failed: row.get("failed")?,
+    })
+}
+
+/// The word that stands for a value in the output.
+pub(crate) fn word(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
+}
+
+fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+/// What SQLite cannot hold is larger than any disk.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|error| unreadable(column, error))
+}
+
+fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &Row<'_>,
+    column: &str,
+) -> rusqlite::Result<T> {
+    row.get::<_, String>(column)?.parse().map_err(|error| unreadable(column, error))
+}
+
+fn from_json<T: DeserializeOwned>(column: &str, text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    let said = format!("{column}: {}", error.into());
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, said.into())
+}
