@@ -67,7 +67,7 @@ fn endpoints(change: impl FnOnce(Dynacrawl) -> Dynacrawl) -> Vec<String> {
         .env("HTTPS_PROXY", &proxy.url);
     let crawled = change(crawl).records();
     assert_eq!(crawled.code, 4, "the proxy refuses");
-    assert_eq!(crawled.scope("us-east-1")["outcome"], "unreachable");
+    assert_eq!(crawled.scope("us-east-1")["outcome"], "unreachable", "{}", crawled.stderr);
     proxy.asked()
 }
 
@@ -155,7 +155,7 @@ fn only_a_server_of_a_trusted_authority_is_talked_to() {
     let authority = authority.to_str().expect("a path");
 
     let refused = crawl().records();
-    assert_eq!((refused.code, &refused.scope(IRELAND)["outcome"]), (4, &"unreachable".into()));
+    assert_eq!((refused.code, &refused.scope(IRELAND)["outcome"]), (4, &"unreachable".into()), "{}", refused.stderr);
     for trusting in [
         crawl().args(["--ca-bundle", authority]),
         crawl().env("DYNACRAWL_CA_BUNDLE", authority),

@@ -67,11 +67,12 @@ fn an_undeclared_field_is_refused_at_every_depth() {
         "scope": {"partition": "aws", "account_id": null, "region": "eu-west-1"}, "target": "t", "outcome": "complete", "listing": "complete",
         "counts": {"listed": 0, "unselected": 0, "selected": 0, "described": 0, "denied": 0, "throttled": 0, "vanished": 0, "failed": 0,
                    "not_attempted": 0},
-        "requests": {"ListTables": zero, "DescribeTable": zero}, "duration_ms": 1, "problems": [],
+        "requests": {"ListTables": zero, "DescribeTable": zero}, "pace": {"limit": 250, "reached": 1, "lowest": null}, "duration_ms": 1,
+        "problems": [],
     });
     let validator = strict();
     assert!(validator.is_valid(&record));
-    for pointer in ["", "/scope", "/counts", "/requests", "/requests/ListTables"] {
+    for pointer in ["", "/scope", "/counts", "/requests", "/requests/ListTables", "/pace"] {
         let mut with_more = record.clone();
         with_more.pointer_mut(pointer).expect("an object")["undeclared"] = json!(1);
         assert!(!validator.is_valid(&with_more), "at {pointer:?}");

@@ -132,7 +132,7 @@ fn one_throttled_region_does_not_slow_another_down() {
     let (sim, home) = started(account);
     sim.add_fault(FaultRule::new(Effect::Throttle).region(VIRGINIA).operation(Operation::DescribeTable));
     let crawled = Dynacrawl::crawl_of(&sim, &home, &format!("{IRELAND},{VIRGINIA}"))
-        .args(["--max-attempts", "4", "--rate", "0"])
+        .args(["--max-attempts", "4", "--rate", "0", "--patience", "2s"])
         .records();
     assert_eq!(crawled.code, 3);
     assert_eq!(crawled.scope(IRELAND)["outcome"], "complete");

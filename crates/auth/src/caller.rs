@@ -72,7 +72,7 @@ impl Caller {
         let mut attempts = 0;
         let mut renewed = false;
         loop {
-            let permit = match self.budget.permit(self.gives_up.then_some(self.retry.max_attempts)).await {
+            let permit = match self.budget.permit(self.gives_up.then_some(self.retry.patience)).await {
                 Ok(permit) => permit,
                 Err(error) => return Err(CallFailed { error, attempts, no_credentials: None }),
             };

@@ -31,7 +31,12 @@ pub struct StsClient {
 }
 
 /// Fewer attempts than for tables: whole scopes wait for the answer.
-const RETRY: RetryPolicy = RetryPolicy { max_attempts: 5, max_unreachable: 3, max_backoff: Duration::from_secs(2) };
+const RETRY: RetryPolicy = RetryPolicy {
+    max_attempts: 5,
+    max_unreachable: 3,
+    max_backoff: Duration::from_secs(2),
+    patience: Duration::from_secs(60),
+};
 
 impl StsClient {
     /// A client for the Region of `config`; `url` replaces that Region's endpoint. A thousand roles at the start of a run are

@@ -48,6 +48,8 @@ pub struct BudgetSettings {
 /// of the rate that was too much, and at least one in two seconds.
 const LEAST_PART: f64 = 0.008;
 const LEAST: f64 = 0.5;
+/// What is taken for too much, at least, where there is no limit: a tenth of DynamoDB's quota.
+const UNLIMITED: f64 = 250.0;
 /// What part of the rate that was too much comes back each second.
 const STEP: f64 = 0.05;
 const SECOND: Duration = Duration::from_secs(1);
@@ -70,9 +72,8 @@ struct State {
     /// When the rate was last lowered.
     lowered_at: Option<Instant>,
     sent: Sent,
-    /// Throttled answers at the lowest rate, without any other answer in between, and the last of them.
-    strikes: u32,
-    last_throttle: Option<AwsError>,
+    /// Since when AWS has given nothing but throttled answers, and the last of them.
+    storm: Option<(Instant, AwsError)>,
 }
 
 /// A limit below the configured rate climbs; one at it stays.
@@ -103,28 +104,30 @@ impl Budget {
             lowest: None,
             lowered_at: None,
             sent: Sent::default(),
-            strikes: 0,
-            last_throttle: None,
+            storm: None,
         };
         Self { configured: rate, state: StdMutex::new(state), queue: Mutex::new(()) }
     }
 
     /// Waits until one more request may be sent.
     ///
-    /// With `strikes`, it does not wait where AWS has throttled that many requests one after the other at the lowest
-    /// rate: a storm that does not end must not hold up a crawl for days. Whoever is next in a while tries again.
+    /// With `patience`, it does not wait where AWS has given nothing but throttled answers for that long: a storm that does
+    /// not end must not hold up a crawl for days. Who comes when a permit is there tries again all the same.
     ///
     /// # Errors
     /// The last throttled answer, where AWS is taken to be throttling without end.
-    pub async fn permit(&self, strikes: Option<u32>) -> Result<Permit, AwsError> {
+    pub async fn permit(&self, patience: Option<Duration>) -> Result<Permit, AwsError> {
         let _turn = self.queue.lock().await;
         loop {
+            let now = Instant::now();
             let wait_until = {
                 let mut state = self.state();
-                match state.take(self.configured, Instant::now()) {
+                match state.take(self.configured, now) {
                     Ok(permit) => return Ok(permit),
-                    Err(not_until) => match &state.last_throttle {
-                        Some(error) if strikes.is_some_and(|most| state.strikes >= most) => return Err(error.clone()),
+                    Err(not_until) => match (&state.storm, patience) {
+                        (Some((since, error)), Some(patience)) if now.duration_since(*since) >= patience => {
+                            return Err(error.clone());
+                        }
                         _ => not_until,
                     },
                 }
@@ -141,7 +144,7 @@ impl Budget {
 
     /// AWS has given any other answer.
     pub fn answered(&self) {
-        self.state().strikes = 0;
+        self.state().storm = None;
     }
 
     /// How fast it went so far.
@@ -172,20 +175,20 @@ impl State {
     }
 
     fn lower(&mut self, permit: Permit, now: Instant, error: &AwsError) {
+        let since = self.storm.as_ref().map_or(now, |(since, _)| *since);
+        self.storm = Some((since, error.clone()));
         if self.lowered_at.is_some_and(|at| permit.given_at <= at) {
             return;
         }
-        // Without a limit, what was sent within the last second was too much.
-        let too_much = self.limit.as_ref().map_or(self.sent.lately(now) as f64, |limit| limit.per_second);
+        // Without a limit, what was sent within the last second was too much; but a scope that has only just begun has sent
+        // little, which says nothing.
+        let lately = (self.sent.lately(now) as f64).max(UNLIMITED);
+        let too_much = self.limit.as_ref().map_or(lately, |limit| limit.per_second);
         let (step, least) = match &self.limit {
             // A second throttle on the way up must not make the way longer.
             Some(limit) if limit.step > 0.0 => (limit.step, limit.least),
             _ => ((too_much * STEP).max(0.1), (too_much * LEAST_PART).max(LEAST)),
         };
-        if too_much <= least + step {
-            self.strikes = self.strikes.saturating_add(1);
-            self.last_throttle = Some(error.clone());
-        }
         let per_second = (too_much / 2.0).max(least);
         self.limit = Some(Limit::lowered(per_second, step, least, now));
         self.lowest = Some(self.lowest.map_or(per_second, |lowest| lowest.min(per_second)));
@@ -417,23 +420,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_storm_that_does_not_end_is_given_up_by_those_who_count_strikes_and_one_in_a_while_tries_again() {
+    async fn a_storm_that_does_not_end_is_given_up_by_the_impatient_and_one_in_a_while_tries_again() {
         let budget = Budget::new(Some(rate(250)));
+        let patience = Some(Duration::from_secs(60));
         let start = Instant::now();
         let given_up = loop {
-            match budget.permit(Some(10)).await {
+            match budget.permit(patience).await {
                 Ok(sent) => throttle(&budget, sent),
                 Err(error) => break error,
             }
         };
         assert_eq!(given_up.code, "ThrottlingException");
-        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-        assert!(budget.permit(Some(10)).await.is_err(), "not in vain at once");
+        assert!((60..62).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+        assert!(budget.permit(patience).await.is_err(), "not in vain at once");
         tokio::time::advance(Duration::from_secs(1)).await;
-        budget.permit(Some(10)).await.expect("a try");
+        budget.permit(patience).await.expect("a try");
         assert!(tokio::time::timeout(Duration::from_secs(1), budget.permit(None)).await.is_ok(), "the patient wait");
         budget.answered();
-        tokio::time::timeout(Duration::from_secs(1), budget.permit(Some(10)))
+        tokio::time::timeout(Duration::from_secs(1), budget.permit(patience))
             .await
             .expect("in time")
             .expect("a permit");

@@ -137,7 +137,11 @@ impl AwsError {
             SdkError::TimeoutError(_) => Self::new(ErrorClass::Transient, "timeout", chain(error)),
             SdkError::DispatchFailure(failure) => {
                 let text = chain(error);
-                if failure.is_timeout() && !text.contains("connect") {
+                let refused = ["TLS handshake failed", "tunnel error"].iter().any(|sign| text.contains(sign));
+                if refused {
+                    // A certificate that is not trusted, or a proxy that lets nobody through.
+                    Self::new(ErrorClass::Unreachable, "connection_failed", text)
+                } else if failure.is_timeout() && !text.contains("connect") {
                     Self::new(ErrorClass::Transient, "timeout", text)
                 } else if failure.is_io()
                     || failure.is_timeout()

@@ -13,11 +13,19 @@ pub struct RetryPolicy {
     pub max_unreachable: u32,
     /// The longest wait between two attempts.
     pub max_backoff: Duration,
+    /// How long AWS may give nothing but throttled answers before calls of which there are many are given up without an
+    /// attempt.
+    pub patience: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { max_attempts: 10, max_unreachable: 4, max_backoff: Duration::from_secs(5) }
+        Self {
+            max_attempts: 10,
+            max_unreachable: 4,
+            max_backoff: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
 use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use dynacrawl_sim::{Estate, Options, Simulator};
-use tokio::sync::Semaphore;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 async fn client(simulator: &Simulator) -> ScopeClient {
     let account = simulator.access().accounts[0].clone();

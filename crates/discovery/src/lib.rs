@@ -43,12 +43,7 @@ impl DiscoveryError {
     }
 }
 
-/// What else is waiting for the answer is a whole account or more.
-const RETRY: RetryPolicy =
-    RetryPolicy { max_attempts: 8, max_unreachable: 3, max_backoff: std::time::Duration::from_secs(5) };
-
-fn caller(credentials: &CachedCredentials, budget: BudgetSettings, most_attempts: u32) -> Caller {
-    let retry = RetryPolicy { max_attempts: RETRY.max_attempts.min(most_attempts), ..RETRY };
+fn caller(credentials: &CachedCredentials, budget: BudgetSettings, retry: RetryPolicy) -> Caller {
     let requests = Arc::new(Semaphore::new(budget.concurrency));
     Caller::new(credentials.clone(), Arc::new(Budget::new(budget.rate)), requests, retry)
 }

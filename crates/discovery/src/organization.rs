@@ -10,7 +10,7 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
-use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, global_region};
+use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy, global_region};
 use dynacrawl_model::{AccountId, Partition};
 
 use crate::{DiscoveryError, caller};
@@ -94,7 +94,7 @@ impl Organization {
         credentials: &CachedCredentials,
         url: Option<&str>,
         budget: BudgetSettings,
-        max_attempts: u32,
+        retry: RetryPolicy,
         partition: &Partition,
     ) -> Self {
         let mut builder = Builder::from(config)
@@ -106,7 +106,7 @@ impl Organization {
             builder = builder.endpoint_url(url);
         }
         let client = aws_sdk_organizations::Client::from_conf(builder.build());
-        Self { client, caller: caller(credentials, budget, max_attempts) }
+        Self { client, caller: caller(credentials, budget, retry) }
     }
 
     /// The organization's active accounts that `filter` lets through.

@@ -6,7 +6,7 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
-use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, global_region, known_regions};
+use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy, global_region, known_regions};
 use dynacrawl_model::{Partition, Region, RegionsSource};
 
 use crate::ec2::Ec2;
@@ -42,7 +42,7 @@ impl AccountRegions {
         credentials: &CachedCredentials,
         urls: &DiscoveryUrls,
         budget: BudgetSettings,
-        max_attempts: u32,
+        retry: RetryPolicy,
         partition: Partition,
     ) -> Self {
         let mut builder = Builder::from(config)
@@ -56,7 +56,7 @@ impl AccountRegions {
         Self {
             account: aws_sdk_account::Client::from_conf(builder.build()),
             ec2: Ec2::new(config, credentials.clone(), urls.ec2.as_deref(), &partition),
-            caller: caller(credentials, budget, max_attempts),
+            caller: caller(credentials, budget, retry),
             partition,
         }
     }

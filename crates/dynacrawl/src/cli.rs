@@ -158,6 +158,9 @@ pub struct SpeedArgs {
     /// Attempts for each call [default: 10]
     #[arg(long, env = "DYNACRAWL_MAX_ATTEMPTS", value_name = "N")]
     pub max_attempts: Option<u32>,
+    /// How long AWS may answer nothing but throttling before the tables of that account and Region are given up [default: 60s]
+    #[arg(long, env = "DYNACRAWL_PATIENCE", value_name = "DURATION")]
+    pub patience: Option<String>,
 }
 
 /// The embedded estate, instead of AWS.
@@ -397,6 +400,7 @@ impl SpeedArgs {
         layer.crawl.requests = self.requests;
         layer.crawl.connections = self.connections;
         layer.crawl.max_attempts = self.max_attempts;
+        layer.crawl.patience = self.patience.clone();
     }
 }
 

@@ -25,10 +25,11 @@ impl Demo {
         Ok(Self { simulator: Simulator::start(estate, &Options::default())? })
     }
 
-    /// Fewer attempts than at AWS: what is throttled here stays throttled.
+    /// Fewer attempts and less patience than at AWS: what is throttled here stays throttled.
     pub(crate) fn layer(&self) -> Layer {
         let mut layer = Layer::default();
         layer.crawl.max_attempts = Some(4);
+        layer.crawl.patience = Some("1s".to_owned());
         layer.aws.endpoint_url = Some(self.simulator.url());
         layer.sts.endpoint_url = Some(self.simulator.url());
         layer

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
+use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, ScopeClient};
 use dynacrawl_model::{FailureReason, TableName};
 use futures_util::{FutureExt, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub struct FailedTable {
     pub message: String,
     /// How many requests were sent for it.
     pub attempts: u32,
+    /// Whether what was wrong may have passed in a while.
+    pub may_pass: bool,
 }
 
 /// Describes tables.
@@ -72,6 +74,7 @@ where
             Ok(Err(failed)) => Fetched::Failed(FailedTable {
                 name,
                 reason: reason(&failed),
+                may_pass: may_pass(failed.error.class),
                 code: failed.error.code,
                 message: failed.error.message,
                 attempts: failed.attempts,
@@ -82,6 +85,7 @@ where
                 code: "panic".to_owned(),
                 message: panic_message(&*panic),
                 attempts: 0,
+                may_pass: false,
             }),
         }
     }
@@ -99,8 +103,11 @@ where
     }
 }
 
+fn may_pass(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Unreachable)
+}
+
 fn reason(failed: &CallError) -> FailureReason {
-    use dynacrawl_client::ErrorClass;
     match failed.error.class {
         ErrorClass::Denied => FailureReason::Denied,
         ErrorClass::Throttled => FailureReason::Throttled,

@@ -1,5 +1,7 @@
 //! `dynacrawl check`
 
+use std::time::Duration;
+
 use super::print::{json_to_stdout, to_stdout};
 use super::{Failure, plan};
 use crate::check;
@@ -8,8 +10,9 @@ use crate::config::{CheckFormat, Config, Flags};
 use crate::exit::Exit;
 use crate::terminal::Terminal;
 
-/// A check asks less often than a crawl: its user is waiting.
+/// A check asks less often than a crawl, and not for as long: its user is waiting.
 const MAX_ATTEMPTS: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let flags = Flags {
@@ -23,6 +26,9 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
     let patient = |config: &mut Config| {
         if args.speed.max_attempts.is_none() {
             config.crawl.retry.max_attempts = config.crawl.retry.max_attempts.min(MAX_ATTEMPTS);
+        }
+        if args.speed.patience.is_none() {
+            config.crawl.retry.patience = config.crawl.retry.patience.min(PATIENCE);
         }
     };
     let (plan, _simulator) = plan(global, &flags, args.demo, patient).await?;

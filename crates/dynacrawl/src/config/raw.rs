@@ -36,6 +36,7 @@ section! {
         requests: usize,
         connections: usize,
         max_attempts: u32,
+        patience: String,
         include: Vec<String>,
         exclude: Vec<String>,
         layout: String,

@@ -296,13 +296,14 @@ impl CrawlSettings {
         };
         compile("crawl.include (--include)", &include, &[])?;
         compile("crawl.exclude (--exclude)", &[], &exclude)?;
+        let patience = duration("crawl.patience (--patience)", raw.patience.as_deref())?;
         let max_attempts = in_range("crawl.max_attempts (--max-attempts)", raw.max_attempts, 1, 100)?;
         Ok(Self {
             rate: rate("crawl", raw.rate, raw.burst)?,
             concurrency: in_range("crawl.concurrency (--concurrency)", raw.concurrency, 1, 1000)?,
             scopes: in_range("crawl.scopes (--scopes)", raw.scopes, 1, 1000)?,
             requests: in_range("crawl.requests (--requests)", raw.requests, 1, 10_000)?,
-            retry: RetryPolicy { max_attempts, ..RetryPolicy::default() },
+            retry: RetryPolicy { max_attempts, patience, ..RetryPolicy::default() },
             recheck_after: Duration::from_secs(1),
             filter: compile("crawl.include", &include, &exclude)?,
             include,

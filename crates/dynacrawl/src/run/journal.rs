@@ -196,6 +196,7 @@ impl Books {
                 code: failed.code.clone(),
                 message: failed.message.clone(),
                 attempts: failed.attempts,
+                may_pass: false,
             }),
             Note::Record(Record::ScopeCompleted(ended)) => self.end(ended),
             Note::Began(_) | Note::Record(_) => {}

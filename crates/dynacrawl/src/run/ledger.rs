@@ -282,6 +282,7 @@ mod tests {
             code: "ThrottlingException".to_owned(),
             message: "slow down".to_owned(),
             attempts: 3,
+            may_pass: true,
         }
     }
 

@@ -227,7 +227,7 @@ pub(crate) async fn organization_accounts(
         credentials,
         config.discovery.organizations.as_deref(),
         config.budgets.organizations,
-        config.crawl.retry.max_attempts,
+        config.crawl.retry,
         &group.discovery.partition(),
     );
     Ok(organization.accounts(&group.filter).await)
@@ -257,7 +257,7 @@ pub(crate) async fn enabled_regions(
         credentials,
         &config.discovery,
         config.budgets.account,
-        config.crawl.retry.max_attempts,
+        config.crawl.retry,
         connection.target.partition(),
     );
     let found = regions.enabled().await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
 use dynacrawl_fetcher::{FailedTable, Fetched, Fetcher};
 use dynacrawl_model::{
-    AccountId, FailureReason, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName,
-    TableRecord, Timestamp,
+    AccountId, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName, TableRecord,
+    Timestamp,
 };
 use dynacrawl_walker::Listing;
 use futures_util::stream::poll_fn;
@@ -296,7 +296,7 @@ impl ScopeTask {
                 self.tracker.described(&name);
                 self.progress.described();
             }
-            Fetched::Failed(failed) if may_pass(&failed) && self.tracker.defer(&failed) => {
+            Fetched::Failed(failed) if failed.may_pass && self.tracker.defer(&failed) => {
                 self.note(|| Note::Deferred(failed)).await?;
             }
             Fetched::Failed(failed) => self.fail(&failed).await?,
@@ -372,11 +372,6 @@ impl ScopeTask {
         }
         self.records.send(Said::Scope(self.number, note())).await.map_err(|_| SinkGone)
     }
-}
-
-/// Whether what went wrong with a table may have passed by the end of its scope.
-fn may_pass(failed: &FailedTable) -> bool {
-    matches!(failed.reason, FailureReason::Throttled | FailureReason::Failed)
 }
 
 /// Whether a scope goes on after a table.

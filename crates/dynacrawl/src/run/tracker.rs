@@ -238,7 +238,14 @@ mod tests {
     }
 
     fn failed(number: usize, reason: FailureReason) -> FailedTable {
-        FailedTable { name: name(number), reason, code: "Code".to_owned(), message: "said".to_owned(), attempts: 1 }
+        FailedTable {
+            name: name(number),
+            reason,
+            code: "Code".to_owned(),
+            message: "said".to_owned(),
+            attempts: 1,
+            may_pass: false,
+        }
     }
 
     fn list(tracker: &Tracker, count: usize) {
