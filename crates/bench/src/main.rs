@@ -51,6 +51,9 @@ struct EstateArgs {
     /// Where the crawl writes its lines
     #[arg(long, default_value = "/dev/null")]
     output: String,
+    /// State in which the crawl remembers how far it is
+    #[arg(long)]
+    state: Option<String>,
 }
 
 /// The processes; started by the program itself.
@@ -90,7 +93,15 @@ struct Report {
     cpu_us_per_table: f64,
     /// The most memory that the crawler's process had, in MiB.
     peak_rss_mb: f64,
+    /// Accounts times Regions.
+    scopes: u64,
     scopes_complete: u64,
+    /// Whether every scope is complete, and tables, lines and requests are as many as there are tables, none more.
+    exact: bool,
+    /// As the simulator counted them.
+    assume_role_requests: u64,
+    /// The most connections at once, as the simulator saw them.
+    peak_connections: u64,
     /// The most requests in one second, as the simulator saw them.
     peak_requests_per_second: u64,
     floor_requests: u64,

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::{EstateArgs, Measured, Report};
 
+/// More say no more about what one costs.
+const FLOOR_REQUESTS: u64 = 200_000;
+
 pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     let mut simulator = Simulator::start(args)?;
     let directory = tempfile::tempdir()?;
@@ -33,10 +36,16 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     let url = &unlimited.as_ref().unwrap_or(&simulator).url;
     floor.args(["floor", "--url", url, "--region", &first.regions[0]]);
     floor.args(["--access-key-id", &first.access_key_id, "--connections", &args.concurrency.to_string()]);
-    floor.args(["--requests", &described.to_string()]);
+    floor.args(["--requests", &described.min(FLOOR_REQUESTS).to_string()]);
     let floored = finish(floor)?;
     simulator.end()?;
 
+    let scopes = args.accounts as u64 * args.regions as u64;
+    let expected = scopes * args.tables;
+    let exact = crawled.done == expected
+        && crawled.scopes_complete == scopes
+        && crawled.output_lines == expected + scopes + 2
+        && described == expected;
     let per = |total: f64, count: u64| if count == 0 { 0.0 } else { total / count as f64 };
     let cpu_us_per_table = per(crawled.cpu_seconds * 1e6, crawled.done);
     let floor_cpu_us_per_request = per(floored.cpu_seconds * 1e6, floored.done);
@@ -49,7 +58,11 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
         tables_per_second: rounded(crawled.done as f64 / crawled.seconds),
         cpu_us_per_table: rounded(cpu_us_per_table),
         peak_rss_mb: rounded(crawled.peak_rss_mb),
+        scopes,
         scopes_complete: crawled.scopes_complete,
+        exact,
+        assume_role_requests: counts.assume_role_requests,
+        peak_connections: counts.peak_connections,
         peak_requests_per_second: counts.peak_requests_per_second,
         floor_requests: floored.done,
         floor_seconds: rounded(floored.seconds),
@@ -62,27 +75,27 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     Ok(())
 }
 
-/// A target for each account, reached by a role that one user may assume.
+/// The accounts are reached by a role of one name, which one user may assume.
 fn configuration(args: &EstateArgs, url: &str) -> Value {
     let estate = Estate::uniform(args.accounts, args.regions, 1);
-    let targets: Vec<_> = estate
-        .access
-        .accounts
-        .iter()
-        .map(|account| {
-            json!({
-                "name": account.name,
-                "regions": account.regions,
-                "credentials": { "access_key_id": { "env": "BENCH_KEY_ID" }, "secret_access_key": { "env": "BENCH_KEY" } },
-                "assume_role": [{ "arn": format!("arn:aws:iam::{}:role/Reader", account.account_id) }],
-            })
-        })
-        .collect();
+    let accounts: Vec<_> = estate.access.accounts.iter().map(|account| &account.account_id).collect();
+    let target = json!({
+        "name": "bench",
+        "regions": estate.access.accounts[0].regions,
+        "accounts": accounts,
+        "credentials": { "access_key_id": { "env": "BENCH_KEY_ID" }, "secret_access_key": { "env": "BENCH_KEY" } },
+        "assume_role": [{ "arn": "arn:aws:iam::{account}:role/Reader" }],
+    });
+    let mut state = json!({});
+    if let Some(path) = &args.state {
+        state["path"] = json!(path);
+    }
     json!({
         "crawl": { "rate": args.quota.unwrap_or(0), "concurrency": args.concurrency, "output": args.output },
         "aws": { "endpoint_url": url },
         "sts": { "endpoint_url": url },
-        "target": targets,
+        "state": state,
+        "target": [target],
     })
 }
 
@@ -93,6 +106,8 @@ struct Simulator {
 
 struct Counts {
     describe_requests: u64,
+    assume_role_requests: u64,
+    peak_connections: u64,
     peak_requests_per_second: u64,
 }
 
@@ -121,9 +136,13 @@ impl Simulator {
         let (_, body) = answer.split_once("\r\n\r\n").context("no counts")?;
         let counts: Value = serde_json::from_str(body)?;
         let scopes = counts["scopes"].as_array().context("no scopes")?;
-        let requests = |scope: &Value| scope["operations"]["DescribeTable"]["requests"].as_u64().unwrap_or(0);
+        let requests = |operation: &str| -> u64 {
+            scopes.iter().filter_map(|scope| scope["operations"][operation]["requests"].as_u64()).sum()
+        };
         Ok(Counts {
-            describe_requests: scopes.iter().map(requests).sum(),
+            describe_requests: requests("DescribeTable"),
+            assume_role_requests: requests("AssumeRole"),
+            peak_connections: counts["peak_connections"].as_u64().context("no peak")?,
             peak_requests_per_second: counts["total"]["peak_per_second"].as_u64().context("no peak")?,
         })
     }
