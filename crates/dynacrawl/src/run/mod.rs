@@ -1,5 +1,7 @@
 //! A run: every scope crawled, each ending with exactly one `scope_completed`, whatever happens.
 
+#[cfg(test)]
+mod fairness_tests;
 mod journal;
 mod ledger;
 pub(crate) mod plan;

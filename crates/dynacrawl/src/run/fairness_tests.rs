@@ -1,0 +1,190 @@
+//! How scopes get along with each other, on simulated time: the simulator answers inside the process, and the clock jumps
+//! from one event to the next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
+use dynacrawl_model::{Outcome, Record, RunId, RunOutcome, ScopeCompleted};
+use dynacrawl_sim::{Account, Effect, Estate, FaultRule, InProcess, Operation, Options, Quota, Role, Tables};
+use dynacrawl_sinks::Entry;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Before, Progress, RunPlan, RunReport};
+use crate::config::{Config, Target};
+
+const HUB: &str = "999999999999";
+const REGION: &str = "us-east-1";
+
+/// The simulator in the place of a network.
+#[derive(Clone)]
+struct Inside(InProcess);
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inside")
+    }
+}
+
+impl HttpClient for Inside {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Inside {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let simulator = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let request = request.map(|body| bytes::Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+            let answer = simulator.answer(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::user(error.into()))
+        })
+    }
+}
+
+/// Accounts with so many tables each, in this order, and a hub that may assume a role in each.
+fn estate(tables: &[u64]) -> Estate {
+    let member = |(number, tables): (usize, &u64)| {
+        Account::new(account(number))
+            .role(Role::new("Reader").trusts(HUB))
+            .region(REGION, Tables::new().generated(*tables))
+    };
+    let hub = Account::new(HUB).region(REGION, Tables::new());
+    Estate::new(tables.iter().enumerate().map(member).chain([hub]))
+}
+
+fn account(number: usize) -> String {
+    format!("{:012}", 100_000_000_000 + number)
+}
+
+/// Crawls the first `accounts` accounts; gives the end of each scope's crawl, by account, and the report.
+async fn crawl(
+    simulator: &InProcess,
+    accounts: usize,
+    settings: &str,
+) -> (BTreeMap<String, (Duration, ScopeCompleted)>, RunReport) {
+    let names: Vec<_> = (0..accounts).map(account).collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("test.toml");
+    let text = format!(
+        "[crawl]\n{settings}\n[aws]\nendpoint_url = \"http://simulator\"\n[sts]\nendpoint_url = \"http://simulator\"\n\
+         [[target]]\nname = \"all\"\nregions = [\"{REGION}\"]\naccounts = {names:?}\n\
+         assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Reader\" }}]\n"
+    );
+    std::fs::write(&file, text).expect("written");
+    let config = Config::check_file(&file).expect("a configuration");
+    let hub = Account::new(HUB).access("hub");
+    let keys = UserKeys {
+        access_key_id: hub.access_key_id,
+        secret_access_key: hub.secret_access_key.into(),
+        session_token: None,
+    };
+    let credentials =
+        |target: &Target| Ok(CredentialSpec { base: BaseCredentials::Keys(keys.clone()), chain: target.chain.clone() });
+    let http = SharedHttpClient::new(Inside(simulator.clone()));
+    let plan = RunPlan::with_http(config, credentials, http).expect("a plan");
+
+    let (records, mut said) = mpsc::channel::<super::Said>(256);
+    let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
+    let started = Instant::now();
+    let listen = async {
+        let mut ended = BTreeMap::new();
+        while let Some(one) = said.recv().await {
+            if let Some(Record::ScopeCompleted(scope)) = one.into_record() {
+                let account = scope.scope.account_id.as_ref().expect("an account").to_string();
+                ended.insert(account, (started.elapsed(), scope));
+            }
+        }
+        ended
+    };
+    let run = super::run(&plan, RunId::generate(), Before::default(), false, records, &stop, &progress);
+    let (report, ended) = tokio::join!(run, listen);
+    assert_eq!(ended.len(), accounts);
+    (ended, report)
+}
+
+fn options() -> Options {
+    Options { verify_signatures: false, latency: Duration::from_millis(20), ..Options::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_scopes_end_early_beside_a_large_one_that_never_waits_for_them() {
+    let mut tables = vec![20; 301];
+    tables[150] = 10_000;
+    let simulator = InProcess::new(estate(&tables), &options());
+    let (mut ended, report) = crawl(&simulator, 301, "").await;
+    assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, 16_000));
+    let (large_ended, large) = ended.remove(&account(150)).expect("the large one");
+    // 10,101 requests at 250 a second, of which the burst of 25 is free: it is as fast as it may be.
+    let least = 10_076.0 / 250.0;
+    let took = large.duration_ms as f64 / 1000.0;
+    assert!(took >= least - 0.1 && took < least * 1.02, "{took} s, at least {least} s");
+    assert!(large_ended.as_secs_f64() < took + 1.5, "it waited {large_ended:?} - {took} s for its turn");
+    let last_small = ended.values().map(|(at, _)| *at).max().expect("small ones");
+    assert!(last_small < Duration::from_secs(3), "{last_small:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_others_end_as_if_a_throttled_scope_were_not_there() {
+    const THROTTLED: usize = 30;
+    let tables = [100; 60];
+    let alone = InProcess::new(estate(&tables), &options());
+    let (without, _) = crawl(&alone, 60, "").await;
+    let simulator = InProcess::new(estate(&tables), &options());
+    let quota = Quota::per_second(5).with_burst(5);
+    simulator.set_quota(&account(THROTTLED), REGION, Some(quota)).expect("a scope");
+    let (with, report) = crawl(&simulator, 60, "").await;
+    assert_eq!(report.outcome, RunOutcome::Complete, "the throttled one has all its tables, too");
+    for (account, (at, scope)) in with.iter().filter(|(id, _)| **id != account(THROTTLED)) {
+        let before = without[account].0;
+        assert!(*at <= before + Duration::from_millis(50), "{account}: {at:?}, without the throttled one {before:?}");
+        assert_eq!((scope.requests.describe_table.throttled, scope.pace.lowest), (0, None));
+    }
+    let (at, throttled) = &with[&account(THROTTLED)];
+    assert!(throttled.requests.describe_table.throttled > 0 && throttled.pace.lowest.is_some_and(|rate| rate < 20.0));
+    // 101 requests at 5 a second are 20 seconds.
+    assert!(*at > Duration::from_secs(15) && *at < Duration::from_secs(60), "{at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_throttled_scopes_keep_no_other_from_the_places_for_requests() {
+    let mut tables = vec![40; 60];
+    tables.extend([40; 100]);
+    let simulator = InProcess::new(estate(&tables), &options());
+    for number in 0..60 {
+        simulator
+            .add_fault(FaultRule::new(Effect::Throttle).account(account(number)).operation(Operation::DescribeTable));
+    }
+    let settings = "requests = 32\nconcurrency = 16\nscopes = 64\npatience = \"30s\"";
+    let (ended, report) = crawl(&simulator, 160, settings).await;
+    assert_eq!(report.scopes.complete, 100);
+    let outcomes = (0..60).map(|number| ended[&account(number)].1.outcome);
+    assert!(outcomes.into_iter().all(|outcome| outcome == Outcome::Partial));
+    // Four scopes at a time, which alone take some 0.2 s each.
+    let last = (60..160).map(|number| ended[&account(number)].0).max().expect("others");
+    assert!(last < Duration::from_secs(20), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tables_that_failed_under_load_are_there_after_the_last_pass() {
+    let simulator = InProcess::new(estate(&[200]), &options());
+    // Ten tables, each at all three attempts of its turn.
+    let fault = FaultRule::new(Effect::Status(503)).operation(Operation::DescribeTable).table("table-00010*");
+    simulator.add_fault(fault.first(30));
+    let (ended, report) = crawl(&simulator, 1, "max_attempts = 3").await;
+    assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, 200));
+    let scope = &ended[&account(0)].1;
+    assert_eq!((scope.requests.describe_table.sent, scope.problems.len()), (230, 0));
+}
