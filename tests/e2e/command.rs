@@ -234,6 +234,17 @@ impl Running {
         assert!(sent.expect("kill is there").success(), "the process is gone");
     }
 
+    /// Ends the process at once, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        // One that has ended by itself cannot be killed any more.
+        let _ = self.child.kill();
+    }
+
+    /// Whether the process has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Waits for the end without reading standard output any further.
     pub(crate) fn end_unread(mut self) -> Ended {
         let held = self.stdout.take();

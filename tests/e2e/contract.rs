@@ -96,11 +96,7 @@ fn well_ordered(table: &Value) {
 /// Every planned scope ends exactly once, with its last record, and with counts that hold for its lines.
 #[track_caller]
 fn scopes(records: &[Value]) {
-    let mut planned: Vec<(String, String)> = Vec::new();
-    for target in records[0]["targets"].as_array().expect("targets") {
-        let regions = target["regions"].as_array().expect("Regions").iter();
-        planned.extend(regions.map(|region| (text(&target["name"]), text(region))));
-    }
+    let mut planned = planned(records);
     let is_end = |record: &&Value| record["type"] == "scope_completed";
     let mut ended: Vec<_> =
         records.iter().filter(is_end).map(|end| (text(&end["target"]), text(&end["scope"]["region"]))).collect();
@@ -145,6 +141,30 @@ fn scopes(records: &[Value]) {
             lines_of_scope(records, end);
         }
     }
+}
+
+/// Target and Region of every scope that was planned: as configured, or as found out.
+fn planned(records: &[Value]) -> Vec<(String, String)> {
+    let list = |value: &Value| value.as_array().expect("a list").iter().map(text).collect::<Vec<_>>();
+    let mut planned = Vec::new();
+    let of_type = |kind: &'static str| records.iter().filter(move |record| record["type"] == kind);
+    for target in records[0]["targets"].as_array().expect("targets") {
+        let name = text(&target["name"]);
+        let names = match target["organization"] == true {
+            false => vec![name],
+            true => of_type("accounts_discovered")
+                .filter(|found| found["target"] == target["name"])
+                .flat_map(|found| list(&found["accounts"]))
+                .map(|account| format!("{name}/{account}"))
+                .collect(),
+        };
+        let regions = list(&target["regions"]);
+        planned.extend(names.iter().flat_map(|name| regions.iter().map(|region| (name.clone(), region.clone()))));
+    }
+    for found in of_type("regions_discovered") {
+        planned.extend(list(&found["regions"]).into_iter().map(|region| (text(&found["target"]), region)));
+    }
+    planned
 }
 
 /// The counts of a scope are the numbers of its lines.

@@ -22,6 +22,7 @@ mod output;
 mod policy;
 mod precedence;
 mod prints;
+mod resume;
 mod retries_through_proxy;
 mod scopes;
 mod sessions;
