@@ -14,6 +14,7 @@ mod check_credentials;
 mod demo;
 mod describe_faults;
 mod exits;
+mod fault_matrix;
 mod filters;
 mod ministack_auth;
 mod network;

@@ -1,6 +1,7 @@
 //! The one loop around every attempt of every call to AWS.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dynacrawl_aws::{AwsError, Budget, ErrorClass, RetryPolicy};
 use tokio::sync::Semaphore;
@@ -59,7 +60,8 @@ impl Caller {
         &self.budget
     }
 
-    /// Calls until an attempt succeeds or another one would be of no use. Every attempt takes a permit of the budget, then
+    /// Calls until an attempt succeeds or another one would be of no use. Where AWS does nothing but throttle, a patient call
+    /// goes on after its last attempt for as long as the policy's patience. Every attempt takes a permit of the budget, then
     /// a place among the requests in flight, in this order: whoever waits for his own budget must not hold a place that
     /// others could use.
     ///
@@ -113,11 +115,21 @@ impl Caller {
                 ErrorClass::Unreachable | ErrorClass::Transient => {}
                 _ => self.budget.answered(),
             }
-            match self.retry.backoff(error.class, attempts) {
+            let wait = self.retry.backoff(error.class, attempts).or_else(|| self.waits_on(error.class));
+            match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(CallFailed { error, attempts, no_credentials: None }),
             }
         }
+    }
+}
+
+impl Caller {
+    /// How long a patient call waits once more after its last attempt, where all that AWS says is that it is too much.
+    fn waits_on(&self, class: ErrorClass) -> Option<Duration> {
+        let storm = self.budget.storm().unwrap_or_default();
+        let patient = class == ErrorClass::Throttled && !self.gives_up && storm < self.retry.patience;
+        patient.then_some(RetryPolicy::MAX_THROTTLED_BACKOFF)
     }
 }
 

@@ -147,6 +147,11 @@ impl Budget {
         self.state().storm = None;
     }
 
+    /// How long AWS has given nothing but throttled answers.
+    pub fn storm(&self) -> Option<Duration> {
+        self.state().storm.as_ref().map(|(since, _)| since.elapsed())
+    }
+
     /// How fast it went so far.
     pub fn pace(&self) -> Pace {
         let state = self.state();

@@ -30,21 +30,26 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The longest wait after a throttled attempt: how fast the next ones may come is the budget's to say.
+    pub const MAX_THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
+
     /// How long to wait before the attempt after `attempts` ones that ended like this; `None`: give up.
     ///
     /// Exponential with full jitter above a half, so that many tables throttled together do not come back together.
     pub fn backoff(&self, class: ErrorClass, attempts: u32) -> Option<Duration> {
-        let (most, first) = match class {
-            ErrorClass::Throttled => (self.max_attempts, Duration::from_millis(100)),
-            ErrorClass::Transient => (self.max_attempts, Duration::from_millis(25)),
-            ErrorClass::Unreachable => (self.max_unreachable.min(self.max_attempts), Duration::from_millis(100)),
+        let (most, first, longest) = match class {
+            ErrorClass::Throttled => (self.max_attempts, Duration::from_millis(100), Self::MAX_THROTTLED_BACKOFF),
+            ErrorClass::Transient => (self.max_attempts, Duration::from_millis(25), self.max_backoff),
+            ErrorClass::Unreachable => {
+                (self.max_unreachable.min(self.max_attempts), Duration::from_millis(100), self.max_backoff)
+            }
             _ => return None,
         };
         if attempts >= most {
             return None;
         }
         let doubled = first.saturating_mul(1 << attempts.saturating_sub(1).min(20));
-        Some(doubled.min(self.max_backoff).mul_f64(0.5 + fastrand::f64() / 2.0))
+        Some(doubled.min(longest).min(self.max_backoff).mul_f64(0.5 + fastrand::f64() / 2.0))
     }
 }
 
@@ -61,7 +66,10 @@ mod tests {
         let policy = RetryPolicy::default();
         for attempts in 1..policy.max_attempts {
             let wait = policy.backoff(ErrorClass::Throttled, attempts).expect("another attempt");
-            let full = Duration::from_millis(100 << (attempts - 1)).min(policy.max_backoff);
+            let full = Duration::from_millis(100 << (attempts - 1)).min(RetryPolicy::MAX_THROTTLED_BACKOFF);
+            assert!(wait >= full / 2 && wait <= full, "{attempts}: {wait:?}");
+            let wait = policy.backoff(ErrorClass::Transient, attempts).expect("another attempt");
+            let full = Duration::from_millis(25 << (attempts - 1)).min(policy.max_backoff);
             assert!(wait >= full / 2 && wait <= full, "{attempts}: {wait:?}");
         }
         assert_eq!(policy.backoff(ErrorClass::Throttled, policy.max_attempts), None);
