@@ -29,3 +29,4 @@ mod scopes;
 mod sessions;
 mod signals;
 mod tables;
+mod traps;

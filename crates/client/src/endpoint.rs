@@ -32,3 +32,24 @@ impl ResolveEndpoint for EndpointOnce {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::endpoint::{Params, ResolveEndpoint};
+
+    use super::EndpointOnce;
+
+    fn in_region(region: &str) -> Params {
+        Params::builder().region(region).build().expect("parameters")
+    }
+
+    /// Parameters that would lead elsewhere are not looked at any more: the rules ran once.
+    #[tokio::test]
+    async fn the_rules_run_once_for_all_tables() {
+        let resolver = EndpointOnce::new();
+        let first = resolver.resolve_endpoint(&in_region("eu-west-1")).await.expect("an endpoint");
+        assert_eq!(first.url(), "https://dynamodb.eu-west-1.amazonaws.com");
+        let second = resolver.resolve_endpoint(&in_region("us-east-1")).await.expect("an endpoint");
+        assert_eq!(second.url(), first.url());
+    }
+}
