@@ -22,10 +22,8 @@ fn estate() -> (Simulator, DemoAccount) {
     let home = Account::new(HOME)
         .region(IRELAND, Tables::new().generated(230).vanishing("gone"))
         .region(VIRGINIA, Tables::new().generated(40));
-    let member = Account::new(MEMBER)
-        .role(role.clone())
-        .region(IRELAND, Tables::new().generated(120))
-        .region(VIRGINIA, Tables::new());
+    let member =
+        Account::new(MEMBER).role(role).region(IRELAND, Tables::new().generated(120)).region(VIRGINIA, Tables::new());
     let access = home.access("home");
     let options = Options { verify_signatures: false, latency: Duration::from_millis(3), ..Options::default() };
     let sim = simulate_with(Estate::new([home, member]), &options);

@@ -8,7 +8,7 @@ use dynacrawl_aws::{BudgetSettings, Rate};
 
 use super::ConfigError;
 use super::raw;
-use super::valid::{duration, in_range, required};
+use super::values::{duration, in_range, required};
 
 /// How the quotas of other services than DynamoDB are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod raw;
 mod secret;
 mod target;
 mod valid;
+mod values;
 
 use std::path::{Path, PathBuf};
 

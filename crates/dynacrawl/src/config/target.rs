@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::ConfigError;
 use super::raw;
 use super::secret::SecretRef;
-use super::valid::duration;
+use super::values::duration;
 
 /// An account, and a way to get credentials for it.
 #[derive(Clone, Debug)]
@@ -226,7 +226,7 @@ fn regions(raw: Option<raw::Regions>, key: impl Fn() -> String) -> Result<(Vec<R
 fn partition(name: &str, key: impl Fn() -> String) -> Result<Partition, ConfigError> {
     const KNOWN: [&str; 8] =
         ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f"];
-    if KNOWN.contains(&name) { Ok(name.into()) } else { Err(super::valid::one_of(&key(), name, &KNOWN)) }
+    if KNOWN.contains(&name) { Ok(name.into()) } else { Err(super::values::one_of(&key(), name, &KNOWN)) }
 }
 
 /// What `{partition}` stands for: what the configuration says, else the Regions' partition, else that of another role.

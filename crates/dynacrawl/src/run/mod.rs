@@ -1,5 +1,6 @@
 //! A run: every scope crawled, each ending with exactly one `scope_completed`, whatever happens.
 
+mod claims;
 #[cfg(test)]
 mod fairness_tests;
 mod journal;
@@ -13,7 +14,7 @@ mod target;
 mod tracker;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -21,8 +22,8 @@ use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
-    AccountId, Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted,
-    SchemaVersion, ScopeCompleted, ScopeTotals, Timestamp,
+    Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted, SchemaVersion,
+    ScopeCompleted, ScopeTotals, Timestamp,
 };
 use dynacrawl_state::{ScopeProgress, ScopeRow};
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use claims::Claims;
 use ledger::{Checkpoint, Ledger};
 use plan::{Known, Planned, Planner, ScopePlan};
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
@@ -119,23 +121,6 @@ impl RunPlan {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-}
-
-/// Which target has claimed an account and Region. Only a run finds out that two targets lead to the same account.
-#[derive(Debug, Default)]
-pub(crate) struct Claims(Mutex<HashMap<(AccountId, Region), String>>);
-
-impl Claims {
-    /// Claims the scope; returns the target that has it already.
-    fn claim(&self, account_id: &AccountId, region: &Region, target: &str) -> Option<String> {
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (account_id.clone(), region.clone());
-        if let Some(other) = claims.get(&key) {
-            return Some(other.clone());
-        }
-        claims.insert(key, target.to_owned());
-        None
     }
 }
 

@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Claims;
+use super::claims::Claims;
 use super::ledger::{Checkpoint, Cursor};
 use super::plan::{ScopePlan, no_credentials};
 use super::progress::Progress;

@@ -1,0 +1,115 @@
+//! Single values, from what was typed to what is valid.
+
+use std::time::Duration;
+
+use aws_types::endpoint_config::AccountIdEndpointMode;
+
+use super::{ConfigError, LogLevel};
+
+/// A value that the reference configuration gives a default.
+pub(super) fn required<T>(key: &str, value: Option<T>) -> Result<T, ConfigError> {
+    value.ok_or_else(|| ConfigError::value(key, "is missing"))
+}
+
+pub(super) fn in_range<T: Copy + PartialOrd + std::fmt::Display>(
+    key: &str,
+    value: Option<T>,
+    min: T,
+    max: T,
+) -> Result<T, ConfigError> {
+    let value = required(key, value)?;
+    if value < min || value > max {
+        return Err(ConfigError::value(key, format!("{value} is out of range; expected {min} to {max}")));
+    }
+    Ok(value)
+}
+
+pub(super) fn one_of(key: &str, value: &str, allowed: &[&str]) -> ConfigError {
+    let value = dynacrawl_model::Escaped(value);
+    ConfigError::value(key, format!("'{value}' is unknown; expected one of {}", allowed.join(", ")))
+}
+
+pub(super) fn duration(key: &str, text: Option<&str>) -> Result<Duration, ConfigError> {
+    let text = required(key, text)?;
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
+    match parsed {
+        Some(duration) if duration > Duration::ZERO && duration <= Duration::from_secs(24 * 3600) => Ok(duration),
+        _ => {
+            let problem = format!(
+                "'{}' is not a duration of up to a day; expected the form 500ms, 20s, 15m or 1h",
+                dynacrawl_model::Escaped(text)
+            );
+            Err(ConfigError::value(key, problem))
+        }
+    }
+}
+
+pub(super) fn url(key: &str, text: Option<String>) -> Result<Option<String>, ConfigError> {
+    let Some(text) = text.filter(|t| !t.is_empty()) else { return Ok(None) };
+    let valid = text.parse::<http::Uri>().is_ok_and(|uri| {
+        let Some(authority) = uri.authority() else { return false };
+        let host = authority.host();
+        let port = authority.as_str().strip_prefix(host).unwrap_or("@");
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && !host.trim_matches(['[', ']']).is_empty()
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b))
+            && (port.is_empty() || authority.port_u16().is_some_and(|port| port > 0))
+            && uri.query().is_none()
+            && !text.contains('#')
+    });
+    if valid {
+        Ok(Some(text))
+    } else {
+        // It may hold a password, so it is not repeated.
+        Err(ConfigError::value(key, "not a URL; expected the form http://host:port or https://host, without a user"))
+    }
+}
+
+pub(super) fn account_id_endpoint_mode(mode: &str) -> Result<AccountIdEndpointMode, ConfigError> {
+    mode.parse().map_err(|_| {
+        let key = "aws.account_id_endpoints (--account-id-endpoints)";
+        one_of(key, mode, &["disabled", "preferred", "required"])
+    })
+}
+
+pub(super) fn log_level(level: &str) -> Result<LogLevel, ConfigError> {
+    match level {
+        "error" => Ok(LogLevel::ERROR),
+        "warn" => Ok(LogLevel::WARN),
+        "info" => Ok(LogLevel::INFO),
+        "debug" => Ok(LogLevel::DEBUG),
+        "trace" => Ok(LogLevel::TRACE),
+        other => Err(one_of("log.level (--log-level)", other, &["error", "warn", "info", "debug", "trace"])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::url;
+
+    #[test]
+    fn only_what_can_be_an_endpoint_is_one() {
+        for right in ["http://127.0.0.1:8000", "https://dynamodb.example/", "http://[::1]:8000", "http://host/prefix"] {
+            assert!(url("key", Some(right.to_owned())).is_ok(), "{right}");
+        }
+        for wrong in [
+            "127.0.0.1:8000",
+            "ftp://host",
+            "http://",
+            "http://127.0.0.1:99999",
+            "http://[::1",
+            "http://:80",
+            "http://%zz",
+            "http://a:b",
+            "http://a:",
+            "http://a:0",
+            "http://a?b",
+            "http://a/#x",
+            "http://user:secret@host",
+            "http://a b",
+        ] {
+            let refused = url("key", Some(wrong.to_owned())).expect_err(wrong).to_string();
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+}
