@@ -16,7 +16,11 @@ pub fn summary(report: &RunReport, dry_run: bool) -> String {
     let mut text = String::new();
     let scopes = &report.scopes;
     let seconds = report.duration.as_secs_f64();
-    let _ = write!(text, "{} of {} scopes complete: ", scopes.complete, scopes.planned);
+    let _ = write!(text, "{} of {} scopes complete", scopes.complete, scopes.planned);
+    if scopes.targets_failed > 0 {
+        let _ = write!(text, ", {} targets without", scopes.targets_failed);
+    }
+    text.push_str(": ");
     text.push_str(&tables(&report.counts, dry_run));
     let sent = report.requests.list_tables.sent + report.requests.describe_table.sent;
     let throttled = report.requests.list_tables.throttled + report.requests.describe_table.throttled;
@@ -25,6 +29,11 @@ pub fn summary(report: &RunReport, dry_run: bool) -> String {
         let _ = write!(text, ", {throttled} throttled");
     }
     let _ = writeln!(text, ", {seconds:.1} s");
+    for target in report.failed_targets.iter().take(NAMED_SCOPES) {
+        let (outcome, name) = (word(target.outcome), Escaped(&target.target));
+        let _ = writeln!(text, "  {outcome:<19} {name}: its scopes could not be found out");
+        let _ = writeln!(text, "      {}: {}", Escaped(&target.code), Escaped(&target.message));
+    }
     let mut told = report.notable.iter().collect::<Vec<_>>();
     told.sort_by(|a, b| (&a.target, &a.scope.region).cmp(&(&b.target, &b.scope.region)));
     for scope in told.iter().take(NAMED_SCOPES) {

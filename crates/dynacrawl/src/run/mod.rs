@@ -23,7 +23,7 @@ use dynacrawl_aws::AwsSettings;
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
     Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted, SchemaVersion,
-    ScopeCompleted, ScopeTotals, Timestamp,
+    ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
 };
 use dynacrawl_state::{ScopeProgress, ScopeRow};
 use tokio::sync::mpsc;
@@ -74,12 +74,14 @@ pub struct RunReport {
     pub duration: Duration,
     /// The scopes that are not complete, or have something to tell; the first ones.
     pub notable: Vec<ScopeCompleted>,
+    /// The targets whose scopes could not be found out; the first ones.
+    pub failed_targets: Vec<TargetFailed>,
     /// Whether the sink went away before the run had ended.
     pub sink_gone: bool,
 }
 
-/// How many scopes a [`RunReport`] keeps.
-const NOTABLE_SCOPES: usize = 100;
+/// How many scopes, and how many targets, a [`RunReport`] keeps.
+const NOTABLE: usize = 100;
 
 impl RunPlan {
     /// Reads the secrets and sets up the HTTP stack.
@@ -147,6 +149,7 @@ pub(crate) async fn run(
         requests: Requests::default(),
         listed_a_page: false,
         notable: Vec::new(),
+        failed_targets: Vec::new(),
         claims: Arc::default(),
     };
     let crawled = run.crawl(before, stop, progress).await;
@@ -162,6 +165,7 @@ pub(crate) async fn run(
         requests: run.requests,
         duration: run.duration(),
         notable: run.notable,
+        failed_targets: run.failed_targets,
         sink_gone,
     }
 }
@@ -179,6 +183,7 @@ struct Run<'a> {
     requests: Requests,
     listed_a_page: bool,
     notable: Vec<ScopeCompleted>,
+    failed_targets: Vec<TargetFailed>,
     claims: Arc<Claims>,
 }
 
@@ -244,6 +249,9 @@ impl Run<'_> {
                     Some(Planned::Found(record)) => self.emit(record).await?,
                     Some(Planned::Failed(failed)) => {
                         self.totals.targets_failed += 1;
+                        if self.failed_targets.len() < NOTABLE {
+                            self.failed_targets.push(failed.clone());
+                        }
                         self.emit(Record::TargetFailed(failed)).await?;
                     }
                     Some(Planned::Scope(scope)) => {
@@ -365,7 +373,7 @@ impl Run<'_> {
             problems,
         };
         let notable = record.outcome != Outcome::Complete || !record.problems.is_empty();
-        if notable && self.notable.len() < NOTABLE_SCOPES {
+        if notable && self.notable.len() < NOTABLE {
             self.notable.push(record.clone());
         }
         let said = Said::Scope(scope.number, Note::Record(Record::ScopeCompleted(record)));
