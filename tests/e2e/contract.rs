@@ -204,6 +204,7 @@ fn sums(records: &[Value], last: &Value) {
     }
     let totals = last["scopes"].as_object().expect("totals");
     assert_eq!(totals["planned"], ends.len());
+    assert_eq!(totals["targets_failed"], records.iter().filter(|record| record["type"] == "target_failed").count());
     for (outcome, count) in totals.iter().filter(|(name, _)| !["planned", "targets_failed"].contains(&name.as_str())) {
         assert_eq!(*count, ends.iter().filter(|end| end["outcome"] == outcome.as_str()).count(), "{outcome}");
     }
@@ -221,11 +222,12 @@ fn exit_code(last: &Value, code: i32) {
             4
         }
         "complete" => {
-            assert_eq!(scopes("complete"), scopes("planned"), "{last}");
+            assert!(scopes("complete") == scopes("planned") && scopes("targets_failed") == 0, "{last}");
             0
         }
         _ => {
-            assert!(some_page && scopes("complete") < scopes("planned"), "{last}");
+            let missing = scopes("complete") < scopes("planned") || scopes("targets_failed") > 0;
+            assert!(some_page && missing, "{last}");
             3
         }
     };

@@ -87,6 +87,9 @@ pub(super) fn expand(raw: raw::Target, number: usize) -> Result<Expanded, Config
         let problem = "the last role must name the account, such as arn:{partition}:iam::{account}:role/Crawler";
         return Err(ConfigError::value(key("assume_role"), problem));
     }
+    // What is wrong for every account is wrong with the target that was written, whichever account is taken to see it.
+    let sample = raw::Target { name: Some(name.clone()), ..of_account(&raw, &name, "000000000000") };
+    Target::validate(sample, number)?;
     match &raw.accounts {
         Some(accounts) => listed(&raw, &name, accounts, key).map(Expanded::Targets),
         None => group(raw, &name, key).map(|group| Expanded::Group(Box::new(group))),
@@ -111,7 +114,11 @@ fn listed(
         return Err(ConfigError::value(key("accounts"), "is empty; name at least one account"));
     }
     let mut targets: Vec<Target> = Vec::with_capacity(accounts.len());
-    for account in accounts {
+    for (number, account) in accounts.iter().enumerate() {
+        if accounts[..number].contains(account) {
+            let problem = format!("{} stands there twice", dynacrawl_model::Escaped(account));
+            return Err(ConfigError::value(key("accounts"), problem));
+        }
         account.parse::<AccountId>().map_err(|error| ConfigError::value(key("accounts"), error))?;
         targets.push(Target::validate(of_account(raw, name, account), 0)?);
     }
@@ -131,7 +138,7 @@ fn group(raw: raw::Target, name: &str, key: impl Fn(&str) -> String) -> Result<G
         include_units: set(raw.include_ous.as_ref(), &key("include_ous"))?,
         exclude_units: set(raw.exclude_ous.as_ref(), &key("exclude_ous"))?,
     };
-    // Any account will do to see whether the roles can be ones.
+    // An account's name is longer than the target's.
     let sample = Target::validate(of_account(&raw, name, "000000000000"), 0)?;
     let mut before = raw.clone();
     let steps = before.assume_role.take().unwrap_or_default();

@@ -132,6 +132,14 @@ impl Planner<'_> {
             stopped.problem.message = failed.to_string();
             told.push(self.failed(name.clone(), None, stopped));
         }
+        if found.accounts.is_empty() && found.failed.is_none() {
+            let FoundAccounts { listed, inactive, filtered, .. } = &found;
+            let said = format!(
+                "of {listed} accounts {inactive} are not active and {filtered} are left out: none is to be crawled"
+            );
+            let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("no_accounts", said) };
+            told.push(self.failed(name.clone(), None, stopped));
+        }
         for account in found.not_found {
             let said = format!("include_accounts names {account}, which is no active account of the organization");
             let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("account_not_found", said) };

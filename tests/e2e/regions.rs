@@ -1,0 +1,229 @@
+//! The Regions that an account has enabled, and what finding out accounts and Regions needs.
+
+use dynacrawl_sim::{Account, DemoAccount, Denial, Effect, FaultRule, Operation, Simulator, Tables};
+use serde_json::{Value, json};
+
+use crate::check::checked;
+use crate::command::{Crawled, Dynacrawl};
+use crate::organization::{
+    UNIT, UNLIMITED, command, everything_at, failure, flat, id, nested, organization, started, target,
+    with_failed_targets,
+};
+use crate::support::{BAHRAIN, HOME, IRELAND, MEMBER, VIRGINIA};
+
+const ALL: &str = "[[target]]\nname = \"home\"\nregions = \"all\"\n";
+
+/// Tables in two Regions that everybody has, and in one to opt in to.
+fn three() -> (Simulator, DemoAccount) {
+    let tables = || Tables::new().generated(2);
+    crate::support::started(
+        Account::new(HOME).region(IRELAND, tables()).region(VIRGINIA, tables()).region(BAHRAIN, tables()),
+    )
+}
+
+fn crawl(sim: &Simulator, keys: &DemoAccount) -> Dynacrawl {
+    command("crawl", sim, keys, &format!("{UNLIMITED}{ALL}"))
+}
+
+fn deny(sim: &Simulator, operations: &[Operation]) {
+    operations.iter().for_each(|operation| sim.deny(Denial::new(HOME, *operation)));
+}
+
+/// The one record about the account's Regions.
+#[track_caller]
+fn discovered(crawled: &Crawled) -> &Value {
+    let found: Vec<_> = crawled.of_type("regions_discovered").collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0]
+}
+
+#[track_caller]
+fn told_by(crawled: &Crawled, source: &str, not_by: &[&str]) {
+    let found = discovered(crawled);
+    assert_eq!((&found["source"], &found["regions"]), (&json!(source), &json!([IRELAND, BAHRAIN, VIRGINIA])));
+    let problems = found["problems"].as_array().expect("a list");
+    assert_eq!(problems.len(), not_by.len(), "{found}");
+    for (problem, action) in problems.iter().zip(not_by) {
+        assert!(problem["message"].as_str().is_some_and(|said| said.contains(action)), "{problem}");
+    }
+    assert_eq!((crawled.code, crawled.names().len()), (0, 6), "{}", crawled.stderr);
+}
+
+#[test]
+fn all_regions_are_those_that_the_account_has_enabled() {
+    let (sim, home) = three();
+    told_by(&crawl(&sim, &home).records(), "account:ListRegions", &[]);
+    let by_flag = everything_at(Dynacrawl::crawl(), &sim.url()).keys(&home).args(["--region", "all"]);
+    told_by(&by_flag.records(), "account:ListRegions", &[]);
+    assert_eq!(sim.counts().requests(Operation::DescribeRegions), 0);
+}
+
+#[test]
+fn where_account_management_does_not_tell_ec2_does() {
+    let (sim, home) = three();
+    deny(&sim, &[Operation::ListRegions]);
+    let crawled = crawl(&sim, &home).records();
+    told_by(&crawled, "ec2:DescribeRegions", &["account:ListRegions"]);
+    assert_eq!(discovered(&crawled)["problems"][0]["code"], "AccessDeniedException");
+}
+
+#[test]
+fn where_nobody_tells_every_region_is_tried() {
+    let (sim, home) = three();
+    deny(&sim, &[Operation::ListRegions, Operation::DescribeRegions]);
+    let crawled = crawl(&sim, &home).records();
+    assert_eq!(crawled.code, 3);
+    let found = discovered(&crawled);
+    assert_eq!(found["source"], "built_in");
+    let said = found["problems"].to_string();
+    assert!(said.contains("account:ListRegions") && said.contains("ec2:DescribeRegions"), "{said}");
+    let regions = found["regions"].as_array().expect("a list");
+    assert!(
+        regions.len() > 30 && regions.iter().all(|name| name.as_str().is_some_and(|name| !name.starts_with("cn-")))
+    );
+    for region in regions {
+        let scope = crawled.scope(region.as_str().expect("a Region"));
+        let enabled = [IRELAND, VIRGINIA, BAHRAIN].iter().any(|one| region == one);
+        assert_eq!(scope["outcome"], if enabled { "complete" } else { "not_opted_in" }, "{scope}");
+    }
+    assert_eq!(crawled.names().len(), 6);
+}
+
+#[test]
+fn passing_faults_of_the_regions_are_repaired() {
+    for effect in [Effect::Throttle, Effect::Status(500), Effect::DropConnection, Effect::GarbageBody] {
+        let (sim, home) = three();
+        let fault = sim.add_fault(FaultRule::new(effect.clone()).operation(Operation::ListRegions).first(2));
+        told_by(&crawl(&sim, &home).records(), "account:ListRegions", &[]);
+        assert_eq!((sim.fault_hits(fault), sim.counts().requests(Operation::ListRegions)), (2, 3), "{effect:?}");
+
+        deny(&sim, &[Operation::ListRegions]);
+        let fault = sim.add_fault(FaultRule::new(effect.clone()).operation(Operation::DescribeRegions).first(2));
+        told_by(&crawl(&sim, &home).records(), "ec2:DescribeRegions", &["account:ListRegions"]);
+        assert_eq!((sim.fault_hits(fault), sim.counts().requests(Operation::DescribeRegions)), (2, 3), "{effect:?}");
+    }
+}
+
+#[test]
+fn wrong_keys_are_told_once_and_not_for_each_region() {
+    let (sim, home) = three();
+    let wrong = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12".to_owned();
+    for keys in [
+        DemoAccount { secret_access_key: wrong.clone(), ..home.clone() },
+        DemoAccount { access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(), secret_access_key: wrong, ..home },
+    ] {
+        let crawled = with_failed_targets(crawl(&sim, &keys), 1);
+        assert_eq!((crawled.code, failure(&crawled, "home").0), (4, "auth_failed"), "{}", crawled.stderr);
+        assert_eq!(crawled.of_type("scope_completed").count(), 0);
+    }
+    assert_eq!(sim.counts().requests(Operation::ListTables), 0);
+}
+
+/// The statements of a policy: action and resources.
+#[track_caller]
+fn statements(command: Dynacrawl) -> Vec<(String, Value)> {
+    let policy: Value = serde_json::from_str(&command.run().succeeded()).expect("JSON");
+    let statements = policy["Statement"].as_array().expect("a list").iter();
+    statements.map(|one| (one["Action"].as_str().expect("an action").to_owned(), one["Resource"].clone())).collect()
+}
+
+fn stated(statements: &[(&str, &str)]) -> Vec<(String, Value)> {
+    statements.iter().map(|(action, resource)| ((*action).to_owned(), json!([resource]))).collect()
+}
+
+#[test]
+fn the_policies_allow_what_is_found_out() {
+    let policy = || Dynacrawl::new("policy");
+    let all = stated(&[
+        ("dynamodb:ListTables", "*"),
+        ("dynamodb:DescribeTable", "arn:aws:dynamodb:*:*:table/*"),
+        ("account:ListRegions", "*"),
+        ("ec2:DescribeRegions", "*"),
+    ]);
+    assert_eq!(statements(policy().args(["--region", "all"])), all);
+    assert_eq!(statements(policy().config(&organization("regions = \"all\""))), all);
+    let ireland = organization(&format!("regions = [\"{IRELAND}\"]\n"));
+    let named = [("dynamodb:ListTables", "*"), ("dynamodb:DescribeTable", "arn:aws:dynamodb:eu-west-1:*:table/*")];
+    assert_eq!(statements(policy().config(&ireland)), stated(&named));
+
+    let assume = |config: &str| statements(policy().arg("--assume").config(config));
+    let crawler = ("sts:AssumeRole", "arn:aws:iam::*:role/Crawler");
+    assert_eq!(assume(&ireland), stated(&[("organizations:ListAccounts", "*"), crawler]));
+    for filter in ["include_ous", "exclude_ous"] {
+        let units = [
+            ("organizations:ListAccounts", "*"),
+            ("organizations:ListAccountsForParent", "*"),
+            ("organizations:ListOrganizationalUnitsForParent", "*"),
+            crawler,
+        ];
+        assert_eq!(assume(&target(&format!("{filter} = [\"{UNIT}\"]"))), stated(&units));
+    }
+    let list = target("").replace("organizations = true", &format!("accounts = [\"{MEMBER}\"]"));
+    assert_eq!(assume(&list), stated(&[("sts:AssumeRole", &format!("arn:aws:iam::{MEMBER}:role/Crawler"))]));
+    let chinese = "regions = [\"cn-north-1\"]";
+    assert_eq!(
+        assume(&organization(chinese)),
+        stated(&[("organizations:ListAccounts", "*"), ("sts:AssumeRole", "arn:aws-cn:iam::*:role/Crawler")])
+    );
+}
+
+/// A check's exit code, its troubles, and the message of the first check of a kind.
+#[track_caller]
+fn look(command: Dynacrawl, kind: &str) -> (i32, Vec<(String, String)>, String) {
+    let found = checked(command);
+    let troubles = found.troubles().into_iter().map(|(status, code)| (status.to_owned(), code.to_owned())).collect();
+    let check = found.checks.iter().find(|check| check["id"] == kind);
+    let check = check.unwrap_or_else(|| panic!("no {kind} in {:?}", found.checks));
+    (found.code, troubles, check["message"].as_str().expect("a message").to_owned())
+}
+
+fn trouble(status: &str, code: &str) -> Vec<(String, String)> {
+    vec![(status.to_owned(), code.to_owned())]
+}
+
+#[test]
+fn a_check_of_an_organization_says_whether_it_tells_its_accounts() {
+    let (sim, home) = nested();
+    let run = |more: &str| look(command("check", &sim, &home, &target(more)), "organization");
+    let (code, troubles, said) = run(&format!("exclude_ous = [\"{UNIT}\"]\n"));
+    assert_eq!((code, troubles), (0, vec![]));
+    assert!(said.contains("3 accounts to crawl, of 6 (0 not active, 3 left out)"), "{said}");
+    let (code, troubles, _) = run(&format!("include_accounts = [\"{}\", \"999999999999\"]\n", id(1)));
+    assert_eq!((code, troubles), (3, trouble("fail", "account_not_found")));
+    sim.deny(Denial::new(HOME, Operation::ListAccounts));
+    let (code, troubles, said) = run("");
+    assert_eq!((code, troubles), (4, trouble("fail", "accounts_not_listed")));
+    assert!(said.contains("organizations:ListAccounts"), "{said}");
+}
+
+#[test]
+fn a_check_of_an_organization_looks_at_every_account() {
+    let (sim, home) = started(2, flat(3));
+    // The third member is no account of the simulator, and so has no role.
+    let found = checked(command("check", &sim, &home, &target("")));
+    assert_eq!((found.code, found.troubles()), (3, vec![("fail", "assume_role_denied")]));
+    let failed = found.checks.iter().find(|check| check["status"] == "fail").expect("it");
+    assert_eq!(failed["target"], format!("org/{}", id(3)));
+    assert_eq!(found.ids().iter().filter(|&&kind| kind == "describe_table").count(), 6);
+}
+
+#[test]
+fn a_check_of_all_regions_says_what_told_them() {
+    let (sim, home) = three();
+    let run = || look(command("check", &sim, &home, &format!("{UNLIMITED}{ALL}")), "regions");
+    let (code, troubles, said) = run();
+    assert_eq!((code, troubles), (0, vec![]));
+    assert!(said.contains("3 Regions, told by account:ListRegions"), "{said}");
+    deny(&sim, &[Operation::ListRegions]);
+    let (code, troubles, said) = run();
+    assert_eq!((code, troubles), (0, vec![]));
+    assert!(said.contains("3 Regions, told by ec2:DescribeRegions"), "{said}");
+    deny(&sim, &[Operation::DescribeRegions]);
+    let (code, troubles, said) = run();
+    assert_eq!((code, &troubles[0]), (3, &trouble("warn", "regions_not_told")[0]));
+    assert!(
+        troubles[1..].iter().all(|(status, code)| (&**status, &**code) == ("fail", "not_opted_in")),
+        "{troubles:?}"
+    );
+    assert!(said.contains("account:ListRegions") && said.contains("ec2:DescribeRegions"), "{said}");
+}
