@@ -1,17 +1,22 @@
 //! dynacrawl-bench: how much a crawl costs, beside the least that any client could cost, in one run.
 //!
 //! Three processes, all of this program: the simulator, the crawl with the real pipeline, and the floor, a raw HTTP client
-//! that sends the same requests and throws the answers away. Their CPU time is counted apart.
+//! that sends the same requests and throws the answers away. Their CPU time is counted apart. On request the peers follow,
+//! what others would run for the same tables.
 
 mod crawl;
 mod floor;
 mod measure;
+mod peers;
 mod processes;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+
+use crate::peers::{Peer, PeerReport};
 
 /// The crawler's allocator, so that the same is measured.
 #[global_allocator]
@@ -54,6 +59,17 @@ struct EstateArgs {
     /// State in which the crawl remembers how far it is
     #[arg(long)]
     state: Option<String>,
+    /// Compare with what others would run, as far as crates/bench/peers/setup has installed it
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PEERS",
+        value_delimiter = ',',
+        num_args = 0..,
+        require_equals = true,
+        default_missing_value = "boto3,datahub"
+    )]
+    peers: Vec<Peer>,
 }
 
 /// The processes; started by the program itself.
@@ -111,6 +127,8 @@ struct Report {
     floor_peak_rss_mb: f64,
     /// The crawler's CPU time for a table over the floor's for a request.
     cpu_ratio_to_floor: f64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    peers: BTreeMap<Peer, PeerReport>,
 }
 
 /// What a process of its own reports of itself.

@@ -1,4 +1,4 @@
-//! The three processes, one after the other beside the simulator.
+//! The processes, one after the other beside the simulator.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -8,12 +8,13 @@ use anyhow::{Context, Result, ensure};
 use dynacrawl_sim::{Account, Estate};
 use serde_json::{Value, json};
 
-use crate::{EstateArgs, Measured, Report};
+use crate::{EstateArgs, Measured, Report, peers};
 
 /// More say no more about what one costs.
 const FLOOR_REQUESTS: u64 = 200_000;
 
 pub(crate) fn run(args: &EstateArgs) -> Result<()> {
+    let installed = peers::installed(&args.peers)?;
     let mut simulator = Simulator::start(args)?;
     let directory = tempfile::tempdir()?;
     let config = directory.path().join("bench.toml");
@@ -38,6 +39,9 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     floor.args(["--access-key-id", &first.access_key_id, "--connections", &args.concurrency.to_string()]);
     floor.args(["--requests", &described.min(FLOOR_REQUESTS).to_string()]);
     let floored = finish(floor)?;
+
+    let cpu_us_per_table = per(crawled.cpu_seconds * 1e6, crawled.done);
+    let peers = peers::run(&installed, args, &simulator.url, cpu_us_per_table)?;
     simulator.end()?;
 
     let scopes = args.accounts as u64 * args.regions as u64;
@@ -46,8 +50,6 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
         && crawled.scopes_complete == scopes
         && crawled.output_lines == expected + scopes + 2
         && described == expected;
-    let per = |total: f64, count: u64| if count == 0 { 0.0 } else { total / count as f64 };
-    let cpu_us_per_table = per(crawled.cpu_seconds * 1e6, crawled.done);
     let floor_cpu_us_per_request = per(floored.cpu_seconds * 1e6, floored.done);
     let report = Report {
         tables: crawled.done,
@@ -70,6 +72,7 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
         floor_cpu_us_per_request: rounded(floor_cpu_us_per_request),
         floor_peak_rss_mb: rounded(floored.peak_rss_mb),
         cpu_ratio_to_floor: rounded(cpu_us_per_table / floor_cpu_us_per_request),
+        peers,
     };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
@@ -173,6 +176,10 @@ fn finish(mut command: Command) -> Result<Measured> {
     serde_json::from_slice(&done.stdout).context("a part of the benchmark did not report")
 }
 
-fn rounded(value: f64) -> f64 {
+pub(crate) fn per(total: f64, count: u64) -> f64 {
+    if count == 0 { 0.0 } else { total / count as f64 }
+}
+
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
