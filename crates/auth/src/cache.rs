@@ -9,6 +9,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_async::time::SharedTimeSource;
+use dynacrawl_aws::ErrorClass;
 use tokio::sync::Mutex;
 
 use crate::AuthError;
@@ -20,6 +21,8 @@ const MAX_MARGIN: Duration = Duration::from_secs(300);
 /// How long after a failure the source is asked again. Until then old credentials that still hold are used, and without any
 /// all who ask share the failure: the seventeen Regions of an account whose role cannot be assumed cost one call.
 const RETRY_AFTER: Duration = Duration::from_secs(15);
+/// The same for a failure that may pass at any moment: not reached, throttled, broken.
+const RETRY_SOON: Duration = Duration::from_secs(1);
 
 /// A source of credentials: a future for each request of new ones.
 pub(crate) trait Source: Send + Sync {
@@ -93,7 +96,11 @@ impl CachedCredentials {
                 Ok(credentials)
             }
             Err(error) => {
-                let again_at = self.0.clock.now() + RETRY_AFTER;
+                let passing = matches!(
+                    error.error.class,
+                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Unreachable
+                );
+                let again_at = self.0.clock.now() + if passing { RETRY_SOON } else { RETRY_AFTER };
                 let Some(credentials) = self.valid() else {
                     *self.failed() = Some((error.clone(), again_at));
                     return Err(error);

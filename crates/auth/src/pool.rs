@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use aws_smithy_async::time::SharedTimeSource;
 use aws_types::SdkConfig;
 use dynacrawl_aws::{BudgetSettings, Rate};
+use dynacrawl_model::Region;
 use sha2::{Digest, Sha256};
 
 use crate::provider::{Role, base_source};
@@ -84,12 +85,14 @@ impl CredentialPool {
         sts_url: Option<&str>,
     ) -> CredentialChain {
         let clock = config.time_source().unwrap_or_default();
-        let region = config.region().map(|region| region.as_ref()).unwrap_or_default();
+        // Whatever Region STS is asked in, its sessions hold in the whole partition.
+        let region = config.region().and_then(|region| region.as_ref().parse::<Region>().ok());
+        let partition = region.map(|region| region.partition().to_string()).unwrap_or_default();
         let mut key = match &spec.base {
-            BaseCredentials::DefaultChain => Key::of(&["chain", profile.unwrap_or_default(), region]),
-            BaseCredentials::Keys(keys) => {
-                keys.with_secrets(|id, secret, token| Key::of(&["keys", id, secret, token.unwrap_or_default(), region]))
-            }
+            BaseCredentials::DefaultChain => Key::of(&["chain", profile.unwrap_or_default(), &partition]),
+            BaseCredentials::Keys(keys) => keys.with_secrets(|id, secret, token| {
+                Key::of(&["keys", id, secret, token.unwrap_or_default(), &partition])
+            }),
         };
         let base = self.step(&key, || {
             let source = base_source(&spec.base, config);
@@ -155,7 +158,7 @@ mod tests {
     use std::sync::Arc;
 
     use aws_types::SdkConfig;
-    use aws_types::region::Region;
+    use aws_types::region::Region as SdkRegion;
 
     use super::CredentialPool;
     use crate::{AssumeRole, BaseCredentials, CredentialSpec, DEFAULT_DURATION, SessionName, UserKeys};
@@ -176,7 +179,7 @@ mod tests {
         let pool = CredentialPool::default();
         let config = SdkConfig::builder()
             .behavior_version(dynacrawl_aws::behavior_version())
-            .region(Region::new("eu-west-1"))
+            .region(SdkRegion::new("eu-west-1"))
             .build();
         let chain = |base: &BaseCredentials, roles: &[AssumeRole]| {
             let spec = CredentialSpec { base: base.clone(), chain: roles.to_vec() };

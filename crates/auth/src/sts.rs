@@ -30,10 +30,11 @@ pub struct StsClient {
     caller: Caller,
 }
 
-/// Fewer attempts than for tables: whole scopes wait for the answer.
+/// Fewer attempts than for tables, because whole scopes wait for the answer; but some seconds of an STS that cannot be reached
+/// are no reason to give up an account.
 const RETRY: RetryPolicy = RetryPolicy {
     max_attempts: 5,
-    max_unreachable: 3,
+    max_unreachable: 6,
     max_backoff: Duration::from_secs(2),
     patience: Duration::from_secs(60),
 };

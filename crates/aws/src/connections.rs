@@ -144,13 +144,13 @@ pub(crate) struct Gated {
     client: Client,
     gate: Gate,
     settings: HttpConnectorSettings,
+    answer_timeout: Duration,
 }
 
 impl Gated {
-    pub(crate) fn new(client: Client, gate: Gate, connect_timeout: Duration, read_timeout: Duration) -> Self {
-        let settings =
-            HttpConnectorSettings::builder().connect_timeout(connect_timeout).read_timeout(read_timeout).build();
-        Self { client, gate, settings }
+    pub(crate) fn new(client: Client, gate: Gate, connect_timeout: Duration, answer_timeout: Duration) -> Self {
+        let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
+        Self { client, gate, settings, answer_timeout }
     }
 }
 
@@ -158,7 +158,7 @@ impl HttpClient for Gated {
     fn http_connector(&self, _: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         // The time-outs are the process's, whatever a client's configuration repeats.
         let inner = self.client.http_connector(&self.settings, components);
-        SharedHttpConnector::new(GatedConnector { inner, gate: self.gate.clone() })
+        SharedHttpConnector::new(GatedConnector { inner, gate: self.gate.clone(), answer_timeout: self.answer_timeout })
     }
 
     fn validate_base_client_config(
@@ -178,20 +178,26 @@ impl HttpClient for Gated {
 struct GatedConnector {
     inner: SharedHttpConnector,
     gate: Gate,
+    answer_timeout: Duration,
 }
+
+/// The whole answer did not come in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was not whole after {0:?}")]
+struct TooSlow(Duration);
 
 impl HttpConnector for GatedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (inner, gate) = (self.inner.clone(), self.gate.clone());
+        let (inner, gate, answer_timeout) = (self.inner.clone(), self.gate.clone(), self.answer_timeout);
         HttpConnectorFuture::new(async move {
             let origin = request.uri().parse().map_err(BoxError::from);
             let origin = origin.and_then(|uri| OriginKey::from_uri(&uri).map_err(BoxError::from));
             let admitted = gate.admit(origin.map_err(ConnectorError::user)?).await;
-            let answer = inner.call(request).await?;
-            // The connection is taken until the last byte of the answer. None of the answers is large.
-            let answer = whole(answer).await?;
+            // Waiting here is nobody's fault but ours, so the time-out begins now. The connection is taken until the last byte
+            // of the answer. None of the answers is large.
+            let answer = tokio::time::timeout(answer_timeout, async { whole(inner.call(request).await?).await }).await;
             drop(admitted);
-            Ok(answer)
+            answer.unwrap_or_else(|_| Err(ConnectorError::timeout(TooSlow(answer_timeout).into())))
         })
     }
 }

@@ -13,16 +13,17 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::connections::{Gate, Gated};
 
-/// How long a connection is kept without a request: longer than the pauses of a crawl, and shorter than what AWS keeps.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection is kept without a request: longer than the pauses of a crawl, and no longer than others should wait
+/// for its place.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// How long making a connection may take, DNS and TCP together.
     pub connect_timeout: Duration,
-    /// How long the head of an answer may take.
-    pub read_timeout: Duration,
+    /// How long one attempt of a call may take, with making a connection and until the last byte of the answer.
+    pub answer_timeout: Duration,
     /// Connections at most, over all endpoints.
     pub connections: usize,
     /// A PEM file of the certificate authorities to trust instead of the system's.
@@ -66,7 +67,7 @@ impl HttpSettings {
     pub fn plain(timeout: Duration) -> Self {
         Self {
             connect_timeout: timeout,
-            read_timeout: timeout,
+            answer_timeout: timeout,
             connections: 256,
             ca_bundle: None,
             use_proxies: false,
@@ -101,7 +102,7 @@ impl HttpSettings {
         let pool = pool.map_err(|error| HttpError::Pool(error.to_string()))?;
         let client =
             aws_smithy_http_client::pool::Client::new(&pool).map_err(|error| HttpError::Pool(error.to_string()))?;
-        Ok(SharedHttpClient::new(Gated::new(client, gate, self.connect_timeout, self.read_timeout)))
+        Ok(SharedHttpClient::new(Gated::new(client, gate, self.connect_timeout, self.answer_timeout)))
     }
 
     /// Whom to trust; `None` where TLS is not used. The TLS library would panic over an empty trust store.
@@ -150,7 +151,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let settings = HttpSettings {
             connect_timeout: second,
-            read_timeout: second,
+            answer_timeout: second,
             connections: 1,
             ca_bundle: Some(path),
             use_proxies: false,

@@ -1,7 +1,5 @@
 //! The SDK's shared configuration, set once for each target.
 
-use std::time::Duration;
-
 use aws_config::SdkConfig;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::ProvideRegion;
@@ -11,7 +9,6 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::app_name::AppName;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::region::Region as SdkRegion;
@@ -38,8 +35,6 @@ pub struct EndpointSettings {
 pub struct AwsSettings {
     /// The HTTP stack.
     pub http: SharedHttpClient,
-    /// How long one attempt may take, until the last byte of the answer.
-    pub attempt_timeout: Duration,
 }
 
 impl AwsSettings {
@@ -55,8 +50,8 @@ impl AwsSettings {
             // Resolved by a cache of our own, one for each role: the SDK's is shared, and evicts arbitrarily.
             .identity_cache(no_identity_cache())
             .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(self.attempt_timeout).build())
-            // The attempt time-out covers slow bodies, at no cost for each request.
+            // The time-out of an attempt is the HTTP stack's: the SDK's would count waiting for a connection, too. It covers
+            // slow bodies, at no cost for each request.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(profile) = profile {
             // The default chain would take keys from the environment first, and so crawl another account.

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 async fn client(simulator: &Simulator) -> ScopeClient {
     let account = simulator.access().accounts[0].clone();
     let http = HttpSettings::plain(Duration::from_secs(5));
-    let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: Duration::from_secs(5) };
+    let aws = AwsSettings { http: http.build().expect("an HTTP stack") };
     let region: Region = account.regions[0].parse().expect("a Region");
     let endpoints = EndpointSettings { dynamodb_url: Some(simulator.url()), ..EndpointSettings::default() };
     let sdk = aws.sdk_config(None, &region, &endpoints).await;

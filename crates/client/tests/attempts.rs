@@ -28,7 +28,7 @@ fn simulator(tables: u64) -> Simulator {
 async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRole>, rate: Option<u32>) -> ScopeClient {
     let second = Duration::from_secs(5);
     let http = HttpSettings::plain(second);
-    let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: second };
+    let aws = AwsSettings { http: http.build().expect("an HTTP stack") };
     let region: Region = REGION.parse().expect("a Region");
     let endpoints = EndpointSettings::default();
     let sdk = aws.sdk_config(None, &region, &endpoints).await;

@@ -102,7 +102,7 @@ impl AccountRegions {
                 let error = AwsError::new(ErrorClass::Other, "invalid_response", said);
                 return Err(DiscoveryError { action: LIST_REGIONS, error });
             }
-            next = answer.next_token;
+            next = answer.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
                 return told(regions, LIST_REGIONS);
             }

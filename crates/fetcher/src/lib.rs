@@ -145,7 +145,7 @@ mod tests {
         let simulator = Simulator::start(Estate::new(vec![account]), &Options::default()).expect("a simulator");
         let second = Duration::from_secs(5);
         let http = HttpSettings::plain(second);
-        let aws = AwsSettings { http: http.build().expect("an HTTP stack"), attempt_timeout: second };
+        let aws = AwsSettings { http: http.build().expect("an HTTP stack") };
         let region: Region = "eu-west-1".parse().expect("a Region");
         let sdk = aws.sdk_config(None, &region, &EndpointSettings::default()).await;
         let keys = UserKeys {

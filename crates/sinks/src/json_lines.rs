@@ -170,15 +170,16 @@ mod tests {
         let before = std::fs::read_to_string(&partial).expect("read");
         let first = before.lines().next().expect("a line").len() as u64 + 1;
 
-        assert!(matches!(Output::resume(&path, before.len() as u64 + 1), Err(SinkError::NotThere { .. })));
-        let output = Output::resume(&path, first).expect("open");
+        assert!(matches!(Output::resume(&path, before.len() as u64 + 1, "t0"), Err(SinkError::NotThere { .. })));
+        assert!(matches!(Output::resume(&path, first, "another run"), Err(SinkError::NotThere { .. })));
+        let output = Output::resume(&path, first, "\"t0\"").expect("open");
         assert_eq!(output.start(), first);
         assert_eq!(write(&output, 2).await, 2);
         output.finish(true).await.expect("finish");
         let after = std::fs::read_to_string(&path).expect("read");
         assert_eq!(after.lines().count(), 3);
         assert_eq!(after.lines().next(), before.lines().next());
-        assert!(matches!(Output::resume(&path, 1), Err(SinkError::NotThere { .. })), "there is no partial file");
+        assert!(matches!(Output::resume(&path, 1, "t0"), Err(SinkError::NotThere { .. })), "there is no partial file");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! network.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -63,6 +63,9 @@ pub struct Output {
     /// For a regular file.
     replace: Option<Places>,
 }
+
+/// How much of a first line is read; the mark is at its beginning.
+const MOST_OF_A_LINE: u64 = 4096;
 
 /// What the writing thread is asked to do.
 #[derive(Debug)]
@@ -154,8 +157,9 @@ impl Output {
     /// regular file is opened as ever.
     ///
     /// # Errors
-    /// When the partial file is not there or shorter than that, or cannot be opened, or another run is writing it.
-    pub fn resume(path: &Path, offset: u64) -> Result<Self, SinkError> {
+    /// When the partial file is not there or shorter than that, or its first line does not have `mark` in it (then it is
+    /// another run's), or it cannot be opened, or another run is writing it.
+    pub fn resume(path: &Path, offset: u64, mark: &str) -> Result<Self, SinkError> {
         let Some(places) = Places::of(path)? else { return Self::file(path) };
         if std::fs::metadata(&places.partial).map_or(0, |there| there.len()) < offset || !places.partial.exists() {
             return Err(SinkError::NotThere { path: places.partial });
@@ -164,6 +168,9 @@ impl Output {
         let failed = |source| SinkError::Open { path: places.partial.clone(), source };
         // It may have been cut by somebody else between looking and locking.
         if file.metadata().map_err(failed)?.len() < offset {
+            return Err(SinkError::NotThere { path: places.partial });
+        }
+        if offset > 0 && !first_line(&places.partial).map_err(failed)?.contains(mark) {
             return Err(SinkError::NotThere { path: places.partial });
         }
         file.set_len(offset).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
@@ -235,6 +242,12 @@ impl Output {
             }
         })
     }
+}
+
+fn first_line(path: &Path) -> io::Result<String> {
+    let mut line = Vec::new();
+    io::BufReader::new(File::open(path)?).take(MOST_OF_A_LINE).read_until(b'\n', &mut line)?;
+    Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
 /// Makes the new name last over a power failure, where the file system can.

@@ -97,16 +97,13 @@ impl State {
         let failed = |source| StateError::Database { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
-        // Read before anything is written into what may be somebody else's.
-        let (application, version, pages): (i64, i64, i64) = {
-            let number = |name| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
-            (
-                number("application_id").map_err(failed)?,
-                number("user_version").map_err(failed)?,
-                number("page_count").map_err(failed)?,
-            )
-        };
-        if application != APPLICATION && (pages > 0 || version > 0) {
+        // Read before anything is written into what may be somebody else's. A kill while the tables were being made leaves
+        // a database without any.
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+        let application = number("PRAGMA application_id")?;
+        let version = number("PRAGMA user_version")?;
+        let tables = number("SELECT count(*) FROM sqlite_master")?;
+        if application != APPLICATION && (tables > 0 || version > 0) {
             return Err(StateError::Foreign { path: path.to_owned() });
         }
         if version > VERSION {
@@ -139,8 +136,8 @@ impl State {
     }
 
     fn read_unfinished(&self) -> rusqlite::Result<Option<Unfinished>> {
-        let newest = "SELECT run_id, config_digest, updated_at, active_ms, output, output_offset, output_lines, ended_at \
-                      FROM runs ORDER BY started_at DESC, run_id DESC LIMIT 1";
+        let newest = "SELECT run_id, version, config_digest, updated_at, active_ms, output, output_offset, output_lines, ended_at \
+                      FROM runs ORDER BY rowid DESC LIMIT 1";
         let run = self
             .connection
             .query_row(newest, [], |row| {
@@ -179,7 +176,7 @@ impl State {
                 params![run.run_id.as_str(), run.version, run.config_digest, at, at, run.output],
             )?;
             writing.execute(
-                "DELETE FROM runs WHERE run_id NOT IN (SELECT run_id FROM runs ORDER BY started_at DESC, run_id DESC LIMIT ?)",
+                "DELETE FROM runs WHERE run_id NOT IN (SELECT run_id FROM runs ORDER BY rowid DESC LIMIT ?)",
                 [KEPT_RUNS],
             )?;
             writing.commit()

@@ -26,6 +26,8 @@ pub struct NewRun {
 pub struct Unfinished {
     /// The run.
     pub run_id: RunId,
+    /// The version of the dynacrawl that began it.
+    pub version: String,
     /// The digest of its configuration.
     pub config_digest: String,
     /// When it was committed last.
@@ -115,7 +117,7 @@ pub struct Commit {
 
 pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
     let (run, at) = (commit.run_id.as_str(), commit.at.as_millis());
-    writing
+    let updated = writing
         .prepare_cached(
             "UPDATE runs SET updated_at = ?, active_ms = ?, output_offset = ?, output_lines = ? WHERE run_id = ?",
         )?
@@ -126,6 +128,9 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
             signed(commit.output_lines),
             run
         ])?;
+    if updated != 1 {
+        return Err(rusqlite::Error::StatementChangedRows(updated));
+    }
     let mut put = writing.prepare_cached("INSERT OR REPLACE INTO scopes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
     for scope in &commit.scopes {
         let (ended, checkpoint) = match &scope.progress {
@@ -163,6 +168,7 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
 pub(crate) fn unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
     Ok(Unfinished {
         run_id: parsed(row, "run_id")?,
+        version: row.get("version")?,
         config_digest: row.get("config_digest")?,
         updated_at: Timestamp::from_millis(row.get("updated_at")?)
             .ok_or_else(|| unreadable("updated_at", "out of range"))?,

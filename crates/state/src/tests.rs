@@ -90,6 +90,27 @@ fn a_run_that_ended_or_was_given_up_is_not_gone_on_with() {
 }
 
 #[test]
+fn the_clock_does_not_decide_which_run_is_the_last() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let (ahead, last) = (new_run(1_000_000), new_run(0));
+    state.begin(&ahead).expect("begun");
+    state.begin(&last).expect("begun");
+    assert_eq!(state.unfinished().expect("read").expect("a run").run_id, last.run_id);
+    let nobodys = commit(RunId::generate(), 0, Vec::new(), Vec::new());
+    assert!(state.commit(&nobodys).is_err(), "of a run that never began");
+}
+
+#[test]
+fn a_kill_while_the_tables_are_made_leaves_a_state_that_can_be_used() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("state.db");
+    // SQLite writes the first page when it is told about the journal.
+    Connection::open(&path).and_then(|new| new.execute_batch("PRAGMA journal_mode = WAL")).expect("a database");
+    open(directory.path()).begin(&new_run(0)).expect("begun");
+}
+
+#[test]
 fn old_runs_are_forgotten_with_all_that_belongs_to_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());

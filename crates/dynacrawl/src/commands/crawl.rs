@@ -95,8 +95,14 @@ pub async fn crawl_to_output(
     let finished = output.finish(whole && written.is_ok()).await;
     let mut written = written.and_then(|written| finished.map(|()| written));
     // Only now: killed before, a later process finds the run unfinished, and its output where it was.
-    if let (true, Ok(_), Some(journal)) = (ended, &written, journal)
-        && let Err(error) = journal.end(report.outcome)
+    // A reader that has seen enough will not come back for the rest.
+    let outcome = match &written {
+        Ok(_) if ended => Some(report.outcome),
+        Err(SinkError::Closed) => Some(RunOutcome::Cancelled),
+        _ => None,
+    };
+    if let (Some(outcome), Some(journal)) = (outcome, journal)
+        && let Err(error) = journal.end(outcome)
     {
         written = Err(SinkError::Journal(error.into()));
     }

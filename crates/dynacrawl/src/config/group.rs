@@ -45,9 +45,9 @@ impl Group {
         last.map(|step| step.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
     }
 
-    /// Whether the last role is assumed with another role's session.
-    pub fn is_chained(&self) -> bool {
-        !self.discovery.chain.is_empty()
+    /// The ARNs of all roles, as they were typed.
+    pub(super) fn role_templates(&self) -> impl Iterator<Item = &str> {
+        self.template.assume_role.iter().flatten().map(|step| step.arn.as_str())
     }
 
     /// The target as `run_started` tells it.

@@ -26,8 +26,6 @@ pub struct Config {
     pub crawl: CrawlSettings,
     /// How connections are made.
     pub http: HttpSettings,
-    /// How long one attempt of a call may take.
-    pub attempt_timeout: Duration,
     /// Which endpoints are called.
     pub endpoints: EndpointSettings,
     /// The Region whose STS is asked, by partition.
@@ -141,6 +139,17 @@ impl Config {
                 return Err(ConfigError::value("target.name", problem));
             }
         }
+        for group in &groups {
+            let prefix = format!("{}/", group.name());
+            if let Some(target) = targets.iter().find(|target| target.name.starts_with(&prefix)) {
+                let problem = format!(
+                    "'{}' may be the name of an account of the target '{}'; choose another one",
+                    dynacrawl_model::Escaped(&target.name),
+                    dynacrawl_model::Escaped(group.name())
+                );
+                return Err(ConfigError::value("target.name", problem));
+            }
+        }
         reject_twice(&targets)?;
         let mut sts_regions = BTreeMap::new();
         for (partition, region) in layer.sts.regions.unwrap_or_default() {
@@ -163,13 +172,12 @@ impl Config {
             crawl: CrawlSettings::validate(layer.crawl)?,
             http: HttpSettings {
                 connect_timeout: duration("aws.connect_timeout", layer.aws.connect_timeout.as_deref())?,
-                read_timeout: attempt_timeout,
+                answer_timeout: attempt_timeout,
                 connections,
                 ca_bundle: layer.aws.ca_bundle.map(PathBuf::from),
                 use_proxies: true,
                 plain: false,
             },
-            attempt_timeout,
             endpoints: EndpointSettings {
                 dynamodb_url: url("aws.endpoint_url (--endpoint-url)", layer.aws.endpoint_url)?,
                 sts_url: url("sts.endpoint_url (--sts-endpoint-url)", layer.sts.endpoint_url)?,
@@ -271,9 +279,12 @@ impl Config {
             .iter()
             .map(|group| {
                 let asked = &group.discovery;
-                serde_json::json!([group.summary(), format!("{:?}", asked.base), format!("{:?}", group.filter)])
+                let roles: Vec<_> =
+                    asked.chain.iter().map(|step| step.arn.as_str()).chain(group.role_templates()).collect();
+                serde_json::json!([group.summary(), format!("{:?}", asked.base), format!("{:?}", group.filter), roles])
             })
             .collect();
+        let ambient = ["AWS_PROFILE", "AWS_ROLE_ARN"].map(|name| std::env::var(name).ok());
         let settings = serde_json::json!({
             "targets": targets,
             "groups": groups,
@@ -281,6 +292,8 @@ impl Config {
             "exclude": self.crawl.exclude,
             "layout": format!("{:?}", self.crawl.layout),
             "endpoint_url": self.endpoints.dynamodb_url,
+            // What AWS's default chain begins with, as far as it stays the same from one session to the next.
+            "ambient": ambient,
         });
         let hash = Sha256::digest(settings.to_string());
         hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()

@@ -14,8 +14,8 @@ impl Claims {
     pub(crate) fn claim(&self, account_id: &AccountId, region: &Region, target: &str) -> Option<String> {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (account_id.clone(), region.clone());
-        if let Some(other) = claims.get(&key) {
-            return Some(other.clone());
+        if let Some(holder) = claims.get(&key) {
+            return (holder != target).then(|| holder.clone());
         }
         claims.insert(key, target.to_owned());
         None

@@ -182,13 +182,11 @@ impl Books {
                 self.requests = *requests;
             }
             Note::Deferred(failed) => self.ledger.defer(failed.clone()),
-            Note::Record(Record::Table(record)) => {
+            Note::Table(name, record) => {
                 if self.account_id.is_none() {
                     self.account_id.clone_from(&record.scope.account_id);
                 }
-                if let Some(name) = &record.table.name {
-                    self.ledger.described(name);
-                }
+                self.ledger.described(name);
             }
             Note::Record(Record::TableFailed(failed)) => self.ledger.failed(&FailedTable {
                 name: failed.table.clone(),

@@ -211,6 +211,11 @@ impl Ledger {
         }
     }
 
+    /// How many pages are not done with.
+    pub(crate) fn open_pages(&self) -> usize {
+        self.pages.len()
+    }
+
     /// From where the listing goes on.
     pub(crate) fn cursor(&self) -> &Cursor {
         &self.cursor
@@ -232,7 +237,10 @@ impl Ledger {
     pub(crate) fn counts(&self) -> Counts {
         let Counts { selected, described, denied, throttled, vanished, failed, .. } = self.counts;
         let ended = described + denied + throttled + vanished + failed;
-        Counts { not_attempted: selected.saturating_sub(ended), ..self.counts }
+        // What an earlier process is done with was listed and selected there, whether or not it has been listed again.
+        let before = self.done_before.len() as u64;
+        let (listed, selected) = (self.counts.listed + before, selected + before);
+        Counts { listed, selected, not_attempted: selected.saturating_sub(ended), ..self.counts }
     }
 
     /// What is missing, and why.
@@ -351,6 +359,17 @@ mod tests {
         assert_eq!((counts.listed, counts.described, counts.not_attempted), (3, 3, 0));
         assert!(counts.add_up());
         assert_eq!(*after.cursor(), Cursor::End);
+    }
+
+    #[test]
+    fn a_later_process_that_lists_nothing_has_counts_that_add_up() {
+        let mut before = Ledger::default();
+        before.page(1, names(0..3), None);
+        before.described(&name(1));
+        before.defer(failed(2));
+        let counts = Ledger::resumed(stored(&before)).counts();
+        assert_eq!((counts.listed, counts.selected, counts.described, counts.not_attempted), (2, 2, 1, 1));
+        assert!(counts.add_up());
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl RunPlan {
         let targets = config.targets.iter().map(|target| ready(target).map(Arc::new)).collect::<Result<_, _>>()?;
         let groups = config.groups.iter().map(|group| Ok((group.clone(), ready(&group.discovery)?)));
         let groups = groups.collect::<Result<_, ConfigError>>()?;
-        let aws = AwsSettings { http, attempt_timeout: config.attempt_timeout };
+        let aws = AwsSettings { http };
         let connector = Arc::new(Connector::new(aws, &config));
         Ok(Self { targets, groups, connector, config: Arc::new(config) })
     }
@@ -150,6 +150,7 @@ pub(crate) async fn run(
         listed_a_page: false,
         notable: Vec::new(),
         failed_targets: Vec::new(),
+        held: Vec::new(),
         claims: Arc::default(),
     };
     let crawled = run.crawl(before, stop, progress).await;
@@ -184,6 +185,8 @@ struct Run<'a> {
     listed_a_page: bool,
     notable: Vec<ScopeCompleted>,
     failed_targets: Vec<TargetFailed>,
+    /// What is told at the very end.
+    held: Vec<Said>,
     claims: Arc<Claims>,
 }
 
@@ -208,7 +211,7 @@ impl Run<'_> {
             self.emit(self.run_started(before.resumed)).await?;
         }
         let Before { ended, mut under_way, known, .. } = before;
-        self.take_over(&ended, &known, progress);
+        self.take_over(&ended, &under_way, &known, progress);
 
         let plan = self.plan;
         let planner = Planner { plan, run_id: self.run_id, known: &known, stop };
@@ -252,7 +255,8 @@ impl Run<'_> {
                         if self.failed_targets.len() < NOTABLE {
                             self.failed_targets.push(failed.clone());
                         }
-                        self.emit(Record::TargetFailed(failed)).await?;
+                        let cancelled = failed.outcome == Outcome::Cancelled;
+                        self.tell(Said::Run(Record::TargetFailed(failed)), cancelled).await?;
                     }
                     Some(Planned::Scope(scope)) => {
                         let key = (scope.target.target.name.clone(), scope.region.clone());
@@ -267,14 +271,29 @@ impl Run<'_> {
                 },
             }
         }
+        for said in std::mem::take(&mut self.held) {
+            self.tell(said, false).await?;
+        }
         let outcome = self.outcome(stop.is_cancelled());
         self.emit(self.run_completed(outcome)).await?;
         Ok(outcome)
     }
 
     /// Takes over what earlier processes have done.
-    fn take_over(&mut self, ended: &HashMap<(String, Region), ScopeRow>, known: &Known, progress: &Progress) {
+    fn take_over(
+        &mut self,
+        ended: &HashMap<(String, Region), ScopeRow>,
+        under_way: &HashMap<(String, Region), (ScopeRow, Checkpoint)>,
+        known: &Known,
+        progress: &Progress,
+    ) {
         self.totals.targets_failed += known.failed.len() as u64;
+        // Whoever has written tables of an account and Region goes on with it, however fast another target is now.
+        for ((target, region), (row, _)) in under_way {
+            if let Some(account_id) = &row.account_id {
+                self.claims.claim(account_id, region, target);
+            }
+        }
         for ((target, region), row) in ended {
             let ScopeProgress::Ended(scope) = row.progress else { continue };
             self.totals.planned += 1;
@@ -376,7 +395,17 @@ impl Run<'_> {
         if notable && self.notable.len() < NOTABLE {
             self.notable.push(record.clone());
         }
-        let said = Said::Scope(scope.number, Note::Record(Record::ScopeCompleted(record)));
+        let cancelled = record.outcome == Outcome::Cancelled;
+        self.tell(Said::Scope(scope.number, Note::Record(Record::ScopeCompleted(record))), cancelled).await
+    }
+
+    /// Tells; at the very end, where a later process would tell again: so that what others still complete within the grace
+    /// time is committed.
+    async fn tell(&mut self, said: Said, at_the_end: bool) -> Result<(), SinkGone> {
+        if at_the_end {
+            self.held.push(said);
+            return Ok(());
+        }
         self.records.send(said).await.map_err(|_| SinkGone)
     }
 

@@ -58,7 +58,7 @@ pub(crate) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Sends what comes of all targets, in order, as fast as it is taken.
+    /// Sends what comes of all targets, as fast as it is taken. One that is slow to tell holds up no other.
     pub(crate) async fn plan(&self, out: mpsc::Sender<Planned>) {
         let listed = stream::iter(self.plan.targets.iter().cloned());
         self.send_all(listed, &out).await;
@@ -76,8 +76,10 @@ impl Planner<'_> {
                     Err(error) => {
                         let problem = Problem::new("invalid_target", error.to_string());
                         let stopped = Stopped { outcome: Outcome::Failed, problem };
-                        let _ =
-                            out.send(self.failed(format!("{}/{account}", group.name()), Some(account), stopped)).await;
+                        let failed = self.failed(format!("{}/{account}", group.name()), Some(account), stopped);
+                        for one in self.untold(vec![failed]) {
+                            let _ = out.send(one).await;
+                        }
                     }
                 }
             }
@@ -86,7 +88,7 @@ impl Planner<'_> {
     }
 
     async fn send_all(&self, targets: impl Stream<Item = Arc<ReadyTarget>>, out: &mpsc::Sender<Planned>) {
-        let mut planned = std::pin::pin!(targets.map(|target| self.scopes(target)).buffered(AHEAD));
+        let mut planned = std::pin::pin!(targets.map(|target| self.scopes(target)).buffer_unordered(AHEAD));
         while let Some(some) = planned.next().await {
             for one in some {
                 if out.send(one).await.is_err() {
@@ -101,9 +103,6 @@ impl Planner<'_> {
         if let Some(known) = self.known.accounts.get(group.name()) {
             return (known.clone(), Vec::new());
         }
-        if self.known.failed.contains(group.name()) {
-            return (Vec::new(), Vec::new());
-        }
         let found = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(cancelled()),
@@ -112,7 +111,7 @@ impl Planner<'_> {
         let name = group.name().to_owned();
         let found = match found {
             Ok(found) => found,
-            Err(stopped) => return (Vec::new(), vec![self.failed(name, None, stopped)]),
+            Err(stopped) => return (Vec::new(), self.untold(vec![self.failed(name, None, stopped)])),
         };
         let record = Record::AccountsDiscovered(AccountsDiscovered {
             schema: SchemaVersion::V1,
@@ -123,7 +122,7 @@ impl Planner<'_> {
             inactive: found.inactive,
             filtered: found.filtered,
         });
-        let mut told = vec![Planned::Found(record)];
+        let mut told = Vec::new();
         if let Some(failed) = &found.failed {
             let mut stopped = Stopped::by_error(&failed.error);
             if found.listed > 0 {
@@ -145,7 +144,16 @@ impl Planner<'_> {
             let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("account_not_found", said) };
             told.push(self.failed(format!("{name}/{account}"), Some(account), stopped));
         }
+        // Last: where it is in the output, everything else that is to be said is.
+        let mut told = self.untold(told);
+        told.push(Planned::Found(record));
         (found.accounts, told)
+    }
+
+    /// Without the failures that an earlier process has told about.
+    fn untold(&self, mut planned: Vec<Planned>) -> Vec<Planned> {
+        planned.retain(|one| !matches!(one, Planned::Failed(failed) if self.known.failed.contains(&failed.target)));
+        planned
     }
 
     /// The scopes of a target.

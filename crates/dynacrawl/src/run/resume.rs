@@ -78,9 +78,13 @@ impl Start {
     fn with_state(config: &Config, settings: &StateSettings, fresh: bool) -> Result<Self, StartError> {
         let mut state = State::open(&settings.path)?;
         let mut notice = None;
-        if let Some(run) = state.unfinished()? {
+        let unfinished = state.unfinished().unwrap_or_else(|error| {
+            notice = Some(format!("beginning anew: the run before cannot be read ({error})\n"));
+            None
+        });
+        if let Some(run) = unfinished {
             match may_resume(&run, config, settings, fresh) {
-                Ok(before) => match reopen(&config.crawl.output, run.output_offset) {
+                Ok(before) => match reopen(&config.crawl.output, &run) {
                     Ok(output) => return Ok(Self::resumed(&run, before, output, state)),
                     Err(gone @ SinkError::NotThere { .. }) => notice = Some(begins_anew(&run, &gone.to_string())),
                     Err(error) => return Err(error.into()),
@@ -118,6 +122,9 @@ impl Start {
 fn may_resume(run: &Unfinished, config: &Config, settings: &StateSettings, fresh: bool) -> Result<Before, String> {
     if fresh {
         return Err("asked for by --fresh".to_owned());
+    }
+    if run.version != env!("CARGO_PKG_VERSION") {
+        return Err(format!("dynacrawl {} began it", dynacrawl_model::Escaped(&run.version)));
     }
     if run.config_digest != config.digest() {
         return Err("its configuration was another".to_owned());
@@ -178,10 +185,10 @@ fn open(destination: &Destination) -> Result<Output, SinkError> {
     }
 }
 
-fn reopen(destination: &Destination, offset: u64) -> Result<Output, SinkError> {
+fn reopen(destination: &Destination, run: &Unfinished) -> Result<Output, SinkError> {
     match destination {
         Destination::Stdout => Output::stdout(),
-        Destination::File(path) => Output::resume(path, offset),
+        Destination::File(path) => Output::resume(path, run.output_offset, run.run_id.as_str()),
     }
 }
 

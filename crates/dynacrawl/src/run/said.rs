@@ -1,7 +1,7 @@
 //! What goes down the channel to the sink: the records, and between them what the journal has to know.
 
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{Partition, Record, Region, Requests, TableName};
+use dynacrawl_model::{Partition, Record, Region, Requests, TableName, TableRecord};
 use dynacrawl_sinks::Entry;
 
 /// The number of a scope in its run's process.
@@ -27,7 +27,9 @@ pub(crate) enum Note {
     Page { unselected: u64, selected: Vec<TableName>, next: Option<TableName>, requests: Requests },
     /// A table waits for the last pass.
     Deferred(FailedTable),
-    /// A record.
+    /// A table, by the name that was asked for.
+    Table(TableName, Box<TableRecord>),
+    /// Any other record.
     Record(Record),
 }
 
@@ -44,6 +46,7 @@ impl Entry for Said {
     fn into_record(self) -> Option<Record> {
         match self {
             Self::Run(record) | Self::Scope(_, Note::Record(record)) => Some(record),
+            Self::Scope(_, Note::Table(_, record)) => Some(Record::Table(record)),
             Self::Scope(..) => None,
         }
     }

@@ -71,6 +71,13 @@ impl ScopeTask {
         // An earlier process may have learned it from a table.
         let account = match (connection.account_id().await, self.tracker.scope().account_id.clone()) {
             (Err(_), Some(known)) => Ok(known),
+            (Ok(asked), Some(known)) if asked != known => {
+                let said =
+                    format!("the credentials are those of {asked}, and the crawl that goes on here began in {known}");
+                let problem = Problem::new("account_mismatch", said);
+                self.tracker.stop(Stopped { outcome: dynacrawl_model::Outcome::AuthFailed, problem });
+                return Ok(());
+            }
             (asked, _) => asked,
         };
         if let Ok(account_id) = &account
@@ -111,7 +118,10 @@ impl ScopeTask {
             let page = tokio::select! {
                 biased;
                 () = walking.cancelled() => return Ok(()),
-                page = listing.next_page() => page,
+                page = async {
+                    self.tracker.room_for_a_page().await;
+                    listing.next_page().await
+                } => page,
             };
             match page {
                 None => break,
@@ -292,7 +302,8 @@ impl ScopeTask {
                 }
                 record.scope = self.tracker.scope();
                 record.table.name.get_or_insert_with(|| name.clone());
-                self.emit(Record::Table(record)).await?;
+                let said = Said::Scope(self.number, Note::Table(name.clone(), record));
+                self.records.send(said).await.map_err(|_| SinkGone)?;
                 self.tracker.described(&name);
                 self.progress.described();
             }

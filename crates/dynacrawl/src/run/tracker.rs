@@ -8,6 +8,8 @@ use dynacrawl_client::{AwsError, CallError, ErrorClass, ScopeClient};
 use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{AccountId, Counts, Listing, Outcome, Pace, Problem, Requests, Scope, TableName};
 
+use tokio::sync::Notify;
+
 use super::ledger::{Cursor, Ledger, MAX_DEFERRED};
 
 /// Why a scope cannot go on.
@@ -57,7 +59,14 @@ struct State {
 
 /// The state of a scope, shared by its task and the run.
 #[derive(Debug)]
-pub(crate) struct Tracker(Mutex<State>);
+pub(crate) struct Tracker {
+    state: Mutex<State>,
+    /// A table has come to an end.
+    settled: Notify,
+}
+
+/// How many pages may be listed and not done with: one table that hangs must not have thousands of names wait behind it.
+const OPEN_PAGES: usize = 8;
 
 /// How a scope ended.
 #[derive(Debug)]
@@ -75,7 +84,7 @@ pub(crate) struct Ended {
 
 impl Tracker {
     pub(crate) fn new(scope: Scope, dry_run: bool, ledger: Ledger) -> Self {
-        Self(Mutex::new(State {
+        let state = Mutex::new(State {
             scope: Arc::new(scope),
             client: None,
             ledger,
@@ -86,12 +95,13 @@ impl Tracker {
             notes: Vec::new(),
             other_account: false,
             duplicate: false,
-        }))
+        });
+        Self { state, settled: Notify::new() }
     }
 
     /// A panic of a scope's task must not take the record of it along.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn scope(&self) -> Arc<Scope> {
@@ -125,12 +135,26 @@ impl Tracker {
         self.state().listing = Listing::Complete;
     }
 
+    /// Waits until so few pages are open that one more may be listed.
+    pub(crate) async fn room_for_a_page(&self) {
+        loop {
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
+            if self.state().ledger.open_pages() < OPEN_PAGES {
+                return;
+            }
+            settled.await;
+        }
+    }
+
     pub(crate) fn described(&self, name: &TableName) {
         self.state().ledger.described(name);
+        self.settled.notify_waiters();
     }
 
     pub(crate) fn failed(&self, failed: &FailedTable) {
         self.state().ledger.failed(failed);
+        self.settled.notify_waiters();
     }
 
     /// Keeps a failed table for the last pass; `false` where no more are kept.
@@ -140,6 +164,8 @@ impl Tracker {
         if room {
             state.ledger.defer(failed.clone());
         }
+        drop(state);
+        self.settled.notify_waiters();
         room
     }
 
