@@ -259,6 +259,57 @@ fn it_begins_anew_and_says_so_where_it_may_not_go_on() {
 }
 
 #[test]
+fn a_file_that_another_run_has_written_since_is_not_continued() {
+    let (sim, home) = estate();
+    let place = Place::new();
+    let mut running = place.crawl_to_file(&sim, &home).start();
+    eventually("something is committed", || state_has(&place.state(), 1, "runs WHERE output_offset > 200"));
+    running.kill();
+    drop(running.end());
+    // Longer than what was committed, and whole lines, but not of that run.
+    let partial = place.directory.path().join("out.jsonl.partial");
+    let others = fs::read_to_string(&partial).expect("it is there").replace("\"run_id\":\"01", "\"run_id\":\"02");
+    fs::write(&partial, others).expect("written");
+    let crawled = place.read(place.crawl_to_file(&sim, &home).run());
+    assert!(crawled.stderr.contains("beginning anew"), "{}", crawled.stderr);
+    whole(&crawled, &sim);
+}
+
+#[test]
+fn a_scope_that_began_in_one_account_does_not_go_on_in_another() {
+    let (sim, home) = estate();
+    let member = Account::new(MEMBER).access("member");
+    let mut place = Place::new();
+    place.config = format!(
+        "[crawl]\nrate = 50\n[[target]]\nname = \"one\"\nregions = [\"{IRELAND}\"]\n\
+         credentials = {{ access_key_id = {{ env = \"K\" }}, secret_access_key = {{ env = \"S\" }} }}\n"
+    );
+    let mut running = place.crawl_to_file(&sim, &home).start();
+    eventually("the account is committed", || {
+        state_has(&place.state(), 1, "scopes WHERE account_id IS NOT NULL AND checkpoint LIKE '%table-%'")
+    });
+    running.kill();
+    drop(running.end());
+    let crawled = place.read(place.crawl_to_file(&sim, &member).run());
+    assert_eq!(crawled.code, 3, "{}", crawled.stderr);
+    assert_eq!(crawled.scope(IRELAND)["problems"][0]["code"], "account_mismatch");
+    assert!(crawled.of_type("table").all(|table| table["scope"]["account_id"] == HOME));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_run() {
+    let (sim, home) = estate();
+    let place = Place::new();
+    let mut running = place.crawl(&sim, &home).start();
+    running.wait_for_line("\"type\":\"table\"");
+    running.close_stdout();
+    assert_eq!(running.end().code(), 0);
+    let next = place.crawl(&sim, &home).records();
+    assert_eq!(next.records[0]["resumed"], false);
+    whole(&next, &sim);
+}
+
+#[test]
 fn a_run_that_ended_is_followed_by_a_new_one() {
     let (sim, home) = ireland(30);
     let place = Place::new();
