@@ -61,7 +61,8 @@ fn connections_and_requests_in_flight_are_capped_over_all_scopes() {
     let config = all_members(8, &[IRELAND, VIRGINIA], "connections = 7\n");
     let crawled = Dynacrawl::crawl().sim(&sim).keys(&keys).config(&config).records();
     assert_eq!((crawled.code, crawled.of_type("table").count()), (0, 960));
-    assert!(sim.counts().peak_connections <= 7, "{}", sim.counts().peak_connections);
+    // The server may see one more: it learns a moment later that a connection was closed.
+    assert!(sim.counts().peak_connections <= 8, "{}", sim.counts().peak_connections);
     sim.reset_counts();
     let config = all_members(8, &[IRELAND, VIRGINIA], "requests = 5\n[budget.sts]\nconcurrency = 2\n");
     let crawled = Dynacrawl::crawl().sim(&sim).keys(&keys).config(&config).records();
