@@ -9,7 +9,6 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_async::time::SharedTimeSource;
-use dynacrawl_aws::ErrorClass;
 use tokio::sync::Mutex;
 
 use crate::AuthError;
@@ -96,11 +95,8 @@ impl CachedCredentials {
                 Ok(credentials)
             }
             Err(error) => {
-                let passing = matches!(
-                    error.error.class,
-                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Unreachable
-                );
-                let again_at = self.0.clock.now() + if passing { RETRY_SOON } else { RETRY_AFTER };
+                let pause = if error.error.class.may_pass() { RETRY_SOON } else { RETRY_AFTER };
+                let again_at = self.0.clock.now() + pause;
                 let Some(credentials) = self.valid() else {
                     *self.failed() = Some((error.clone(), again_at));
                     return Err(error);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_aws::{AwsError, Budget, ErrorClass, RetryPolicy};
+use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, RetryPolicy};
 use tokio::sync::Semaphore;
 
 use crate::{AuthError, CachedCredentials};
@@ -47,6 +47,12 @@ impl Caller {
         retry: RetryPolicy,
     ) -> Self {
         Self { credentials, budget, requests, retry, gives_up: false }
+    }
+
+    /// A caller with a budget and requests in flight of its own.
+    pub fn within(budget: BudgetSettings, credentials: CachedCredentials, retry: RetryPolicy) -> Self {
+        let requests = Arc::new(Semaphore::new(budget.concurrency));
+        Self::new(credentials, Arc::new(Budget::new(budget.rate)), requests, retry)
     }
 
     /// The same, but giving up a call without an attempt where AWS throttles without end: for calls of which there are
@@ -122,9 +128,7 @@ impl Caller {
             }
         }
     }
-}
 
-impl Caller {
     /// How long a patient call waits once more after its last attempt, where all that AWS says is that it is too much.
     fn waits_on(&self, class: ErrorClass) -> Option<Duration> {
         let storm = self.budget.storm().unwrap_or_default();

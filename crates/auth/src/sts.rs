@@ -1,6 +1,5 @@
 //! The two calls to STS.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -8,9 +7,8 @@ use aws_sdk_sts::config::Builder;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
-use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, RetryPolicy};
+use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy};
 use dynacrawl_model::AccountId;
-use tokio::sync::Semaphore;
 
 use crate::{AssumeRole, AuthError, CachedCredentials, Caller, ExternalId};
 
@@ -50,8 +48,7 @@ impl StsClient {
         if let Some(url) = url {
             builder = builder.endpoint_url(url);
         }
-        let requests = Arc::new(Semaphore::new(budget.concurrency));
-        let caller = Caller::new(credentials, Arc::new(Budget::new(budget.rate)), requests, RETRY);
+        let caller = Caller::within(budget, credentials, RETRY);
         Self { client: aws_sdk_sts::Client::from_conf(builder.build()), caller }
     }
 

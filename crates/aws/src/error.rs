@@ -52,6 +52,11 @@ impl ErrorClass {
         )
     }
 
+    /// Whether what was wrong may have passed in a while.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Throttled | Self::Transient | Self::Unreachable)
+    }
+
     /// By AWS's error code; HTTP statuses are not asked, because services disagree on them.
     fn of_code(code: &str, message: &str) -> Option<Self> {
         Some(match code {

@@ -9,11 +9,8 @@ mod regions;
 pub use organization::{AccountFilter, FoundAccounts, InvalidUnit, Organization, UnitId};
 pub use regions::{AccountRegions, FoundRegions};
 
-use std::sync::Arc;
-
-use dynacrawl_auth::{CachedCredentials, CallFailed, Caller};
-use dynacrawl_aws::{AwsError, Budget, BudgetSettings, RetryPolicy};
-use tokio::sync::Semaphore;
+use dynacrawl_auth::Caller;
+use dynacrawl_aws::{AwsError, ErrorClass};
 
 /// The endpoints to ask, where they are not AWS's own.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +34,33 @@ pub struct DiscoveryError {
     pub error: AwsError,
 }
 
-impl DiscoveryError {
-    fn of(action: &'static str) -> impl Fn(CallFailed) -> Self {
-        move |failed| Self { action, error: failed.error }
+/// All pages of a listing, and what ended it early. A page may be empty and not be the last.
+async fn pages<C, T, F>(
+    caller: &Caller,
+    action: &'static str,
+    page: impl Fn(Option<String>) -> F,
+) -> (C, Option<DiscoveryError>)
+where
+    C: Default + Extend<T> + IntoIterator<Item = T>,
+    F: Future<Output = Result<(C, Option<String>), AwsError>>,
+{
+    let mut all = C::default();
+    let mut next: Option<String> = None;
+    loop {
+        let (items, following) = match caller.call(|_| {}, || page(next.clone())).await {
+            Ok(answer) => answer,
+            Err(failed) => return (all, Some(DiscoveryError { action, error: failed.error })),
+        };
+        all.extend(items);
+        let following = following.filter(|token| !token.is_empty());
+        if following.is_none() {
+            return (all, None);
+        }
+        if following == next {
+            let said = "NextToken is that of the page before: the listing would never end";
+            let error = AwsError::new(ErrorClass::Other, "invalid_response", said);
+            return (all, Some(DiscoveryError { action, error }));
+        }
+        next = following;
     }
-}
-
-fn caller(credentials: &CachedCredentials, budget: BudgetSettings, retry: RetryPolicy) -> Caller {
-    let requests = Arc::new(Semaphore::new(budget.concurrency));
-    Caller::new(credentials.clone(), Arc::new(Budget::new(budget.rate)), requests, retry)
 }

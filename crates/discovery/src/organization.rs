@@ -10,10 +10,10 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
-use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy, global_region};
+use dynacrawl_aws::{AwsError, BudgetSettings, RetryPolicy, global_region};
 use dynacrawl_model::{AccountId, Partition};
 
-use crate::{DiscoveryError, caller};
+use crate::{DiscoveryError, pages};
 
 const LIST_ACCOUNTS: &str = "organizations:ListAccounts";
 const LIST_FOR_PARENT: &str = "organizations:ListAccountsForParent";
@@ -106,7 +106,7 @@ impl Organization {
             builder = builder.endpoint_url(url);
         }
         let client = aws_sdk_organizations::Client::from_conf(builder.build());
-        Self { client, caller: caller(credentials, budget, retry) }
+        Self { client, caller: Caller::within(budget, credentials.clone(), retry) }
     }
 
     /// The organization's active accounts that `filter` lets through.
@@ -150,7 +150,7 @@ impl Organization {
             let accounts = answer.accounts().iter().filter_map(account).collect();
             Ok((accounts, answer.next_token))
         };
-        self.pages(LIST_ACCOUNTS, page).await
+        pages(&self.caller, LIST_ACCOUNTS, page).await
     }
 
     /// The accounts in `units` and below.
@@ -177,7 +177,7 @@ impl Organization {
             let accounts = answer.accounts().iter().filter_map(account).collect();
             Ok((accounts, answer.next_token))
         };
-        self.pages(LIST_FOR_PARENT, page).await
+        pages(&self.caller, LIST_FOR_PARENT, page).await
     }
 
     async fn units_of(&self, unit: &str) -> (Vec<String>, Option<DiscoveryError>) {
@@ -188,39 +188,7 @@ impl Organization {
             let units = answer.organizational_units().iter().filter_map(|unit| unit.id().map(str::to_owned)).collect();
             Ok((units, answer.next_token))
         };
-        self.pages(LIST_UNITS, page).await
-    }
-
-    /// All pages. A page may be empty and not be the last.
-    async fn pages<C, T, F>(
-        &self,
-        action: &'static str,
-        page: impl Fn(Option<String>) -> F,
-    ) -> (C, Option<DiscoveryError>)
-    where
-        C: Default + Extend<T> + IntoIterator<Item = T>,
-        F: Future<Output = Result<(C, Option<String>), AwsError>>,
-    {
-        let mut all = C::default();
-        let mut next: Option<String> = None;
-        loop {
-            let asked = next.clone();
-            match self.caller.call(|_| {}, || page(asked.clone())).await {
-                Err(failed) => return (all, Some(DiscoveryError::of(action)(failed))),
-                Ok((items, following)) => {
-                    all.extend(items);
-                    if following.is_some() && following == next {
-                        let said = "NextToken is that of the page before: the listing would never end";
-                        let error = AwsError::new(ErrorClass::Other, "invalid_response", said);
-                        return (all, Some(DiscoveryError { action, error }));
-                    }
-                    next = following.filter(|token| !token.is_empty());
-                }
-            }
-            if next.is_none() {
-                return (all, None);
-            }
-        }
+        pages(&self.caller, LIST_UNITS, page).await
     }
 }
 

@@ -10,7 +10,7 @@ use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy, global_re
 use dynacrawl_model::{Partition, Region, RegionsSource};
 
 use crate::ec2::Ec2;
-use crate::{DiscoveryError, DiscoveryUrls, caller};
+use crate::{DiscoveryError, DiscoveryUrls, pages};
 
 /// The Regions that were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl AccountRegions {
         Self {
             account: aws_sdk_account::Client::from_conf(builder.build()),
             ec2: Ec2::new(config, credentials.clone(), urls.ec2.as_deref(), &partition),
-            caller: caller(credentials, budget, retry),
+            caller: Caller::within(budget, credentials.clone(), retry),
             partition,
         }
     }
@@ -79,16 +79,12 @@ impl AccountRegions {
     }
 
     async fn ask_account(&self) -> Result<Vec<Region>, DiscoveryError> {
-        let (mut regions, mut next) = (Vec::new(), None::<String>);
-        loop {
-            let page = || async {
-                let call = self.account.list_regions().max_results(50).set_next_token(next.clone());
-                let enabled = call
-                    .region_opt_status_contains(RegionOptStatus::Enabled)
-                    .region_opt_status_contains(RegionOptStatus::EnabledByDefault);
-                enabled.send().await.map_err(|error| AwsError::from_sdk(&error))
-            };
-            let answer = self.caller.call(|_| {}, page).await.map_err(DiscoveryError::of(LIST_REGIONS))?;
+        let page = |next: Option<String>| async {
+            let call = self.account.list_regions().max_results(50).set_next_token(next);
+            let enabled = call
+                .region_opt_status_contains(RegionOptStatus::Enabled)
+                .region_opt_status_contains(RegionOptStatus::EnabledByDefault);
+            let answer = enabled.send().await.map_err(|error| AwsError::from_sdk(&error))?;
             // A server that does not know the filter sends all.
             let enabled = answer.regions().iter().filter(|region| {
                 matches!(
@@ -96,22 +92,18 @@ impl AccountRegions {
                     None | Some(RegionOptStatus::Enabled | RegionOptStatus::EnabledByDefault)
                 )
             });
-            regions.extend(enabled.filter_map(|region| region.region_name()?.parse().ok()));
-            if answer.next_token.is_some() && answer.next_token == next {
-                let said = "NextToken is that of the page before: the listing would never end";
-                let error = AwsError::new(ErrorClass::Other, "invalid_response", said);
-                return Err(DiscoveryError { action: LIST_REGIONS, error });
-            }
-            next = answer.next_token.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return told(regions, LIST_REGIONS);
-            }
+            let regions: Vec<_> = enabled.filter_map(|region| region.region_name()?.parse().ok()).collect();
+            Ok((regions, answer.next_token))
+        };
+        match pages(&self.caller, LIST_REGIONS, page).await {
+            (regions, None) => told(regions, LIST_REGIONS),
+            (_, Some(failed)) => Err(failed),
         }
     }
 
     async fn ask_ec2(&self) -> Result<Vec<Region>, DiscoveryError> {
         let names = self.caller.call(|_| {}, || self.ec2.describe_regions()).await;
-        let names = names.map_err(DiscoveryError::of(DESCRIBE_REGIONS))?;
+        let names = names.map_err(|failed| DiscoveryError { action: DESCRIBE_REGIONS, error: failed.error })?;
         told(names.iter().filter_map(|name| name.parse().ok()).collect(), DESCRIBE_REGIONS)
     }
 }

@@ -74,7 +74,7 @@ where
             Ok(Err(failed)) => Fetched::Failed(FailedTable {
                 name,
                 reason: reason(&failed),
-                may_pass: may_pass(failed.error.class),
+                may_pass: failed.error.class.may_pass(),
                 code: failed.error.code,
                 message: failed.error.message,
                 attempts: failed.attempts,
@@ -101,10 +101,6 @@ where
             second
         })
     }
-}
-
-fn may_pass(class: ErrorClass) -> bool {
-    matches!(class, ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Unreachable)
 }
 
 fn reason(failed: &CallError) -> FailureReason {

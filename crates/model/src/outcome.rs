@@ -184,9 +184,6 @@ impl AddAssign for Requests {
 /// What told the Regions of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RegionsSource {
-    /// The configuration names them.
-    #[serde(rename = "configuration")]
-    Configuration,
     /// account:ListRegions
     #[serde(rename = "account:ListRegions")]
     ListRegions,
@@ -202,7 +199,6 @@ impl RegionsSource {
     /// The word for it in the output.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Configuration => "configuration",
             Self::ListRegions => "account:ListRegions",
             Self::DescribeRegions => "ec2:DescribeRegions",
             Self::BuiltIn => "built_in",

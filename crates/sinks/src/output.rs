@@ -161,7 +161,7 @@ impl Output {
     /// another run's), or it cannot be opened, or another run is writing it.
     pub fn resume(path: &Path, offset: u64, mark: &str) -> Result<Self, SinkError> {
         let Some(places) = Places::of(path)? else { return Self::file(path) };
-        if std::fs::metadata(&places.partial).map_or(0, |there| there.len()) < offset || !places.partial.exists() {
+        if !std::fs::metadata(&places.partial).is_ok_and(|there| there.len() >= offset) {
             return Err(SinkError::NotThere { path: places.partial });
         }
         let mut file = places.open()?;

@@ -122,11 +122,6 @@ impl State {
         Ok(Self { connection, path: path.to_owned(), _lock: lock })
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The last run, if it has not ended.
     ///
     /// # Errors

@@ -289,21 +289,18 @@ impl Run<'_> {
     ) {
         self.totals.targets_failed += known.failed.len() as u64;
         // Whoever has written tables of an account and Region goes on with it, however fast another target is now.
-        for ((target, region), (row, _)) in under_way {
+        for row in under_way.values().map(|(row, _)| row).chain(ended.values()) {
             if let Some(account_id) = &row.account_id {
-                self.claims.claim(account_id, region, target);
+                self.claims.claim(account_id, &row.region, &row.target);
             }
         }
-        for ((target, region), row) in ended {
+        for row in ended.values() {
             let ScopeProgress::Ended(scope) = row.progress else { continue };
             self.totals.planned += 1;
             self.totals.count(scope.outcome);
             self.counts += scope.counts;
             self.requests += scope.requests;
             self.listed_a_page |= scope.listed_a_page;
-            if let Some(account_id) = &row.account_id {
-                self.claims.claim(account_id, region, target);
-            }
             progress.planned(1);
             progress.scope_ended();
         }

@@ -63,12 +63,7 @@ impl Planner<'_> {
         let listed = stream::iter(self.plan.targets.iter().cloned());
         self.send_all(listed, &out).await;
         for (group, ready) in &self.plan.groups {
-            let (accounts, told) = self.accounts(group, ready).await;
-            for one in told {
-                if out.send(one).await.is_err() {
-                    return;
-                }
-            }
+            let (accounts, mut told) = self.accounts(group, ready).await;
             let mut targets = Vec::with_capacity(accounts.len());
             for (account, member) in members(group, ready, &accounts, self.plan.config()) {
                 match member {
@@ -76,11 +71,14 @@ impl Planner<'_> {
                     Err(error) => {
                         let problem = Problem::new("invalid_target", error.to_string());
                         let stopped = Stopped { outcome: Outcome::Failed, problem };
-                        let failed = self.failed(format!("{}/{account}", group.name()), Some(account), stopped);
-                        for one in self.untold(vec![failed]) {
-                            let _ = out.send(one).await;
-                        }
+                        let name = format!("{}/{account}", group.name());
+                        told.extend(self.failed(name, Some(account), stopped));
                     }
+                }
+            }
+            for one in told {
+                if out.send(one).await.is_err() {
+                    return;
                 }
             }
             self.send_all(stream::iter(targets), &out).await;
@@ -111,7 +109,7 @@ impl Planner<'_> {
         let name = group.name().to_owned();
         let found = match found {
             Ok(found) => found,
-            Err(stopped) => return (Vec::new(), self.untold(vec![self.failed(name, None, stopped)])),
+            Err(stopped) => return (Vec::new(), Vec::from_iter(self.failed(name, None, stopped))),
         };
         let record = Record::AccountsDiscovered(AccountsDiscovered {
             schema: SchemaVersion::V1,
@@ -129,7 +127,7 @@ impl Planner<'_> {
                 stopped.outcome = Outcome::IncompleteListing;
             }
             stopped.problem.message = failed.to_string();
-            told.push(self.failed(name.clone(), None, stopped));
+            told.extend(self.failed(name.clone(), None, stopped));
         }
         if found.accounts.is_empty() && found.failed.is_none() {
             let FoundAccounts { listed, inactive, filtered, .. } = &found;
@@ -137,23 +135,16 @@ impl Planner<'_> {
                 "of {listed} accounts {inactive} are not active and {filtered} are left out: none is to be crawled"
             );
             let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("no_accounts", said) };
-            told.push(self.failed(name.clone(), None, stopped));
+            told.extend(self.failed(name.clone(), None, stopped));
         }
         for account in found.not_found {
             let said = format!("include_accounts names {account}, which is no active account of the organization");
             let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("account_not_found", said) };
-            told.push(self.failed(format!("{name}/{account}"), Some(account), stopped));
+            told.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
         }
         // Last: where it is in the output, everything else that is to be said is.
-        let mut told = self.untold(told);
         told.push(Planned::Found(record));
         (found.accounts, told)
-    }
-
-    /// Without the failures that an earlier process has told about.
-    fn untold(&self, mut planned: Vec<Planned>) -> Vec<Planned> {
-        planned.retain(|one| !matches!(one, Planned::Failed(failed) if self.known.failed.contains(&failed.target)));
-        planned
     }
 
     /// The scopes of a target.
@@ -183,7 +174,7 @@ impl Planner<'_> {
             found = self.ask_account(&target, &connection) => found,
         };
         match found {
-            Err(stopped) => vec![self.failed(of.name.clone(), of.account_id.clone(), stopped)],
+            Err(stopped) => Vec::from_iter(self.failed(of.name.clone(), of.account_id.clone(), stopped)),
             Ok(found) => {
                 let mut planned = scopes(&found.regions);
                 planned.insert(0, Planned::Found(Record::RegionsDiscovered(found)));
@@ -215,8 +206,9 @@ impl Planner<'_> {
         })
     }
 
-    fn failed(&self, target: String, account_id: Option<AccountId>, stopped: Stopped) -> Planned {
-        Planned::Failed(TargetFailed {
+    /// That a target failed; nothing where an earlier process has told so.
+    fn failed(&self, target: String, account_id: Option<AccountId>, stopped: Stopped) -> Option<Planned> {
+        let failed = TargetFailed {
             schema: SchemaVersion::V1,
             run_id: self.run_id,
             target,
@@ -224,7 +216,8 @@ impl Planner<'_> {
             outcome: stopped.outcome,
             code: stopped.problem.code,
             message: stopped.problem.message,
-        })
+        };
+        (!self.known.failed.contains(&failed.target)).then_some(Planned::Failed(failed))
     }
 }
 

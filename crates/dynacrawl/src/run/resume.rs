@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dynacrawl_model::{AccountsDiscovered, Region, RegionsDiscovered, RunId, Timestamp};
 use dynacrawl_sinks::{Output, SinkError};
-use dynacrawl_state::{EndedScope, NewRun, ScopeProgress, ScopeRow, State, StateError, Unfinished};
+use dynacrawl_state::{NewRun, ScopeProgress, ScopeRow, State, StateError, Unfinished};
 
 use super::journal::Journal;
 use super::ledger::Checkpoint;
@@ -153,7 +153,7 @@ fn before(run: &Unfinished) -> Option<Before> {
     for row in &run.scopes {
         let key = (row.target.clone(), row.region.clone());
         match &row.progress {
-            ScopeProgress::Ended(EndedScope { .. }) => {
+            ScopeProgress::Ended(_) => {
                 before.ended.insert(key, row.clone());
             }
             ScopeProgress::Walking(checkpoint) => {

@@ -213,11 +213,11 @@ impl ScopeTask {
             }
             goes_on
         };
+        let mut goes_on = Goes::On;
         if let Some(why) = unknown_account {
             // Until an ARN has told the account, one table after the other, so that no record lacks it: a table that failed
             // is told about once another has told whose they are.
             let mut failed = Vec::new();
-            let mut goes_on = Goes::On;
             for _ in 0..ACCOUNT_ATTEMPTS {
                 let Some(name) = queue.recv().await else { break };
                 match fetcher.describe(name).await {
@@ -234,15 +234,11 @@ impl ScopeTask {
             for one in failed {
                 self.take(one, Account::Settled).await?;
             }
-            if goes_on == Goes::No {
-                return Ok(());
-            }
-            if self.tracker.scope().account_id.is_none() {
+            if goes_on == Goes::On && self.tracker.scope().account_id.is_none() {
                 self.tracker.note(Problem::new("account_unknown", format!("nothing tells the account's id; {why}")));
             }
         }
-        let mut goes_on = Goes::On;
-        {
+        if goes_on == Goes::On {
             let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
             while let Some(one) = fetched.next().await {
                 goes_on = end(self.take(one, Account::Settled).await?);
