@@ -140,9 +140,9 @@ fn what_is_complete_is_not_crawled_again() {
     let slow = FaultRule::new(Effect::Delay(Duration::from_secs(600))).account(HOME).region(IRELAND);
     let slow = sim.add_fault(slow.operation(Operation::DescribeTable).table("table-00022*"));
     let mut running = place.crawl_to_file(&sim, &home).start();
-    let checkpoint = "scopes WHERE checkpoint LIKE '%\"after\":\"table-000198\"%'";
+    let checkpoint = "run_scopes WHERE checkpoint LIKE '%\"after\":\"table-000198\"%'";
     eventually("three scopes have ended, and two pages of the last one are done with", || {
-        state_has(&place.state(), 3, "scopes WHERE outcome IS NOT NULL") && state_has(&place.state(), 1, checkpoint)
+        state_has(&place.state(), 3, "run_scopes WHERE outcome IS NOT NULL") && state_has(&place.state(), 1, checkpoint)
     });
     running.kill();
     let first = running.end();
@@ -286,7 +286,7 @@ fn a_scope_that_began_in_one_account_does_not_go_on_in_another() {
     );
     let mut running = place.crawl_to_file(&sim, &home).start();
     eventually("the account is committed", || {
-        state_has(&place.state(), 1, "scopes WHERE account_id IS NOT NULL AND checkpoint LIKE '%table-%'")
+        state_has(&place.state(), 1, "run_scopes WHERE account_id IS NOT NULL AND checkpoint LIKE '%table-%'")
     });
     running.kill();
     drop(running.end());
@@ -367,7 +367,7 @@ fn what_was_found_out_is_not_asked_for_again() {
         crawl.args(["--account-endpoint-url", &url, "--ec2-endpoint-url", &url])
     };
     let mut running = crawl().start();
-    eventually("a scope is under way", || state_has(&place.state(), 1, "scopes WHERE checkpoint IS NOT NULL"));
+    eventually("a scope is under way", || state_has(&place.state(), 1, "run_scopes WHERE checkpoint IS NOT NULL"));
     running.kill();
     drop(running.end());
     sim.reset_counts();

@@ -68,7 +68,7 @@ fn an_undeclared_field_is_refused_at_every_depth() {
         "counts": {"listed": 0, "unselected": 0, "selected": 0, "described": 0, "denied": 0, "throttled": 0, "vanished": 0, "failed": 0,
                    "not_attempted": 0},
         "requests": {"ListTables": zero, "DescribeTable": zero}, "pace": {"limit": 250, "reached": 1, "lowest": null}, "duration_ms": 1,
-        "problems": [],
+        "changes": null, "problems": [],
     });
     let validator = strict();
     assert!(validator.is_valid(&record));

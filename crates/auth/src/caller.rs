@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, RetryPolicy};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::{AuthError, CachedCredentials};
 
@@ -71,9 +72,16 @@ impl Caller {
     /// a place among the requests in flight, in this order: whoever waits for his own budget must not hold a place that
     /// others could use.
     ///
+    /// Each attempt is recorded under `operation`, AWS's name of the call.
+    ///
     /// # Errors
     /// When there are no credentials, or the last attempt failed.
-    pub async fn call<T, F>(&self, count: impl Fn(Attempt), attempt: impl Fn() -> F) -> Result<T, CallFailed>
+    pub async fn call<T, F>(
+        &self,
+        operation: &'static str,
+        count: impl Fn(Attempt),
+        attempt: impl Fn() -> F,
+    ) -> Result<T, CallFailed>
     where
         F: Future<Output = Result<T, AwsError>>,
     {
@@ -96,8 +104,10 @@ impl Caller {
             let place = self.requests.acquire().await;
             attempts += 1;
             count(Attempt::Sent);
+            let sent = Instant::now();
             let answer = attempt().await;
             drop(place);
+            record(operation, sent.elapsed(), answer.as_ref().err());
             let error = match answer {
                 Ok(answer) => {
                     self.budget.answered();
@@ -135,6 +145,18 @@ impl Caller {
         let patient = class == ErrorClass::Throttled && !self.gives_up && storm < self.retry.patience;
         patient.then_some(RetryPolicy::MAX_THROTTLED_BACKOFF)
     }
+}
+
+/// Tells whoever measures, if anyone does.
+fn record(operation: &'static str, took: Duration, error: Option<&AwsError>) {
+    let result = match error.map(|error| error.class) {
+        None => "ok",
+        Some(ErrorClass::Throttled) => "throttled",
+        Some(ErrorClass::Denied) => "denied",
+        Some(_) => "error",
+    };
+    metrics::counter!("dynacrawl_api_requests_total", "operation" => operation, "result" => result).increment(1);
+    metrics::histogram!("dynacrawl_api_request_duration_seconds", "operation" => operation).record(took);
 }
 
 /// A denied or throttled AssumeRole is not a denied or throttled table.

@@ -8,7 +8,7 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy};
-use dynacrawl_model::AccountId;
+use dynacrawl_model::{AccountId, Operation};
 
 use crate::{AssumeRole, AuthError, CachedCredentials, Caller, ExternalId};
 
@@ -58,7 +58,7 @@ impl StsClient {
     /// When there are no credentials, or STS refuses them or cannot be reached.
     pub async fn caller_identity(&self) -> Result<CallerIdentity, AuthError> {
         let answer = self
-            .call("GetCallerIdentity", || async {
+            .call(Operation::GetCallerIdentity, "GetCallerIdentity", || async {
                 self.client.get_caller_identity().send().await.map_err(|e| AwsError::from_sdk(&e))
             })
             .await?;
@@ -91,7 +91,7 @@ impl StsClient {
     ) -> Result<Credentials, AuthError> {
         let name = format!("assuming {}", step.arn);
         let answer = self
-            .call(&name, || async {
+            .call(Operation::AssumeRole, &name, || async {
                 self.client
                     .assume_role()
                     .role_arn(step.arn.as_str())
@@ -119,11 +119,11 @@ impl StsClient {
     }
 
     /// STS charges the caller's account, so each caller has a budget of his own.
-    async fn call<T, F>(&self, step: &str, call: impl Fn() -> F) -> Result<T, AuthError>
+    async fn call<T, F>(&self, operation: Operation, step: &str, call: impl Fn() -> F) -> Result<T, AuthError>
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        self.caller.call(|_| {}, call).await.map_err(|failed| match failed.no_credentials {
+        self.caller.call(operation.name(), |_| {}, call).await.map_err(|failed| match failed.no_credentials {
             Some(before) => before,
             None => AuthError { step: step.to_owned(), error: failed.error },
         })

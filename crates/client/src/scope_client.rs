@@ -195,7 +195,7 @@ impl ScopeClient {
             Operation::ListTables => (&self.listing, &self.list_tables),
             _ => (&self.describing, &self.describe_table),
         };
-        let called = caller.call(|attempt| counter.count(attempt), attempt).await;
+        let called = caller.call(operation.name(), |attempt| counter.count(attempt), attempt).await;
         called.map_err(|failed| CallError { operation, error: failed.error, attempts: failed.attempts })
     }
 }

@@ -34,6 +34,11 @@ pub struct DiscoveryError {
     pub error: AwsError,
 }
 
+/// AWS's name of a call, from its IAM action.
+fn operation(action: &'static str) -> &'static str {
+    action.rsplit(':').next().unwrap_or(action)
+}
+
 /// All pages of a listing, and what ended it early. A page may be empty and not be the last.
 async fn pages<C, T, F>(
     caller: &Caller,
@@ -47,7 +52,7 @@ where
     let mut all = C::default();
     let mut next: Option<String> = None;
     loop {
-        let (items, following) = match caller.call(|_| {}, || page(next.clone())).await {
+        let (items, following) = match caller.call(operation(action), |_| {}, || page(next.clone())).await {
             Ok(answer) => answer,
             Err(failed) => return (all, Some(DiscoveryError { action, error: failed.error })),
         };

@@ -102,7 +102,7 @@ impl AccountRegions {
     }
 
     async fn ask_ec2(&self) -> Result<Vec<Region>, DiscoveryError> {
-        let names = self.caller.call(|_| {}, || self.ec2.describe_regions()).await;
+        let names = self.caller.call(crate::operation(DESCRIBE_REGIONS), |_| {}, || self.ec2.describe_regions()).await;
         let names = names.map_err(|failed| DiscoveryError { action: DESCRIBE_REGIONS, error: failed.error })?;
         told(names.iter().filter_map(|name| name.parse().ok()).collect(), DESCRIBE_REGIONS)
     }

@@ -41,6 +41,8 @@ pub struct GlobalArgs {
 pub enum Command {
     /// Describe every table and write one JSON line for each
     Crawl(Box<CrawlArgs>),
+    /// Crawl by schedule, tell what changed, and answer over HTTP how it goes
+    Serve(Box<ServeArgs>),
     /// Say, before a crawl, whether it would work and what to do if not
     Check(Box<CheckArgs>),
     /// Print the least-privilege IAM policy for the configuration
@@ -187,6 +189,9 @@ pub struct CrawlArgs {
     pub output: OutputArgs,
     #[command(flatten)]
     pub state: StateArgs,
+    /// Begin anew, even where the state has a crawl to go on with
+    #[arg(long, help_heading = "State", env = "DYNACRAWL_FRESH", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    pub fresh: bool,
     #[command(flatten)]
     pub speed: SpeedArgs,
     #[command(flatten)]
@@ -220,12 +225,48 @@ pub struct OutputArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "State")]
 pub struct StateArgs {
-    /// File that remembers how far a crawl is, so that one that was killed goes on where it stopped
+    /// File that remembers what is known, so that changes are told, and a crawl that was killed goes on where it stopped
     #[arg(long, env = "DYNACRAWL_STATE", value_name = "FILE")]
     pub state: Option<String>,
-    /// Begin anew, even where the state has a crawl to go on with
-    #[arg(long, env = "DYNACRAWL_FRESH", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    pub fresh: bool,
+    /// snapshot: every table; changes: what changed since the last crawl; both [default: both with a state]
+    #[arg(long, env = "DYNACRAWL_EMIT", value_name = "WHAT")]
+    pub emit: Option<String>,
+    /// Count as changes also what drifts by itself: item counts, sizes, states in passing
+    #[arg(long, env = "DYNACRAWL_DRIFT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub drift: Option<bool>,
+    /// Let the tables of this account and Region go, however many are gone; repeatable
+    #[arg(long, env = "DYNACRAWL_ACCEPT_REMOVALS", value_name = "ACCOUNT/REGION", value_delimiter = ',')]
+    pub accept_removals: Vec<String>,
+}
+
+/// `dynacrawl serve`
+#[derive(Clone, Debug, Default, Args)]
+#[expect(missing_docs, reason = "the groups say it")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub serve: ListenArgs,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(flatten)]
+    pub state: StateArgs,
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
+}
+
+/// Where the daemon answers, and when it begins.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Daemon")]
+pub struct ListenArgs {
+    /// Address to answer HTTP on; one that other machines reach needs serve.token [default: 127.0.0.1:9464]
+    #[arg(long, env = "DYNACRAWL_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Crawl at the start, besides what is due
+    #[arg(long, env = "DYNACRAWL_RUN_AT_START", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub run_at_start: Option<bool>,
 }
 
 /// `dynacrawl check`
@@ -417,6 +458,16 @@ impl OutputArgs {
 impl StateArgs {
     pub(crate) fn overlay(&self, layer: &mut Layer) {
         layer.state.path = self.state.clone();
+        layer.changes.emit = self.emit.clone();
+        layer.changes.drift = self.drift;
+        layer.changes.accept_removals = Some(self.accept_removals.clone()).filter(|scopes| !scopes.is_empty());
+    }
+}
+
+impl ListenArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.serve.listen = self.listen.clone();
+        layer.serve.run_at_start = self.run_at_start;
     }
 }
 

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod exit;
 pub mod policy;
 pub mod run;
+pub mod serve;
 pub mod signals;
 pub mod summary;
 pub mod terminal;

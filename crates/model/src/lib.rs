@@ -4,6 +4,7 @@
 //! This crate knows nothing of AWS's wire format, of networks or of clocks. Fields stand in the
 //! order in which they are written, so the order of the struct fields *is* part of the contract.
 
+mod change;
 mod escape;
 mod ids;
 mod outcome;
@@ -12,11 +13,12 @@ mod schema;
 mod table;
 mod time;
 
+pub use change::{Change, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected};
 pub use escape::Escaped;
 pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName};
 pub use outcome::{
-    Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Pace, Problem, RegionsSource, RequestCounts,
-    Requests, RunOutcome, ScopeTotals,
+    ChangeCounts, Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Pace, Problem, RegionsSource,
+    RequestCounts, Requests, RunOutcome, ScopeTotals,
 };
 pub use record::{
     AccountsDiscovered, FilterRule, FilterRuleKind, Index as IndexRecord, KeySchema, OwnerIndex, Probe, ProbeStatus,

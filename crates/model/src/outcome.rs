@@ -40,7 +40,8 @@ impl Operation {
 pub enum Outcome {
     /// The listing reached its end, and every selected table was described or is gone.
     Complete,
-    /// The listing reached its end; some tables were denied, throttled, failed or not attempted.
+    /// The listing reached its end; some tables were denied, throttled, failed or not attempted, or (with a state) it is not
+    /// settled which are gone.
     Partial,
     /// At least one page of the listing came, the last one did not.
     IncompleteListing,
@@ -145,6 +146,35 @@ impl AddAssign for Counts {
         self.vanished += vanished;
         self.failed += failed;
         self.not_attempted += not_attempted;
+    }
+}
+
+/// Changes by their kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeCounts {
+    /// `table_added` lines.
+    pub added: u64,
+    /// `table_changed` lines.
+    pub changed: u64,
+    /// `table_recreated` lines.
+    pub recreated: u64,
+    /// `table_removed` lines.
+    pub removed: u64,
+    /// `table_unselected` lines.
+    pub unselected: u64,
+    /// Tables that are gone, and whose removal is held back until a person accepts it.
+    pub held: u64,
+}
+
+impl AddAssign for ChangeCounts {
+    fn add_assign(&mut self, other: Self) {
+        let Self { added, changed, recreated, removed, unselected, held } = other;
+        self.added += added;
+        self.changed += changed;
+        self.recreated += recreated;
+        self.removed += removed;
+        self.unselected += unselected;
+        self.held += held;
     }
 }
 

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AccountId, Counts, FailureReason, IndexKind, KeyElement, Listing, Outcome, Pace, Problem, Region, RegionsSource,
-    Requests, RunId, RunOutcome, Scope, ScopeTotals, TableArn, TableName, Timestamp,
+    AccountId, ChangeCounts, Counts, FailureReason, IndexKind, KeyElement, Listing, Outcome, Pace, Problem, Region,
+    RegionsSource, Requests, RunId, RunOutcome, Scope, ScopeRetired, ScopeTotals, TableAdded, TableArn, TableChanged,
+    TableName, TableRecreated, TableRemoved, TableUnselected, Timestamp,
 };
 
 /// The version of the output contract. Fields may be added within a version; none goes or changes its meaning.
@@ -42,6 +43,18 @@ pub enum Record {
     TableFailed(TableFailed),
     /// A name and the filters' verdict, with `--dry-run`.
     TableListed(TableListed),
+    /// With state: a table that the state did not know.
+    TableAdded(Box<TableAdded>),
+    /// With state: a table whose structure is another than the state knew.
+    TableChanged(Box<TableChanged>),
+    /// With state: another table under a name that the state knew.
+    TableRecreated(Box<TableRecreated>),
+    /// With state: a table that is gone.
+    TableRemoved(TableRemoved),
+    /// With state: a table that the filters leave out now.
+    TableUnselected(TableUnselected),
+    /// With state: an account and Region that are not crawled any more.
+    ScopeRetired(ScopeRetired),
     /// The last line of a scope.
     ScopeCompleted(ScopeCompleted),
     /// A target whose scopes could not be found out.
@@ -309,6 +322,8 @@ pub struct ScopeCompleted {
     pub pace: Pace,
     /// How long it took, in milliseconds; where a run was resumed in its middle, since then.
     pub duration_ms: u64,
+    /// What changed since the state was written last; `null` without a state.
+    pub changes: Option<ChangeCounts>,
     /// What went wrong, and what the reader should know.
     pub problems: Vec<Problem>,
 }
@@ -349,6 +364,8 @@ pub struct RunCompleted {
     pub counts: Counts,
     /// Requests per API, over all scopes.
     pub requests: Requests,
+    /// What changed since the state was written last, over all scopes; `null` without a state.
+    pub changes: Option<ChangeCounts>,
     /// How long it took, in milliseconds; where it was resumed, without the time in between.
     pub duration_ms: u64,
 }

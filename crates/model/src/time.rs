@@ -31,6 +31,12 @@ impl Timestamp {
         (millis.is_finite() && millis.abs() < 9e15).then(|| Self::from_millis(millis as i64)).flatten()
     }
 
+    /// So long before; as early as there is a time, at most.
+    pub fn before(self, duration: std::time::Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.as_millis().saturating_sub(millis)).unwrap_or(Self(jiff::Timestamp::MIN))
+    }
+
     /// Milliseconds since the Unix epoch.
     pub fn as_millis(self) -> i64 {
         self.0.as_millisecond()

@@ -3,11 +3,14 @@
 //! The input is the body of the HTTP answer and not the SDK's `TableDescription`, because the SDK
 //! drops what it has no name for. A field that AWS adds tomorrow arrives in `extra`.
 
+mod diff;
 mod fingerprint;
 mod normalize;
+mod structure;
 mod wire;
 
-pub use fingerprint::{FINGERPRINT_VERSION, fingerprint};
+pub use diff::{all_changes, structural_changes};
+pub use fingerprint::{FINGERPRINT_VERSION, comparable, fingerprint};
 
 use dynacrawl_model::Table;
 

@@ -129,7 +129,7 @@ impl State {
         if session.as_ref().is_some_and(|session| self.sessions.is_expired(session)) {
             return Err(refuse(&account.id, errors::expired_token(service)));
         }
-        let scope = account.scopes.get(region);
+        let scope = account.scope(region);
         if scope.is_none() && !service.answers_without_opt_in(&account.partition, region) {
             let error = if call.operation == Operation::AssumeRole {
                 errors::region_disabled(&account.id)

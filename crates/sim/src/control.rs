@@ -8,12 +8,14 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    changes::{Change, ChangeKind},
     counts::Counts,
     denials::Denial,
-    estate::DemoAccess,
+    estate::{DemoAccess, MemberState, derived_uuid},
     faults::{FaultId, FaultRule},
     quota::Quota,
-    state::{State, UnknownScope, read, write},
+    state::{State, UnknownAccount, UnknownScope, lock, read, write},
+    tables::LiveTables,
 };
 
 /// The hands on a running [`Simulator`](crate::Simulator) or [`InProcess`](crate::InProcess) service. Clones control
@@ -122,7 +124,7 @@ impl Control {
         name: &str,
         description: &Value,
     ) -> Result<(), UnknownScope> {
-        self.state.scope(account_id, region).map(|scope| write(&scope.tables).put(name, description))
+        self.change(account_id, region, name, |tables| ((), tables.put(name, description)))
     }
 
     /// Removes a table; says whether it was there.
@@ -130,7 +132,128 @@ impl Control {
     /// # Errors
     /// If the estate has no such scope.
     pub fn remove_table(&self, account_id: &str, region: &str, name: &str) -> Result<bool, UnknownScope> {
-        self.state.scope(account_id, region).map(|scope| write(&scope.tables).remove(name))
+        self.change(account_id, region, name, |tables| tables.remove(name))
+    }
+
+    /// Edits the description of a table; says whether it was there. `edit` must not ask for tables of the same scope:
+    /// they are locked meanwhile.
+    ///
+    /// # Errors
+    /// If the estate has no such scope.
+    pub fn update_table(
+        &self,
+        account_id: &str,
+        region: &str,
+        name: &str,
+        edit: impl FnOnce(&mut Value),
+    ) -> Result<bool, UnknownScope> {
+        self.change(account_id, region, name, |tables| tables.edit(name, edit))
+    }
+
+    /// Puts another table in the place of one, with the same description but for its `TableId` and a `CreationDateTime`
+    /// one hour later; says whether there was one.
+    ///
+    /// # Errors
+    /// If the estate has no such scope.
+    pub fn recreate_table(&self, account_id: &str, region: &str, name: &str) -> Result<bool, UnknownScope> {
+        self.update_table(account_id, region, name, |table| {
+            let before = table["TableId"].as_str().unwrap_or_default();
+            table["TableId"] = derived_uuid(&format!("{account_id}/{region}/{name}/{before}")).into();
+            let created = table["CreationDateTime"].as_f64().unwrap_or_default();
+            table["CreationDateTime"] = (created + 3_600.0).into();
+        })
+    }
+
+    /// Lets a table hold so many items of the weight that they had, and changes nothing else; says whether it was
+    /// there. [`Control::log`] does not tell this.
+    ///
+    /// # Errors
+    /// If the estate has no such scope.
+    pub fn set_items(&self, account_id: &str, region: &str, name: &str, count: u64) -> Result<bool, UnknownScope> {
+        self.update_table(account_id, region, name, |table| {
+            let number = |field: &str| table[field].as_u64().unwrap_or_default();
+            let each = number("TableSizeBytes").checked_div(number("ItemCount")).unwrap_or(100);
+            table["ItemCount"] = count.into();
+            table["TableSizeBytes"] = count.saturating_mul(each).into();
+        })
+    }
+
+    /// Changes a table and writes down what happened.
+    fn change<T>(
+        &self,
+        account_id: &str,
+        region: &str,
+        name: &str,
+        change: impl FnOnce(&mut LiveTables) -> (T, Option<ChangeKind>),
+    ) -> Result<T, UnknownScope> {
+        let mut tables = write(&self.state.scope(account_id, region)?.tables);
+        let (result, kind) = change(&mut tables);
+        // As long as the tables are locked, so that the log has the order in which they changed.
+        lock(&self.state.changes).extend(kind.map(|kind| Change {
+            account_id: account_id.to_owned(),
+            region: region.to_owned(),
+            table: name.to_owned(),
+            kind,
+        }));
+        Ok(result)
+    }
+
+    /// What happened to tables since the start, or since [`Control::take_log`], in order. It grows until it is taken.
+    #[must_use]
+    pub fn log(&self) -> Vec<Change> {
+        lock(&self.state.changes).clone()
+    }
+
+    /// The same, and begins a new log.
+    #[must_use]
+    pub fn take_log(&self) -> Vec<Change> {
+        std::mem::take(&mut lock(&self.state.changes))
+    }
+
+    /// Suspends an account: Organizations says so, and nobody can assume its roles any more. Sessions of these roles
+    /// and the keys of its user go on working; see [`Control::expire_sessions`].
+    ///
+    /// # Errors
+    /// If neither the estate nor its organization has the account.
+    pub fn suspend_account(&self, account_id: &str) -> Result<(), UnknownAccount> {
+        self.set_account_state(account_id, MemberState::Suspended)
+    }
+
+    /// Makes an account active, whatever it was.
+    ///
+    /// # Errors
+    /// If neither the estate nor its organization has the account.
+    pub fn reactivate_account(&self, account_id: &str) -> Result<(), UnknownAccount> {
+        self.set_account_state(account_id, MemberState::Active)
+    }
+
+    fn set_account_state(&self, account_id: &str, state: MemberState) -> Result<(), UnknownAccount> {
+        let organization = self.state.organization.as_ref();
+        let known = self.state.account(account_id).is_some()
+            || organization.is_some_and(|organization| organization.has(account_id));
+        if !known {
+            return Err(UnknownAccount { account_id: account_id.to_owned() });
+        }
+        write(&self.state.account_states).insert(account_id.to_owned(), state);
+        Ok(())
+    }
+
+    /// Opts an account out of a Region: to all services the Region is as one that the account never had. Its tables
+    /// stay, and all methods here still reach them.
+    ///
+    /// # Errors
+    /// If the estate has no such scope.
+    pub fn opt_out(&self, account_id: &str, region: &str) -> Result<(), UnknownScope> {
+        self.state.scope(account_id, region).map(|scope| scope.opted_out.store(true, Ordering::Relaxed))
+    }
+
+    /// Opts an account in to a Region again. For a Region that is to come later, put it into the estate and opt out
+    /// first.
+    ///
+    /// # Errors
+    /// If the estate has no such scope.
+    pub fn opt_in(&self, account_id: &str, region: &str) -> Result<(), UnknownScope> {
+        self.state.scope(account_id, region).map(|scope| scope.opted_out.store(false, Ordering::Relaxed))
     }
 
     /// The description of a table as DescribeTable would give it if nothing went wrong; none for a table that vanishes.

@@ -59,6 +59,8 @@ pub enum When {
     Always,
     /// The first n.
     First(u64),
+    /// All but the first n.
+    After(u64),
     /// The n-th only, counted from 1.
     Nth(u64),
     /// Each n-th: n, 2n, 3n …
@@ -191,6 +193,7 @@ impl Entry {
         let fires = match self.rule.when {
             When::Always => true,
             When::First(n) => self.seen <= n,
+            When::After(n) => self.seen > n,
             When::Nth(n) => self.seen == n,
             When::Every(n) => n > 0 && self.seen.is_multiple_of(n),
             When::Probability { p, .. } => self.rng.f64() < p,
@@ -278,6 +281,7 @@ mod tests {
     fn when_selects_the_requests_it_names() {
         assert_eq!(fired(When::Always), (1..=12).collect::<Vec<_>>());
         assert_eq!(fired(When::First(2)), [1, 2]);
+        assert_eq!(fired(When::After(10)), [11, 12]);
         assert_eq!(fired(When::Nth(3)), [3]);
         assert_eq!(fired(When::Every(5)), [5, 10]);
         let drawn = fired(When::Probability { p: 0.5, seed: 7 });

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! The pieces: an [`Estate`] says what exists, [`Options`] how the service behaves, [`FaultRule`] and [`Denial`] what
-//! goes wrong, and [`Counts`] what was asked. [`InProcess`] is the same service without sockets, for tests on paused
+//! goes wrong, and [`Counts`] what was asked. While it runs, [`Control`] changes what exists, by hand or by an
+//! [`Evolution`], and tells what happened to the tables as [`Change`]s. [`InProcess`] is the same service without sockets, for tests on paused
 //! time. The crate shares no code with what it tests.
 
 // One fixture is a single JSON literal of a hundred fields.
@@ -26,6 +27,7 @@
 mod account;
 mod answer;
 mod auth;
+mod changes;
 mod cli;
 mod control;
 mod counts;
@@ -34,6 +36,7 @@ mod dynamodb;
 mod ec2;
 mod errors;
 mod estate;
+mod evolution;
 mod faults;
 pub mod fixtures;
 mod inprocess;
@@ -56,6 +59,7 @@ mod tables;
 mod tests;
 mod wire;
 
+pub use changes::{Change, ChangeKind};
 pub use cli::{Args, run};
 pub use control::Control;
 pub use counts::{Counts, OperationCounts, ScopeCounts};
@@ -64,10 +68,11 @@ pub use estate::{
     Account, DemoAccess, DemoAccount, Estate, Index, Member, MemberState, Organization, OrganizationalUnit, Role,
     Shape, TableBuilder, Tables,
 };
+pub use evolution::Evolution;
 pub use faults::{Effect, FaultId, FaultRule, When};
 pub use inprocess::InProcess;
 pub use operation::Operation;
 pub use options::Options;
 pub use quota::Quota;
 pub use simulator::{Simulator, StopWhen, serve_blocking};
-pub use state::UnknownScope;
+pub use state::{UnknownAccount, UnknownScope};

@@ -13,11 +13,11 @@ use crate::{
     answer::Call,
     auth::Caller,
     errors::{self, AwsError},
-    estate::{Member, Organization, OrganizationalUnit, derived_text, hash},
+    estate::{Member, MemberState, Organization, OrganizationalUnit, derived_text, hash},
     operation::Operation,
     pages::Pages,
     service::Service,
-    state::State,
+    state::{State, read},
 };
 
 const MAX_PAGE: i64 = 20;
@@ -99,12 +99,28 @@ impl Directory {
         let joined = (1_530_000_000_000 + hash(id) % 205_000_000_000) as f64 / 1_000.0;
         let mut account = json!({
             "Id": id, "Arn": self.arn("account", id), "Email": format!("aws+{id}@example.com"), "Name": member.name,
-            "Status": member.state.status(), "JoinedMethod": method, "JoinedTimestamp": joined,
+            "JoinedMethod": method, "JoinedTimestamp": joined,
         });
-        if self.states {
-            account["State"] = member.state.as_str().into();
-        }
+        self.set_state(&mut account, member.state);
         account
+    }
+
+    fn set_state(&self, account: &mut Value, state: MemberState) {
+        account["Status"] = state.status().into();
+        if self.states {
+            account["State"] = state.as_str().into();
+        }
+    }
+
+    /// A page of a list with the states that its accounts were put into since.
+    fn current(&self, page: &[Value], states: &HashMap<String, MemberState>) -> Vec<Value> {
+        let mut page = page.to_vec();
+        for account in &mut page {
+            if let Some(&state) = account["Id"].as_str().and_then(|id| states.get(id)) {
+                self.set_state(account, state);
+            }
+        }
+        page
     }
 
     fn arn(&self, kind: &str, id: &str) -> String {
@@ -169,7 +185,7 @@ impl State {
         let Some((page, next)) = pages.page(request.next_token.as_deref()) else {
             return Err(errors::invalid(service, "You specified an invalid value for NextToken."));
         };
-        let mut body = json!({ key: page });
+        let mut body = json!({ key: directory.current(page, &read(&self.account_states)) });
         if let Some(next) = next {
             body["NextToken"] = next.into();
         }

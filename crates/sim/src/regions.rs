@@ -75,15 +75,14 @@ impl OptIn {
 pub(crate) fn regions_of(account: &AccountState) -> Vec<(&str, OptIn)> {
     let commercial = account.partition == "aws";
     let mut regions: Vec<(&str, OptIn)> = account
-        .scopes
-        .keys()
+        .regions()
         .map(|region| {
-            let by_default = !commercial || COMMERCIAL[..BY_DEFAULT].contains(&region.as_str());
-            (region.as_str(), if by_default { OptIn::NotRequired } else { OptIn::Done })
+            let by_default = !commercial || COMMERCIAL[..BY_DEFAULT].contains(&region);
+            (region, if by_default { OptIn::NotRequired } else { OptIn::Done })
         })
         .collect();
     if commercial {
-        let open = COMMERCIAL[BY_DEFAULT..].iter().filter(|region| !account.scopes.contains_key(**region));
+        let open = COMMERCIAL[BY_DEFAULT..].iter().filter(|region| account.scope(region).is_none());
         regions.extend(open.map(|region| (*region, OptIn::Open)));
     }
     regions.sort_unstable_by_key(|(region, _)| *region);

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,9 +12,10 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    changes::Change,
     counts::{Counts, Meters, Outcome, ScopeMeter},
     denials::DenialTable,
-    estate::{DemoAccess, Estate, Role},
+    estate::{DemoAccess, Estate, MemberState, Role},
     faults::FaultTable,
     operation::Operation,
     options::Options,
@@ -34,6 +35,14 @@ pub struct UnknownScope {
     pub region: String,
 }
 
+/// The estate has no such account, nor has its organization.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither the estate nor its organization has an account {account_id}")]
+pub struct UnknownAccount {
+    /// The account that was asked for.
+    pub account_id: String,
+}
+
 /// The account and the Region of tables.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -49,6 +58,8 @@ pub(crate) struct Scope {
     pub(crate) tables: RwLock<LiveTables>,
     /// Of ListTables and DescribeTable together.
     pub(crate) quota: Limit,
+    /// Whether the account has opted out of the Region, whose tables stay where they are.
+    pub(crate) opted_out: AtomicBool,
     meter: Mutex<ScopeMeter>,
     latency_us: AtomicU64,
 }
@@ -71,9 +82,22 @@ pub(crate) struct AccountState {
     pub(crate) partition: String,
     pub(crate) secret_access_key: String,
     pub(crate) roles: Vec<Role>,
-    pub(crate) scopes: HashMap<String, Scope>,
+    /// Also those of Regions that the account has opted out of.
+    scopes: HashMap<String, Scope>,
     pub(crate) list_accounts_quota: Limit,
     pub(crate) list_regions_quota: Limit,
+}
+
+impl AccountState {
+    /// The account in a Region, if it has the Region.
+    pub(crate) fn scope(&self, region: &str) -> Option<&Scope> {
+        self.scopes.get(region).filter(|scope| !scope.opted_out.load(Ordering::Relaxed))
+    }
+
+    /// The Regions that the account has.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &str> {
+        self.scopes.keys().map(String::as_str).filter(|region| self.scope(region).is_some())
+    }
 }
 
 /// Everything that requests are answered from.
@@ -84,6 +108,10 @@ pub(crate) struct State {
     pub(crate) by_key: HashMap<String, usize>,
     pub(crate) by_id: HashMap<String, usize>,
     pub(crate) organization: Option<Directory>,
+    /// States that accounts were put into since the start.
+    pub(crate) account_states: RwLock<HashMap<String, MemberState>>,
+    /// What happened to tables.
+    pub(crate) changes: Mutex<Vec<Change>>,
     pub(crate) sessions: Sessions,
     pub(crate) faults: FaultTable,
     pub(crate) denials: DenialTable,
@@ -103,6 +131,8 @@ impl State {
             by_key: HashMap::new(),
             by_id: HashMap::new(),
             organization: None,
+            account_states: RwLock::default(),
+            changes: Mutex::default(),
             sessions: Sessions::default(),
             faults: FaultTable::default(),
             denials: DenialTable::default(),
@@ -125,6 +155,7 @@ impl State {
                     tables: RwLock::new(LiveTables::new(tables, Arc::clone(&place))),
                     place,
                     quota: Limit::new(options.quota_overrides.get(&key).copied().unwrap_or(options.quota)),
+                    opted_out: AtomicBool::new(false),
                     meter: Mutex::default(),
                     latency_us: AtomicU64::new(0),
                 };
@@ -160,6 +191,12 @@ impl State {
         self.by_id.get(id).map(|&index| &self.accounts[index])
     }
 
+    /// Whether an account was suspended since the start.
+    pub(crate) fn is_suspended(&self, account_id: &str) -> bool {
+        read(&self.account_states).get(account_id) == Some(&MemberState::Suspended)
+    }
+
+    /// A scope of the estate, also if its account has opted out of the Region.
     pub(crate) fn scope(&self, account_id: &str, region: &str) -> Result<&Scope, UnknownScope> {
         self.account(account_id)
             .and_then(|account| account.scopes.get(region))

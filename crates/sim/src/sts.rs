@@ -57,7 +57,7 @@ impl State {
         };
         self.meters.role(arn);
         let denied = || assume_denied(caller, arn);
-        let account = self.account(account_id).ok_or_else(denied)?;
+        let account = self.account(account_id).filter(|_| !self.is_suspended(account_id)).ok_or_else(denied)?;
         let role = account
             .roles
             .iter()

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::{
+    changes::ChangeKind,
     estate::{Shape, StoredTable, Tables},
     state::Place,
 };
@@ -162,24 +163,54 @@ impl LiveTables {
 
     /// The description without any of the tricks.
     pub(crate) fn describe_json(&self, name: &str) -> Option<Value> {
-        let body = match self.stored.get(name) {
-            Some(live) => live.body.clone()?,
-            None => self.generate(name)?,
+        table_of(&self.body(name)?)
+    }
+
+    fn body(&self, name: &str) -> Option<Bytes> {
+        match self.stored.get(name) {
+            Some(live) => live.body.clone(),
+            None => self.generate(name),
+        }
+    }
+
+    /// Puts a table, and says what has happened by that.
+    pub(crate) fn put(&mut self, name: &str, description: &Value) -> Option<ChangeKind> {
+        let body = StoredTable::body(description);
+        let change = match self.body(name) {
+            None => Some(ChangeKind::Created),
+            // What is read back need not be the same to the last digit.
+            Some(before) if before == body => None,
+            Some(before) => table_of(&before).and_then(|before| ChangeKind::between(&before, description)),
         };
-        serde_json::from_slice::<Value>(&body).ok()?.get_mut("Table").map(Value::take)
+        self.stored.insert(name.to_owned(), Live { body: Some(body), unknown_for: AtomicU32::new(0) });
+        change
     }
 
-    pub(crate) fn put(&mut self, name: &str, description: &Value) {
-        let live = Live { body: Some(StoredTable::body(description)), unknown_for: AtomicU32::new(0) };
-        self.stored.insert(name.to_owned(), live);
+    /// Edits a description and says what has happened by that; false if there is none. A table that appears late
+    /// appears no sooner.
+    pub(crate) fn edit(&mut self, name: &str, edit: impl FnOnce(&mut Value)) -> (bool, Option<ChangeKind>) {
+        let Some(mut description) = self.describe_json(name) else { return (false, None) };
+        edit(&mut description);
+        let unknown_for = self.stored.get(name).map_or(0, |live| live.unknown_for.load(Ordering::Relaxed));
+        let change = self.put(name, &description);
+        if let Some(live) = self.stored.get(name) {
+            live.unknown_for.store(unknown_for, Ordering::Relaxed);
+        }
+        (true, change)
     }
 
-    /// Removes a table; false if there was none.
-    pub(crate) fn remove(&mut self, name: &str) -> bool {
+    /// Removes a table and says what has happened by that; false if it was not listed.
+    pub(crate) fn remove(&mut self, name: &str) -> (bool, Option<ChangeKind>) {
+        let change = self.body(name).map(|_| ChangeKind::Removed);
         let stored = self.stored.remove(name).is_some();
         let generated = self.generated.as_ref().is_some_and(|generated| generated.index(name).is_some());
-        stored | (generated && self.removed.insert(name.to_owned()))
+        (stored | (generated && self.removed.insert(name.to_owned())), change)
     }
+}
+
+/// The description in an answer to DescribeTable.
+fn table_of(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Value>(body).ok()?.get_mut("Table").map(Value::take)
 }
 
 /// Two sorted sequences without common elements as one.
@@ -221,8 +252,8 @@ mod tests {
         tables.put("aardvark", &json!({"TableName": "aardvark"}));
         tables.put("table-000002x", &json!({}));
         tables.put("table-000003", &json!({"TableName": "override"}));
-        assert!(tables.remove("table-000001"));
-        assert!(!tables.remove("table-000001"));
+        assert_eq!(tables.remove("table-000001"), (true, Some(ChangeKind::Removed)));
+        assert_eq!(tables.remove("table-000001"), (false, None));
         assert_eq!(
             tables.names(),
             ["aardvark", "table-000000", "table-000002", "table-000002x", "table-000003", "table-000004"]
@@ -263,5 +294,21 @@ mod tests {
         assert_eq!([(); 4].map(|()| tables.describe("new").is_some()), [false, false, true, true]);
         assert!(tables.is_known("new") && !tables.is_known("gone"));
         assert_eq!(tables.describe("gone"), None);
+    }
+
+    #[test]
+    fn late_table_that_is_edited_appears_no_sooner() {
+        let mut tables = live_with(Tables::new().late("new", 2, &json!({"TableName": "new"})).vanishing("gone"));
+        let edit = |table: &mut Value| table["DeletionProtectionEnabled"] = json!(true);
+        assert_eq!(tables.edit("new", edit), (true, Some(ChangeKind::Updated)));
+        assert_eq!([(); 3].map(|()| tables.describe("new").is_some()), [false, false, true]);
+        assert_eq!([tables.edit("gone", edit), tables.edit("nope", edit)], [(false, None); 2]);
+    }
+
+    #[test]
+    fn table_without_a_description_is_not_there_for_the_log() {
+        let mut tables = live_with(Tables::new().vanishing("gone").vanishing("back"));
+        assert_eq!(tables.remove("gone"), (true, None));
+        assert_eq!(tables.put("back", &json!({})), Some(ChangeKind::Created));
     }
 }

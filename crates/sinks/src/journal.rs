@@ -6,15 +6,15 @@ use std::future::Future;
 use dynacrawl_model::Record;
 use tokio::time::Instant;
 
-/// One of the things that come down the channel to a sink: a record, or a note for the journal.
+/// One of the things that come down the channel to a sink: records that belong together, or a note for the journal.
 pub trait Entry {
-    /// The record, if it is one.
-    fn into_record(self) -> Option<Record>;
+    /// The records, in order.
+    fn into_records(self) -> impl Iterator<Item = Record>;
 }
 
 impl Entry for Record {
-    fn into_record(self) -> Option<Record> {
-        Some(self)
+    fn into_records(self) -> impl Iterator<Item = Record> {
+        std::iter::once(self)
     }
 }
 
@@ -32,8 +32,8 @@ pub type JournalError = Box<dyn Error + Send + Sync>;
 
 /// Follows what is written. `()` is the one of those who need none.
 pub trait Journal<E> {
-    /// Takes note of an entry that is about to be written.
-    fn see(&mut self, entry: &E);
+    /// Takes note of an entry that is about to be written, and may take from it what is not for the sink.
+    fn see(&mut self, entry: &mut E);
 
     /// Whether this entry must not be part of a commit, and none has been like that before it.
     fn closes(&mut self, entry: &E) -> bool;
@@ -46,7 +46,7 @@ pub trait Journal<E> {
 }
 
 impl<E> Journal<E> for () {
-    fn see(&mut self, _: &E) {}
+    fn see(&mut self, _: &mut E) {}
 
     fn closes(&mut self, _: &E) -> bool {
         false
@@ -62,7 +62,7 @@ impl<E> Journal<E> for () {
 }
 
 impl<E, J: Journal<E>> Journal<E> for Option<J> {
-    fn see(&mut self, entry: &E) {
+    fn see(&mut self, entry: &mut E) {
         if let Some(journal) = self {
             journal.see(entry);
         }

@@ -41,12 +41,12 @@ pub async fn write_records<E: Entry>(
         if taken == Some(0) {
             break;
         }
-        for entry in batch.drain(..) {
+        for mut entry in batch.drain(..) {
             if journal.closes(&entry) && !writer.commit(journal).await? {
                 return Ok(writer.written);
             }
-            journal.see(&entry);
-            if let Some(record) = entry.into_record() {
+            journal.see(&mut entry);
+            for record in entry.into_records() {
                 writer.add(layout, record)?;
             }
         }

@@ -37,6 +37,16 @@ pub enum StateError {
         /// What this program knows.
         known: i64,
     },
+    /// It was written by an older dynacrawl, and is only to be read.
+    #[error("{} is of version {found}, and this dynacrawl reads version {known}; the next crawl with it brings it up", path.display())]
+    Older {
+        /// The state.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// What this program reads.
+        known: i64,
+    },
     /// It lies on a network file system.
     #[error("{} lies on a network file system ({kind}), where SQLite's write-ahead log does not work; use a local disk or a block volume", path.display())]
     Network {

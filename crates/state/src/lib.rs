@@ -1,80 +1,68 @@
-//! What is remembered between processes: runs, how far each scope of them is, and what was found out about targets. One
-//! SQLite file, written by one process at a time and readable by `sqlite3` at any time.
+//! What is remembered between processes: runs, how far each scope of them is, and what is known of tables. One SQLite file,
+//! written by one process at a time and readable by `sqlite3` at any time.
 //!
 //! A commit says how far the output is (`output_offset`) together with everything that is in it up to there, so that a run
-//! that was killed can be gone on with at exactly that place. This crate does not know what a checkpoint holds.
+//! that was killed can be gone on with at exactly that place. What a run finds out about tables is staged with its commits, and
+//! becomes what is known only when the run has ended and its output is where it belongs. This crate does not know what a
+//! checkpoint holds, or what makes a change.
 //!
 //! # Tables
 //!
+//! Times are milliseconds since 1970. `estate` is a view with times as text:
+//! `SELECT account_id, region, name, status, first_seen, last_seen FROM estate`.
+//!
 //! `runs`: one row a run. `ended_at` and `outcome` are null while it is under way, or was killed; `outcome` is that of
-//! `run_completed`, or `abandoned` where a later run began anew. `active_ms` is how long its processes worked on it.
+//! `run_completed`, or `abandoned` where a later run began anew; `completed` is the whole record `run_completed`. `active_ms` is
+//! how long its processes worked on it, `schedule` what began it, `targets` (JSON) what it was restricted to.
 //!
-//! `scopes`: one row for each scope of a run that has begun. `outcome` is null while it is under way; `checkpoint` (JSON) is
-//! where it goes on then, `counts` and `requests` (JSON) are those of its `scope_completed` after.
+//! `run_scopes`: one row for each scope of one of the last thirty runs that has begun. `outcome` is null while it is under way;
+//! `checkpoint` (JSON) is where it goes on then, `counts`, `requests` and `changes` (JSON) are those of its `scope_completed`
+//! after.
 //!
-//! `targets`: what a run found out about its targets, as the records `accounts_discovered` and `regions_discovered`, and
+//! `run_targets`: what a run found out about its targets, as the records `accounts_discovered` and `regions_discovered`, and
 //! whether its scopes could not be found out.
 //!
-//! Times are milliseconds since 1970.
+//! `scopes`: every account and Region that was ever crawled. `last_listed_at` is when a listing reached its last page,
+//! `last_complete_at` when nothing was missing; `held` counts the tables whose removal waits for a person; `retired_at` is set
+//! where the configuration does not cover it any more.
+//!
+//! `tables`: every table that was ever described. `status` is `present`, `removed`, `unselected` (a filter leaves it out since)
+//! or `retired` (with its scope). `last_seen_at` is null while the table is listed whenever its scope is: it was seen last at the
+//! scope's `last_listed_at`. `changed_at` is when the last change was found.
+//!
+//! `records`: the `table` record of each table, as it was at its last change.
+//!
+//! `changes`: every change event, without the table that is in its record.
+//!
+//! `staged`: what the run under way found out; empty between runs.
+//!
+//! `schedules`: when each schedule of `dynacrawl serve` was due last.
 
 mod error;
 mod place;
+mod reader;
+mod reports;
 mod rows;
+mod staged;
+mod versions;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynacrawl_model::{RunId, RunOutcome, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use dynacrawl_model::{RunCompleted, RunId, RunOutcome, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use error::StateError;
+pub use reader::{Compared, KnownScope, Reader};
+pub use reports::{ChangeLine, ChangesAsked, RunLine, ScopeLine, TableLine, TablesAsked};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
+pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStatus};
 
-/// The version of the tables that this program writes.
-const VERSION: i64 = 1;
-/// `dyna`, so that another program's database is told apart.
-const APPLICATION: i64 = 0x6479_6e61;
+/// Of how many runs the scopes are remembered.
+const DETAILED_RUNS: u32 = 30;
 /// How many runs are remembered.
-const KEPT_RUNS: u32 = 30;
-
-const TABLES: &str = "
-CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY,
-    version TEXT NOT NULL,
-    config_digest TEXT NOT NULL,
-    started_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    ended_at INTEGER,
-    outcome TEXT,
-    active_ms INTEGER NOT NULL,
-    output TEXT NOT NULL,
-    output_offset INTEGER NOT NULL,
-    output_lines INTEGER NOT NULL
-) STRICT;
-CREATE TABLE scopes (
-    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
-    target TEXT NOT NULL,
-    region TEXT NOT NULL,
-    partition TEXT NOT NULL,
-    account_id TEXT,
-    updated_at INTEGER NOT NULL,
-    outcome TEXT,
-    listed_a_page INTEGER,
-    counts TEXT,
-    requests TEXT,
-    checkpoint TEXT,
-    PRIMARY KEY (run_id, target, region)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE targets (
-    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
-    target TEXT NOT NULL,
-    accounts_discovered TEXT,
-    regions_discovered TEXT,
-    failed INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (run_id, target)
-) STRICT, WITHOUT ROWID;
-";
+const KEPT_RUNS: u32 = 1000;
 
 /// An open state, of which this process is the one writer.
 #[derive(Debug)]
@@ -97,28 +85,12 @@ impl State {
         let failed = |source| StateError::Database { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
-        // Read before anything is written into what may be somebody else's. A kill while the tables were being made leaves
-        // a database without any.
-        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
-        let application = number("PRAGMA application_id")?;
-        let version = number("PRAGMA user_version")?;
-        let tables = number("SELECT count(*) FROM sqlite_master")?;
-        if application != APPLICATION && (tables > 0 || version > 0) {
-            return Err(StateError::Foreign { path: path.to_owned() });
-        }
-        if version > VERSION {
-            return Err(StateError::Newer { path: path.to_owned(), found: version, known: VERSION });
-        }
+        // Read before anything is written into what may be somebody else's.
+        let version = known_version(&connection, path)?;
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
             .map_err(failed)?;
-        if version == 0 {
-            let making = connection.transaction().map_err(failed)?;
-            making.execute_batch(TABLES).map_err(failed)?;
-            making.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-            making.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-            making.commit().map_err(failed)?;
-        }
+        versions::bring_up(&mut connection, version).map_err(failed)?;
         Ok(Self { connection, path: path.to_owned(), _lock: lock })
     }
 
@@ -131,8 +103,7 @@ impl State {
     }
 
     fn read_unfinished(&self) -> rusqlite::Result<Option<Unfinished>> {
-        let newest = "SELECT run_id, version, config_digest, updated_at, active_ms, output, output_offset, output_lines, ended_at \
-                      FROM runs ORDER BY rowid DESC LIMIT 1";
+        let newest = "SELECT * FROM runs ORDER BY rowid DESC LIMIT 1";
         let run = self
             .connection
             .query_row(newest, [], |row| {
@@ -145,38 +116,49 @@ impl State {
         let id = run.run_id.as_str();
         run.scopes = self
             .connection
-            .prepare("SELECT * FROM scopes WHERE run_id = ?")?
+            .prepare("SELECT * FROM run_scopes WHERE run_id = ?")?
             .query_map([id], rows::scope)?
             .collect::<rusqlite::Result<_>>()?;
         run.targets = self
             .connection
-            .prepare("SELECT * FROM targets WHERE run_id = ?")?
+            .prepare("SELECT * FROM run_targets WHERE run_id = ?")?
             .query_map([id], rows::target)?
             .collect::<rusqlite::Result<_>>()?;
         Ok(Some(run))
     }
 
-    /// Begins a run. Earlier ones that have not ended are given up, and the oldest are forgotten.
+    /// Begins a run. Earlier ones that have not ended are given up with all that they staged, and the oldest are forgotten.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn begin(&mut self, run: &NewRun) -> Result<(), StateError> {
         let at = run.started_at.as_millis();
-        let begun = (|| {
-            let writing = self.connection.transaction()?;
+        self.all_or_nothing(|writing| {
             writing.execute("UPDATE runs SET ended_at = ?, outcome = 'abandoned' WHERE ended_at IS NULL", [at])?;
-            writing.execute("UPDATE scopes SET checkpoint = NULL WHERE checkpoint IS NOT NULL", [])?;
+            writing.execute("UPDATE run_scopes SET checkpoint = NULL WHERE checkpoint IS NOT NULL", [])?;
+            writing.execute("DELETE FROM staged", [])?;
             writing.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL, NULL, 0, ?, 0, 0)",
-                params![run.run_id.as_str(), run.version, run.config_digest, at, at, run.output],
+                "INSERT INTO runs (run_id, version, config_digest, started_at, updated_at, active_ms, output, output_offset, \
+                 output_lines, schedule, targets) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?)",
+                params![
+                    run.run_id.as_str(),
+                    run.version,
+                    run.config_digest,
+                    at,
+                    at,
+                    run.output,
+                    run.schedule,
+                    run.only.as_ref().map(rows::json).transpose()?,
+                ],
             )?;
-            writing.execute(
-                "DELETE FROM runs WHERE run_id NOT IN (SELECT run_id FROM runs ORDER BY rowid DESC LIMIT ?)",
-                [KEPT_RUNS],
-            )?;
-            writing.commit()
-        })();
-        begun.map_err(|source| self.failed(source))
+            let oldest = |table: &str| {
+                format!("DELETE FROM {table} WHERE run_id NOT IN (SELECT run_id FROM runs ORDER BY rowid DESC LIMIT ?)")
+            };
+            writing.execute(&oldest("run_scopes"), [DETAILED_RUNS])?;
+            writing.execute(&oldest("run_targets"), [DETAILED_RUNS])?;
+            writing.execute(&oldest("runs"), [KEPT_RUNS])?;
+            Ok(())
+        })
     }
 
     /// Says how far a run is: all of it or, where that fails, nothing.
@@ -184,29 +166,99 @@ impl State {
     /// # Errors
     /// When it cannot be written.
     pub fn commit(&mut self, commit: &Commit) -> Result<(), StateError> {
+        self.all_or_nothing(|writing| {
+            rows::write(writing, commit)?;
+            staged::write(writing, commit.run_id, &commit.staged)
+        })
+    }
+
+    /// Ends a run whose output is where it belongs: what it staged becomes what is known. Changes, and tables that are gone, from
+    /// before `forget` are forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle(&mut self, completed: &RunCompleted, forget: Timestamp) -> Result<(), StateError> {
+        self.all_or_nothing(|writing| {
+            end(writing, completed.run_id, completed.at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
+            writing.execute(
+                "UPDATE runs SET completed = ? WHERE run_id = ?",
+                params![rows::json(completed)?, completed.run_id.as_str()],
+            )?;
+            staged::settle(writing, completed.run_id)?;
+            staged::forget(writing, forget)
+        })
+    }
+
+    /// Ends a run whose output is not where it belongs: what it staged is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn give_up(&mut self, run_id: RunId, at: Timestamp, outcome: RunOutcome) -> Result<(), StateError> {
+        self.all_or_nothing(|writing| {
+            end(writing, run_id, at, &rows::word(&outcome).map_err(rows::unwritable)?)?;
+            writing.execute("DELETE FROM staged", []).map(drop)
+        })
+    }
+
+    /// Remembers that a schedule was due.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn was_due(&mut self, schedule: &str, at: Timestamp) -> Result<(), StateError> {
+        self.all_or_nothing(|writing| {
+            let put = "INSERT OR REPLACE INTO schedules VALUES (?, ?)";
+            writing.execute(put, params![schedule, at.as_millis()]).map(drop)
+        })
+    }
+
+    /// When a schedule was due last.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn last_due(&self, schedule: &str) -> Result<Option<Timestamp>, StateError> {
+        let sql = "SELECT last_at FROM schedules WHERE name = ?";
+        let found = self.connection.query_row(sql, [schedule], |row| rows::time(row, "last_at")).optional();
+        found.map_err(|source| self.failed(source))
+    }
+
+    fn all_or_nothing(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StateError> {
         let done = (|| {
             let writing = self.connection.transaction()?;
-            rows::write(&writing, commit)?;
+            work(&writing)?;
             writing.commit()
         })();
         done.map_err(|source| self.failed(source))
     }
 
-    /// Ends a run.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn end(&mut self, run_id: RunId, at: Timestamp, outcome: RunOutcome) -> Result<(), StateError> {
-        let ended = self.connection.execute(
-            "UPDATE runs SET ended_at = ?, updated_at = ?, outcome = ? WHERE run_id = ?",
-            params![at.as_millis(), at.as_millis(), rows::word(&outcome)?, run_id.as_str()],
-        );
-        ended.map(drop).map_err(|source| self.failed(source))
-    }
-
     fn failed(&self, source: rusqlite::Error) -> StateError {
         StateError::Database { path: self.path.clone(), source }
     }
+}
+
+fn end(writing: &Transaction<'_>, run_id: RunId, at: Timestamp, outcome: &str) -> rusqlite::Result<()> {
+    let at = at.as_millis();
+    let ended = "UPDATE runs SET ended_at = ?, updated_at = ?, outcome = ? WHERE run_id = ?";
+    writing.execute(ended, params![at, at, outcome, run_id.as_str()]).map(drop)
+}
+
+/// The version of the tables; 0 where there are none, as after a kill while they were being made.
+fn known_version(connection: &Connection, path: &Path) -> Result<i64, StateError> {
+    let number = |sql: &str| {
+        let read = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        read.map_err(|source| StateError::Database { path: path.to_owned(), source })
+    };
+    let version = number("PRAGMA user_version")?;
+    let foreign = number("PRAGMA application_id")? != versions::APPLICATION;
+    if foreign && (version > 0 || number("SELECT count(*) FROM sqlite_master")? > 0) {
+        return Err(StateError::Foreign { path: path.to_owned() });
+    }
+    if version > versions::NEWEST {
+        return Err(StateError::Newer { path: path.to_owned(), found: version, known: versions::NEWEST });
+    }
+    Ok(version)
 }
 
 #[cfg(test)]

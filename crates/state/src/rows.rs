@@ -1,6 +1,6 @@
 //! The rows of the tables, as values.
 
-use dynacrawl_model::{AccountId, Counts, Outcome, Partition, Region, Requests, RunId, Timestamp};
+use dynacrawl_model::{AccountId, ChangeCounts, Counts, Outcome, Partition, Region, Requests, RunId, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
@@ -19,6 +19,10 @@ pub struct NewRun {
     pub started_at: Timestamp,
     /// Where its records go: a file's path, or `-`.
     pub output: String,
+    /// The schedule that began it, if one did.
+    pub schedule: Option<String>,
+    /// The targets that it was restricted to; `None`: all.
+    pub only: Option<Vec<String>>,
 }
 
 /// A run that has not ended.
@@ -40,6 +44,10 @@ pub struct Unfinished {
     pub output_offset: u64,
     /// How many lines those are.
     pub output_lines: u64,
+    /// The schedule that began it, if one did.
+    pub schedule: Option<String>,
+    /// The targets that it is restricted to; `None`: all.
+    pub only: Option<Vec<String>>,
     /// Its scopes, as far as they have begun.
     pub scopes: Vec<ScopeRow>,
     /// What was found out about its targets.
@@ -79,6 +87,8 @@ pub struct EndedScope {
     pub counts: Counts,
     /// Its requests.
     pub requests: Requests,
+    /// What changed in it.
+    pub changes: Option<ChangeCounts>,
     /// Whether at least one page of its listing came.
     pub listed_a_page: bool,
 }
@@ -113,6 +123,8 @@ pub struct Commit {
     pub scopes: Vec<ScopeRow>,
     /// The targets about which there is something new.
     pub targets: Vec<TargetRow>,
+    /// What was found out about tables.
+    pub staged: Vec<crate::Staged>,
 }
 
 pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
@@ -131,7 +143,8 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
     if updated != 1 {
         return Err(rusqlite::Error::StatementChangedRows(updated));
     }
-    let mut put = writing.prepare_cached("INSERT OR REPLACE INTO scopes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    let mut put =
+        writing.prepare_cached("INSERT OR REPLACE INTO run_scopes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
     for scope in &commit.scopes {
         let (ended, checkpoint) = match &scope.progress {
             ScopeProgress::Walking(checkpoint) => (None, Some(checkpoint)),
@@ -140,6 +153,7 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
         let outcome = ended.map(|ended| word(&ended.outcome)).transpose().map_err(unwritable)?;
         let counts = ended.map(|ended| json(&ended.counts)).transpose()?;
         let requests = ended.map(|ended| json(&ended.requests)).transpose()?;
+        let changes = ended.and_then(|ended| ended.changes.as_ref()).map(json).transpose()?;
         put.execute(params![
             run,
             scope.target,
@@ -152,10 +166,11 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
             counts,
             requests,
             checkpoint,
+            changes,
         ])?;
     }
     let mut put = writing.prepare_cached(
-        "INSERT INTO targets VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET \
+        "INSERT INTO run_targets VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET \
          accounts_discovered = COALESCE(?3, accounts_discovered), regions_discovered = COALESCE(?4, regions_discovered), \
          failed = MAX(?5, failed)",
     )?;
@@ -170,12 +185,13 @@ pub(crate) fn unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
         run_id: parsed(row, "run_id")?,
         version: row.get("version")?,
         config_digest: row.get("config_digest")?,
-        updated_at: Timestamp::from_millis(row.get("updated_at")?)
-            .ok_or_else(|| unreadable("updated_at", "out of range"))?,
+        updated_at: time(row, "updated_at")?,
         active_ms: unsigned(row, "active_ms")?,
         output: row.get("output")?,
         output_offset: unsigned(row, "output_offset")?,
         output_lines: unsigned(row, "output_lines")?,
+        schedule: row.get("schedule")?,
+        only: optional(row, "targets")?,
         scopes: Vec::new(),
         targets: Vec::new(),
     })
@@ -191,6 +207,7 @@ pub(crate) fn scope(row: &Row<'_>) -> rusqlite::Result<ScopeRow> {
             outcome: from_json("outcome", &format!("\"{outcome}\""))?,
             counts: from_json("counts", &row.get::<_, String>("counts")?)?,
             requests: from_json("requests", &row.get::<_, String>("requests")?)?,
+            changes: optional(row, "changes")?,
             listed_a_page: row.get("listed_a_page")?,
         }),
     };
@@ -217,11 +234,11 @@ pub(crate) fn word(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
 }
 
-fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+pub(crate) fn json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(unwritable)
 }
 
-fn unwritable(error: serde_json::Error) -> rusqlite::Error {
+pub(crate) fn unwritable(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
@@ -230,22 +247,35 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+pub(crate) fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|error| unreadable(column, error))
 }
 
-fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+pub(crate) fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &Row<'_>,
     column: &str,
 ) -> rusqlite::Result<T> {
     row.get::<_, String>(column)?.parse().map_err(|error| unreadable(column, error))
 }
 
+pub(crate) fn optional<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+    row.get::<_, Option<String>>(column)?.map(|text| from_json(column, &text)).transpose()
+}
+
+pub(crate) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millis(row.get(column)?).ok_or_else(|| unreadable(column, "out of range"))
+}
+
+pub(crate) fn time_if_any(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let millis: Option<i64> = row.get(column)?;
+    millis.map(|millis| Timestamp::from_millis(millis).ok_or_else(|| unreadable(column, "out of range"))).transpose()
+}
+
 fn from_json<T: DeserializeOwned>(column: &str, text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|error| unreadable(column, error))
 }
 
-fn unreadable(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+pub(crate) fn unreadable(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     let said = format!("{column}: {}", error.into());
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, said.into())
 }

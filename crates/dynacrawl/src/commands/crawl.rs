@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
-use crate::config::Flags;
+use crate::config::{Flags, LogLevel};
 use crate::exit::Exit;
 use crate::run::{self, Progress, RunPlan, RunReport, Start, StartError};
 use crate::signals::Signals;
@@ -33,13 +33,13 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
         ..Flags::default()
     };
     let (plan, _simulator) = plan(global, &flags, args.demo, |_| {}).await?;
-    crawl_plan(&plan, args.state.fresh, terminal).await
+    crawl_plan(&plan, args.fresh, terminal).await
 }
 
 async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     let config = plan.config();
     let quiet = config.crawl.quiet;
-    terminal.show_messages(config.log_level, config.log_format);
+    terminal.show_messages(config.log_level.unwrap_or(LogLevel::WARN), config.log_format);
     let mut start = Start::new(config, fresh).map_err(cannot_start)?;
     if let Some(notice) = start.notice.take().filter(|_| !quiet) {
         terminal.write(&notice);
@@ -72,7 +72,7 @@ async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<
 
 /// Ends some time after the grace time of an interrupt: then the output takes nothing any more, and nobody reads what is
 /// left.
-async fn stuck(stop: &CancellationToken, grace: Duration) {
+pub(super) async fn stuck(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace + FLUSH_TIME).await;
 }
@@ -84,12 +84,20 @@ pub async fn crawl_to_output(
     stop: &CancellationToken,
     progress: &Arc<Progress>,
 ) -> (RunReport, Result<Written, SinkError>) {
-    let Start { run_id, output, mut journal, before, .. } = start;
+    let Start { run_id, output, mut journal, detector, before, .. } = start;
+    let detector = detector.map(Arc::new);
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
+    progress.queue(records.downgrade());
     let (report, written) = tokio::join!(
-        Box::pin(run::run(plan, run_id, before, journal.is_some(), records, stop, progress)),
+        Box::pin(run::run(plan, run_id, before, journal.is_some(), detector.clone(), records, stop, progress)),
         write_records(&output, plan.config().crawl.layout, queue, &mut journal),
     );
+    // The state could not be read: the run has stopped as if its output were gone.
+    let unreadable = detector.and_then(Arc::into_inner).and_then(run::Detector::into_failure);
+    let written = match unreadable {
+        Some(error) => Err(SinkError::Journal(error.into())),
+        None => written,
+    };
     let ended = !report.sink_gone && report.outcome != RunOutcome::Cancelled;
     let whole = ended && matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial);
     let finished = output.finish(whole && written.is_ok()).await;
@@ -101,10 +109,11 @@ pub async fn crawl_to_output(
         Err(SinkError::Closed) => Some(RunOutcome::Cancelled),
         _ => None,
     };
-    if let (Some(outcome), Some(journal)) = (outcome, journal)
-        && let Err(error) = journal.end(outcome)
-    {
-        written = Err(SinkError::Journal(error.into()));
+    if let (Some(outcome), Some(journal)) = (outcome, journal) {
+        let keep = plan.config().state.as_ref().map(|state| state.keep).unwrap_or_default();
+        if let Err(error) = journal.end(outcome, written.is_ok(), keep).await {
+            written = Err(SinkError::Journal(error));
+        }
     }
     (report, written)
 }

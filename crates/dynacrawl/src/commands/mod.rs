@@ -4,6 +4,7 @@ mod check;
 mod crawl;
 mod policy;
 mod print;
+mod serve;
 
 use std::fmt;
 
@@ -52,6 +53,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     let terminal = Terminal::new();
     match cli.command {
         Command::Crawl(args) => crawl::crawl(&cli.global, &args, &terminal).await,
+        Command::Serve(args) => Box::pin(serve::serve(&cli.global, &args, &terminal)).await,
         Command::Check(args) => check::check(&cli.global, &args, &terminal).await,
         Command::Policy(args) => policy::policy(&cli.global, &args).await,
         Command::Schema => print::schema(),

@@ -59,7 +59,7 @@ impl Group {
 
 /// Finds out what a `[[target]]` stands for.
 pub(super) fn expand(raw: raw::Target, number: usize) -> Result<Expanded, ConfigError> {
-    let name = raw.name.clone().unwrap_or_else(|| format!("target-{}", number + 1));
+    let name = raw.name_or_number(number);
     let key = |field: &str| format!("target '{}': {field}", dynacrawl_model::Escaped(&name));
     let organization = raw.organizations == Some(true);
     let filters = [

@@ -28,6 +28,8 @@ pub struct StateSettings {
     pub path: PathBuf,
     /// How old the last commit of a run may be for the run to be gone on with.
     pub resume_within: Duration,
+    /// For how long changes, and tables that are gone, are remembered.
+    pub keep: Duration,
 }
 
 impl Budgets {
@@ -60,6 +62,8 @@ impl StateSettings {
     pub(super) fn validate(raw: raw::State) -> Result<Option<Self>, ConfigError> {
         let resume_within = duration("state.resume_within", raw.resume_within.as_deref())?;
         let path = raw.path.filter(|path| !path.is_empty()).map(PathBuf::from);
-        Ok(path.map(|path| Self { path, resume_within }))
+        let days = in_range("state.keep_days", raw.keep_days, 1, 36_500)?;
+        let keep = Duration::from_secs(u64::from(days) * 24 * 3600);
+        Ok(path.map(|path| Self { path, resume_within, keep }))
     }
 }

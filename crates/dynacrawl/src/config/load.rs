@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::{Config, ConfigError, Layer};
-use crate::cli::{EndpointArgs, FilterArgs, GlobalArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs};
+use crate::cli::{
+    EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs,
+};
 use crate::demo::Demo;
 
 /// What a command's flags say. What a command does not have stays empty.
@@ -16,6 +18,7 @@ pub(crate) struct Flags<'a> {
     pub(crate) state: Option<&'a StateArgs>,
     pub(crate) endpoints: Option<&'a EndpointArgs>,
     pub(crate) report: Option<&'a ReportArgs>,
+    pub(crate) serve: Option<&'a ListenArgs>,
 }
 
 impl Config {
@@ -43,7 +46,12 @@ impl Config {
         }
         layer.overlay(flag_layer(global, flags));
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
-        Self::validate(layer)
+        let mut config = Self::validate(layer)?;
+        if let Some(args) = flags.target.filter(|args| !args.targets.is_empty()) {
+            let place = global.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();
+            config.restrict(&args.targets).map_err(|unknown| unknown.in_key("--target", &place))?;
+        }
+        Ok(config)
     }
 
     /// The configuration of a command that runs against the embedded simulator.
@@ -79,6 +87,9 @@ fn flag_layer(global: &GlobalArgs, flags: &Flags<'_>) -> Layer {
     if let Some(report) = flags.report {
         report.overlay(&mut layer);
     }
+    if let Some(serve) = flags.serve {
+        serve.overlay(&mut layer);
+    }
     layer
 }
 
@@ -101,17 +112,43 @@ fn choose_targets(layer: &mut Layer, args: Option<&TargetArgs>, file: Option<&Pa
         );
         return Err(ConfigError::value(flag, problem));
     }
-    if !args.targets.is_empty() {
-        let names: Vec<_> = layer.target.iter().filter_map(|target| target.name.clone()).collect();
-        if let Some(unknown) = args.targets.iter().find(|name| !names.contains(name)) {
-            let problem = format!(
-                "'{}' is not a target of {file_name}; it has {}",
-                dynacrawl_model::Escaped(unknown),
-                names.join(", ")
-            );
-            return Err(ConfigError::value("--target", problem));
-        }
-        layer.target.retain(|target| target.name.as_ref().is_some_and(|name| args.targets.contains(name)));
-    }
     Ok(())
+}
+
+/// A name that no target of the configuration has.
+#[derive(Debug)]
+pub(crate) struct UnknownTarget {
+    name: String,
+    there_are: Vec<String>,
+}
+
+impl UnknownTarget {
+    pub(super) fn new(name: &str, there_are: &[String]) -> Self {
+        Self { name: name.to_owned(), there_are: there_are.to_vec() }
+    }
+
+    /// The error about it, in the value of a key.
+    pub(crate) fn in_key(self, key: &str, place: &str) -> ConfigError {
+        let name = dynacrawl_model::Escaped(&self.name);
+        ConfigError::value(key, format!("'{name}' is not a target of {place}; it has {}", self.there_are.join(", ")))
+    }
+}
+
+impl Config {
+    /// Leaves out all but these targets, each with all the accounts that it stands for.
+    pub(crate) fn restrict(&mut self, only: &[String]) -> Result<(), UnknownTarget> {
+        if let Some(unknown) = only.iter().find(|name| !self.target_names.contains(name)) {
+            return Err(UnknownTarget::new(unknown, &self.target_names));
+        }
+        let chosen = |name: &str| {
+            only.iter().any(|only| {
+                name.strip_prefix(only.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        self.targets.retain(|target| chosen(&target.name));
+        self.groups.retain(|group| chosen(group.name()));
+        self.elsewhere = self.target_names.iter().filter(|name| !only.contains(name)).cloned().collect();
+        self.only = Some(only.to_vec());
+        Ok(())
+    }
 }

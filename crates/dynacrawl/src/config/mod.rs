@@ -1,21 +1,26 @@
 //! Configuration in two stages: what was typed (`raw`), in layers; and what is valid (`valid`), in types that cannot
 //! hold nonsense. Nothing is called in either; secrets and AWS's own files are read in [`Config::prepare`].
 
+mod changes;
 mod group;
 mod limits;
 mod load;
 mod raw;
 mod secret;
+mod serve;
 mod target;
 mod valid;
 mod values;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use changes::accepted;
+pub use changes::{ChangeSettings, Emit, FailSafe};
 pub use group::Group;
 pub use limits::{Budgets, StateSettings};
-pub(crate) use load::Flags;
+pub(crate) use load::{Flags, UnknownTarget};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Regions as RawRegions, Target as RawTarget};
+pub use serve::{NamedSchedule, ServeSettings};
 pub use target::{Target, TargetBase};
 pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel};
 
@@ -68,7 +73,7 @@ impl ConfigError {
 }
 
 /// The keys of the configuration under which, or instead of which, someone may type a secret.
-const SECRET_KEYS: [&str; 4] = ["credentials", "access_key_id", "secret_access_key", "session_token"];
+const SECRET_KEYS: [&str; 5] = ["credentials", "access_key_id", "secret_access_key", "session_token", "token"];
 
 impl Layer {
     /// Reads a configuration file.
@@ -98,7 +103,7 @@ impl Layer {
             if of_a_secret && problem.contains("invalid ") {
                 problem =
                     "a key must not stand in the file itself; write { env = \"NAME\" } or { file = \"/path\" } for \
-                           access_key_id, secret_access_key and session_token"
+                           access_key_id, secret_access_key, session_token and token"
                         .to_owned();
             }
             ConfigError::Syntax { place: format!("{name}:{line}:{column}"), problem }

@@ -78,6 +78,17 @@ section! {
     State {
         path: String,
         resume_within: String,
+        keep_days: u32,
+    }
+}
+section! {
+    /// `[changes]`
+    Changes {
+        emit: String,
+        drift: bool,
+        fail_safe_percent: u32,
+        fail_safe_from: u64,
+        accept_removals: Vec<String>,
     }
 }
 section! {
@@ -127,6 +138,27 @@ section! {
     }
 }
 
+section! {
+    /// `[serve]`
+    Serve {
+        listen: String,
+        token: Reference,
+        run_at_start: bool,
+        reload_every: String,
+    }
+}
+
+/// `[[schedule]]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Schedule {
+    pub(crate) name: Option<String>,
+    pub(crate) cron: Option<String>,
+    pub(crate) time_zone: Option<String>,
+    pub(crate) jitter: Option<String>,
+    pub(crate) targets: Option<Vec<String>>,
+}
+
 /// A layer of the configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,25 +176,36 @@ pub(crate) struct Layer {
     #[serde(default)]
     pub(crate) state: State,
     #[serde(default)]
+    pub(crate) changes: Changes,
+    #[serde(default)]
     pub(crate) check: Check,
     #[serde(default)]
     pub(crate) log: Log,
+    #[serde(default)]
+    pub(crate) serve: Serve,
+    #[serde(default)]
+    pub(crate) schedule: Vec<Schedule>,
     #[serde(default)]
     pub(crate) target: Vec<Target>,
 }
 
 impl Layer {
-    /// Takes over what `above` says. Targets are taken over as a whole.
+    /// Takes over what `above` says. Targets and schedules are taken over as a whole.
     pub(crate) fn overlay(&mut self, above: Self) {
-        let Self { crawl, aws, sts, budget, discovery, state, check, log, target } = above;
+        let Self { crawl, aws, sts, budget, discovery, state, changes, check, log, serve, schedule, target } = above;
         self.crawl.overlay(crawl);
         self.aws.overlay(aws);
         self.sts.overlay(sts);
         self.budget.overlay(budget);
         self.discovery.overlay(discovery);
         self.state.overlay(state);
+        self.changes.overlay(changes);
         self.check.overlay(check);
         self.log.overlay(log);
+        self.serve.overlay(serve);
+        if !schedule.is_empty() {
+            self.schedule = schedule;
+        }
         if !target.is_empty() {
             self.target = target;
         }
@@ -186,6 +229,13 @@ pub(crate) struct Target {
     pub(crate) profile: Option<String>,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) assume_role: Option<Vec<AssumeRole>>,
+}
+
+impl Target {
+    /// The target's name, or one for its place.
+    pub(crate) fn name_or_number(&self, number: usize) -> String {
+        self.name.clone().unwrap_or_else(|| format!("target-{}", number + 1))
+    }
 }
 
 /// `regions` of a target: a list, or the word `all`, which is taken for a list of itself.

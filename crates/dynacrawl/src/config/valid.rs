@@ -13,9 +13,11 @@ use dynacrawl_walker::TableFilter;
 use sha2::{Digest, Sha256};
 
 use super::ConfigError;
+use super::changes::ChangeSettings;
 use super::group::{Expanded, Group, expand};
 use super::limits::{Budgets, StateSettings, rate};
 use super::raw::{self, Layer};
+use super::serve::ServeSettings;
 use super::target::{Target, reject_twice};
 use super::values::{account_id_endpoint_mode, duration, in_range, log_level, one_of, required, url};
 
@@ -32,8 +34,8 @@ pub struct Config {
     pub sts_regions: BTreeMap<Partition, Region>,
     /// How to check.
     pub check: CheckSettings,
-    /// Which messages are shown.
-    pub log_level: LogLevel,
+    /// Which messages are shown; `None`: as the command thinks best.
+    pub log_level: Option<LogLevel>,
     /// How messages are shown.
     pub log_format: LogFormat,
     /// How AWS's other quotas are used.
@@ -42,6 +44,18 @@ pub struct Config {
     pub discovery: DiscoveryUrls,
     /// What is remembered between processes; `None`: nothing.
     pub state: Option<StateSettings>,
+    /// What is told about changes.
+    pub changes: ChangeSettings,
+    /// What the daemon does.
+    pub serve: ServeSettings,
+    /// The names of the targets, as they are configured.
+    pub target_names: Vec<String>,
+    /// The targets that the run is restricted to, as they were named; `None`: all.
+    pub only: Option<Vec<String>>,
+    /// The targets that are configured, and not part of the run.
+    pub elsewhere: BTreeSet<String>,
+    /// The schedule that begins the run, if one does.
+    pub schedule: Option<String>,
     /// What to crawl.
     pub targets: Vec<Target>,
     /// The organizations whose accounts are to be crawled.
@@ -126,6 +140,8 @@ impl Config {
     /// Checks what was typed.
     pub(crate) fn validate(layer: Layer) -> Result<Self, ConfigError> {
         let mut names = BTreeSet::new();
+        let target_names: Vec<_> =
+            layer.target.iter().enumerate().map(|(number, raw)| raw.name_or_number(number)).collect();
         let (mut targets, mut groups) = (Vec::new(), Vec::new());
         for (number, raw) in layer.target.into_iter().enumerate() {
             match expand(raw, number)? {
@@ -168,7 +184,17 @@ impl Config {
         }
         let connections = in_range("crawl.connections (--connections)", layer.crawl.connections, 1, 10_000)?;
         let attempt_timeout = duration("aws.attempt_timeout", layer.aws.attempt_timeout.as_deref())?;
+        let state = StateSettings::validate(layer.state)?;
+        let changes = ChangeSettings::validate(layer.changes, state.is_some())?;
+        let serve = ServeSettings::validate(layer.serve, layer.schedule, &target_names)?;
         Ok(Self {
+            changes,
+            state,
+            serve,
+            target_names,
+            only: None,
+            elsewhere: BTreeSet::new(),
+            schedule: None,
             crawl: CrawlSettings::validate(layer.crawl)?,
             http: HttpSettings {
                 connect_timeout: duration("aws.connect_timeout", layer.aws.connect_timeout.as_deref())?,
@@ -202,7 +228,6 @@ impl Config {
                 )?,
                 ec2: url("discovery.ec2_endpoint_url (--ec2-endpoint-url)", layer.discovery.ec2_endpoint_url)?,
             },
-            state: StateSettings::validate(layer.state)?,
             check: CheckSettings {
                 tables: match (required("check.all", layer.check.all)?, layer.check.tables) {
                     (true, _) => usize::MAX,
@@ -215,7 +240,7 @@ impl Config {
                 },
                 external_id_probe: required("check.external_id_probe", layer.check.external_id_probe)?,
             },
-            log_level: log_level(&required("log.level (--log-level)", layer.log.level)?)?,
+            log_level: layer.log.level.as_deref().map(log_level).transpose()?,
             log_format: match required("log.format (--log-format)", layer.log.format)?.as_str() {
                 "text" => LogFormat::Text,
                 "json" => LogFormat::Json,
@@ -291,6 +316,7 @@ impl Config {
             "include": self.crawl.include,
             "exclude": self.crawl.exclude,
             "layout": format!("{:?}", self.crawl.layout),
+            "emit": format!("{:?}", (self.changes.emit, self.changes.drift)),
             "endpoint_url": self.endpoints.dynamodb_url,
             // What AWS's default chain begins with, as far as it stays the same from one session to the next.
             "ambient": ambient,

@@ -5,14 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
-use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
 use dynacrawl_model::{Outcome, Record, RunId, RunOutcome, ScopeCompleted};
 use dynacrawl_sim::{Account, Effect, Estate, FaultRule, InProcess, Operation, Options, Quota, Role, Tables};
 use dynacrawl_sinks::Entry;
@@ -20,39 +12,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Before, Progress, RunPlan, RunReport};
-use crate::config::{Config, Target};
+use super::inside::{HUB, plan};
+use super::{Before, Progress, RunReport};
 
-const HUB: &str = "999999999999";
 const REGION: &str = "us-east-1";
-
-/// The simulator in the place of a network.
-#[derive(Clone)]
-struct Inside(InProcess);
-
-impl std::fmt::Debug for Inside {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Inside")
-    }
-}
-
-impl HttpClient for Inside {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for Inside {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let simulator = self.0.clone();
-        HttpConnectorFuture::new(async move {
-            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let request = request.map(|body| bytes::Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
-            let answer = simulator.answer(request).await.map_err(|error| ConnectorError::io(error.into()))?;
-            HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::user(error.into()))
-        })
-    }
-}
 
 /// Accounts with so many tables each, in this order, and a hub that may assume a role in each.
 fn estate(tables: &[u64]) -> Estate {
@@ -76,40 +39,28 @@ async fn crawl(
     settings: &str,
 ) -> (BTreeMap<String, (Duration, ScopeCompleted)>, RunReport) {
     let names: Vec<_> = (0..accounts).map(account).collect();
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("test.toml");
-    let text = format!(
-        "[crawl]\n{settings}\n[aws]\nendpoint_url = \"http://simulator\"\n[sts]\nendpoint_url = \"http://simulator\"\n\
-         [[target]]\nname = \"all\"\nregions = [\"{REGION}\"]\naccounts = {names:?}\n\
-         assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Reader\" }}]\n"
+    let plan = plan(
+        simulator,
+        &format!(
+            "[crawl]\n{settings}\n[[target]]\nname = \"all\"\nregions = [\"{REGION}\"]\naccounts = {names:?}\n\
+             assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Reader\" }}]\n"
+        ),
     );
-    std::fs::write(&file, text).expect("written");
-    let config = Config::check_file(&file).expect("a configuration");
-    let hub = Account::new(HUB).access("hub");
-    let keys = UserKeys {
-        access_key_id: hub.access_key_id,
-        secret_access_key: hub.secret_access_key.into(),
-        session_token: None,
-    };
-    let credentials =
-        |target: &Target| Ok(CredentialSpec { base: BaseCredentials::Keys(keys.clone()), chain: target.chain.clone() });
-    let http = SharedHttpClient::new(Inside(simulator.clone()));
-    let plan = RunPlan::with_http(config, credentials, http).expect("a plan");
-
     let (records, mut said) = mpsc::channel::<super::Said>(256);
     let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
     let started = Instant::now();
     let listen = async {
         let mut ended = BTreeMap::new();
         while let Some(one) = said.recv().await {
-            if let Some(Record::ScopeCompleted(scope)) = one.into_record() {
+            for record in one.into_records() {
+                let Record::ScopeCompleted(scope) = record else { continue };
                 let account = scope.scope.account_id.as_ref().expect("an account").to_string();
                 ended.insert(account, (started.elapsed(), scope));
             }
         }
         ended
     };
-    let run = super::run(&plan, RunId::generate(), Before::default(), false, records, &stop, &progress);
+    let run = super::run(&plan, RunId::generate(), Before::default(), false, None, records, &stop, &progress);
     let (report, ended) = tokio::join!(run, listen);
     assert_eq!(ended.len(), accounts);
     (ended, report)

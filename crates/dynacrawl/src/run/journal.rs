@@ -4,25 +4,31 @@
 //! output says what is in the output up to that place, no more and no less, whatever else is under way.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{AccountId, Outcome, Record, Requests, RunId, RunOutcome, ScopeCompleted, Timestamp};
+use dynacrawl_model::{
+    AccountId, Outcome, Record, Requests, RunCompleted, RunId, RunOutcome, ScopeCompleted, Timestamp,
+};
 use dynacrawl_sinks::{JournalError, Position};
-use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, State, StateError, TargetRow};
+use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, Staged, TargetRow};
 use tokio::time::Instant;
 
+use super::changes::Told;
 use super::ledger::{Checkpoint, Ledger};
+use super::resume::{SharedState, opened};
 use super::said::{Began, Note, Said, ScopeNo};
 
 /// How often it is committed. What was done since the last time is done once more after a kill.
 const EVERY: Duration = Duration::from_millis(250);
 
+/// How many tables are staged at most before it is committed: they wait in memory, with their records.
+const MOST_STAGED: usize = 512;
+
 /// The journal of one run in one process.
 #[derive(Debug)]
 pub struct Journal {
-    state: Arc<Mutex<State>>,
+    state: SharedState,
     run_id: RunId,
     /// What the output had, and how long earlier processes worked, before this process.
     lines_before: u64,
@@ -30,6 +36,9 @@ pub struct Journal {
     started: Instant,
     scopes: HashMap<ScopeNo, Books>,
     targets: Vec<TargetRow>,
+    staged: Vec<Staged>,
+    /// Seen as the last record of the run.
+    completed: Option<RunCompleted>,
     dirty: bool,
     committed_at: Instant,
     /// After the first record that a run that goes on would write again, nothing is committed any more.
@@ -48,28 +57,40 @@ struct Books {
 
 impl Journal {
     /// A journal of a run that has begun, or goes on after `lines_before` lines and `active_before`.
-    pub(crate) fn new(state: State, run_id: RunId, lines_before: u64, active_before: Duration) -> Self {
+    pub(crate) fn new(state: SharedState, run_id: RunId, lines_before: u64, active_before: Duration) -> Self {
         let now = Instant::now();
         Self {
-            state: Arc::new(Mutex::new(state)),
+            state,
             run_id,
             lines_before,
             active_before,
             started: now,
             scopes: HashMap::new(),
             targets: Vec::new(),
+            staged: Vec::new(),
+            completed: None,
             dirty: true,
             committed_at: now,
             closed: false,
         }
     }
 
-    /// The run has ended, and its output is where it belongs.
+    /// The run has ended. With `settle`, its output took everything, and what it found out is known from now on.
     ///
     /// # Errors
     /// When that cannot be written.
-    pub(crate) fn end(self, outcome: RunOutcome) -> Result<(), StateError> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).end(self.run_id, Timestamp::now(), outcome)
+    pub(crate) async fn end(self, outcome: RunOutcome, settle: bool, keep: Duration) -> Result<(), JournalError> {
+        let Self { state, run_id, completed, .. } = self;
+        // The first run of a large estate has much to settle.
+        let ending = tokio::task::spawn_blocking(move || {
+            let mut state = opened(&state);
+            let now = Timestamp::now();
+            match completed.filter(|_| settle) {
+                Some(completed) => state.settle(&completed, now.before(keep)),
+                None => state.give_up(run_id, now, outcome),
+            }
+        });
+        Ok(ending.await??)
     }
 
     fn see_record(&mut self, record: &Record) {
@@ -92,7 +113,13 @@ impl Journal {
         self.targets.push(row);
     }
 
-    fn see_note(&mut self, number: ScopeNo, note: &Note) {
+    fn see_note(&mut self, number: ScopeNo, note: &mut Note) {
+        let told = match note {
+            Note::Described(described) => described.told.as_mut(),
+            Note::Told(told) => Some(&mut **told),
+            _ => None,
+        };
+        self.staged.extend(told.and_then(|told| told.staged.take()));
         if let Note::Began(began) = note {
             self.scopes.insert(number, Books::new(began));
         } else if let Some(books) = self.scopes.get_mut(&number) {
@@ -119,18 +146,23 @@ impl Journal {
             output_lines: self.lines_before + position.lines,
             scopes,
             targets: std::mem::take(&mut self.targets),
+            staged: std::mem::take(&mut self.staged),
         }
     }
 }
 
 impl dynacrawl_sinks::Journal<Said> for Journal {
-    fn see(&mut self, said: &Said) {
+    fn see(&mut self, said: &mut Said) {
+        if let Said::Run(Record::RunCompleted(completed)) = said {
+            self.completed = Some(completed.clone());
+        }
         if self.closed {
             return;
         }
         self.dirty = true;
         match said {
             Said::Run(record) => self.see_record(record),
+            Said::Retired(told) => self.staged.extend(told.staged.take()),
             Said::Scope(number, note) => self.see_note(*number, note),
         }
     }
@@ -149,15 +181,15 @@ impl dynacrawl_sinks::Journal<Said> for Journal {
     }
 
     fn commit_at(&self) -> Option<Instant> {
-        (self.dirty && !self.closed).then(|| self.committed_at + EVERY)
+        let due = if self.staged.len() < MOST_STAGED { self.committed_at + EVERY } else { self.committed_at };
+        (self.dirty && !self.closed).then_some(due)
     }
 
     async fn commit(&mut self, position: Position) -> Result<(), JournalError> {
         let commit = self.take_commit(position);
         let state = self.state.clone();
         // A disk may take its time, and the network must not wait for it.
-        let written =
-            tokio::task::spawn_blocking(move || state.lock().unwrap_or_else(PoisonError::into_inner).commit(&commit));
+        let written = tokio::task::spawn_blocking(move || opened(&state).commit(&commit));
         match written.await {
             Ok(done) => done.map_err(JournalError::from),
             Err(failed) => Err(failed.into()),
@@ -182,12 +214,14 @@ impl Books {
                 self.requests = *requests;
             }
             Note::Deferred(failed) => self.ledger.defer(failed.clone()),
-            Note::Table(name, record) => {
+            Note::Described(described) => {
                 if self.account_id.is_none() {
-                    self.account_id.clone_from(&record.scope.account_id);
+                    self.account_id.clone_from(&described.account_id);
                 }
-                self.ledger.described(name);
+                self.ledger.described(&described.name);
+                self.count(described.told.as_ref());
             }
+            Note::Told(told) => self.count(Some(told)),
             Note::Record(Record::TableFailed(failed)) => self.ledger.failed(&FailedTable {
                 name: failed.table.clone(),
                 reason: failed.reason,
@@ -201,12 +235,19 @@ impl Books {
         }
     }
 
+    fn count(&mut self, told: Option<&Told>) {
+        if let Some(kind) = told.and_then(|told| told.kind) {
+            kind.count(self.ledger.changes());
+        }
+    }
+
     fn end(&mut self, ended: &ScopeCompleted) {
         self.account_id.clone_from(&ended.scope.account_id);
         self.ended = Some(EndedScope {
             outcome: ended.outcome,
             counts: ended.counts,
             requests: ended.requests,
+            changes: ended.changes,
             listed_a_page: self.ledger.listed_a_page(),
         });
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{Counts, FailureReason, MAX_NAMED_TABLES, Operation, Problem, Requests, TableName};
+use dynacrawl_model::{ChangeCounts, Counts, FailureReason, MAX_NAMED_TABLES, Operation, Problem, Requests, TableName};
 use serde::{Deserialize, Serialize};
 
 /// How many tables of a scope wait for its last pass. In a scope in which more fail, those are told about at once: it is not
@@ -17,6 +17,7 @@ pub(crate) const MAX_DEFERRED: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     counts: Counts,
+    changes: ChangeCounts,
     cursor: Cursor,
     /// The pages behind the cursor, of which the first has open tables.
     pages: VecDeque<Page>,
@@ -71,6 +72,7 @@ pub(crate) struct Checkpoint {
     /// Listed, unselected and selected up to the cursor; all others as they are.
     counts: Counts,
     listed_a_page: bool,
+    changes: ChangeCounts,
     /// The tables behind the cursor that are done with.
     done: Vec<TableName>,
     deferred: Vec<FailedTable>,
@@ -81,9 +83,10 @@ pub(crate) struct Checkpoint {
 impl Ledger {
     /// Goes on at a checkpoint.
     pub(crate) fn resumed(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { cursor, counts, listed_a_page, done, deferred, failures, requests } = checkpoint;
+        let Checkpoint { cursor, counts, listed_a_page, changes, done, deferred, failures, requests } = checkpoint;
         Self {
             counts,
+            changes,
             cursor,
             listed_a_page,
             done_before: done.into_iter().collect(),
@@ -107,6 +110,7 @@ impl Ledger {
             cursor: self.cursor.clone(),
             counts,
             listed_a_page: self.listed_a_page,
+            changes: self.changes,
             done: self.pages.iter().flat_map(|page| &page.done).chain(&self.done_before).cloned().collect(),
             deferred: self.deferred.values().cloned().collect(),
             failures: failures.collect(),
@@ -209,6 +213,11 @@ impl Ledger {
             self.first += 1;
             self.cursor = page.next.map_or(Cursor::End, Cursor::After);
         }
+    }
+
+    /// What is told to have changed.
+    pub(crate) fn changes(&mut self) -> &mut ChangeCounts {
+        &mut self.changes
     }
 
     /// How many pages are not done with.

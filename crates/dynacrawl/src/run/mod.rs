@@ -1,13 +1,20 @@
 //! A run: every scope crawled, each ending with exactly one `scope_completed`, whatever happens.
 
+mod changes;
+#[cfg(test)]
+mod changes_tests;
 mod claims;
 #[cfg(test)]
 mod fairness_tests;
+#[cfg(test)]
+pub(crate) mod inside;
 mod journal;
 mod ledger;
 pub(crate) mod plan;
 pub(crate) mod progress;
+mod removals;
 mod resume;
+mod retire;
 mod said;
 mod scope;
 mod target;
@@ -22,8 +29,8 @@ use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
-    Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted, SchemaVersion,
-    ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
+    ChangeCounts, Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted,
+    SchemaVersion, ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
 };
 use dynacrawl_state::{ScopeProgress, ScopeRow};
 use tokio::sync::mpsc;
@@ -31,13 +38,16 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use changes::Detector;
+use changes::ScopeChanges;
 use claims::Claims;
 use ledger::{Checkpoint, Ledger};
 use plan::{Known, Planned, Planner, ScopePlan};
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
-pub(crate) use resume::Before;
+pub(crate) use resume::{Before, SharedState, opened};
 pub use resume::{Start, StartError};
+use retire::Covered;
 use said::{Note, Said, ScopeNo};
 use scope::{ScopeTask, SinkGone};
 use target::{Connector, scope_of};
@@ -70,6 +80,10 @@ pub struct RunReport {
     pub counts: Counts,
     /// Requests per API.
     pub requests: Requests,
+    /// What changed; `None` without a state.
+    pub changes: Option<ChangeCounts>,
+    /// Known scopes that the configuration does not cover any more.
+    pub scopes_retired: u64,
     /// How long it took.
     pub duration: Duration,
     /// The scopes that are not complete, or have something to tell; the first ones.
@@ -133,6 +147,7 @@ pub(crate) async fn run(
     run_id: RunId,
     before: Before,
     journaled: bool,
+    detector: Option<Arc<Detector>>,
     records: mpsc::Sender<Said>,
     stop: &CancellationToken,
     progress: &Arc<Progress>,
@@ -141,6 +156,10 @@ pub(crate) async fn run(
         plan,
         run_id,
         journaled,
+        changes: detector.as_ref().map(|_| ChangeCounts::default()),
+        detector,
+        covered: Covered::default(),
+        retired: 0,
         records,
         active_before: before.active,
         started: Instant::now(),
@@ -164,6 +183,8 @@ pub(crate) async fn run(
         scopes: run.totals,
         counts: run.counts,
         requests: run.requests,
+        changes: run.changes,
+        scopes_retired: run.retired,
         duration: run.duration(),
         notable: run.notable,
         failed_targets: run.failed_targets,
@@ -175,6 +196,10 @@ struct Run<'a> {
     plan: &'a RunPlan,
     run_id: RunId,
     journaled: bool,
+    detector: Option<Arc<Detector>>,
+    changes: Option<ChangeCounts>,
+    covered: Covered,
+    retired: u64,
     records: mpsc::Sender<Said>,
     /// How long earlier processes worked on it.
     active_before: Duration,
@@ -249,8 +274,12 @@ impl Run<'_> {
                 () = &mut planning, if is_planning => is_planning = false,
                 one = planned.recv(), if more_planned && tasks.len() < plan.config.crawl.scopes => match one {
                     None => more_planned = false,
-                    Some(Planned::Found(record)) => self.emit(record).await?,
+                    Some(Planned::Found(record)) => {
+                        self.covered.see(&record);
+                        self.emit(record).await?;
+                    }
                     Some(Planned::Failed(failed)) => {
+                        self.covered.unsure(&failed.target);
                         self.totals.targets_failed += 1;
                         if self.failed_targets.len() < NOTABLE {
                             self.failed_targets.push(failed.clone());
@@ -260,6 +289,7 @@ impl Run<'_> {
                     }
                     Some(Planned::Scope(scope)) => {
                         let key = (scope.target.target.name.clone(), scope.region.clone());
+                        self.covered.plan(&key.0, &key.1);
                         if ended.contains_key(&key) {
                             continue;
                         }
@@ -275,8 +305,23 @@ impl Run<'_> {
             self.tell(said, false).await?;
         }
         let outcome = self.outcome(stop.is_cancelled());
+        if matches!(outcome, RunOutcome::Complete | RunOutcome::Partial) {
+            self.retire().await?;
+        }
         self.emit(self.run_completed(outcome)).await?;
         Ok(outcome)
+    }
+
+    /// Tells which known scopes are not covered any more.
+    async fn retire(&mut self) -> Result<(), SinkGone> {
+        let Some(detector) = &self.detector else { return Ok(()) };
+        for known in detector.scopes()? {
+            if self.covered.has_left(&known, &self.claims, &self.plan.config.elsewhere) {
+                self.records.send(Said::Retired(Box::new(detector.retired(known)))).await.map_err(|_| SinkGone)?;
+                self.retired += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Takes over what earlier processes have done.
@@ -288,6 +333,7 @@ impl Run<'_> {
         progress: &Progress,
     ) {
         self.totals.targets_failed += known.failed.len() as u64;
+        known.failed.iter().chain(&known.unsure).for_each(|target| self.covered.unsure(target));
         // Whoever has written tables of an account and Region goes on with it, however fast another target is now.
         for row in under_way.values().map(|(row, _)| row).chain(ended.values()) {
             if let Some(account_id) = &row.account_id {
@@ -300,9 +346,16 @@ impl Run<'_> {
             self.totals.count(scope.outcome);
             self.counts += scope.counts;
             self.requests += scope.requests;
+            self.add_changes(scope.changes);
             self.listed_a_page |= scope.listed_a_page;
             progress.planned(1);
             progress.scope_ended();
+        }
+    }
+
+    fn add_changes(&mut self, more: Option<ChangeCounts>) {
+        if let (Some(changes), Some(more)) = (&mut self.changes, more) {
+            *changes += more;
         }
     }
 
@@ -322,7 +375,8 @@ impl Run<'_> {
             checkpoint
         });
         let ledger = checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
-        let tracker = Arc::new(Tracker::new(scope, self.plan.config.crawl.dry_run, ledger));
+        let with_changes = self.detector.is_some();
+        let tracker = Arc::new(Tracker::new(scope, self.plan.config.crawl.dry_run, with_changes, ledger));
         let number = ScopeNo(u32::try_from(self.totals.planned).unwrap_or(u32::MAX));
         let mut task = ScopeTask {
             run_id: self.run_id,
@@ -332,6 +386,7 @@ impl Run<'_> {
             records: self.records.clone(),
             journaled: self.journaled,
             checkpoint,
+            changes: self.detector.clone().map(ScopeChanges::new),
             stop: stop.clone(),
             tracker: tracker.clone(),
             claims: self.claims.clone(),
@@ -369,11 +424,12 @@ impl Run<'_> {
         if cancelled {
             scope.tracker.cancel();
         }
-        let Ended { scope: id, outcome, listing, counts, requests, pace, problems, listed_a_page } =
+        let Ended { scope: id, outcome, listing, counts, requests, pace, changes, problems, listed_a_page } =
             scope.tracker.end();
         self.totals.count(outcome);
         self.counts += counts;
         self.requests += requests;
+        self.add_changes(changes);
         self.listed_a_page |= listed_a_page;
         let record = ScopeCompleted {
             schema: SchemaVersion::V1,
@@ -386,6 +442,7 @@ impl Run<'_> {
             requests,
             pace,
             duration_ms: millis(scope.started.elapsed()),
+            changes,
             problems,
         };
         let notable = record.outcome != Outcome::Complete || !record.problems.is_empty();
@@ -435,6 +492,7 @@ impl Run<'_> {
             scopes: self.totals,
             counts: self.counts,
             requests: self.requests,
+            changes: self.changes,
             duration_ms: millis(self.duration()),
         })
     }

@@ -1,6 +1,11 @@
 //! How far a run is, in numbers that anyone may read at any time.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc::WeakSender;
+
+use super::said::Said;
 
 /// Counters of a run under way.
 #[derive(Debug, Default)]
@@ -10,6 +15,7 @@ pub struct Progress {
     listed: AtomicU64,
     described: AtomicU64,
     failed: AtomicU64,
+    records: OnceLock<WeakSender<Said>>,
 }
 
 /// The counters at one moment.
@@ -25,6 +31,8 @@ pub struct ProgressNow {
     pub described: u64,
     /// Tables that could not be described.
     pub failed: u64,
+    /// Records that wait for the sink.
+    pub queued: u64,
 }
 
 impl Progress {
@@ -48,14 +56,22 @@ impl Progress {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Follows the way of the records to the sink.
+    pub(crate) fn queue(&self, records: WeakSender<Said>) {
+        // A run has one.
+        let _ = self.records.set(records);
+    }
+
     /// The counters now.
     pub fn now(&self) -> ProgressNow {
+        let records = self.records.get().and_then(WeakSender::upgrade);
         ProgressNow {
             scopes_planned: self.scopes_planned.load(Ordering::Relaxed),
             scopes_ended: self.scopes_ended.load(Ordering::Relaxed),
             listed: self.listed.load(Ordering::Relaxed),
             described: self.described.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            queued: records.map_or(0, |records| (records.max_capacity() - records.capacity()) as u64),
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dynacrawl_model::{AccountsDiscovered, Region, RegionsDiscovered, RunId, Timestamp};
 use dynacrawl_sinks::{Output, SinkError};
-use dynacrawl_state::{NewRun, ScopeProgress, ScopeRow, State, StateError, Unfinished};
+use dynacrawl_state::{NewRun, Reader, ScopeProgress, ScopeRow, State, StateError, Unfinished};
 
+use super::changes::Detector;
 use super::journal::Journal;
 use super::ledger::Checkpoint;
 use super::plan::Known;
@@ -22,9 +24,19 @@ pub struct Start {
     pub output: Output,
     /// What remembers how far it is.
     pub journal: Option<Journal>,
+    /// What the last runs knew.
+    pub detector: Option<Detector>,
     /// What a person is told about it.
     pub notice: Option<String>,
     pub(crate) before: Before,
+}
+
+/// A state that several runs use, one after the other.
+pub(crate) type SharedState = Arc<Mutex<State>>;
+
+/// A panic elsewhere must not keep the state from being written.
+pub(crate) fn opened(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What earlier processes have done of a run.
@@ -59,7 +71,14 @@ pub enum StartError {
 impl Start {
     /// A run that nothing remembers.
     pub fn forgetful(output: Output) -> Self {
-        Self { run_id: RunId::generate(), output, journal: None, notice: None, before: Before::default() }
+        Self {
+            run_id: RunId::generate(),
+            output,
+            journal: None,
+            detector: None,
+            notice: None,
+            before: Before::default(),
+        }
     }
 
     /// A run as the configuration wants it: where there is a state, and a run in it that can be gone on with, that one.
@@ -70,22 +89,33 @@ impl Start {
     pub fn new(config: &Config, fresh: bool) -> Result<Self, StartError> {
         match &config.state {
             // A dry run describes nothing that would have to be remembered.
-            Some(settings) if !config.crawl.dry_run => Self::with_state(config, settings, fresh),
+            Some(settings) if !config.crawl.dry_run => {
+                let state = Arc::new(Mutex::new(State::open(&settings.path)?));
+                Self::with_state(config, settings, &state, fresh)
+            }
             _ => Ok(Self::forgetful(open(&config.crawl.output)?)),
         }
     }
 
-    fn with_state(config: &Config, settings: &StateSettings, fresh: bool) -> Result<Self, StartError> {
-        let mut state = State::open(&settings.path)?;
+    /// The same, with a state that is open already.
+    pub(crate) fn with_state(
+        config: &Config,
+        settings: &StateSettings,
+        state: &SharedState,
+        fresh: bool,
+    ) -> Result<Self, StartError> {
         let mut notice = None;
-        let unfinished = state.unfinished().unwrap_or_else(|error| {
+        let unfinished = opened(state).unfinished().unwrap_or_else(|error| {
             notice = Some(format!("beginning anew: the run before cannot be read ({error})\n"));
             None
         });
         if let Some(run) = unfinished {
             match may_resume(&run, config, settings, fresh) {
                 Ok(before) => match reopen(&config.crawl.output, &run) {
-                    Ok(output) => return Ok(Self::resumed(&run, before, output, state)),
+                    Ok(output) => {
+                        let detector = detector(config, settings, run.run_id)?;
+                        return Ok(Self::resumed(&run, before, output, state.clone(), detector));
+                    }
                     Err(gone @ SinkError::NotThere { .. }) => notice = Some(begins_anew(&run, &gone.to_string())),
                     Err(error) => return Err(error.into()),
                 },
@@ -94,18 +124,21 @@ impl Start {
         }
         let output = open(&config.crawl.output)?;
         let run_id = RunId::generate();
-        state.begin(&NewRun {
+        opened(state).begin(&NewRun {
             run_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: config.digest(),
             started_at: Timestamp::now(),
             output: place(&config.crawl.output),
+            schedule: config.schedule.clone(),
+            only: config.only.clone(),
         })?;
-        let journal = Journal::new(state, run_id, 0, Duration::ZERO);
-        Ok(Self { run_id, output, journal: Some(journal), notice, before: Before::default() })
+        let detector = Some(detector(config, settings, run_id)?);
+        let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
+        Ok(Self { run_id, output, journal, detector, notice, before: Before::default() })
     }
 
-    fn resumed(run: &Unfinished, before: Before, output: Output, state: State) -> Self {
+    fn resumed(run: &Unfinished, before: Before, output: Output, state: SharedState, detector: Detector) -> Self {
         let notice = format!(
             "resuming run {}: {} scopes have ended, {} go on\n",
             run.run_id,
@@ -113,9 +146,13 @@ impl Start {
             before.under_way.len()
         );
         let before = Before { output_has_begun: output.start() > 0, ..before };
-        let journal = Journal::new(state, run.run_id, run.output_lines, before.active);
-        Self { run_id: run.run_id, output, journal: Some(journal), notice: Some(notice), before }
+        let journal = Some(Journal::new(state, run.run_id, run.output_lines, before.active));
+        Self { run_id: run.run_id, output, journal, detector: Some(detector), notice: Some(notice), before }
     }
+}
+
+fn detector(config: &Config, settings: &StateSettings, run_id: RunId) -> Result<Detector, StateError> {
+    Ok(Detector::new(Reader::open(&settings.path)?, run_id, config.changes.clone()))
 }
 
 /// What is known of an unfinished run, or why it cannot be gone on with.
@@ -169,6 +206,9 @@ fn before(run: &Unfinished) -> Option<Before> {
         }
         if let Some(found) = &row.regions_discovered {
             let found: RegionsDiscovered = serde_json::from_str(found).ok()?;
+            if !found.problems.is_empty() {
+                before.known.unsure.insert(row.target.clone());
+            }
             before.known.regions.insert(row.target.clone(), found.regions);
         }
         if row.failed {

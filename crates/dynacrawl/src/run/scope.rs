@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
 use dynacrawl_fetcher::{FailedTable, Fetched, Fetcher};
 use dynacrawl_model::{
-    AccountId, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName, TableRecord,
-    Timestamp,
+    AccountId, FailureReason, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName,
+    TableRecord, Timestamp,
 };
 use dynacrawl_walker::Listing;
 use futures_util::stream::poll_fn;
@@ -14,11 +14,12 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::changes::{ScopeChanges, Told};
 use super::claims::Claims;
 use super::ledger::{Checkpoint, Cursor};
 use super::plan::{ScopePlan, no_credentials};
 use super::progress::Progress;
-use super::said::{Began, Note, Said, ScopeNo};
+use super::said::{Began, Described, Note, Said, ScopeNo};
 use super::target::TargetConnection;
 use super::tracker::{Stopped, Tracker};
 use crate::config::Config;
@@ -46,6 +47,8 @@ pub(crate) struct ScopeTask {
     pub(crate) journaled: bool,
     /// Where an earlier process stopped, for the journal.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// What the last runs knew, where there is a state.
+    pub(crate) changes: Option<ScopeChanges>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracker: Arc<Tracker>,
     pub(crate) claims: Arc<Claims>,
@@ -56,6 +59,7 @@ impl ScopeTask {
     /// Crawls the scope. How it went is in the tracker.
     pub(crate) async fn crawl(&mut self, connection: &TargetConnection) -> Result<(), SinkGone> {
         let checkpoint = self.checkpoint.take();
+        let resumed = checkpoint.is_some();
         self.note(|| {
             let scope = self.tracker.scope();
             let target = self.plan.target.target.name.clone();
@@ -95,7 +99,11 @@ impl ScopeTask {
             self.walk(connection, &client, names, &walking),
             self.fetch(&client, queue, account.err().map(|error| error.to_string()), &walking),
         );
-        walked.and(fetched)
+        walked.and(fetched)?;
+        match &self.changes {
+            Some(changes) => self.removals(changes, &client, resumed).await,
+            None => Ok(()),
+        }
     }
 
     /// Lists to the last page, and hands on the names that are selected.
@@ -152,6 +160,10 @@ impl ScopeTask {
     ) -> Result<(), SinkGone> {
         let filter = &self.config.crawl.filter;
         let (selected, unselected): (Vec<_>, Vec<_>) = page.into_iter().partition(|name| filter.selects(name.as_str()));
+        if let Some(changes) = &self.changes {
+            unselected.iter().for_each(|name| changes.listed(name, false));
+            selected.iter().for_each(|name| changes.listed(name, true));
+        }
         let left_out = unselected.len() as u64;
         // Told before the first of its tables can be.
         self.note(|| Note::Page {
@@ -193,19 +205,7 @@ impl ScopeTask {
         unknown_account: Option<String>,
         walking: &CancellationToken,
     ) -> Result<(), SinkGone> {
-        let decode = |body: &[u8]| {
-            let table = dynacrawl_normalizer::decode(body).map_err(|error| DecodeFailure(describe(&error)))?;
-            // Boxed here, because a record is large and goes through several hands.
-            Ok(Box::new(TableRecord {
-                schema: SchemaVersion::V1,
-                run_id: self.run_id,
-                scope: self.tracker.scope(),
-                observed_at: Timestamp::now(),
-                fingerprint: dynacrawl_normalizer::fingerprint(&table),
-                table,
-                probes: Default::default(),
-            }))
-        };
+        let decode = |body: &[u8]| self.decode(body);
         let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
         let end = |goes_on: Goes| {
             if goes_on == Goes::No {
@@ -257,6 +257,21 @@ impl ScopeTask {
         Ok(())
     }
 
+    /// Reads an answer of DescribeTable.
+    pub(super) fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
+        let table = dynacrawl_normalizer::decode(body).map_err(|error| DecodeFailure(describe(&error)))?;
+        // Boxed here, because a record is large and goes through several hands.
+        Ok(Box::new(TableRecord {
+            schema: SchemaVersion::V1,
+            run_id: self.run_id,
+            scope: self.tracker.scope(),
+            observed_at: Timestamp::now(),
+            fingerprint: dynacrawl_normalizer::fingerprint(&table),
+            table,
+            probes: Default::default(),
+        }))
+    }
+
     /// Asks once more for the tables that failed: what was wrong then may have passed.
     async fn last_pass<D>(&self, fetcher: &Fetcher<'_, D>) -> Result<(), SinkGone>
     where
@@ -284,6 +299,9 @@ impl ScopeTask {
 
     async fn fail(&self, failed: &FailedTable) -> Result<(), SinkGone> {
         self.emit(self.failed_record(failed)).await?;
+        if let (FailureReason::Vanished, Some(changes)) = (failed.reason, &self.changes) {
+            changes.vanished(&failed.name);
+        }
         self.tracker.failed(failed);
         self.progress.failed();
         Ok(())
@@ -298,9 +316,17 @@ impl ScopeTask {
                 }
                 record.scope = self.tracker.scope();
                 record.table.name.get_or_insert_with(|| name.clone());
-                let said = Said::Scope(self.number, Note::Table(name.clone(), record));
-                self.records.send(said).await.map_err(|_| SinkGone)?;
+                let told = match &self.changes {
+                    Some(changes) => changes.described(&record)?,
+                    None => None,
+                };
+                let kind = told.as_ref().and_then(|told| told.kind);
+                let account_id = record.scope.account_id.clone();
+                let snapshot = self.config.changes.emit.snapshot().then(|| Record::Table(record));
+                self.say(Note::Described(Box::new(Described { name: name.clone(), account_id, snapshot, told })))
+                    .await?;
                 self.tracker.described(&name);
+                kind.into_iter().for_each(|kind| self.tracker.told(kind));
                 self.progress.described();
             }
             Fetched::Failed(failed) if failed.may_pass && self.tracker.defer(&failed) => {
@@ -369,7 +395,20 @@ impl ScopeTask {
     }
 
     async fn emit(&self, record: Record) -> Result<(), SinkGone> {
-        self.records.send(Said::Scope(self.number, Note::Record(record))).await.map_err(|_| SinkGone)
+        self.say(Note::Record(record)).await
+    }
+
+    /// Tells what there is to tell about a table that was not described in its turn.
+    pub(super) async fn tell(&self, told: Option<Told>) -> Result<(), SinkGone> {
+        let Some(told) = told else { return Ok(()) };
+        let kind = told.kind;
+        self.say(Note::Told(Box::new(told))).await?;
+        kind.into_iter().for_each(|kind| self.tracker.told(kind));
+        Ok(())
+    }
+
+    async fn say(&self, note: Note) -> Result<(), SinkGone> {
+        self.records.send(Said::Scope(self.number, note)).await.map_err(|_| SinkGone)
     }
 
     /// Tells the journal, where there is one.
@@ -377,7 +416,7 @@ impl ScopeTask {
         if !self.journaled {
             return Ok(());
         }
-        self.records.send(Said::Scope(self.number, note())).await.map_err(|_| SinkGone)
+        self.say(note()).await
     }
 }
 

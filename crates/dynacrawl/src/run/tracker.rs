@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dynacrawl_client::{AwsError, CallError, ErrorClass, ScopeClient};
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{AccountId, Counts, Listing, Outcome, Pace, Problem, Requests, Scope, TableName};
+use dynacrawl_model::{AccountId, ChangeCounts, Counts, Listing, Outcome, Pace, Problem, Requests, Scope, TableName};
 
 use tokio::sync::Notify;
 
+use super::changes::ChangeKind;
 use super::ledger::{Cursor, Ledger, MAX_DEFERRED};
 
 /// Why a scope cannot go on.
@@ -55,6 +56,9 @@ struct State {
     notes: Vec<Problem>,
     other_account: bool,
     duplicate: bool,
+    /// With a state: whether it is still to be found out, or could not be, which known tables are gone.
+    unsettled: bool,
+    with_changes: bool,
 }
 
 /// The state of a scope, shared by its task and the run.
@@ -77,13 +81,14 @@ pub(crate) struct Ended {
     pub(crate) counts: Counts,
     pub(crate) requests: Requests,
     pub(crate) pace: Pace,
+    pub(crate) changes: Option<ChangeCounts>,
     pub(crate) problems: Vec<Problem>,
     /// Whether at least one page of the listing came.
     pub(crate) listed_a_page: bool,
 }
 
 impl Tracker {
-    pub(crate) fn new(scope: Scope, dry_run: bool, ledger: Ledger) -> Self {
+    pub(crate) fn new(scope: Scope, dry_run: bool, with_changes: bool, ledger: Ledger) -> Self {
         let state = Mutex::new(State {
             scope: Arc::new(scope),
             client: None,
@@ -95,6 +100,8 @@ impl Tracker {
             notes: Vec::new(),
             other_account: false,
             duplicate: false,
+            unsettled: with_changes,
+            with_changes,
         });
         Self { state, settled: Notify::new() }
     }
@@ -174,6 +181,26 @@ impl Tracker {
         self.state().ledger.deferred().clone()
     }
 
+    /// A change is told.
+    pub(crate) fn told(&self, kind: ChangeKind) {
+        kind.count(self.state().ledger.changes());
+    }
+
+    /// The removal of so many tables is held back.
+    pub(crate) fn held(&self, tables: u64) {
+        self.state().ledger.changes().held = tables;
+    }
+
+    /// Which known tables are gone is found out.
+    pub(crate) fn settle(&self) {
+        self.state().unsettled = false;
+    }
+
+    /// Whether ListTables reached its last page.
+    pub(crate) fn has_listed_all(&self) -> bool {
+        self.state().listing == Listing::Complete
+    }
+
     /// Notes, once, that the tables belong to another account than the configuration says.
     pub(crate) fn other_account(&self, configured: &AccountId, found: &AccountId) {
         let mut state = self.state();
@@ -223,6 +250,7 @@ impl Tracker {
             counts,
             requests: state.ledger.requests(client.map(|client| client.requests()).unwrap_or_default()),
             pace: client.map(|client| client.pace()).unwrap_or_default(),
+            changes: state.with_changes.then(|| *state.ledger.changes()),
             problems,
             listed_a_page: state.ledger.listed_a_page(),
         }
@@ -232,9 +260,10 @@ impl Tracker {
 fn outcome(state: &State, counts: &Counts) -> Outcome {
     let missing = if state.dry_run { 0 } else { counts.missing() };
     let complete = state.listing == Listing::Complete;
-    if state.cancelled && (!complete || missing > 0) {
+    let whole = complete && missing == 0 && !state.unsettled;
+    if state.cancelled && !whole {
         Outcome::Cancelled
-    } else if complete && missing == 0 {
+    } else if whole {
         Outcome::Complete
     } else if complete {
         Outcome::Partial
@@ -256,7 +285,7 @@ mod tests {
 
     fn tracker(dry_run: bool) -> Tracker {
         let region = "eu-west-1".parse().expect("region");
-        Tracker::new(Scope { partition: "aws".into(), account_id: None, region }, dry_run, Ledger::default())
+        Tracker::new(Scope { partition: "aws".into(), account_id: None, region }, dry_run, false, Ledger::default())
     }
 
     fn name(number: usize) -> TableName {

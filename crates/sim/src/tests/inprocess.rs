@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, advance};
 
 use super::{
-    HOME, IRELAND,
+    HOME, IRELAND, OTHER,
     client::{Client, Keys},
     estate,
 };
@@ -18,14 +18,17 @@ const HOST: &str = "dynamodb.eu-west-1.amazonaws.com";
 const DESCRIBE: &str = "{\"TableName\":\"table-000001\"}";
 
 /// A signed request as an HTTP client gets it: with an absolute URI and without a `Host` header.
-fn request(operation: &str, body: &'static str) -> Request<Bytes> {
+fn signed(service: &str, host: &str, headers: &[(&str, &str)], body: &'static str) -> Request<Bytes> {
     let client = Client::new((Ipv4Addr::LOCALHOST, 0).into(), Keys::of(&Account::new(HOME)), IRELAND);
-    let target = format!("DynamoDB_20120810.{operation}");
-    let headers = client.sign("dynamodb", "/", HOST, &[("x-amz-target", &target)], body);
-    let request = Request::post(format!("https://{HOST}/"));
+    let headers = client.sign(service, "/", host, headers, body);
+    let request = Request::post(format!("https://{host}/"));
     let headers = headers.into_iter().filter(|(name, _)| name != "host");
     let request = headers.fold(request, |request, (name, value)| request.header(name, value));
     request.body(Bytes::from_static(body.as_bytes())).unwrap()
+}
+
+fn request(operation: &str, body: &'static str) -> Request<Bytes> {
+    signed("dynamodb", HOST, &[("x-amz-target", &format!("DynamoDB_20120810.{operation}"))], body)
 }
 
 fn json(answer: io::Result<Response<Bytes>>) -> Value {
@@ -113,6 +116,23 @@ async fn signature_is_checked_against_the_host_of_the_uri() {
     *with_header.uri_mut() = "http://127.0.0.1:1/".parse().unwrap();
     with_header.headers_mut().insert("host", HOST.parse().unwrap());
     assert_eq!(service.answer(with_header).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_and_regions_change_without_sockets_too() {
+    let service = service(&Options::default());
+    let list = async || service.answer(request("ListTables", "{}")).await.unwrap();
+    let form = "Action=AssumeRole&Version=2011-06-15&RoleSessionName=tester&ExternalId=ext-1&\
+                RoleArn=arn%3Aaws%3Aiam%3A%3A444455556666%3Arole%2FReader";
+    let role = async || service.answer(signed("sts", "sts.eu-west-1.amazonaws.com", &[], form)).await.unwrap();
+    assert_eq!((list().await.status().as_u16(), role().await.status().as_u16()), (200, 200));
+    service.opt_out(HOME, IRELAND).unwrap();
+    assert!(list().await.body().starts_with(b"{\"__type\":\"com.amazon.coral.service#UnrecognizedClientException\""));
+    service.opt_in(HOME, IRELAND).unwrap();
+    service.suspend_account(OTHER).unwrap();
+    assert_eq!((list().await.status().as_u16(), role().await.status().as_u16()), (200, 403));
+    service.reactivate_account(OTHER).unwrap();
+    assert_eq!(role().await.status(), 200);
 }
 
 #[test]

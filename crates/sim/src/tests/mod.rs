@@ -1,10 +1,13 @@
 //! Tests over the wire, with a client that knows nothing but sockets and signatures.
 
+mod changes;
 mod client;
 mod credentials;
 mod demo;
+mod evolution;
 mod faults;
 mod inprocess;
+mod lifecycle;
 mod listing;
 mod organizations;
 mod regions;

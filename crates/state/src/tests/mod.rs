@@ -5,6 +5,8 @@ use rusqlite::Connection;
 
 use super::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, State, StateError, TargetRow};
 
+mod known;
+
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis).expect("a time")
 }
@@ -16,6 +18,8 @@ fn new_run(started: i64) -> NewRun {
         config_digest: "digest".to_owned(),
         started_at: at(started),
         output: "-".to_owned(),
+        schedule: None,
+        only: None,
     }
 }
 
@@ -35,12 +39,22 @@ fn ended() -> ScopeProgress {
         outcome: Outcome::IncompleteListing,
         counts,
         requests: Requests::default(),
+        changes: None,
         listed_a_page: true,
     })
 }
 
 fn commit(run_id: RunId, offset: u64, scopes: Vec<ScopeRow>, targets: Vec<TargetRow>) -> Commit {
-    Commit { run_id, at: at(5), active_ms: 5, output_offset: offset, output_lines: 2, scopes, targets }
+    Commit {
+        run_id,
+        at: at(5),
+        active_ms: 5,
+        output_offset: offset,
+        output_lines: 2,
+        scopes,
+        targets,
+        staged: Vec::new(),
+    }
 }
 
 fn open(directory: &Path) -> State {
@@ -79,7 +93,7 @@ fn a_run_that_ended_or_was_given_up_is_not_gone_on_with() {
     state.commit(&commit(first.run_id, 0, vec![walking], Vec::new())).expect("committed");
     state.begin(&second).expect("begun");
     assert_eq!(state.unfinished().expect("read").expect("a run").run_id, second.run_id);
-    state.end(second.run_id, at(9), RunOutcome::Partial).expect("ended");
+    state.give_up(second.run_id, at(9), RunOutcome::Partial).expect("ended");
     assert!(state.unfinished().expect("read").is_none(), "the first one was given up");
     let outcomes: Vec<String> = state
         .connection
@@ -118,13 +132,13 @@ fn old_runs_are_forgotten_with_all_that_belongs_to_them() {
         let run = new_run(number);
         state.begin(&run).expect("begun");
         state.commit(&commit(run.run_id, 0, vec![scope("one", ended())], Vec::new())).expect("committed");
-        state.end(run.run_id, at(number), RunOutcome::Complete).expect("ended");
+        state.give_up(run.run_id, at(number), RunOutcome::Complete).expect("ended");
     }
     let count = |table: &str| -> i64 {
         let count = format!("SELECT count(*) FROM {table}");
         state.connection.query_row(&count, [], |row| row.get(0)).expect("a count")
     };
-    assert_eq!((count("runs"), count("scopes")), (30, 30));
+    assert_eq!((count("runs"), count("run_scopes")), (40, 30));
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! `dynacrawl serve`
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use dynacrawl_state::{State, StateError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use super::crawl::stuck;
+use crate::cli::{GlobalArgs, ServeArgs};
+use crate::config::{Config, ConfigError, Flags, LogLevel, accepted};
+use crate::exit::Exit;
+use crate::run::RunPlan;
+use crate::serve::clock::Clock;
+use crate::serve::daemon::{Daemon, Stopped};
+use crate::serve::shared::Shared;
+use crate::serve::{http, metrics, watch};
+use crate::signals::Signals;
+use crate::terminal::Terminal;
+
+/// How many orders wait for the daemon.
+const ORDERS: usize = 64;
+
+pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    // Accepted for one run of each scope, and not for as long as the daemon runs.
+    let accepted = accepted("--accept-removals", &args.state.accept_removals)?;
+    let mut args = args.clone();
+    args.state.accept_removals.clear();
+    let source = Rc::new(Source { global: global.clone(), args });
+    let file = source.file()?;
+    let config = source.load().await?;
+    let Some(settings) = config.state.clone() else {
+        let said = "is missing; dynacrawl serve needs a file to remember things in";
+        return Err(ConfigError::value("state.path (--state)", said).into());
+    };
+    let token = config.serve.token()?;
+    // Wrong places of secrets show now.
+    RunPlan::new(config.clone())?;
+    terminal.show_messages(config.log_level.unwrap_or(LogLevel::INFO), config.log_format);
+    let state = State::open(&settings.path).map_err(|error| {
+        let busy = matches!(error, StateError::Busy { .. });
+        let exit = if busy { Exit::SinkFailed } else { Exit::Usage };
+        Failure::new(exit, anyhow::Error::new(error).context("state.path (--state)"))
+    })?;
+    let state = Arc::new(Mutex::new(state));
+    let listen = config.serve.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            anyhow::Error::new(error).context(format!("cannot listen on {listen} (serve.listen)")),
+        )
+    })?;
+    let recorder = metrics::recorder().map_err(|error| Failure::new(Exit::Usage, error))?;
+    let recorded = recorder.handle();
+    ::metrics::set_global_recorder(recorder)
+        .map_err(|_| Failure::new(Exit::Usage, anyhow::anyhow!("a recorder is there")))?;
+    metrics::describe();
+
+    let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
+    let signals = Signals::new().map_err(failed)?;
+    let hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let stop = CancellationToken::new();
+    let shared = Arc::new(Shared::new(&config, token, settings.path.clone()));
+    let (orders, queue) = mpsc::channel(ORDERS);
+    let (grace, reload_every) = (config.crawl.grace, config.serve.reload_every);
+    tracing::info!(address = %listener.local_addr().map_err(failed)?, "listening");
+    let load = {
+        let source = source.clone();
+        Box::new(move || {
+            let source = source.clone();
+            Box::pin(async move { source.load().await }) as _
+        })
+    };
+    let make_plan = Box::new(RunPlan::new);
+    let daemon = Daemon::new(load, make_plan, Clock::System, config, settings, state, shared.clone(), accepted);
+    let on_first = || {
+        shared.drain();
+        tracing::info!("ending: what is under way is finished; a second signal ends at once");
+    };
+    let stopped = tokio::select! {
+        stopped = Box::pin(daemon.run(queue, &stop)) => stopped,
+        () = signals.second(&stop, on_first) => return Ok(Exit::Interrupted),
+        () = stuck(&stop, grace) => return Ok(Exit::Interrupted),
+        () = watch::file(&file, reload_every, &orders) => unreachable!("it looks without end"),
+        () = watch::hangups(hangup, &orders) => unreachable!("it waits without end"),
+        answered = http::answer(listener, shared.clone(), orders.clone(), recorded) => {
+            return Err(failed(answered.err().unwrap_or_else(|| std::io::Error::other("HTTP has ended"))));
+        }
+    };
+    match stopped {
+        Stopped::Idle => Ok(Exit::Complete),
+        Stopped::InARun => Ok(Exit::Interrupted),
+        Stopped::OutputGone => Ok(Exit::SinkFailed),
+    }
+}
+
+/// Where the configuration comes from.
+struct Source {
+    global: GlobalArgs,
+    args: ServeArgs,
+}
+
+impl Source {
+    fn file(&self) -> Result<PathBuf, ConfigError> {
+        let said = "is missing; dynacrawl serve takes its targets and schedules from a configuration file";
+        self.global.config.clone().ok_or_else(|| ConfigError::value("--config (DYNACRAWL_CONFIG)", said))
+    }
+
+    async fn load(&self) -> Result<Config, ConfigError> {
+        let args = &self.args;
+        let flags = Flags {
+            filter: Some(&args.filter),
+            speed: Some(&args.speed),
+            output: Some(&args.output),
+            state: Some(&args.state),
+            endpoints: Some(&args.endpoints),
+            serve: Some(&args.serve),
+            ..Flags::default()
+        };
+        let mut config = Config::load(&self.global, &flags)?;
+        if config.targets.is_empty() && config.groups.is_empty() {
+            let said = "is missing; dynacrawl serve takes its targets from the configuration file";
+            return Err(ConfigError::value("[[target]]", said));
+        }
+        if config.crawl.dry_run {
+            return Err(ConfigError::value("crawl.dry_run (--dry-run)", "cannot be used with dynacrawl serve"));
+        }
+        config.prepare().await?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,150 @@
+//! What is told about changes, and when a removal needs a person.
+
+use std::collections::BTreeSet;
+
+use dynacrawl_model::{AccountId, Region, Scope};
+
+use super::ConfigError;
+use super::raw;
+use super::values::{in_range, one_of, required};
+
+/// What is told about changes, and when a removal needs a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeSettings {
+    /// What the output holds.
+    pub emit: Emit,
+    /// Whether what drifts by itself counts as a change.
+    pub drift: bool,
+    /// How many tables may go at once.
+    pub fail_safe: FailSafe,
+    /// The scopes whose removals a person has accepted.
+    pub accepted: BTreeSet<(AccountId, Region)>,
+}
+
+/// What the output holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// Every table.
+    Snapshot,
+    /// What changed.
+    Changes,
+    /// Both.
+    Both,
+}
+
+/// How many of a scope's tables may go at once without a person accepting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailSafe {
+    /// From this share of the known tables on, in percent, removals are held back.
+    pub percent: u32,
+    /// Where so many tables are known, or more.
+    pub from: u64,
+}
+
+impl Emit {
+    /// Whether every table is written.
+    pub fn snapshot(self) -> bool {
+        self != Self::Changes
+    }
+
+    /// Whether changes are written.
+    pub fn changes(self) -> bool {
+        self != Self::Snapshot
+    }
+}
+
+impl FailSafe {
+    /// Whether the removal of `going` out of `known` tables is held back.
+    pub fn holds(self, known: u64, going: u64) -> bool {
+        let share = known >= self.from && going.saturating_mul(100) >= known.saturating_mul(u64::from(self.percent));
+        going > 0 && (share || (known >= 2 && going >= known))
+    }
+}
+
+impl ChangeSettings {
+    pub(super) fn validate(raw: raw::Changes, with_state: bool) -> Result<Self, ConfigError> {
+        let key = "changes.emit (--emit)";
+        let emit = match raw.emit.as_deref() {
+            None if with_state => Emit::Both,
+            None => Emit::Snapshot,
+            Some("snapshot") => Emit::Snapshot,
+            Some("changes" | "both") if !with_state => {
+                return Err(ConfigError::value(key, "changes are told by a state; name one with state.path (--state)"));
+            }
+            Some("changes") => Emit::Changes,
+            Some("both") => Emit::Both,
+            Some(other) => return Err(one_of(key, other, &["snapshot", "changes", "both"])),
+        };
+        Ok(Self {
+            emit,
+            drift: required("changes.drift", raw.drift)?,
+            fail_safe: FailSafe {
+                percent: in_range("changes.fail_safe_percent", raw.fail_safe_percent, 1, 100)?,
+                from: in_range("changes.fail_safe_from", raw.fail_safe_from, 1, 1_000_000)?,
+            },
+            accepted: accepted(
+                "changes.accept_removals (--accept-removals)",
+                &raw.accept_removals.unwrap_or_default(),
+            )?,
+        })
+    }
+
+    /// Whether a person has accepted the removals of a scope.
+    pub fn accepts(&self, scope: &Scope) -> bool {
+        let key = scope.account_id.clone().map(|account_id| (account_id, scope.region.clone()));
+        key.is_some_and(|key| self.accepted.contains(&key))
+    }
+}
+
+/// Scopes, each as ACCOUNT/REGION.
+pub(crate) fn accepted(key: &str, scopes: &[String]) -> Result<BTreeSet<(AccountId, Region)>, ConfigError> {
+    let scope = |text: &String| {
+        let parts = text
+            .split_once('/')
+            .and_then(|(account, region)| Some((account.parse::<AccountId>().ok()?, region.parse::<Region>().ok()?)));
+        parts.ok_or_else(|| {
+            let said = dynacrawl_model::Escaped(text);
+            ConfigError::value(
+                key,
+                format!("'{said}' is no scope; expected ACCOUNT/REGION, such as 123456789012/eu-west-1"),
+            )
+        })
+    };
+    scopes.iter().map(scope).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FailSafe, accepted};
+
+    #[test]
+    fn the_fail_safe_holds_from_its_share_on_and_where_nothing_would_be_left() {
+        let fail_safe = FailSafe { percent: 30, from: 10 };
+        for (known, going, holds) in [
+            (10, 2, false),
+            (10, 3, true),
+            (11, 3, false),
+            (11, 4, true),
+            (9, 8, false),
+            (9, 9, true),
+            (2, 1, false),
+            (2, 2, true),
+            (1, 1, false),
+            (0, 0, false),
+            (1000, 299, false),
+            (1000, 300, true),
+        ] {
+            assert_eq!(fail_safe.holds(known, going), holds, "{going} of {known}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_an_account_and_a_region() {
+        let scopes = |text: &str| accepted("--accept-removals", &[text.to_owned()]);
+        assert_eq!(scopes("123456789012/eu-west-1").expect("a scope").len(), 1);
+        for wrong in ["123456789012", "12/eu-west-1", "123456789012/Ireland", "eu-west-1/123456789012", ""] {
+            let said = scopes(wrong).expect_err(wrong).to_string();
+            assert!(said.contains("expected ACCOUNT/REGION"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the daemon does, and when.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dynacrawl_model::Escaped;
+use secrecy::SecretString;
+
+use super::raw;
+use super::secret::SecretRef;
+use super::values::{duration, required};
+use super::{ConfigError, UnknownTarget};
+use crate::serve::schedule::Schedule;
+
+/// What the daemon does, and when.
+#[derive(Clone, Debug)]
+pub struct ServeSettings {
+    /// Where HTTP is answered.
+    pub listen: SocketAddr,
+    /// Where the token is that starts a run.
+    token: Option<SecretRef>,
+    /// Whether a run begins when the daemon does.
+    pub run_at_start: bool,
+    /// How often the configuration is looked at for changes.
+    pub reload_every: Duration,
+    /// When runs begin.
+    pub schedules: Vec<NamedSchedule>,
+}
+
+/// When runs of some targets begin.
+#[derive(Clone, Debug)]
+pub struct NamedSchedule {
+    /// Its name.
+    pub name: String,
+    /// When.
+    pub schedule: Schedule,
+    /// The targets; `None`: all.
+    pub targets: Option<Vec<String>>,
+}
+
+impl ServeSettings {
+    pub(super) fn validate(
+        raw: raw::Serve,
+        schedules: Vec<raw::Schedule>,
+        target_names: &[String],
+    ) -> Result<Self, ConfigError> {
+        let key = "serve.listen (--listen)";
+        let text = required(key, raw.listen)?;
+        let listen: SocketAddr = text.parse().map_err(|_| {
+            let said =
+                format!("'{}' is not an address; expected the form 127.0.0.1:9464 or [::1]:9464", Escaped(&text));
+            ConfigError::value(key, said)
+        })?;
+        let token = raw.token.map(|reference| SecretRef::validate("serve.token", reference)).transpose()?;
+        if !listen.ip().is_loopback() && token.is_none() {
+            let said = format!(
+                "{listen} can be reached from other machines, so it needs serve.token; expected one, or 127.0.0.1"
+            );
+            return Err(ConfigError::value(key, said));
+        }
+        let schedules = schedules.into_iter().enumerate().map(|(number, raw)| named(raw, number, target_names));
+        let schedules: Vec<NamedSchedule> = schedules.collect::<Result<_, _>>()?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = schedules.iter().find(|one| !names.insert(&one.name)) {
+            let said = format!("the name '{}' is taken by another schedule", Escaped(&twice.name));
+            return Err(ConfigError::value("schedule.name", said));
+        }
+        Ok(Self {
+            listen,
+            token,
+            run_at_start: required("serve.run_at_start", raw.run_at_start)?,
+            reload_every: duration("serve.reload_every", raw.reload_every.as_deref())?,
+            schedules,
+        })
+    }
+
+    /// Reads the token.
+    ///
+    /// # Errors
+    /// When it is not where the configuration says.
+    pub fn token(&self) -> Result<Option<SecretString>, ConfigError> {
+        self.token.as_ref().map(|token| token.read("serve.token")).transpose()
+    }
+}
+
+fn named(raw: raw::Schedule, number: usize, target_names: &[String]) -> Result<NamedSchedule, ConfigError> {
+    let name = raw.name.unwrap_or_else(|| format!("schedule-{}", number + 1));
+    let key = |field: &str| format!("schedule '{}': {field}", Escaped(&name));
+    let cron = required(&key("cron"), raw.cron)?;
+    let zone = raw.time_zone.as_deref().unwrap_or("UTC");
+    let jitter = raw.jitter.as_deref().unwrap_or("0s");
+    let jitter = if jitter == "0s" { Duration::ZERO } else { duration(&key("jitter"), Some(jitter))? };
+    let schedule = Schedule::new(&cron, zone, jitter).map_err(|error| ConfigError::value(key("cron"), error))?;
+    let targets = raw.targets.filter(|targets| !targets.is_empty());
+    if let Some(unknown) = targets.iter().flatten().find(|target| !target_names.contains(target)) {
+        let unknown = UnknownTarget::new(unknown, target_names);
+        return Err(unknown.in_key(&key("targets"), "the configuration"));
+    }
+    Ok(NamedSchedule { name, schedule, targets })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn refused(text: &str) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("test.toml");
+        std::fs::write(&file, text).expect("written");
+        let said = Config::check_file(&file).map(drop).expect_err(text).to_string();
+        said.split_once(": ").expect("a place").1.to_owned()
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_token() {
+        for listen in ["0.0.0.0:9464", "[::]:9464", "192.0.2.1:80"] {
+            let said = refused(&format!("[serve]\nlisten = \"{listen}\"\n"));
+            assert!(said.starts_with("serve.listen (--listen): ") && said.contains("needs serve.token"), "{said}");
+        }
+        let said = refused("[serve]\nlisten = \"localhost\"\n");
+        assert!(said.contains("expected the form 127.0.0.1:9464"), "{said}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_schedule_is_said_with_its_name() {
+        let schedule = |rest: &str| refused(&format!("[[schedule]]\nname = \"nightly\"\n{rest}\n"));
+        for (rest, said) in [
+            ("", "schedule 'nightly': cron: is missing"),
+            ("cron = \"61 * * * *\"", "schedule 'nightly': cron: '61 * * * *' is not a cron expression"),
+            ("cron = \"1 1 * * *\"\ntime_zone = \"Mars\"", "'Mars' is not a time zone"),
+            ("cron = \"1 1 * * *\"\njitter = \"soon\"", "schedule 'nightly': jitter: 'soon' is not a duration"),
+            (
+                "cron = \"1 1 * * *\"\ntargets = [\"a\"]",
+                "schedule 'nightly': targets: 'a' is not a target of the configuration",
+            ),
+        ] {
+            let got = schedule(rest);
+            assert!(got.contains(said), "{got}");
+        }
+        let one = "[[schedule]]\nname = \"a\"\ncron = \"1 1 * * *\"\n";
+        assert!(refused(&one.repeat(2)).contains("the name 'a' is taken"));
+    }
+}

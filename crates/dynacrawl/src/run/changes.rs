@@ -1,0 +1,418 @@
+//! What changed since the last run. Each table is compared with what the state knows as it comes by, so that neither of the two
+//! estates is ever held in memory; of a scope only a number for each listed name is kept.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use dynacrawl_model::{
+    ChangeCounts, FilterRule, Record, RunId, SchemaVersion, Scope, ScopeRetired, Table, TableAdded, TableChanged,
+    TableName, TableRecord, TableRecreated, TableRemoved, TableUnselected, Timestamp,
+};
+use dynacrawl_normalizer::{all_changes, comparable, structural_changes};
+use dynacrawl_state::{
+    Compared, KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow, TableStatus,
+};
+use serde::Serialize;
+
+use super::scope::SinkGone;
+use crate::config::ChangeSettings;
+
+/// What a run knows of the last ones.
+#[derive(Debug)]
+pub struct Detector {
+    reader: Mutex<Reader>,
+    run_id: RunId,
+    pub(crate) settings: ChangeSettings,
+    failed: OnceLock<StateError>,
+}
+
+/// What is told about a table or a scope, for the sink and for the state.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Which count it belongs to; none where nothing is told, and the state learns something all the same.
+    pub(crate) kind: Option<ChangeKind>,
+    /// The record, where changes are wanted in the output.
+    pub(crate) event: Option<Record>,
+    /// What the state learns; taken by the journal.
+    pub(crate) staged: Option<Staged>,
+}
+
+/// The kinds of changes of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    Added,
+    Changed,
+    Recreated,
+    Removed,
+    Unselected,
+}
+
+impl ChangeKind {
+    pub(crate) fn count(self, counts: &mut ChangeCounts) {
+        *match self {
+            Self::Added => &mut counts.added,
+            Self::Changed => &mut counts.changed,
+            Self::Recreated => &mut counts.recreated,
+            Self::Removed => &mut counts.removed,
+            Self::Unselected => &mut counts.unselected,
+        } += 1;
+    }
+}
+
+impl Detector {
+    pub(crate) fn new(reader: Reader, run_id: RunId, settings: ChangeSettings) -> Self {
+        Self { reader: Mutex::new(reader), run_id, settings, failed: OnceLock::new() }
+    }
+
+    /// Why the state could not be read, if it could not.
+    pub(crate) fn into_failure(self) -> Option<StateError> {
+        self.failed.into_inner()
+    }
+
+    /// Reads the state. What it cannot tell stops the run: everything would look new.
+    fn read<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StateError>) -> Result<T, SinkGone> {
+        ask(&self.reader.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|error| {
+            let _ = self.failed.set(error);
+            SinkGone
+        })
+    }
+
+    /// The scopes that the state knows, but for retired ones.
+    pub(crate) fn scopes(&self) -> Result<Vec<KnownScope>, SinkGone> {
+        self.read(Reader::scopes)
+    }
+
+    /// That a scope is not crawled any more.
+    pub(crate) fn retired(&self, known: KnownScope) -> Told {
+        let at = Timestamp::now();
+        let event = Record::ScopeRetired(ScopeRetired {
+            schema: SchemaVersion::V1,
+            run_id: self.run_id,
+            scope: known.key.scope().into(),
+            at,
+            target: known.target,
+            tables: known.tables,
+            last_complete_at: known.last_complete_at,
+        });
+        self.event(None, known.key, at, None, None, event)
+    }
+
+    fn event(
+        &self,
+        kind: Option<ChangeKind>,
+        scope: ScopeKey,
+        at: Timestamp,
+        table: Option<TableRow>,
+        record: Option<String>,
+        mut event: Record,
+    ) -> Told {
+        let change = Some(as_kept(&mut event));
+        let event = Some(event).filter(|_| self.settings.emit.changes());
+        Told { kind, event, staged: Some(Staged { scope, at, table, record, change }) }
+    }
+
+    /// An event about a table that was described.
+    fn told(&self, kind: ChangeKind, scope: ScopeKey, now: &TableRecord, row: TableRow, event: Record) -> Told {
+        self.event(Some(kind), scope, now.observed_at, Some(row), Some(record_json(now)), event)
+    }
+}
+
+impl Told {
+    /// What the state learns, and nobody is told.
+    fn silent(scope: ScopeKey, at: Timestamp, row: TableRow, record: Option<String>) -> Self {
+        Self { kind: None, event: None, staged: Some(Staged { scope, at, table: Some(row), record, change: None }) }
+    }
+}
+
+/// A change event as the state keeps it: the table itself is in its record.
+fn as_kept(event: &mut Record) -> StagedChange {
+    let (kind, json) = match event {
+        Record::TableAdded(event) => ("table_added", without_table(&mut **event, |event| &mut event.table)),
+        Record::TableChanged(event) => ("table_changed", without_table(&mut **event, |event| &mut event.table)),
+        Record::TableRecreated(event) => ("table_recreated", without_table(&mut **event, |event| &mut event.table)),
+        Record::TableRemoved(event) => ("table_removed", json(event)),
+        Record::TableUnselected(event) => ("table_unselected", json(event)),
+        other => ("scope_retired", json(other)),
+    };
+    StagedChange { kind, json }
+}
+
+fn without_table<T: Serialize>(event: &mut T, table: impl Fn(&mut T) -> &mut Table) -> String {
+    let kept = std::mem::take(table(event));
+    let mut value = serde_json::to_value(&*event).unwrap_or_default();
+    *table(event) = kept;
+    if let Some(members) = value.as_object_mut() {
+        members.remove("table");
+    }
+    value.to_string()
+}
+
+/// Names, numbers and times: there is nothing in records that JSON could refuse.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Tables that are known, and that the listing did not name.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    /// How many tables were known.
+    pub(crate) known: u64,
+    /// How many of them this run has already told to be gone, before it was killed.
+    pub(crate) told: u64,
+    /// Not listed: whether they are gone is not known yet.
+    pub(crate) unlisted: Vec<TableName>,
+    /// Listed, and gone when they were to be described.
+    pub(crate) vanished: Vec<TableName>,
+    /// Listed, and left out by the filters.
+    pub(crate) unselected: Vec<TableName>,
+}
+
+/// What a scope knows of the last runs.
+#[derive(Debug)]
+pub(crate) struct ScopeChanges {
+    detector: Arc<Detector>,
+    /// Looked up when the account is known.
+    known: OnceLock<Option<KnownScope>>,
+    names: RandomState,
+    /// Whether each listed name is selected, by the name's hash.
+    listed: Mutex<HashMap<u64, bool>>,
+    vanished: Mutex<HashSet<TableName>>,
+}
+
+impl ScopeChanges {
+    pub(crate) fn new(detector: Arc<Detector>) -> Self {
+        Self {
+            detector,
+            known: OnceLock::new(),
+            names: RandomState::new(),
+            listed: Mutex::default(),
+            vanished: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &ChangeSettings {
+        &self.detector.settings
+    }
+
+    /// A name was listed.
+    pub(crate) fn listed(&self, name: &TableName, selected: bool) {
+        held(&self.listed).insert(self.names.hash_one(name.as_str()), selected);
+    }
+
+    /// A listed table was gone when it was to be described.
+    pub(crate) fn vanished(&self, name: &TableName) {
+        held(&self.vanished).insert(name.clone());
+    }
+
+    fn known(&self, key: &ScopeKey) -> Result<Option<&KnownScope>, SinkGone> {
+        if let Some(known) = self.known.get() {
+            return Ok(known.as_ref());
+        }
+        let known = self.detector.read(|reader| reader.scope(key))?;
+        Ok(self.known.get_or_init(|| known).as_ref())
+    }
+
+    /// A table was described. None where there is nothing new about it, or nothing tells whose it is.
+    pub(crate) fn described(&self, now: &TableRecord) -> Result<Option<Told>, SinkGone> {
+        let (Some(key), Some(name)) = (ScopeKey::of(&now.scope), now.table.name.as_ref()) else { return Ok(None) };
+        let detector = &*self.detector;
+        let known = match self.known(&key)? {
+            None => None,
+            Some(scope) => match detector.read(|reader| reader.compare(scope.id, name, &now.fingerprint))? {
+                Compared::Same if !detector.settings.drift => return Ok(None),
+                Compared::Unknown => None,
+                Compared::Same => detector.read(|reader| reader.table(scope.id, name))?.map(|row| (scope.id, row)),
+                Compared::Other(row) => Some((scope.id, row)),
+            },
+        };
+        let Some((scope_id, before)) = known.filter(|(_, row)| row.status == TableStatus::Present) else {
+            let event = Record::TableAdded(Box::new(TableAdded {
+                schema: SchemaVersion::V1,
+                run_id: now.run_id,
+                scope: now.scope.clone(),
+                observed_at: now.observed_at,
+                fingerprint: now.fingerprint.clone(),
+                table: now.table.clone(),
+            }));
+            let row = row(now, name, now.observed_at, now.observed_at);
+            return Ok(Some(detector.told(ChangeKind::Added, key, now, row, event)));
+        };
+        let same = before.fingerprint == now.fingerprint;
+        // Listed again after it was not, which is nothing that is told.
+        let seen_again = || {
+            let row = TableRow { last_seen_at: None, ..before.clone() };
+            before.last_seen_at.map(|_| Told::silent(key.clone(), now.observed_at, row, None))
+        };
+        if same && !detector.settings.drift {
+            return Ok(seen_again());
+        }
+        let unchanged = row(now, name, before.first_seen_at, before.changed_at);
+        if !comparable(&before.fingerprint, &now.fingerprint) {
+            // Another version of dynacrawl looks at tables in another way, which is no change of theirs.
+            return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
+        }
+        let Some(then) = detector.read(|reader| reader.record(scope_id, name))?.and_then(|json| parse(&json)) else {
+            tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "its record in the state cannot be read; it is taken as it is now");
+            return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
+        };
+        let compare = if detector.settings.drift { all_changes } else { structural_changes };
+        let changes = compare(&then, &now.table);
+        if same && changes.is_empty() {
+            return Ok(seen_again());
+        }
+        let (schema, run_id, scope) = (SchemaVersion::V1, now.run_id, now.scope.clone());
+        let (observed_at, table) = (now.observed_at, now.table.clone());
+        let (fingerprint_before, fingerprint) = (before.fingerprint.clone(), now.fingerprint.clone());
+        if is_another(&then, &now.table) {
+            let event = Record::TableRecreated(Box::new(TableRecreated {
+                schema,
+                run_id,
+                scope,
+                observed_at,
+                id_before: then.id,
+                fingerprint_before,
+                fingerprint,
+                changes,
+                table,
+            }));
+            let row = row(now, name, now.observed_at, now.observed_at);
+            return Ok(Some(detector.told(ChangeKind::Recreated, key, now, row, event)));
+        }
+        let event = Record::TableChanged(Box::new(TableChanged {
+            schema,
+            run_id,
+            scope,
+            observed_at,
+            fingerprint_before,
+            fingerprint,
+            changes,
+            table,
+        }));
+        let row = row(now, name, before.first_seen_at, now.observed_at);
+        Ok(Some(detector.told(ChangeKind::Changed, key, now, row, event)))
+    }
+
+    /// What is known and was not listed as a table to be described, once the listing has reached its last page.
+    pub(crate) fn missing(&self, scope: &Scope) -> Result<Missing, SinkGone> {
+        let Some(key) = ScopeKey::of(scope) else { return Ok(Missing::default()) };
+        let Some(known) = self.known(&key)? else { return Ok(Missing::default()) };
+        let detector = &*self.detector;
+        let told = detector.read(|reader| reader.told_gone(detector.run_id, &key))?;
+        let (listed, vanished) = (held(&self.listed), held(&self.vanished));
+        let mut missing = Missing { known: known.tables, ..Missing::default() };
+        detector.read(|reader| {
+            reader.present(known.id, |name| {
+                let into = match listed.get(&self.names.hash_one(name)) {
+                    _ if told.contains(name) => {
+                        missing.told += 1;
+                        return;
+                    }
+                    Some(true) if !vanished.contains(&TableName::from(name)) => return,
+                    Some(true) => &mut missing.vanished,
+                    Some(false) => &mut missing.unselected,
+                    None => &mut missing.unlisted,
+                };
+                into.push(TableName::from(name));
+            })
+        })?;
+        Ok(missing)
+    }
+
+    /// What is known of a table, and when its scope was listed last.
+    fn gone(&self, name: &TableName) -> Result<Option<(ScopeKey, TableRow)>, SinkGone> {
+        let Some(Some(scope)) = self.known.get() else { return Ok(None) };
+        let row = self.detector.read(|reader| reader.table(scope.id, name))?;
+        Ok(row.map(|row| {
+            let last_seen_at = row.last_seen_at.or(scope.last_listed_at);
+            (scope.key.clone(), TableRow { last_seen_at, ..row })
+        }))
+    }
+
+    /// That a table is gone.
+    pub(crate) fn removed(&self, name: &TableName) -> Result<Option<Told>, SinkGone> {
+        let at = Timestamp::now();
+        Ok(self.gone(name)?.map(|(key, before)| {
+            let event = Record::TableRemoved(TableRemoved {
+                schema: SchemaVersion::V1,
+                run_id: self.detector.run_id,
+                scope: key.scope().into(),
+                at,
+                table: name.clone(),
+                arn: before.arn.clone(),
+                id: before.table_id.clone(),
+                last_seen_at: before.last_seen_at,
+            });
+            let row = TableRow { status: TableStatus::Removed, changed_at: at, ..before };
+            self.detector.event(Some(ChangeKind::Removed), key, at, Some(row), None, event)
+        }))
+    }
+
+    /// That the filters leave a table out now.
+    pub(crate) fn unselected(&self, name: &TableName, rule: FilterRule) -> Result<Option<Told>, SinkGone> {
+        let at = Timestamp::now();
+        Ok(self.gone(name)?.map(|(key, before)| {
+            let event = Record::TableUnselected(TableUnselected {
+                schema: SchemaVersion::V1,
+                run_id: self.detector.run_id,
+                scope: key.scope().into(),
+                at,
+                table: name.clone(),
+                arn: before.arn.clone(),
+                id: before.table_id.clone(),
+                rule,
+            });
+            let row = TableRow { status: TableStatus::Unselected, changed_at: at, last_seen_at: Some(at), ..before };
+            self.detector.event(Some(ChangeKind::Unselected), key, at, Some(row), None, event)
+        }))
+    }
+
+    /// That a table was not listed and stays known all the same: when it was seen last stands still.
+    pub(crate) fn kept(&self, name: &TableName) -> Result<Option<Told>, SinkGone> {
+        Ok(self.gone(name)?.map(|(key, row)| Told::silent(key, Timestamp::now(), row, None)))
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is known of a table from now on.
+fn row(now: &TableRecord, name: &TableName, first_seen_at: Timestamp, changed_at: Timestamp) -> TableRow {
+    TableRow {
+        name: name.clone(),
+        status: TableStatus::Present,
+        fingerprint: now.fingerprint.clone(),
+        first_seen_at,
+        changed_at,
+        last_seen_at: None,
+        arn: now.table.arn.clone(),
+        table_id: now.table.id.clone(),
+    }
+}
+
+/// Whether it is another table under the same name. Emulators that give no ids tell it by the time of creation.
+fn is_another(then: &Table, now: &Table) -> bool {
+    match (&then.id, &now.id) {
+        (Some(then), Some(now)) => then != now,
+        _ => then.arn != now.arn || then.created_at != now.created_at,
+    }
+}
+
+/// The line of a table, as the state keeps it.
+fn record_json(now: &TableRecord) -> String {
+    #[derive(Serialize)]
+    #[serde(tag = "type", rename = "table")]
+    struct Line<'a> {
+        #[serde(flatten)]
+        record: &'a TableRecord,
+    }
+    json(&Line { record: now })
+}
+
+fn parse(line: &str) -> Option<Table> {
+    match serde_json::from_str(line).ok()? {
+        Record::Table(record) => Some(record.table),
+        _ => None,
+    }
+}

@@ -1,0 +1,75 @@
+//! The simulator inside the process, in the place of a network: for tests on simulated time.
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
+use dynacrawl_sim::{Account, InProcess};
+
+use super::RunPlan;
+use crate::config::{Config, Target};
+
+/// The account whose user crawls.
+pub(crate) const HUB: &str = "999999999999";
+
+/// The simulator in the place of a network.
+#[derive(Clone)]
+struct Inside(InProcess);
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inside")
+    }
+}
+
+impl HttpClient for Inside {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Inside {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let simulator = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let request = request.map(|body| bytes::Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+            let answer = simulator.answer(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::user(error.into()))
+        })
+    }
+}
+
+/// A configuration whose services are all the simulator.
+pub(crate) fn config(settings: &str) -> Config {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("test.toml");
+    let endpoints = "[aws]\nendpoint_url = \"http://simulator\"\n[sts]\nendpoint_url = \"http://simulator\"\n[discovery]\n\
+                     organizations_endpoint_url = \"http://simulator\"\naccount_endpoint_url = \"http://simulator\"\n\
+                     ec2_endpoint_url = \"http://simulator\"\n";
+    std::fs::write(&file, format!("{endpoints}{settings}")).expect("written");
+    Config::check_file(&file).expect("a configuration")
+}
+
+/// A plan that crawls the simulator with the keys of [`HUB`]'s user.
+pub(crate) fn plan_of(simulator: &InProcess, config: Config) -> RunPlan {
+    let hub = Account::new(HUB).access("hub");
+    let keys = UserKeys {
+        access_key_id: hub.access_key_id,
+        secret_access_key: hub.secret_access_key.into(),
+        session_token: None,
+    };
+    let credentials =
+        |target: &Target| Ok(CredentialSpec { base: BaseCredentials::Keys(keys.clone()), chain: target.chain.clone() });
+    let http = SharedHttpClient::new(Inside(simulator.clone()));
+    RunPlan::with_http(config, credentials, http).expect("a plan")
+}
+
+/// The same for settings.
+pub(crate) fn plan(simulator: &InProcess, settings: &str) -> RunPlan {
+    plan_of(simulator, config(settings))
+}

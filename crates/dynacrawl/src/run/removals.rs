@@ -1,0 +1,151 @@
+//! The end of a scope with a state: which of the known tables are gone. A table is gone only where the listing reached its last
+//! page without it and DescribeTable does not find it, and where so many are gone that a fault is more likely, a person has to
+//! accept it first.
+
+use dynacrawl_client::ScopeClient;
+use dynacrawl_fetcher::{Fetched, Fetcher};
+use dynacrawl_model::{FailureReason, MAX_NAMED_TABLES, Problem, TableName};
+use dynacrawl_walker::Listing;
+use futures_util::StreamExt;
+
+use super::changes::{Missing, ScopeChanges};
+use super::scope::{ScopeTask, SinkGone};
+
+/// What DescribeTable says about tables that were not listed.
+#[derive(Default)]
+struct Confirmed {
+    gone: Vec<TableName>,
+    /// Not listed, and there all the same.
+    there: Vec<TableName>,
+    /// Nobody knows.
+    unknown: Vec<TableName>,
+}
+
+impl ScopeTask {
+    /// Tells which tables are gone, or why that is not known.
+    pub(super) async fn removals(
+        &self,
+        changes: &ScopeChanges,
+        client: &ScopeClient,
+        resumed: bool,
+    ) -> Result<(), SinkGone> {
+        if !self.tracker.has_listed_all() || self.stop.is_cancelled() || self.tracker.is_duplicate() {
+            return Ok(());
+        }
+        // An earlier process has seen the first pages, and what it saw has gone with it.
+        if resumed && !self.list_again(changes, client).await {
+            return Ok(());
+        }
+        let missing = changes.missing(&self.tracker.scope())?;
+        for name in &missing.unselected {
+            let rule = self.config.crawl.filter.verdict(name.as_str()).rule;
+            self.tell(changes.unselected(name, rule)?).await?;
+        }
+        let Missing { known, told, unlisted, vanished, .. } = missing;
+        let mut confirmed = self.confirm(changes, client, unlisted).await?;
+        if self.stop.is_cancelled() {
+            return Ok(());
+        }
+        confirmed.gone.extend(vanished);
+        let mut settled = true;
+        let going = told + confirmed.gone.len() as u64;
+        let accepted = changes.settings().accepts(&self.tracker.scope());
+        if told == 0 && !accepted && changes.settings().fail_safe.holds(known, going) {
+            self.tracker.held(going);
+            self.tracker.note(held_back(self, known, &confirmed.gone));
+            settled = false;
+        } else {
+            for name in confirmed.gone.drain(..) {
+                self.tell(changes.removed(&name)?).await?;
+            }
+        }
+        if !confirmed.unknown.is_empty() {
+            let said = "not listed any more, and DescribeTable does not tell whether they are gone; they stay";
+            self.tracker.note(naming("removal_unconfirmed", said.to_owned(), &confirmed.unknown));
+            settled = false;
+        }
+        for name in confirmed.gone.iter().chain(&confirmed.unknown) {
+            self.tell(changes.kept(name)?).await?;
+        }
+        if !confirmed.there.is_empty() {
+            let said = "ListTables does not name them, and DescribeTable finds them";
+            self.tracker.note(naming("unlisted", said.to_owned(), &confirmed.there));
+        }
+        if settled {
+            self.tracker.settle();
+        }
+        Ok(())
+    }
+
+    /// Lists all names once more; `false` where the last page does not come.
+    async fn list_again(&self, changes: &ScopeChanges, client: &ScopeClient) -> bool {
+        let mut listing = Listing::new(client, None);
+        while let Some(page) = listing.next_page().await {
+            match page {
+                Ok(page) => page.iter().for_each(|name| {
+                    changes.listed(name, self.config.crawl.filter.selects(name.as_str()));
+                }),
+                Err(failed) => {
+                    let said = format!("which tables are gone is not known: {}", failed.error.message);
+                    let problem = Problem::new(&*failed.error.code, said);
+                    self.tracker.note(Problem { operation: Some(failed.operation), ..problem });
+                    return false;
+                }
+            }
+        }
+        listing.is_complete()
+    }
+
+    async fn confirm(
+        &self,
+        changes: &ScopeChanges,
+        client: &ScopeClient,
+        unlisted: Vec<TableName>,
+    ) -> Result<Confirmed, SinkGone> {
+        let mut confirmed = Confirmed::default();
+        let decode = |body: &[u8]| self.decode(body);
+        let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
+        let mut waiting: std::collections::BTreeSet<_> = unlisted.iter().cloned().collect();
+        let names = futures_util::stream::iter(unlisted);
+        let mut fetched = std::pin::pin!(fetcher.describe_all(names, self.config.crawl.concurrency));
+        while let Some(one) = fetched.next().await {
+            match one {
+                Fetched::Described(name, mut record) => {
+                    waiting.remove(&name);
+                    record.table.name.get_or_insert_with(|| name.clone());
+                    self.tell(changes.described(&record)?).await?;
+                    confirmed.there.push(name);
+                }
+                Fetched::Failed(failed) => {
+                    waiting.remove(&failed.name);
+                    let gone = failed.reason == FailureReason::Vanished;
+                    let into = if gone { &mut confirmed.gone } else { &mut confirmed.unknown };
+                    into.push(failed.name);
+                }
+                Fetched::Stopped(_) => break,
+            }
+            if self.stop.is_cancelled() {
+                break;
+            }
+        }
+        confirmed.unknown.extend(waiting);
+        Ok(confirmed)
+    }
+}
+
+fn held_back(task: &ScopeTask, known: u64, gone: &[TableName]) -> Problem {
+    let scope = task.tracker.scope();
+    let account = scope.account_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let said = format!(
+        "{} of {known} known tables are gone, which is so many that a fault is more likely; they stay until a person accepts it \
+         with --accept-removals {account}/{}",
+        gone.len(),
+        scope.region
+    );
+    naming("removals_held", said, gone)
+}
+
+fn naming(code: &str, said: String, names: &[TableName]) -> Problem {
+    let tables = names.iter().take(MAX_NAMED_TABLES).map(|name| name.as_str().to_owned()).collect();
+    Problem { table_count: names.len() as u64, tables, ..Problem::new(code, said) }
+}

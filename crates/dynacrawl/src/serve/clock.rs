@@ -1,0 +1,41 @@
+//! What time it is. Schedules go by the clock on the wall, which goes on while the machine sleeps; timers do not.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How long is waited at most before the clock is looked at again.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// A clock on the wall.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// The system's.
+    System,
+    /// One that began at a time, and goes by the runtime's timers: for tests on simulated time.
+    #[cfg(test)]
+    Simulated { began_at: Timestamp, began: tokio::time::Instant },
+}
+
+impl Clock {
+    /// Now.
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp::now(),
+            #[cfg(test)]
+            Self::Simulated { began_at, began } => *began_at + began.elapsed(),
+        }
+    }
+
+    /// Waits until a time; without end for none.
+    pub(crate) async fn until(&self, at: Option<Timestamp>) {
+        let Some(at) = at else { return std::future::pending().await };
+        loop {
+            let left = at.duration_since(self.now());
+            if left <= SignedDuration::ZERO {
+                return;
+            }
+            tokio::time::sleep(Duration::try_from(left).unwrap_or_default().min(LOOK)).await;
+        }
+    }
+}

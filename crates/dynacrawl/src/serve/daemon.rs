@@ -1,0 +1,300 @@
+//! The daemon: one run after the other, as schedules and people want them, over a configuration that may change.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use dynacrawl_model::{AccountId, Region, RunOutcome};
+use dynacrawl_sinks::{SinkError, Written};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::due::Due;
+use super::queue::{Job, Queue};
+use super::shared::Shared;
+use crate::commands::crawl_to_output;
+use crate::config::{Config, ConfigError, StateSettings};
+use crate::run::{Progress, RunPlan, RunReport, SharedState, Start, StartError, opened};
+
+/// Reads the configuration anew.
+pub(crate) type Load = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Config, ConfigError>>>>>;
+/// Makes a plan of a configuration.
+pub(crate) type MakePlan = Box<dyn Fn(Config) -> Result<RunPlan, ConfigError>>;
+
+/// What the daemon is asked to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// A run.
+    Run(Job),
+    /// The configuration may have changed.
+    Reload,
+}
+
+/// The daemon.
+pub(crate) struct Daemon {
+    load: Load,
+    make_plan: MakePlan,
+    clock: Clock,
+    config: Config,
+    settings: StateSettings,
+    state: SharedState,
+    shared: Arc<Shared>,
+    queue: Queue,
+    due: Vec<Due>,
+    /// What was accepted when the daemon was started: for one run of each scope.
+    accepted: BTreeSet<(AccountId, Region)>,
+}
+
+/// A run under way.
+struct Running<'a> {
+    ending: Pin<Box<dyn Future<Output = Ended> + 'a>>,
+}
+
+/// How a run ended.
+type Ended = Result<(RunReport, Result<Written, SinkError>), Refused>;
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// How the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// Nothing was under way.
+    Idle,
+    /// A run was cut short; the next start goes on with it.
+    InARun,
+    /// Nobody reads the output any more.
+    OutputGone,
+}
+
+impl Daemon {
+    pub(crate) fn new(
+        load: Load,
+        make_plan: MakePlan,
+        clock: Clock,
+        config: Config,
+        settings: StateSettings,
+        state: SharedState,
+        shared: Arc<Shared>,
+        accepted: BTreeSet<(AccountId, Region)>,
+    ) -> Self {
+        let (queue, due) = (Queue::default(), Vec::new());
+        Self { load, make_plan, clock, config, settings, state, shared, queue, due, accepted }
+    }
+
+    /// Runs until `stop` is cancelled; a run under way has the grace time then.
+    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: &CancellationToken) -> Stopped {
+        self.begin();
+        let mut running: Option<Running<'_>> = None;
+        loop {
+            if running.is_none()
+                && !stop.is_cancelled()
+                && let Some(job) = self.queue.pop()
+            {
+                running = Some(self.start(job, stop));
+            }
+            self.shared.waiting(self.queue.len(), running.is_some());
+            let next = self.due.iter().filter_map(|due| due.at).min();
+            tokio::select! {
+                biased;
+                ended = ending(&mut running) => {
+                    running = None;
+                    if let Some(stopped) = self.ended(ended, stop) {
+                        return stopped;
+                    }
+                }
+                () = stop.cancelled(), if running.is_none() => return Stopped::Idle,
+                order = orders.recv() => match order {
+                    Some(Order::Run(job)) => self.queue.push(job),
+                    Some(Order::Reload) => self.reload().await,
+                    // Those who give orders live as long as the daemon.
+                    None => return Stopped::Idle,
+                },
+                () = self.clock.until(next) => self.fire(),
+            }
+        }
+    }
+
+    /// What is to be done at the start: a run that was killed, what was missed, and what the configuration asks for.
+    fn begin(&mut self) {
+        match opened(&self.state).unfinished() {
+            Ok(Some(run)) => {
+                self.queue.push(Job { schedule: run.schedule, targets: run.only, accepted: BTreeSet::new() });
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the last run cannot be read"),
+        }
+        if self.config.serve.run_at_start {
+            self.queue.push(Job::default());
+        }
+        let now = self.clock.now();
+        for schedule in self.config.serve.schedules.clone() {
+            let last = opened(&self.state).last_due(&schedule.name);
+            match last {
+                Ok(Some(last)) => self.due.push(Due::since(schedule, time(last), now)),
+                Ok(None) => {
+                    self.was_due(&schedule.name, now);
+                    self.due.push(Due::after(schedule, now));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "when the schedule was due last cannot be read");
+                    self.due.push(Due::after(schedule, now));
+                }
+            }
+        }
+        self.tell();
+    }
+
+    /// Remembers when a schedule was due, so that a later daemon knows what it missed.
+    fn was_due(&self, schedule: &str, at: Timestamp) {
+        let at = dynacrawl_model::Timestamp::from_millis(at.as_millisecond());
+        let Some(at) = at else { return };
+        if let Err(error) = opened(&self.state).was_due(schedule, at) {
+            tracing::error!(%error, "that the schedule was due cannot be remembered");
+        }
+    }
+
+    fn fire(&mut self) {
+        let now = self.clock.now();
+        let fired: Vec<_> = self.due.iter_mut().filter_map(|due| due.take(now)).collect();
+        for (job, named) in fired {
+            let name = job.schedule.clone().unwrap_or_default();
+            tracing::info!(schedule = %dynacrawl_model::Escaped(&name), "due");
+            self.was_due(&name, named);
+            self.queue.push(job);
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let next = self.due.iter().map(|due| (due.name().to_owned(), due.at)).collect();
+        self.shared.schedules(next);
+    }
+
+    /// Takes over a changed configuration, if it is valid.
+    async fn reload(&mut self) {
+        let loaded = (self.load)().await.and_then(|config| self.may_replace(config));
+        let config = match loaded {
+            Ok(config) => config,
+            Err(error) => {
+                let error = dynacrawl_model::Escaped(&error.to_string()).to_string();
+                tracing::error!(error, "the changed configuration is refused, and the one before stays");
+                self.shared.reloaded(Err(error));
+                return;
+            }
+        };
+        let now = self.clock.now();
+        let due = config.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
+        self.due = due.collect();
+        for due in &self.due {
+            if matches!(opened(&self.state).last_due(due.name()), Ok(None)) {
+                self.was_due(due.name(), now);
+            }
+        }
+        self.config = config;
+        tracing::info!("the changed configuration is taken over");
+        self.shared.reloaded(Ok(&self.config));
+        self.tell();
+    }
+
+    /// Whether a daemon that runs can change over to a configuration. Secrets are read, so that a wrong place shows now.
+    fn may_replace(&self, config: Config) -> Result<Config, ConfigError> {
+        let needs = |key: &str| Err(ConfigError::value(key, "cannot change while dynacrawl runs; start it anew"));
+        if config.state.as_ref().map(|state| &state.path) != Some(&self.settings.path) {
+            return needs("state.path (--state)");
+        }
+        if config.serve.listen != self.config.serve.listen {
+            return needs("serve.listen (--listen)");
+        }
+        config.serve.token()?;
+        (self.make_plan)(config.clone())?;
+        Ok(config)
+    }
+
+    fn start(&mut self, job: Job, stop: &CancellationToken) -> Running<'static> {
+        let mut config = self.config.clone();
+        config.schedule = job.schedule;
+        config.changes.accepted.extend(job.accepted);
+        config.changes.accepted.extend(self.accepted.iter().cloned());
+        let begun = self.begin_run(config, job.targets);
+        let (stop, shared) = (stop.clone(), self.shared.clone());
+        let ending = async move {
+            let (plan, start) = begun?;
+            let progress = Arc::new(Progress::default());
+            shared.began(start.run_id, &progress);
+            Ok(crawl_to_output(&plan, start, &stop, &progress).await)
+        };
+        Running { ending: Box::pin(ending) }
+    }
+
+    fn begin_run(&self, mut config: Config, targets: Option<Vec<String>>) -> Result<(RunPlan, Start), Refused> {
+        if let Some(targets) = &targets {
+            config.restrict(targets).map_err(|unknown| unknown.in_key("targets", "the configuration"))?;
+        }
+        let plan = (self.make_plan)(config)?;
+        let mut start = Start::with_state(plan.config(), &self.settings, &self.state, false)?;
+        let notice = start.notice.take().unwrap_or_default();
+        let schedule = plan.config().schedule.as_deref().unwrap_or_default();
+        tracing::info!(run = %start.run_id, schedule = %dynacrawl_model::Escaped(schedule), notice = notice.trim_end(), "a run begins");
+        Ok((plan, start))
+    }
+
+    /// Tells how a run ended, and whether the daemon ends with it.
+    fn ended(&mut self, ended: Ended, stop: &CancellationToken) -> Option<Stopped> {
+        let report = match &ended {
+            Ok((report, Ok(_))) => Some(report),
+            _ => None,
+        };
+        self.shared.ended(self.clock.now(), report);
+        let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
+        match ended {
+            Ok((report, Ok(_))) => {
+                if matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial) {
+                    self.accepted.clear();
+                }
+                let summary = crate::summary::summary(&report, false);
+                tracing::info!(outcome = ?report.outcome, "the run has ended: {}", summary.trim_end());
+            }
+            Ok((_, Err(SinkError::Closed))) => {
+                tracing::error!("the reader of the output has gone away");
+                return Some(Stopped::OutputGone);
+            }
+            Ok((_, Err(error))) => {
+                tracing::error!(error = %whole(&error), "the output failed; the next run goes on with this one");
+            }
+            Err(error) => tracing::error!(error = %whole(&error), "the run cannot begin"),
+        }
+        stop.is_cancelled().then_some(if cut_short { Stopped::InARun } else { Stopped::Idle })
+    }
+}
+
+async fn ending(running: &mut Option<Running<'_>>) -> Ended {
+    match running {
+        Some(running) => (&mut running.ending).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn time(at: dynacrawl_model::Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// An error with its causes, without control characters.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    dynacrawl_model::Escaped(&text).to_string()
+}

@@ -1,0 +1,132 @@
+//! When each schedule is due next.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::queue::Job;
+use crate::config::NamedSchedule;
+
+/// A schedule, and when it is due next.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    schedule: NamedSchedule,
+    /// The time that the expression names.
+    named: Option<Timestamp>,
+    /// The same with jitter.
+    pub(crate) at: Option<Timestamp>,
+}
+
+impl Due {
+    /// Due the first time after `now`.
+    pub(crate) fn after(schedule: NamedSchedule, now: Timestamp) -> Self {
+        let named = schedule.schedule.next(now);
+        let delay = schedule.schedule.delay();
+        Self { at: named.map(|named| later(named, delay)), named, schedule }
+    }
+
+    /// Due now for what was missed since `last`, if anything was.
+    pub(crate) fn since(schedule: NamedSchedule, last: Timestamp, now: Timestamp) -> Self {
+        match schedule.schedule.missed(last, now) {
+            Some(missed) => Self { named: Some(missed), at: Some(now), schedule },
+            None => Self::after(schedule, now),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.schedule.name
+    }
+
+    /// Takes the run that is due, and goes on to the next time after `now`: the clock may have jumped over several, which are
+    /// one run. Also gives the last time that the expression named.
+    pub(crate) fn take(&mut self, now: Timestamp) -> Option<(Job, Timestamp)> {
+        let named = self.named.filter(|_| self.at.is_some_and(|at| at <= now))?;
+        let last = self.schedule.schedule.missed(named, now).unwrap_or(named);
+        *self = Self::after(self.schedule.clone(), now);
+        let NamedSchedule { name, targets, .. } = &self.schedule;
+        Some((Job { schedule: Some(name.clone()), targets: targets.clone(), accepted: Default::default() }, last))
+    }
+
+    /// Takes over a changed configuration: what is due stays due where the expression is the same.
+    pub(crate) fn reloaded(before: &[Self], schedule: NamedSchedule, now: Timestamp) -> Self {
+        let same = before
+            .iter()
+            .find(|due| due.name() == schedule.name && due.named.is_some() && due.named == schedule.schedule.next(now));
+        match same {
+            Some(due) => Self { schedule, ..due.clone() },
+            None => Self::after(schedule, now),
+        }
+    }
+}
+
+fn later(at: Timestamp, delay: Duration) -> Timestamp {
+    at.checked_add(delay).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::Due;
+    use crate::config::NamedSchedule;
+    use crate::serve::schedule::Schedule;
+
+    fn schedule(cron: &str, jitter: u64) -> NamedSchedule {
+        let schedule = Schedule::new(cron, "UTC", Duration::from_secs(jitter)).expect("a schedule");
+        NamedSchedule { name: "nightly".to_owned(), schedule, targets: None }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn it_is_due_when_the_expression_says_and_not_before() {
+        let mut due = Due::after(schedule("0 3 * * *", 0), at("2026-01-01T12:00:00Z"));
+        assert!(due.take(at("2026-01-02T02:59:59Z")).is_none());
+        let (job, named) = due.take(at("2026-01-02T03:00:00Z")).expect("due");
+        assert_eq!((job.schedule.as_deref(), named), (Some("nightly"), at("2026-01-02T03:00:00Z")));
+        assert_eq!(due.at, Some(at("2026-01-03T03:00:00Z")));
+    }
+
+    #[test]
+    fn what_a_sleep_has_missed_is_due_once() {
+        let mut due = Due::after(schedule("0 * * * *", 0), at("2026-01-01T12:00:00Z"));
+        let (_, named) = due.take(at("2026-01-08T07:30:00Z")).expect("due");
+        assert_eq!(named, at("2026-01-08T07:00:00Z"));
+        assert!(due.take(at("2026-01-08T07:30:01Z")).is_none());
+        assert_eq!(due.at, Some(at("2026-01-08T08:00:00Z")));
+    }
+
+    #[test]
+    fn what_was_missed_while_the_daemon_was_not_there_is_due_at_once_and_once() {
+        let now = at("2026-01-08T07:30:00Z");
+        let mut due = Due::since(schedule("0 * * * *", 600), at("2026-01-01T12:00:00Z"), now);
+        let (_, named) = due.take(now).expect("due");
+        assert_eq!(named, at("2026-01-08T07:00:00Z"));
+        assert!(due.take(now).is_none());
+        let mut due = Due::since(schedule("0 * * * *", 0), at("2026-01-08T07:00:00Z"), now);
+        assert!(due.take(now).is_none(), "nothing was missed");
+    }
+
+    #[test]
+    fn jitter_moves_it_and_not_the_time_that_is_remembered() {
+        for _ in 0..100 {
+            let mut due = Due::after(schedule("0 3 * * *", 600), at("2026-01-01T12:00:00Z"));
+            let moved = due.at.expect("a time");
+            assert!(moved >= at("2026-01-02T03:00:00Z") && moved <= at("2026-01-02T03:10:00Z"));
+            let (_, named) = due.take(moved).expect("due");
+            assert_eq!(named, at("2026-01-02T03:00:00Z"));
+        }
+    }
+
+    #[test]
+    fn a_reload_keeps_the_jitter_of_what_stays_the_same() {
+        let now = at("2026-01-01T12:00:00Z");
+        let before = [Due::after(schedule("0 3 * * *", 36_000), now)];
+        assert_eq!(Due::reloaded(&before, schedule("0 3 * * *", 36_000), now).at, before[0].at);
+        assert_eq!(Due::reloaded(&before, schedule("0 4 * * *", 0), now).at, Some(at("2026-01-02T04:00:00Z")));
+    }
+}

@@ -1,0 +1,143 @@
+//! What the daemon answers over HTTP.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::daemon::Order;
+use super::metrics;
+use super::queue::Job;
+use super::shared::Shared;
+use crate::config::accepted;
+
+/// How large a request may be.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// What requests are answered from.
+#[derive(Clone)]
+struct Daemon {
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    recorded: PrometheusHandle,
+}
+
+/// Answers requests for as long as it is polled.
+pub(crate) async fn answer(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    recorded: PrometheusHandle,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(measured))
+        .route("/api/v1/runs", post(start_a_run))
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .with_state(Daemon { shared, orders, recorded });
+    axum::serve(listener, router).await
+}
+
+async fn ready(State(daemon): State<Daemon>) -> Response {
+    if daemon.shared.told().draining {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    "ready\n".into_response()
+}
+
+async fn measured(State(daemon): State<Daemon>) -> Response {
+    let page = metrics::render(&daemon.recorded, &daemon.shared);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
+}
+
+/// What a run that is asked for shall do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunAsked {
+    /// The targets; without it: all.
+    targets: Option<Vec<String>>,
+    /// The scopes (ACCOUNT/REGION) whose removals a person has accepted.
+    #[serde(default)]
+    accept_removals: Vec<String>,
+}
+
+async fn start_a_run(State(daemon): State<Daemon>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Err(refused) = authorized(&daemon.shared, &headers) {
+        return refused;
+    }
+    let job = match job(&daemon.shared, &body) {
+        Ok(job) => job,
+        Err(problem) => return problem_of(StatusCode::BAD_REQUEST, &problem),
+    };
+    if daemon.shared.told().draining {
+        return problem_of(StatusCode::SERVICE_UNAVAILABLE, "dynacrawl is about to end");
+    }
+    if daemon.orders.try_send(Order::Run(job)).is_err() {
+        return problem_of(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait");
+    }
+    let status = if daemon.shared.told().running { "queued" } else { "started" };
+    (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "status": status })))
+        .into_response()
+}
+
+/// Whether a request has the token. Where there is none, nobody has it.
+fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<(), Response> {
+    let told = shared.told();
+    let Some(token) = &told.token else {
+        return Err(problem_of(
+            StatusCode::FORBIDDEN,
+            "there is no serve.token in the configuration, so nobody may start a run",
+        ));
+    };
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    // Hashed, so that neither the text nor its length shows in how long it takes.
+    let same = |given: &str| {
+        let hashes = [given, token.expose_secret()].map(Sha256::digest);
+        bool::from(hashes[0].as_slice().ct_eq(hashes[1].as_slice()))
+    };
+    if given.is_some_and(same) {
+        return Ok(());
+    }
+    let mut refused = problem_of(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
+    refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    Err(refused)
+}
+
+fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
+    let asked: RunAsked = match body.trim_ascii() {
+        [] => RunAsked::default(),
+        body => serde_json::from_slice(body).map_err(|error| format!("the body cannot be used: {error}"))?,
+    };
+    let told = shared.told();
+    let names = told.target_names.join(", ");
+    if asked.targets.as_ref().is_some_and(Vec::is_empty) {
+        return Err(format!("targets: is empty; leave it out for all, or name some of {names}"));
+    }
+    if let Some(unknown) = asked.targets.iter().flatten().find(|name| !told.target_names.contains(name)) {
+        return Err(format!("targets: '{}' is unknown; there are {names}", dynacrawl_model::Escaped(unknown)));
+    }
+    let accepted = accepted("accept_removals", &asked.accept_removals).map_err(|error| error.to_string())?;
+    Ok(Job { schedule: None, targets: asked.targets, accepted })
+}
+
+fn problem_of(status: StatusCode, problem: &str) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "error": problem }))).into_response()
+}

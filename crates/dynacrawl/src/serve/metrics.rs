@@ -1,0 +1,175 @@
+//! What Prometheus is told. What belongs to calls is recorded where they are made; all else is what the daemon and the state
+//! know at that moment.
+
+use std::fmt::{Display, Write};
+
+use jiff::Timestamp;
+use metrics::{Unit, describe_counter, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::shared::{Shared, Told};
+
+/// How many scopes have a series of their own at most.
+const MOST_SCOPES: usize = 2000;
+/// From the fastest answers that AWS gives to the time-out of an attempt.
+const SECONDS: [f64; 12] = [0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 20.0];
+
+/// What records the calls.
+pub(crate) fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let duration = Matcher::Full("dynacrawl_api_request_duration_seconds".to_owned());
+    Ok(PrometheusBuilder::new().set_buckets_for_metric(duration, &SECONDS)?.build_recorder())
+}
+
+/// Says what the recorded metrics mean.
+pub(crate) fn describe() {
+    describe_counter!(
+        "dynacrawl_api_requests_total",
+        "Requests sent to AWS, by operation and result; every attempt counts."
+    );
+    describe_histogram!(
+        "dynacrawl_api_request_duration_seconds",
+        Unit::Seconds,
+        "How long attempts took, by operation."
+    );
+}
+
+/// Everything, in Prometheus's text format.
+pub(crate) fn render(recorded: &PrometheusHandle, shared: &Shared) -> String {
+    // The exporter has no thread of its own for this.
+    recorded.run_upkeep();
+    metrics_process::Collector::default().collect();
+    let mut text = recorded.render();
+    let told = shared.told();
+    let mut page = Page(&mut text);
+    page.one("build_info", "gauge", "The version of dynacrawl.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    runs(&mut page, &told);
+    scopes(&mut page, &told);
+    configuration(&mut page, &told);
+    drop(told);
+    text
+}
+
+fn runs(page: &mut Page<'_>, told: &Told) {
+    page.family("runs_total", "counter", "Runs that ended, by outcome; failed ones also where they could not begin.");
+    for outcome in ["complete", "partial", "failed", "cancelled"] {
+        page.sample("runs_total", &[("outcome", outcome)], told.runs.get(outcome).copied().unwrap_or_default());
+    }
+    page.one("run_in_progress", "gauge", "Whether a run is under way.", &[], u8::from(told.running));
+    if let Some((at, seconds)) = told.last_run {
+        page.one("last_run_timestamp_seconds", "gauge", "When the last run ended.", &[], epoch(at));
+        page.one("run_duration_seconds", "gauge", "How long the last run took.", &[], seconds);
+    }
+    page.family("changes_total", "counter", "Changes found, by the type of their record.");
+    for kind in
+        ["scope_retired", "table_added", "table_changed", "table_recreated", "table_removed", "table_unselected"]
+    {
+        page.sample("changes_total", &[("type", kind)], told.changes.get(kind).copied().unwrap_or_default());
+    }
+    page.family("queue_depth", "gauge", "What waits: records for the output, runs for their turn.");
+    let records = told.progress.as_ref().map_or(0, |progress| progress.now().queued);
+    page.sample("queue_depth", &[("queue", "records")], records);
+    page.sample("queue_depth", &[("queue", "runs")], told.waiting);
+    page.family("schedule_next_run_timestamp_seconds", "gauge", "When the schedule is due next.");
+    for (schedule, at) in &told.schedules {
+        let Some(at) = at else { continue };
+        page.sample("schedule_next_run_timestamp_seconds", &[("schedule", schedule)], epoch(*at));
+    }
+}
+
+fn scopes(page: &mut Page<'_>, told: &Told) {
+    page.family("scopes", "gauge", "Known accounts and Regions, by the outcome of their last crawl.");
+    let outcomes = [
+        "complete",
+        "partial",
+        "incomplete_listing",
+        "denied",
+        "throttled",
+        "not_opted_in",
+        "auth_failed",
+        "unreachable",
+        "failed",
+    ];
+    for outcome in outcomes {
+        let count = told.scopes.iter().filter(|scope| scope.last_outcome == outcome).count();
+        page.sample("scopes", &[("outcome", outcome)], count);
+    }
+    let sum = |of: fn(&dynacrawl_state::ScopeLine) -> u64| told.scopes.iter().map(of).sum::<u64>();
+    page.one("tables", "gauge", "Known tables.", &[], sum(|scope| scope.tables));
+    page.one(
+        "removals_held",
+        "gauge",
+        "Tables that are gone and whose removal waits for a person.",
+        &[],
+        sum(|scope| scope.held),
+    );
+    let complete =
+        |scope: &dynacrawl_state::ScopeLine| scope.last_complete_at.map_or(0.0, |at| at.as_millis() as f64 / 1000.0);
+    let oldest = told.scopes.iter().map(complete).reduce(f64::min);
+    if let Some(oldest) = oldest {
+        let help =
+            "The least of all scope_last_complete_timestamp_seconds, also of scopes without a series of their own.";
+        page.one("scopes_oldest_complete_timestamp_seconds", "gauge", help, &[], oldest);
+    }
+    let name = "scope_last_complete_timestamp_seconds";
+    page.family(name, "gauge", "When the account and Region was crawled completely for the last time; 0 for never.");
+    for scope in told.scopes.iter().take(MOST_SCOPES) {
+        page.sample(name, &[("account_id", &scope.account_id), ("region", &scope.region)], complete(scope));
+    }
+}
+
+fn configuration(page: &mut Page<'_>, told: &Told) {
+    let help = "Whether the configuration was taken over the last time that it changed.";
+    page.one("config_last_reload_successful", "gauge", help, &[], u8::from(!told.reload_failed));
+    if let Some(at) = told.reloaded_at {
+        let help = "When a configuration was taken over for the last time.";
+        page.one("config_last_reload_success_timestamp_seconds", "gauge", help, &[], epoch(at));
+    }
+}
+
+fn epoch(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}
+
+/// A page of metrics in the making.
+struct Page<'a>(&'a mut String);
+
+impl Page<'_> {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.0, "# HELP dynacrawl_{name} {help}\n# TYPE dynacrawl_{name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.0, "dynacrawl_{name}");
+        for (number, (label, text)) in labels.iter().enumerate() {
+            let _ = write!(self.0, "{}{label}=\"{}\"", if number == 0 { '{' } else { ',' }, escaped(text));
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, labels, value);
+    }
+}
+
+/// A label's value: somebody's text, which may hold anything.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Page;
+
+    #[test]
+    fn a_label_is_escaped_and_a_number_is_as_it_is() {
+        let mut text = String::new();
+        let mut page = Page(&mut text);
+        page.one("next", "gauge", "When.", &[("schedule", "a\"b\\c\nd"), ("region", "x")], 1_795_516_522.25);
+        assert_eq!(
+            text,
+            "# HELP dynacrawl_next When.\n# TYPE dynacrawl_next gauge\n\
+             dynacrawl_next{schedule=\"a\\\"b\\\\c\\nd\",region=\"x\"} 1795516522.25\n"
+        );
+    }
+}

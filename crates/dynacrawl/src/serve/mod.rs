@@ -1,0 +1,11 @@
+//! `dynacrawl serve`: crawls by schedule, tells what changed, and can be watched.
+
+pub(crate) mod clock;
+pub(crate) mod daemon;
+mod due;
+pub(crate) mod http;
+pub(crate) mod metrics;
+mod queue;
+pub mod schedule;
+pub(crate) mod shared;
+pub(crate) mod watch;

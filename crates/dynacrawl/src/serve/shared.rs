@@ -1,0 +1,125 @@
+//! What the daemon and those who ask it share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dynacrawl_model::{RunId, RunOutcome};
+use dynacrawl_state::{Reader, ScopeLine};
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::config::Config;
+use crate::run::{Progress, RunReport};
+
+/// What the daemon and those who ask it share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state_path: PathBuf,
+    told: Mutex<Told>,
+}
+
+/// What there is to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) draining: bool,
+    pub(crate) token: Option<SecretString>,
+    pub(crate) target_names: Vec<String>,
+    pub(crate) schedules: BTreeMap<String, Option<Timestamp>>,
+    /// Runs that wait for their turn.
+    pub(crate) waiting: usize,
+    pub(crate) running: bool,
+    pub(crate) progress: Option<Arc<Progress>>,
+    pub(crate) last_run: Option<(Timestamp, f64)>,
+    pub(crate) runs: BTreeMap<&'static str, u64>,
+    pub(crate) changes: BTreeMap<&'static str, u64>,
+    pub(crate) reload_failed: bool,
+    pub(crate) reloaded_at: Option<Timestamp>,
+    pub(crate) scopes: Vec<ScopeLine>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config, token: Option<SecretString>, state_path: PathBuf) -> Self {
+        let told = Told {
+            token,
+            target_names: config.target_names.clone(),
+            reloaded_at: Some(Timestamp::now()),
+            ..Told::default()
+        };
+        let shared = Self { state_path, told: Mutex::new(told) };
+        shared.read_scopes();
+        shared
+    }
+
+    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.told().draining = true;
+    }
+
+    pub(crate) fn waiting(&self, waiting: usize, running: bool) {
+        let mut told = self.told();
+        (told.waiting, told.running) = (waiting, running);
+    }
+
+    pub(crate) fn schedules(&self, next: BTreeMap<String, Option<Timestamp>>) {
+        self.told().schedules = next;
+    }
+
+    pub(crate) fn began(&self, run_id: RunId, progress: &Arc<Progress>) {
+        tracing::debug!(run = %run_id, "its progress is followed");
+        self.told().progress = Some(progress.clone());
+    }
+
+    /// A configuration was taken over, or refused.
+    pub(crate) fn reloaded(&self, config: Result<&Config, String>) {
+        let mut told = self.told();
+        told.reload_failed = config.is_err();
+        if let Ok(config) = config {
+            told.reloaded_at = Some(Timestamp::now());
+            told.target_names.clone_from(&config.target_names);
+            // It was readable a moment ago.
+            if let Ok(token) = config.serve.token() {
+                told.token = token;
+            }
+        }
+    }
+
+    /// A run ended; no report where it could not begin, or its output failed.
+    pub(crate) fn ended(&self, at: Timestamp, report: Option<&RunReport>) {
+        self.read_scopes();
+        let mut told = self.told();
+        told.progress = None;
+        let outcome = report.map_or("failed", |report| match report.outcome {
+            RunOutcome::Complete => "complete",
+            RunOutcome::Partial => "partial",
+            RunOutcome::Failed => "failed",
+            RunOutcome::Cancelled => "cancelled",
+        });
+        *told.runs.entry(outcome).or_default() += 1;
+        let Some(report) = report else { return };
+        told.last_run = Some((at, report.duration.as_secs_f64()));
+        if let Some(changes) = report.changes {
+            let kinds = [
+                ("table_added", changes.added),
+                ("table_changed", changes.changed),
+                ("table_recreated", changes.recreated),
+                ("table_removed", changes.removed),
+                ("table_unselected", changes.unselected),
+                ("scope_retired", report.scopes_retired),
+            ];
+            for (kind, count) in kinds {
+                *told.changes.entry(kind).or_default() += count;
+            }
+        }
+    }
+
+    fn read_scopes(&self) {
+        match Reader::open(&self.state_path).and_then(|reader| reader.scope_lines(false)) {
+            Ok(scopes) => self.told().scopes = scopes,
+            Err(error) => tracing::error!(%error, "what is known cannot be read"),
+        }
+    }
+}

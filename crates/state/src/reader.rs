@@ -1,0 +1,195 @@
+//! What is known, for those who read while another writes: each question by itself, so that no reader holds up the writer.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dynacrawl_model::{Partition, RunId, TableArn, TableName, Timestamp};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use crate::rows::{parsed, time, time_if_any, unreadable, unsigned};
+use crate::{ScopeKey, StateError, TableRow, TableStatus, known_version, versions};
+
+/// An open state that is only read.
+#[derive(Debug)]
+pub struct Reader {
+    pub(crate) connection: Connection,
+    path: PathBuf,
+}
+
+/// A known account and Region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownScope {
+    /// Its number in the database.
+    pub id: i64,
+    /// The account and Region.
+    pub key: ScopeKey,
+    /// The target that it belonged to.
+    pub target: String,
+    /// When a listing reached its last page.
+    pub last_listed_at: Option<Timestamp>,
+    /// When nothing was missing.
+    pub last_complete_at: Option<Timestamp>,
+    /// How many tables it has.
+    pub tables: u64,
+}
+
+/// How a table that was described stands to what is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// It is not known.
+    Unknown,
+    /// It is as it was.
+    Same,
+    /// There is something new about it.
+    Other(TableRow),
+}
+
+impl Reader {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// When it is not there, no state of dynacrawl's, or of another version.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let failed = |source| StateError::Database { path: path.to_owned(), source };
+        if let Err(source) = std::fs::metadata(path) {
+            return Err(StateError::Open { path: path.to_owned(), source });
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+        let version = known_version(&connection, path)?;
+        if version < versions::NEWEST {
+            return Err(StateError::Older { path: path.to_owned(), found: version, known: versions::NEWEST });
+        }
+        Ok(Self { connection, path: path.to_owned() })
+    }
+
+    /// A known scope.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn scope(&self, key: &ScopeKey) -> Result<Option<KnownScope>, StateError> {
+        let sql = format!("{KNOWN_SCOPES} AND partition = ? AND account_id = ? AND region = ?");
+        self.read(|| {
+            let mut query = self.connection.prepare_cached(&sql)?;
+            query
+                .query_row([key.partition.as_str(), key.account_id.as_str(), key.region.as_str()], known_scope)
+                .optional()
+        })
+    }
+
+    /// All scopes that are not retired.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn scopes(&self) -> Result<Vec<KnownScope>, StateError> {
+        self.read(|| self.connection.prepare(KNOWN_SCOPES)?.query_map([], known_scope)?.collect())
+    }
+
+    /// How a table stands to what is known. This is asked for every table.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn compare(&self, scope: i64, name: &TableName, fingerprint: &str) -> Result<Compared, StateError> {
+        self.read(|| {
+            let mut query = self.connection.prepare_cached(ONE_TABLE)?;
+            let mut rows = query.query(params![scope, name.as_str()])?;
+            let Some(row) = rows.next()? else { return Ok(Compared::Unknown) };
+            // By their places: names would have to be looked up for every table.
+            let same = row.get_ref(0)?.as_str()? == fingerprint
+                && row.get_ref(1)?.as_str()? == TableStatus::Present.as_str()
+                && row.get_ref(2)?.data_type() == Type::Null;
+            if same { Ok(Compared::Same) } else { table(row).map(Compared::Other) }
+        })
+    }
+
+    /// What is known of a table.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn table(&self, scope: i64, name: &TableName) -> Result<Option<TableRow>, StateError> {
+        self.read(|| {
+            self.connection.prepare_cached(ONE_TABLE)?.query_row(params![scope, name.as_str()], table).optional()
+        })
+    }
+
+    /// The record of a table, as it was at its last change.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn record(&self, scope: i64, name: &TableName) -> Result<Option<String>, StateError> {
+        self.read(|| {
+            let mut query =
+                self.connection.prepare_cached("SELECT record FROM records WHERE scope_id = ? AND name = ?")?;
+            query.query_row(params![scope, name.as_str()], |row| row.get(0)).optional()
+        })
+    }
+
+    /// The names of a scope's tables that are there.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn present(&self, scope: i64, mut each: impl FnMut(&str)) -> Result<(), StateError> {
+        self.read(|| {
+            let sql = "SELECT name FROM tables WHERE scope_id = ? AND status = 'present'";
+            let mut query = self.connection.prepare_cached(sql)?;
+            let mut rows = query.query([scope])?;
+            while let Some(row) = rows.next()? {
+                each(row.get_ref(0)?.as_str()?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The names of tables that a run has told to be gone or unselected.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn told_gone(&self, run_id: RunId, key: &ScopeKey) -> Result<HashSet<String>, StateError> {
+        self.read(|| {
+            let sql = "SELECT name FROM staged WHERE run_id = ? AND partition = ? AND account_id = ? AND region = ? \
+                       AND status IN ('removed', 'unselected')";
+            let key = [run_id.as_str(), key.partition.as_str(), key.account_id.as_str(), key.region.as_str()];
+            self.connection.prepare_cached(sql)?.query_map(key, |row| row.get(0))?.collect()
+        })
+    }
+
+    pub(crate) fn read<T>(&self, work: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StateError> {
+        work().map_err(|source| StateError::Database { path: self.path.clone(), source })
+    }
+}
+
+const KNOWN_SCOPES: &str = "SELECT *, (SELECT count(*) FROM tables t WHERE t.scope_id = scopes.scope_id AND status = 'present') \
+                            AS tables FROM scopes WHERE retired_at IS NULL";
+const ONE_TABLE: &str = "SELECT fingerprint, status, last_seen_at, name, first_seen_at, changed_at, arn, table_id FROM tables \
+                         WHERE scope_id = ? AND name = ?";
+
+fn known_scope(row: &Row<'_>) -> rusqlite::Result<KnownScope> {
+    Ok(KnownScope {
+        id: row.get("scope_id")?,
+        key: ScopeKey {
+            partition: Partition::from(row.get_ref("partition")?.as_str()?),
+            account_id: parsed(row, "account_id")?,
+            region: parsed(row, "region")?,
+        },
+        target: row.get("target")?,
+        last_listed_at: time_if_any(row, "last_listed_at")?,
+        last_complete_at: time_if_any(row, "last_complete_at")?,
+        tables: unsigned(row, "tables")?,
+    })
+}
+
+fn table(row: &Row<'_>) -> rusqlite::Result<TableRow> {
+    let status = row.get_ref("status")?.as_str()?;
+    Ok(TableRow {
+        name: TableName::from(row.get::<_, String>("name")?),
+        status: TableStatus::parse(status).ok_or_else(|| unreadable("status", status.to_owned()))?,
+        fingerprint: row.get("fingerprint")?,
+        first_seen_at: time(row, "first_seen_at")?,
+        changed_at: time(row, "changed_at")?,
+        last_seen_at: time_if_any(row, "last_seen_at")?,
+        arn: row.get::<_, Option<String>>("arn")?.map(TableArn::from),
+        table_id: row.get("table_id")?,
+    })
+}

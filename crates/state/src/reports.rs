@@ -1,0 +1,259 @@
+//! What people and machines are told of a state.
+
+use dynacrawl_model::Timestamp;
+use rusqlite::{Row, params};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::rows::{optional, time, time_if_any, unsigned};
+use crate::{Reader, StateError};
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunLine {
+    /// The run.
+    pub run_id: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; `null` while it is under way, or was killed.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended: as `run_completed` says, or `abandoned` where a later run began anew.
+    pub outcome: Option<String>,
+    /// The schedule that began it.
+    pub schedule: Option<String>,
+    /// The targets that it was restricted to.
+    pub targets: Option<Vec<String>>,
+    /// Where its records went.
+    pub output: String,
+    /// How long its processes worked on it, in milliseconds.
+    pub active_ms: u64,
+    /// Its record `run_completed`.
+    pub completed: Option<Value>,
+}
+
+/// An account and Region.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScopeLine {
+    /// The partition.
+    pub partition: String,
+    /// The account.
+    pub account_id: String,
+    /// The Region.
+    pub region: String,
+    /// The target that it belongs to.
+    pub target: String,
+    /// How its last crawl ended.
+    pub last_outcome: String,
+    /// When that was.
+    pub last_run_at: Timestamp,
+    /// When a listing reached its last page.
+    pub last_listed_at: Option<Timestamp>,
+    /// When nothing was missing.
+    pub last_complete_at: Option<Timestamp>,
+    /// How many tables it has.
+    pub tables: u64,
+    /// How many of them are gone, and wait for a person to accept that.
+    pub held: u64,
+    /// Since when the configuration does not cover it any more.
+    pub retired_at: Option<Timestamp>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TableLine {
+    /// The account.
+    pub account_id: String,
+    /// The Region.
+    pub region: String,
+    /// The name.
+    pub name: String,
+    /// `present`, `removed`, `unselected` or `retired`.
+    pub status: String,
+    /// When it was described for the first time.
+    pub first_seen_at: Timestamp,
+    /// When the last change was found.
+    pub changed_at: Timestamp,
+    /// When it was listed last.
+    pub last_seen_at: Option<Timestamp>,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Its `table` record, as it was at its last change.
+    pub record: Option<Value>,
+}
+
+/// A change event.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ChangeLine {
+    /// Its number: later changes have larger ones.
+    pub change_id: u64,
+    /// When it was found.
+    pub at: Timestamp,
+    /// The run that found it.
+    pub run_id: String,
+    /// The account.
+    pub account_id: String,
+    /// The Region.
+    pub region: String,
+    /// The record's type, such as `table_added`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The table, if it is about one.
+    pub name: Option<String>,
+    /// The record, without the table.
+    pub change: Value,
+}
+
+/// Which tables are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct TablesAsked {
+    /// A pattern that the whole name matches, with `*` and `?`.
+    pub pattern: Option<String>,
+    /// Only of this account.
+    pub account_id: Option<String>,
+    /// Only of this Region.
+    pub region: Option<String>,
+    /// Also those that are not there any more.
+    pub all: bool,
+    /// With their records.
+    pub records: bool,
+}
+
+/// Which changes are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ChangesAsked {
+    /// Only those found at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only of this account.
+    pub account_id: Option<String>,
+    /// Only of this Region.
+    pub region: Option<String>,
+    /// Only of tables whose whole name matches this pattern, with `*` and `?`.
+    pub pattern: Option<String>,
+}
+
+impl Reader {
+    /// The last runs, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn runs(&self, most: u32) -> Result<Vec<RunLine>, StateError> {
+        self.read(|| {
+            let mut query = self.connection.prepare("SELECT * FROM runs ORDER BY rowid DESC LIMIT ?")?;
+            query.query_map([most], run)?.collect()
+        })
+    }
+
+    /// All scopes; with `retired` also those that are retired.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn scope_lines(&self, retired: bool) -> Result<Vec<ScopeLine>, StateError> {
+        let sql = "SELECT *, (SELECT count(*) FROM tables t WHERE t.scope_id = scopes.scope_id AND status = 'present') AS tables \
+                   FROM scopes WHERE ? OR retired_at IS NULL ORDER BY account_id, region";
+        self.read(|| self.connection.prepare(sql)?.query_map([retired], scope)?.collect())
+    }
+
+    /// Tables, by account, Region and name. `each` is called until it says that it is enough.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn tables(&self, asked: &TablesAsked, mut each: impl FnMut(TableLine) -> bool) -> Result<(), StateError> {
+        let sql = "SELECT s.account_id, s.region, t.name, t.status, t.first_seen_at, t.changed_at, \
+                   COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.fingerprint, \
+                   CASE WHEN ?5 THEN (SELECT record FROM records r WHERE (r.scope_id, r.name) = (t.scope_id, t.name)) END AS record \
+                   FROM tables t JOIN scopes s USING (scope_id) \
+                   WHERE t.name GLOB COALESCE(?1, '*') AND s.account_id = COALESCE(?2, s.account_id) \
+                   AND s.region = COALESCE(?3, s.region) AND (?4 OR t.status = 'present') \
+                   ORDER BY s.account_id, s.region, t.name";
+        self.read(|| {
+            let mut query = self.connection.prepare(sql)?;
+            let mut rows =
+                query.query(params![asked.pattern, asked.account_id, asked.region, asked.all, asked.records])?;
+            while let Some(row) = rows.next()? {
+                if !each(table(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Changes, oldest first. `each` is called until it says that it is enough.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn changes(&self, asked: &ChangesAsked, mut each: impl FnMut(ChangeLine) -> bool) -> Result<(), StateError> {
+        let sql = "SELECT c.change_id, c.at, c.run_id, s.account_id, s.region, c.type, c.name, c.change \
+                   FROM changes c JOIN scopes s USING (scope_id) \
+                   WHERE c.at >= COALESCE(?1, c.at) AND s.account_id = COALESCE(?2, s.account_id) \
+                   AND s.region = COALESCE(?3, s.region) AND (?4 IS NULL OR c.name GLOB ?4) ORDER BY c.change_id";
+        self.read(|| {
+            let mut query = self.connection.prepare(sql)?;
+            let since = asked.since.map(Timestamp::as_millis);
+            let mut rows = query.query(params![since, asked.account_id, asked.region, asked.pattern])?;
+            while let Some(row) = rows.next()? {
+                if !each(change(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn run(row: &Row<'_>) -> rusqlite::Result<RunLine> {
+    Ok(RunLine {
+        run_id: row.get("run_id")?,
+        started_at: time(row, "started_at")?,
+        ended_at: time_if_any(row, "ended_at")?,
+        outcome: row.get("outcome")?,
+        schedule: row.get("schedule")?,
+        targets: optional(row, "targets")?,
+        output: row.get("output")?,
+        active_ms: unsigned(row, "active_ms")?,
+        completed: optional(row, "completed")?,
+    })
+}
+
+fn scope(row: &Row<'_>) -> rusqlite::Result<ScopeLine> {
+    Ok(ScopeLine {
+        partition: row.get("partition")?,
+        account_id: row.get("account_id")?,
+        region: row.get("region")?,
+        target: row.get("target")?,
+        last_outcome: row.get("last_outcome")?,
+        last_run_at: time(row, "last_run_at")?,
+        last_listed_at: time_if_any(row, "last_listed_at")?,
+        last_complete_at: time_if_any(row, "last_complete_at")?,
+        tables: unsigned(row, "tables")?,
+        held: unsigned(row, "held")?,
+        retired_at: time_if_any(row, "retired_at")?,
+    })
+}
+
+fn table(row: &Row<'_>) -> rusqlite::Result<TableLine> {
+    Ok(TableLine {
+        account_id: row.get("account_id")?,
+        region: row.get("region")?,
+        name: row.get("name")?,
+        status: row.get("status")?,
+        first_seen_at: time(row, "first_seen_at")?,
+        changed_at: time(row, "changed_at")?,
+        last_seen_at: time_if_any(row, "last_seen_at")?,
+        fingerprint: row.get("fingerprint")?,
+        record: optional(row, "record")?,
+    })
+}
+
+fn change(row: &Row<'_>) -> rusqlite::Result<ChangeLine> {
+    Ok(ChangeLine {
+        change_id: unsigned(row, "change_id")?,
+        at: time(row, "at")?,
+        run_id: row.get("run_id")?,
+        account_id: row.get("account_id")?,
+        region: row.get("region")?,
+        kind: row.get("type")?,
+        name: row.get("name")?,
+        change: optional(row, "change")?.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,198 @@
+//! What a run found out about tables. It is staged with each commit, and becomes what is known only when the run has ended
+//! and its output is where it belongs: what a run that was given up has told, the next one tells again.
+
+use dynacrawl_model::{AccountId, Partition, Region, RunId, Scope, TableArn, TableName, Timestamp};
+use rusqlite::{Transaction, params};
+
+/// What tells a scope from the others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScopeKey {
+    /// The partition.
+    pub partition: Partition,
+    /// The account.
+    pub account_id: AccountId,
+    /// The Region.
+    pub region: Region,
+}
+
+impl ScopeKey {
+    /// That of a scope, where its account is known.
+    pub fn of(scope: &Scope) -> Option<Self> {
+        let account_id = scope.account_id.clone()?;
+        Some(Self { partition: scope.partition.clone(), account_id, region: scope.region.clone() })
+    }
+
+    /// The scope.
+    pub fn scope(&self) -> Scope {
+        let Self { partition, account_id, region } = self.clone();
+        Scope { partition, account_id: Some(account_id), region }
+    }
+}
+
+/// How a known table stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableStatus {
+    /// It is there.
+    Present,
+    /// It is gone.
+    Removed,
+    /// It was there, and the filters left it out since.
+    Unselected,
+    /// It was there, and its scope was retired since.
+    Retired,
+}
+
+impl TableStatus {
+    /// The word for it in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Removed => "removed",
+            Self::Unselected => "unselected",
+            Self::Retired => "retired",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Present, Self::Removed, Self::Unselected, Self::Retired].into_iter().find(|one| one.as_str() == word)
+    }
+}
+
+/// A known table: a row of `tables`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableRow {
+    /// The name.
+    pub name: TableName,
+    /// How it stands.
+    pub status: TableStatus,
+    /// The fingerprint that it had last.
+    pub fingerprint: String,
+    /// When it was described for the first time.
+    pub first_seen_at: Timestamp,
+    /// When the last change was found.
+    pub changed_at: Timestamp,
+    /// When it was listed last; `None`: whenever its scope was.
+    pub last_seen_at: Option<Timestamp>,
+    /// The ARN.
+    pub arn: Option<TableArn>,
+    /// AWS's `TableId`.
+    pub table_id: Option<String>,
+}
+
+/// A change event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedChange {
+    /// The record's type, such as `table_added`.
+    pub kind: &'static str,
+    /// The record as JSON, without the table.
+    pub json: String,
+}
+
+/// What a run found out about a table, or about a whole scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The account and Region.
+    pub scope: ScopeKey,
+    /// When.
+    pub at: Timestamp,
+    /// What is known of the table from now on; none for an event that is about the scope.
+    pub table: Option<TableRow>,
+    /// The table's record as JSON, where it is another than before.
+    pub record: Option<String>,
+    /// What was told about it.
+    pub change: Option<StagedChange>,
+}
+
+pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged]) -> rusqlite::Result<()> {
+    let mut put = writing.prepare_cached(
+        "INSERT INTO staged (run_id, partition, account_id, region, at, name, status, fingerprint, first_seen_at, changed_at, \
+         last_seen_at, arn, table_id, record, type, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for Staged { scope, at, table, record, change } in staged {
+        let table = table.as_ref();
+        put.execute(params![
+            run_id.as_str(),
+            scope.partition.as_str(),
+            scope.account_id.as_str(),
+            scope.region.as_str(),
+            at.as_millis(),
+            table.map(|table| table.name.as_str()),
+            table.map(|table| table.status.as_str()),
+            table.map(|table| table.fingerprint.as_str()),
+            table.map(|table| table.first_seen_at.as_millis()),
+            table.map(|table| table.changed_at.as_millis()),
+            table.and_then(|table| table.last_seen_at).map(Timestamp::as_millis),
+            table.and_then(|table| table.arn.as_ref()).map(TableArn::as_str),
+            table.and_then(|table| table.table_id.as_deref()),
+            record,
+            change.as_ref().map(|change| change.kind),
+            change.as_ref().map(|change| change.json.as_str()),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Makes what a run staged, and how its scopes ended, what is known.
+pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<()> {
+    let run = [run_id.as_str()];
+    // A listing that reached its end has seen every table: that is the one mark that an unchanged run writes.
+    writing.execute(
+        "INSERT INTO scopes (partition, account_id, region, target, first_run_at, last_run_at, last_outcome, last_listed_at, \
+         last_complete_at, held) \
+         SELECT partition, account_id, region, target, updated_at, updated_at, outcome, \
+             CASE WHEN outcome IN ('complete', 'partial') THEN updated_at END, \
+             CASE WHEN outcome = 'complete' THEN updated_at END, COALESCE(json_extract(changes, '$.held'), 0) \
+         FROM run_scopes WHERE run_id = ? AND account_id IS NOT NULL AND outcome IS NOT NULL \
+         ON CONFLICT (partition, account_id, region) DO UPDATE SET target = excluded.target, \
+             last_run_at = excluded.last_run_at, last_outcome = excluded.last_outcome, \
+             held = CASE WHEN excluded.last_listed_at IS NULL THEN held ELSE excluded.held END, \
+             last_listed_at = COALESCE(excluded.last_listed_at, last_listed_at), \
+             last_complete_at = COALESCE(excluded.last_complete_at, last_complete_at), retired_at = NULL",
+        run,
+    )?;
+    writing.execute(
+        "INSERT INTO tables (scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id) \
+         SELECT scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id \
+         FROM staged JOIN scopes USING (partition, account_id, region) WHERE run_id = ? AND name IS NOT NULL \
+         ORDER BY staged_id \
+         ON CONFLICT (scope_id, name) DO UPDATE SET status = excluded.status, fingerprint = excluded.fingerprint, \
+             first_seen_at = excluded.first_seen_at, changed_at = excluded.changed_at, \
+             last_seen_at = excluded.last_seen_at, arn = excluded.arn, table_id = excluded.table_id",
+        run,
+    )?;
+    writing.execute(
+        "INSERT INTO records (scope_id, name, record) \
+         SELECT scope_id, name, record FROM staged JOIN scopes USING (partition, account_id, region) \
+         WHERE run_id = ? AND record IS NOT NULL ORDER BY staged_id \
+         ON CONFLICT (scope_id, name) DO UPDATE SET record = excluded.record",
+        run,
+    )?;
+    writing.execute(
+        "INSERT INTO changes (at, run_id, scope_id, type, name, change) \
+         SELECT at, run_id, scope_id, type, name, change FROM staged JOIN scopes USING (partition, account_id, region) \
+         WHERE run_id = ? AND type IS NOT NULL ORDER BY staged_id",
+        run,
+    )?;
+    writing.execute(
+        "UPDATE scopes SET held = 0, retired_at = gone.at \
+         FROM (SELECT partition, account_id, region, at FROM staged WHERE run_id = ? AND type = 'scope_retired') AS gone \
+         WHERE (scopes.partition, scopes.account_id, scopes.region) = (gone.partition, gone.account_id, gone.region)",
+        run,
+    )?;
+    writing.execute(
+        "UPDATE tables SET status = 'retired' WHERE status IN ('present', 'unselected') AND scope_id IN \
+         (SELECT scope_id FROM staged JOIN scopes USING (partition, account_id, region) \
+          WHERE run_id = ? AND type = 'scope_retired')",
+        run,
+    )?;
+    writing.execute("DELETE FROM staged", [])?;
+    Ok(())
+}
+
+/// Forgets changes, and tables that are not there any more, from before `until`.
+pub(crate) fn forget(writing: &Transaction<'_>, until: Timestamp) -> rusqlite::Result<()> {
+    let until = [until.as_millis()];
+    writing.execute("DELETE FROM changes WHERE at < ?", until)?;
+    writing.execute("DELETE FROM tables WHERE status <> 'present' AND changed_at < ?", until)?;
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! What is known of tables, from version to version and from run to run.
+
+use std::path::Path;
+
+use dynacrawl_model::{ChangeCounts, Counts, RunCompleted, SchemaVersion, ScopeTotals, TableName};
+use rusqlite::Connection;
+
+use super::{at, commit, new_run, open, scope};
+use crate::{
+    ChangesAsked, Commit, Compared, EndedScope, KnownScope, Reader, ScopeKey, ScopeProgress, Staged, StagedChange,
+    State, StateError, TableRow, TableStatus, TablesAsked,
+};
+use dynacrawl_model::{Outcome, Requests, RunId, RunOutcome};
+
+fn key() -> ScopeKey {
+    ScopeKey {
+        partition: "aws".into(),
+        account_id: "123456789012".parse().expect("an account"),
+        region: "eu-west-1".parse().expect("a Region"),
+    }
+}
+
+fn table(name: &str) -> TableRow {
+    TableRow {
+        name: TableName::from(name),
+        status: TableStatus::Present,
+        fingerprint: "1:a".to_owned(),
+        first_seen_at: at(1),
+        changed_at: at(1),
+        last_seen_at: None,
+        arn: None,
+        table_id: Some("id".to_owned()),
+    }
+}
+
+fn staged(table: TableRow) -> Staged {
+    let change = StagedChange { kind: "table_added", json: "{\"a\":1}".to_owned() };
+    let record = Some(format!("{{\"table\":\"{}\"}}", table.name));
+    Staged { scope: key(), at: at(2), table: Some(table), record, change: Some(change) }
+}
+
+fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
+    ScopeProgress::Ended(EndedScope {
+        outcome,
+        counts: Counts::default(),
+        requests: Requests::default(),
+        changes: Some(ChangeCounts { held, ..ChangeCounts::default() }),
+        listed_a_page: true,
+    })
+}
+
+fn completed(run_id: RunId, millis: i64) -> RunCompleted {
+    RunCompleted {
+        schema: SchemaVersion::V1,
+        run_id,
+        at: at(millis),
+        outcome: RunOutcome::Complete,
+        scopes: ScopeTotals::default(),
+        counts: Counts::default(),
+        requests: Requests::default(),
+        changes: None,
+        duration_ms: 1,
+    }
+}
+
+/// A run that found this out at that time, and ended.
+fn run(state: &mut State, millis: i64, outcome: Outcome, found: Vec<Staged>) -> RunId {
+    let run = new_run(millis);
+    state.begin(&run).expect("begun");
+    let of_run = commit(run.run_id, 0, vec![scope("one", ended(outcome, 0))], Vec::new());
+    state.commit(&Commit { at: at(millis), staged: found, ..of_run }).expect("committed");
+    state.settle(&completed(run.run_id, millis), at(-1000)).expect("settled");
+    run.run_id
+}
+
+fn reader(directory: &Path) -> Reader {
+    Reader::open(&directory.join("state.db")).expect("a reader")
+}
+
+fn known(reader: &Reader) -> KnownScope {
+    reader.scope(&key()).expect("read").expect("a scope")
+}
+
+fn names(reader: &Reader, pattern: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let asked = TablesAsked { pattern: Some(pattern.to_owned()), ..TablesAsked::default() };
+    reader
+        .tables(&asked, |table| {
+            names.push(table.name);
+            true
+        })
+        .expect("read");
+    names
+}
+
+/// Made by `dynacrawl crawl --demo-faults --state` of the version that made such states, and dumped by sqlite3.
+#[test]
+fn a_state_of_the_first_version_is_brought_up_with_what_is_in_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("state.db");
+    Connection::open(&path).and_then(|old| old.execute_batch(include_str!("version1.sql"))).expect("an old state");
+    assert!(matches!(Reader::open(&path), Err(StateError::Older { found: 1, .. })), "reading changes nothing");
+    let mut state = open(directory.path());
+    let unfinished = state.unfinished().expect("read").expect("a run");
+    assert_eq!((unfinished.output.as_str(), unfinished.scopes.len(), unfinished.only), ("/data/estate.jsonl", 7, None));
+    run(&mut state, 5, Outcome::Complete, vec![staged(table("orders"))]);
+    drop(state);
+    assert_eq!(names(&reader(directory.path()), "*"), ["orders"]);
+    drop(open(directory.path()));
+}
+
+#[test]
+fn what_a_run_found_is_known_when_it_has_ended_and_not_before() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let unfinished = new_run(0);
+    state.begin(&unfinished).expect("begun");
+    let of_run = commit(unfinished.run_id, 0, vec![scope("one", ended(Outcome::Complete, 0))], Vec::new());
+    state.commit(&Commit { staged: vec![staged(table("orders"))], ..of_run }).expect("committed");
+    let reader = reader(directory.path());
+    assert_eq!(reader.scope(&key()).expect("read"), None);
+
+    // Given up: what it told, the next one tells again.
+    run(&mut state, 10, Outcome::Complete, vec![staged(table("ledger"))]);
+    assert_eq!(names(&reader, "*"), ["ledger"]);
+    let scope = known(&reader);
+    assert_eq!((scope.tables, scope.last_complete_at, scope.last_listed_at), (1, Some(at(10)), Some(at(10))));
+    assert_eq!(reader.record(scope.id, &"ledger".into()).expect("read").as_deref(), Some("{\"table\":\"ledger\"}"));
+    let runs: Vec<_> = reader.runs(9).expect("read").into_iter().map(|run| run.outcome.unwrap_or_default()).collect();
+    assert_eq!(runs, ["complete", "abandoned"]);
+}
+
+#[test]
+fn a_table_is_as_it_was_only_where_nothing_is_new_about_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let gone = TableRow { status: TableStatus::Removed, ..table("gone") };
+    let unseen = TableRow { last_seen_at: Some(at(0)), ..table("unseen") };
+    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders")), staged(gone.clone()), staged(unseen.clone())]);
+    let reader = reader(directory.path());
+    let scope = known(&reader).id;
+    let compare = |name: &str, fingerprint: &str| reader.compare(scope, &name.into(), fingerprint).expect("read");
+    assert_eq!(compare("orders", "1:a"), Compared::Same);
+    assert_eq!(compare("orders", "1:b"), Compared::Other(table("orders")));
+    assert_eq!(compare("gone", "1:a"), Compared::Other(gone));
+    assert_eq!(compare("unseen", "1:a"), Compared::Other(unseen));
+    assert_eq!(compare("other", "1:a"), Compared::Unknown);
+    let mut present = Vec::new();
+    reader.present(scope, |name| present.push(name.to_owned())).expect("read");
+    assert_eq!(present, ["orders", "unseen"]);
+}
+
+#[test]
+fn an_unchanged_run_moves_one_mark_for_each_scope() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
+    let reader = reader(directory.path());
+    let seen = |reader: &Reader| {
+        let mut seen = None;
+        reader
+            .tables(&TablesAsked::default(), |table| {
+                seen = table.last_seen_at;
+                true
+            })
+            .expect("read");
+        seen
+    };
+    assert_eq!(seen(&reader), Some(at(0)));
+    run(&mut state, 10, Outcome::Partial, Vec::new());
+    assert_eq!((seen(&reader), known(&reader).last_complete_at), (Some(at(10)), Some(at(0))), "listed, not complete");
+    run(&mut state, 20, Outcome::Denied, Vec::new());
+    assert_eq!(seen(&reader), Some(at(10)), "not listed");
+    run(&mut state, 30, Outcome::IncompleteListing, Vec::new());
+    assert_eq!((seen(&reader), known(&reader).last_complete_at), (Some(at(10)), Some(at(0))));
+}
+
+#[test]
+fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
+    let change = Some(StagedChange { kind: "scope_retired", json: "{}".to_owned() });
+    let retired = Staged { scope: key(), at: at(7), table: None, record: None, change };
+    let next = new_run(5);
+    state.begin(&next).expect("begun");
+    let of_run = commit(next.run_id, 0, Vec::new(), Vec::new());
+    state.commit(&Commit { staged: vec![retired], ..of_run }).expect("committed");
+    state.settle(&completed(next.run_id, 8), at(-1000)).expect("settled");
+    let reader = reader(directory.path());
+    assert_eq!(reader.scopes().expect("read"), []);
+    let lines = reader.scope_lines(true).expect("read");
+    assert_eq!((lines[0].retired_at, lines[0].tables), (Some(at(7)), 0));
+    run(&mut state, 10, Outcome::Complete, Vec::new());
+    let back = known(&reader);
+    let row = reader.table(back.id, &"orders".into()).expect("read").expect("a table");
+    assert_eq!((back.tables, row.status), (0, TableStatus::Retired), "it is added anew when it is described");
+}
+
+#[test]
+fn tables_and_changes_are_found_by_what_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let mut removed = staged(TableRow { status: TableStatus::Removed, ..table("old") });
+    removed.at = at(50);
+    let first =
+        run(&mut state, 0, Outcome::Complete, vec![staged(table("orders-1")), staged(table("orders_2")), removed]);
+    let reader = reader(directory.path());
+    assert_eq!(names(&reader, "orders-*"), ["orders-1"]);
+    assert_eq!(names(&reader, "orders?2"), ["orders_2"]);
+    assert_eq!(names(&reader, "*"), ["orders-1", "orders_2"], "those that are there");
+    let count = |asked: &ChangesAsked| {
+        let mut count = 0;
+        reader
+            .changes(asked, |change| {
+                assert_eq!((change.run_id.as_str(), &change.change), (first.as_str(), &serde_json::json!({"a": 1})));
+                count += 1;
+                true
+            })
+            .expect("read");
+        count
+    };
+    assert_eq!(count(&ChangesAsked::default()), 3);
+    assert_eq!(count(&ChangesAsked { since: Some(at(50)), ..ChangesAsked::default() }), 1);
+    assert_eq!(count(&ChangesAsked { region: Some("us-east-1".to_owned()), ..ChangesAsked::default() }), 0);
+    assert_eq!(count(&ChangesAsked { pattern: Some("or*".to_owned()), ..ChangesAsked::default() }), 2);
+}
+
+#[test]
+fn what_is_old_is_forgotten_and_what_is_there_never() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let gone = TableRow { status: TableStatus::Removed, ..table("gone") };
+    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders")), staged(gone)]);
+    let next = new_run(5);
+    state.begin(&next).expect("begun");
+    state.commit(&commit(next.run_id, 0, Vec::new(), Vec::new())).expect("committed");
+    state.settle(&completed(next.run_id, 5), at(4)).expect("settled");
+    let count = |table: &str| -> i64 {
+        state.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a count")
+    };
+    assert_eq!((count("tables"), count("records"), count("changes"), count("staged")), (1, 1, 0, 0));
+}
+
+#[test]
+fn a_schedule_was_due_when_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    assert_eq!(state.last_due("nightly").expect("read"), None);
+    state.was_due("nightly", at(3)).expect("written");
+    assert_eq!(state.last_due("nightly").expect("read"), Some(at(3)));
+}
+
+#[test]
+fn readers_do_not_hold_up_the_writer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders")), staged(table("ledger"))]);
+    let reader = reader(directory.path());
+    let mut seen = 0;
+    reader
+        .tables(&TablesAsked::default(), |_| {
+            // In the middle of a read.
+            run(&mut state, 1, Outcome::Complete, vec![staged(table(&format!("new-{seen}")))]);
+            seen += 1;
+            true
+        })
+        .expect("read");
+    assert_eq!(seen, 2, "what was there when it began");
+}

@@ -1,0 +1,144 @@
+//! The versions of the tables. A state is brought from whichever version it has to the newest, step by step.
+
+use rusqlite::Connection;
+
+/// The version of the tables that this program writes.
+pub(crate) const NEWEST: i64 = STEPS.len() as i64;
+/// `dyna`, so that another program's database is told apart.
+pub(crate) const APPLICATION: i64 = 0x6479_6e61;
+
+/// From each version to the next. What stands here stays as it is: it has made states that are in use.
+const STEPS: [&str; 2] = [
+    "
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    config_digest TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    outcome TEXT,
+    active_ms INTEGER NOT NULL,
+    output TEXT NOT NULL,
+    output_offset INTEGER NOT NULL,
+    output_lines INTEGER NOT NULL
+) STRICT;
+CREATE TABLE scopes (
+    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    target TEXT NOT NULL,
+    region TEXT NOT NULL,
+    partition TEXT NOT NULL,
+    account_id TEXT,
+    updated_at INTEGER NOT NULL,
+    outcome TEXT,
+    listed_a_page INTEGER,
+    counts TEXT,
+    requests TEXT,
+    checkpoint TEXT,
+    PRIMARY KEY (run_id, target, region)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE targets (
+    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    target TEXT NOT NULL,
+    accounts_discovered TEXT,
+    regions_discovered TEXT,
+    failed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (run_id, target)
+) STRICT, WITHOUT ROWID;
+",
+    "
+ALTER TABLE scopes RENAME TO run_scopes;
+ALTER TABLE targets RENAME TO run_targets;
+ALTER TABLE run_scopes ADD COLUMN changes TEXT;
+ALTER TABLE runs ADD COLUMN schedule TEXT;
+ALTER TABLE runs ADD COLUMN targets TEXT;
+ALTER TABLE runs ADD COLUMN completed TEXT;
+CREATE TABLE scopes (
+    scope_id INTEGER PRIMARY KEY,
+    partition TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    target TEXT NOT NULL,
+    first_run_at INTEGER NOT NULL,
+    last_run_at INTEGER NOT NULL,
+    last_outcome TEXT NOT NULL,
+    last_listed_at INTEGER,
+    last_complete_at INTEGER,
+    held INTEGER NOT NULL DEFAULT 0,
+    retired_at INTEGER,
+    UNIQUE (partition, account_id, region)
+) STRICT;
+CREATE TABLE tables (
+    scope_id INTEGER NOT NULL REFERENCES scopes,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('present', 'removed', 'unselected', 'retired')),
+    fingerprint TEXT NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    last_seen_at INTEGER,
+    arn TEXT,
+    table_id TEXT,
+    PRIMARY KEY (scope_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tables_gone ON tables (changed_at) WHERE status <> 'present';
+CREATE TABLE records (
+    scope_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (scope_id, name),
+    FOREIGN KEY (scope_id, name) REFERENCES tables ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE changes (
+    change_id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    scope_id INTEGER NOT NULL REFERENCES scopes,
+    type TEXT NOT NULL,
+    name TEXT,
+    change TEXT NOT NULL
+) STRICT;
+CREATE INDEX changes_at ON changes (at);
+CREATE TABLE staged (
+    staged_id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    partition TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    name TEXT,
+    status TEXT,
+    fingerprint TEXT,
+    first_seen_at INTEGER,
+    changed_at INTEGER,
+    last_seen_at INTEGER,
+    arn TEXT,
+    table_id TEXT,
+    record TEXT,
+    type TEXT,
+    change TEXT
+) STRICT;
+CREATE TABLE schedules (
+    name TEXT PRIMARY KEY,
+    last_at INTEGER NOT NULL
+) STRICT;
+CREATE VIEW estate AS
+    SELECT s.partition, s.account_id, s.region, t.name, t.status, t.arn, t.table_id, t.fingerprint,
+        strftime('%Y-%m-%dT%H:%M:%fZ', t.first_seen_at / 1000.0, 'unixepoch') AS first_seen,
+        strftime('%Y-%m-%dT%H:%M:%fZ', t.changed_at / 1000.0, 'unixepoch') AS changed,
+        strftime('%Y-%m-%dT%H:%M:%fZ', COALESCE(t.last_seen_at, s.last_listed_at) / 1000.0, 'unixepoch') AS last_seen,
+        r.record
+    FROM tables t JOIN scopes s USING (scope_id) LEFT JOIN records r USING (scope_id, name);
+",
+];
+
+/// Brings the tables from `version` to the newest. A kill leaves one of the versions in between.
+pub(crate) fn bring_up(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    for (before, step) in (0..).zip(STEPS).filter(|(before, _)| *before >= version) {
+        let making = connection.transaction()?;
+        making.execute_batch(step)?;
+        making.pragma_update(None, "application_id", APPLICATION)?;
+        making.pragma_update(None, "user_version", before + 1)?;
+        making.commit()?;
+    }
+    Ok(())
+}
