@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Layer, RawAssumeRole, RawRegions, RawTarget};
 
@@ -43,6 +43,14 @@ pub enum Command {
     Crawl(Box<CrawlArgs>),
     /// Crawl by schedule, tell what changed, and answer over HTTP how it goes
     Serve(Box<ServeArgs>),
+    /// Show what the state knows of accounts and Regions, and how the last run went
+    Status(StatusArgs),
+    /// Show the last runs, newest first
+    Runs(RunsArgs),
+    /// Show the tables that the state knows
+    Tables(TablesArgs),
+    /// Show what changed, oldest first
+    Changes(ChangesArgs),
     /// Say, before a crawl, whether it would work and what to do if not
     Check(Box<CheckArgs>),
     /// Print the least-privilege IAM policy for the configuration
@@ -267,6 +275,87 @@ pub struct ListenArgs {
     /// Crawl at the start, besides what is due
     #[arg(long, env = "DYNACRAWL_RUN_AT_START", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub run_at_start: Option<bool>,
+}
+
+/// How something is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object, or one for each line.
+    Json,
+}
+
+/// Which state is read, and how it is shown.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReadArgs {
+    /// The state [default: that of the configuration file]
+    #[arg(long, env = "DYNACRAWL_STATE", value_name = "FILE")]
+    pub state: Option<String>,
+    /// For people or for machines
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// `dynacrawl status`
+#[derive(Clone, Debug, Default, Args)]
+pub struct StatusArgs {
+    /// Which state.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Also accounts and Regions that the configuration does not cover any more
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `dynacrawl runs`
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunsArgs {
+    /// Which state.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// `dynacrawl tables`
+#[derive(Clone, Debug, Default, Args)]
+pub struct TablesArgs {
+    /// Only tables whose whole name matches, with * and ?
+    pub pattern: Option<String>,
+    /// Which state.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Only of this account
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// Only of this Region
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Also tables that are removed, unselected or retired
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `dynacrawl changes`
+#[derive(Clone, Debug, Default, Args)]
+pub struct ChangesArgs {
+    /// Only of tables whose whole name matches, with * and ?
+    pub pattern: Option<String>,
+    /// Which state.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Only what was found since then: 2026-01-31T00:00:00Z, or 90m, 36h, 7d ago
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Only of this account
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// Only of this Region
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
 }
 
 /// `dynacrawl check`

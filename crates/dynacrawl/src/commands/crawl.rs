@@ -12,7 +12,7 @@ use super::{Failure, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
 use crate::config::{Flags, LogLevel};
 use crate::exit::Exit;
-use crate::run::{self, Progress, RunPlan, RunReport, Start, StartError};
+use crate::run::{self, Progress, Remembered, RunPlan, RunReport, Start, StartError};
 use crate::signals::Signals;
 use crate::summary::summary;
 use crate::terminal::Terminal;
@@ -86,10 +86,11 @@ pub async fn crawl_to_output(
 ) -> (RunReport, Result<Written, SinkError>) {
     let Start { run_id, output, mut journal, detector, before, .. } = start;
     let detector = detector.map(Arc::new);
+    let remembered = Remembered { before, journaled: journal.is_some(), detector: detector.clone() };
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     progress.queue(records.downgrade());
     let (report, written) = tokio::join!(
-        Box::pin(run::run(plan, run_id, before, journal.is_some(), detector.clone(), records, stop, progress)),
+        Box::pin(run::run(plan, run_id, remembered, records, stop, progress)),
         write_records(&output, plan.config().crawl.layout, queue, &mut journal),
     );
     // The state could not be read: the run has stopped as if its output were gone.

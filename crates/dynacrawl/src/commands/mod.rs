@@ -4,6 +4,7 @@ mod check;
 mod crawl;
 mod policy;
 mod print;
+mod reads;
 mod serve;
 
 use std::fmt;
@@ -54,6 +55,10 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Crawl(args) => crawl::crawl(&cli.global, &args, &terminal).await,
         Command::Serve(args) => Box::pin(serve::serve(&cli.global, &args, &terminal)).await,
+        Command::Status(args) => reads::status(&cli.global, &args),
+        Command::Runs(args) => reads::runs(&cli.global, &args),
+        Command::Tables(args) => reads::tables(&cli.global, &args),
+        Command::Changes(args) => reads::changes(&cli.global, &args),
         Command::Check(args) => check::check(&cli.global, &args, &terminal).await,
         Command::Policy(args) => policy::policy(&cli.global, &args).await,
         Command::Schema => print::schema(),

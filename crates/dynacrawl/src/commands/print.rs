@@ -12,7 +12,12 @@ use crate::exit::Exit;
 /// Writes to standard output. A reader that has seen enough, as `head` has, is no failure.
 pub(super) fn to_stdout(text: &[u8]) -> Result<Exit, Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+    ended(stdout.write_all(text).and_then(|()| stdout.flush()))
+}
+
+/// How a command ends that has written to standard output.
+pub(super) fn ended(written: io::Result<()>) -> Result<Exit, Failure> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::SinkFailed, anyhow::Error::new(error).context("cannot write to standard output")))
         }

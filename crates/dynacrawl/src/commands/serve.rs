@@ -17,7 +17,7 @@ use crate::config::{Config, ConfigError, Flags, LogLevel, accepted};
 use crate::exit::Exit;
 use crate::run::RunPlan;
 use crate::serve::clock::Clock;
-use crate::serve::daemon::{Daemon, Stopped};
+use crate::serve::daemon::{Daemon, Outside, Stopped};
 use crate::serve::shared::Shared;
 use crate::serve::{http, metrics, watch};
 use crate::signals::Signals;
@@ -76,8 +76,8 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
             Box::pin(async move { source.load().await }) as _
         })
     };
-    let make_plan = Box::new(RunPlan::new);
-    let daemon = Daemon::new(load, make_plan, Clock::System, config, settings, state, shared.clone(), accepted);
+    let outside = Outside { load, make_plan: Box::new(RunPlan::new), clock: Clock::System };
+    let daemon = Daemon::new(outside, config, settings, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
         tracing::info!("ending: what is under way is finished; a second signal ends at once");

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::inside::{HUB, plan};
-use super::{Before, Progress, RunReport};
+use super::{Progress, Remembered, RunReport};
 
 const REGION: &str = "us-east-1";
 
@@ -60,7 +60,7 @@ async fn crawl(
         }
         ended
     };
-    let run = super::run(&plan, RunId::generate(), Before::default(), false, None, records, &stop, &progress);
+    let run = super::run(&plan, RunId::generate(), Remembered::default(), records, &stop, &progress);
     let (report, ended) = tokio::join!(run, listen);
     assert_eq!(ended.len(), accounts);
     (ended, report)

@@ -153,7 +153,9 @@ impl Journal {
 
 impl dynacrawl_sinks::Journal<Said> for Journal {
     fn see(&mut self, said: &mut Said) {
-        if let Said::Run(Record::RunCompleted(completed)) = said {
+        if let Said::Run(record) = said
+            && let Record::RunCompleted(completed) = &**record
+        {
             self.completed = Some(completed.clone());
         }
         if self.closed {
@@ -170,9 +172,12 @@ impl dynacrawl_sinks::Journal<Said> for Journal {
     fn closes(&mut self, said: &Said) -> bool {
         // A cancelled scope goes on in a later process, which ends the run itself.
         let closing = match said {
-            Said::Run(Record::RunCompleted(_)) => true,
-            Said::Run(Record::TargetFailed(failed)) => failed.outcome == Outcome::Cancelled,
-            Said::Scope(_, Note::Record(Record::ScopeCompleted(ended))) => ended.outcome == Outcome::Cancelled,
+            Said::Run(record) | Said::Scope(_, Note::Record(record)) => match &**record {
+                Record::RunCompleted(_) => true,
+                Record::TargetFailed(failed) => failed.outcome == Outcome::Cancelled,
+                Record::ScopeCompleted(ended) => ended.outcome == Outcome::Cancelled,
+                _ => false,
+            },
             _ => false,
         };
         let first = closing && !self.closed;
@@ -222,16 +227,19 @@ impl Books {
                 self.count(described.told.as_ref());
             }
             Note::Told(told) => self.count(Some(told)),
-            Note::Record(Record::TableFailed(failed)) => self.ledger.failed(&FailedTable {
-                name: failed.table.clone(),
-                reason: failed.reason,
-                code: failed.code.clone(),
-                message: failed.message.clone(),
-                attempts: failed.attempts,
-                may_pass: false,
-            }),
-            Note::Record(Record::ScopeCompleted(ended)) => self.end(ended),
-            Note::Began(_) | Note::Record(_) => {}
+            Note::Record(record) => match &**record {
+                Record::TableFailed(failed) => self.ledger.failed(&FailedTable {
+                    name: failed.table.clone(),
+                    reason: failed.reason,
+                    code: failed.code.clone(),
+                    message: failed.message.clone(),
+                    attempts: failed.attempts,
+                    may_pass: false,
+                }),
+                Record::ScopeCompleted(ended) => self.end(ended),
+                _ => {}
+            },
+            Note::Began(_) => {}
         }
     }
 

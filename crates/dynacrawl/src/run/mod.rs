@@ -140,18 +140,28 @@ impl RunPlan {
     }
 }
 
+/// What a run knows of earlier processes and runs.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    /// What earlier processes have done of this run.
+    pub(crate) before: Before,
+    /// Whether a journal follows.
+    pub(crate) journaled: bool,
+    /// What earlier runs knew.
+    pub(crate) detector: Option<Arc<Detector>>,
+}
+
 /// Crawls every scope. Ends early when `stop` is cancelled, after at most the grace time, or when the records' way out is
 /// closed.
 pub(crate) async fn run(
     plan: &RunPlan,
     run_id: RunId,
-    before: Before,
-    journaled: bool,
-    detector: Option<Arc<Detector>>,
+    remembered: Remembered,
     records: mpsc::Sender<Said>,
     stop: &CancellationToken,
     progress: &Arc<Progress>,
 ) -> RunReport {
+    let Remembered { before, journaled, detector } = remembered;
     let mut run = Run {
         plan,
         run_id,
@@ -285,7 +295,7 @@ impl Run<'_> {
                             self.failed_targets.push(failed.clone());
                         }
                         let cancelled = failed.outcome == Outcome::Cancelled;
-                        self.tell(Said::Run(Record::TargetFailed(failed)), cancelled).await?;
+                        self.tell(Said::Run(Box::new(Record::TargetFailed(failed))), cancelled).await?;
                     }
                     Some(Planned::Scope(scope)) => {
                         let key = (scope.target.target.name.clone(), scope.region.clone());
@@ -450,7 +460,7 @@ impl Run<'_> {
             self.notable.push(record.clone());
         }
         let cancelled = record.outcome == Outcome::Cancelled;
-        self.tell(Said::Scope(scope.number, Note::Record(Record::ScopeCompleted(record))), cancelled).await
+        self.tell(Said::Scope(scope.number, Note::Record(Box::new(Record::ScopeCompleted(record)))), cancelled).await
     }
 
     /// Tells; at the very end, where a later process would tell again: so that what others still complete within the grace
@@ -510,7 +520,7 @@ impl Run<'_> {
     }
 
     async fn emit(&self, record: Record) -> Result<(), SinkGone> {
-        self.records.send(Said::Run(record)).await.map_err(|_| SinkGone)
+        self.records.send(Said::Run(Box::new(record))).await.map_err(|_| SinkGone)
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct ScopeNo(pub(crate) u32);
 #[derive(Debug)]
 pub enum Said {
     /// A record about the whole run, or a target.
-    Run(Record),
+    Run(Box<Record>),
     /// A scope that is not crawled any more.
     #[expect(private_interfaces, reason = "only the channel's type is public")]
     Retired(Box<Told>),
@@ -37,7 +37,7 @@ pub(crate) enum Note {
     /// Something is told, or learned, about a table that was not described.
     Told(Box<Told>),
     /// Any other record.
-    Record(Record),
+    Record(Box<Record>),
 }
 
 /// A scope that begins.
@@ -64,7 +64,7 @@ pub(crate) struct Described {
 impl Entry for Said {
     fn into_records(self) -> impl Iterator<Item = Record> {
         let (first, second) = match self {
-            Self::Run(record) | Self::Scope(_, Note::Record(record)) => (Some(record), None),
+            Self::Run(record) | Self::Scope(_, Note::Record(record)) => (Some(*record), None),
             Self::Scope(_, Note::Described(described)) => {
                 (described.snapshot, described.told.and_then(|told| told.event))
             }

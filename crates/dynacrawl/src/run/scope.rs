@@ -322,7 +322,7 @@ impl ScopeTask {
                 };
                 let kind = told.as_ref().and_then(|told| told.kind);
                 let account_id = record.scope.account_id.clone();
-                let snapshot = self.config.changes.emit.snapshot().then(|| Record::Table(record));
+                let snapshot = self.config.changes.emit.snapshot().then_some(Record::Table(record));
                 self.say(Note::Described(Box::new(Described { name: name.clone(), account_id, snapshot, told })))
                     .await?;
                 self.tracker.described(&name);
@@ -395,7 +395,7 @@ impl ScopeTask {
     }
 
     async fn emit(&self, record: Record) -> Result<(), SinkGone> {
-        self.say(Note::Record(record)).await
+        self.say(Note::Record(Box::new(record))).await
     }
 
     /// Tells what there is to tell about a table that was not described in its turn.

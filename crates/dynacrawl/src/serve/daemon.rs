@@ -33,11 +33,16 @@ pub(crate) enum Order {
     Reload,
 }
 
+/// What is outside of the daemon.
+pub(crate) struct Outside {
+    pub(crate) load: Load,
+    pub(crate) make_plan: MakePlan,
+    pub(crate) clock: Clock,
+}
+
 /// The daemon.
 pub(crate) struct Daemon {
-    load: Load,
-    make_plan: MakePlan,
-    clock: Clock,
+    outside: Outside,
     config: Config,
     settings: StateSettings,
     state: SharedState,
@@ -78,9 +83,7 @@ pub(crate) enum Stopped {
 
 impl Daemon {
     pub(crate) fn new(
-        load: Load,
-        make_plan: MakePlan,
-        clock: Clock,
+        outside: Outside,
         config: Config,
         settings: StateSettings,
         state: SharedState,
@@ -88,7 +91,7 @@ impl Daemon {
         accepted: BTreeSet<(AccountId, Region)>,
     ) -> Self {
         let (queue, due) = (Queue::default(), Vec::new());
-        Self { load, make_plan, clock, config, settings, state, shared, queue, due, accepted }
+        Self { outside, config, settings, state, shared, queue, due, accepted }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
@@ -119,7 +122,7 @@ impl Daemon {
                     // Those who give orders live as long as the daemon.
                     None => return Stopped::Idle,
                 },
-                () = self.clock.until(next) => self.fire(),
+                () = self.outside.clock.until(next) => self.fire(),
             }
         }
     }
@@ -136,7 +139,7 @@ impl Daemon {
         if self.config.serve.run_at_start {
             self.queue.push(Job::default());
         }
-        let now = self.clock.now();
+        let now = self.outside.clock.now();
         for schedule in self.config.serve.schedules.clone() {
             let last = opened(&self.state).last_due(&schedule.name);
             match last {
@@ -164,7 +167,7 @@ impl Daemon {
     }
 
     fn fire(&mut self) {
-        let now = self.clock.now();
+        let now = self.outside.clock.now();
         let fired: Vec<_> = self.due.iter_mut().filter_map(|due| due.take(now)).collect();
         for (job, named) in fired {
             let name = job.schedule.clone().unwrap_or_default();
@@ -182,17 +185,17 @@ impl Daemon {
 
     /// Takes over a changed configuration, if it is valid.
     async fn reload(&mut self) {
-        let loaded = (self.load)().await.and_then(|config| self.may_replace(config));
+        let loaded = (self.outside.load)().await.and_then(|config| self.may_replace(config));
         let config = match loaded {
             Ok(config) => config,
             Err(error) => {
                 let error = dynacrawl_model::Escaped(&error.to_string()).to_string();
                 tracing::error!(error, "the changed configuration is refused, and the one before stays");
-                self.shared.reloaded(Err(error));
+                self.shared.reloaded(None);
                 return;
             }
         };
-        let now = self.clock.now();
+        let now = self.outside.clock.now();
         let due = config.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
         self.due = due.collect();
         for due in &self.due {
@@ -202,7 +205,7 @@ impl Daemon {
         }
         self.config = config;
         tracing::info!("the changed configuration is taken over");
-        self.shared.reloaded(Ok(&self.config));
+        self.shared.reloaded(Some(&self.config));
         self.tell();
     }
 
@@ -216,7 +219,7 @@ impl Daemon {
             return needs("serve.listen (--listen)");
         }
         config.serve.token()?;
-        (self.make_plan)(config.clone())?;
+        (self.outside.make_plan)(config.clone())?;
         Ok(config)
     }
 
@@ -225,7 +228,7 @@ impl Daemon {
         config.schedule = job.schedule;
         config.changes.accepted.extend(job.accepted);
         config.changes.accepted.extend(self.accepted.iter().cloned());
-        let begun = self.begin_run(config, job.targets);
+        let begun = self.begin_run(config, job.targets.as_deref());
         let (stop, shared) = (stop.clone(), self.shared.clone());
         let ending = async move {
             let (plan, start) = begun?;
@@ -236,11 +239,11 @@ impl Daemon {
         Running { ending: Box::pin(ending) }
     }
 
-    fn begin_run(&self, mut config: Config, targets: Option<Vec<String>>) -> Result<(RunPlan, Start), Refused> {
-        if let Some(targets) = &targets {
+    fn begin_run(&self, mut config: Config, targets: Option<&[String]>) -> Result<(RunPlan, Start), Refused> {
+        if let Some(targets) = targets {
             config.restrict(targets).map_err(|unknown| unknown.in_key("targets", "the configuration"))?;
         }
-        let plan = (self.make_plan)(config)?;
+        let plan = (self.outside.make_plan)(config)?;
         let mut start = Start::with_state(plan.config(), &self.settings, &self.state, false)?;
         let notice = start.notice.take().unwrap_or_default();
         let schedule = plan.config().schedule.as_deref().unwrap_or_default();
@@ -254,7 +257,7 @@ impl Daemon {
             Ok((report, Ok(_))) => Some(report),
             _ => None,
         };
-        self.shared.ended(self.clock.now(), report);
+        self.shared.ended(self.outside.clock.now(), report);
         let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
         match ended {
             Ok((report, Ok(_))) => {

@@ -76,7 +76,7 @@ struct RunAsked {
 }
 
 async fn start_a_run(State(daemon): State<Daemon>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(refused) = authorized(&daemon.shared, &headers) {
+    if let Some(refused) = refusal(&daemon.shared, &headers) {
         return refused;
     }
     let job = match job(&daemon.shared, &body) {
@@ -94,14 +94,12 @@ async fn start_a_run(State(daemon): State<Daemon>, headers: HeaderMap, body: Byt
         .into_response()
 }
 
-/// Whether a request has the token. Where there is none, nobody has it.
-fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<(), Response> {
+/// The answer to a request without the token. Where there is none, nobody has it.
+fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
     let told = shared.told();
     let Some(token) = &told.token else {
-        return Err(problem_of(
-            StatusCode::FORBIDDEN,
-            "there is no serve.token in the configuration, so nobody may start a run",
-        ));
+        let said = "there is no serve.token in the configuration, so nobody may start a run";
+        return Some(problem_of(StatusCode::FORBIDDEN, said));
     };
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| {
@@ -114,11 +112,11 @@ fn authorized(shared: &Shared, headers: &HeaderMap) -> Result<(), Response> {
         bool::from(hashes[0].as_slice().ct_eq(hashes[1].as_slice()))
     };
     if given.is_some_and(same) {
-        return Ok(());
+        return None;
     }
     let mut refused = problem_of(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
     refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    Err(refused)
+    Some(refused)
 }
 
 fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {

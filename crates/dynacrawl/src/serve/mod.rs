@@ -8,4 +8,6 @@ pub(crate) mod metrics;
 mod queue;
 pub mod schedule;
 pub(crate) mod shared;
+#[cfg(test)]
+mod soak_tests;
 pub(crate) mod watch;

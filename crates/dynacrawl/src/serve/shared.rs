@@ -73,11 +73,11 @@ impl Shared {
         self.told().progress = Some(progress.clone());
     }
 
-    /// A configuration was taken over, or refused.
-    pub(crate) fn reloaded(&self, config: Result<&Config, String>) {
+    /// A configuration was taken over; none where it was refused.
+    pub(crate) fn reloaded(&self, config: Option<&Config>) {
         let mut told = self.told();
-        told.reload_failed = config.is_err();
-        if let Ok(config) = config {
+        told.reload_failed = config.is_none();
+        if let Some(config) = config {
             told.reloaded_at = Some(Timestamp::now());
             told.target_names.clone_from(&config.target_names);
             // It was readable a moment ago.

@@ -29,5 +29,5 @@ pub(crate) async fn hangups(mut signal: Signal, orders: &mpsc::Sender<Order>) {
     while signal.recv().await.is_some() {
         let _ = orders.send(Order::Reload).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

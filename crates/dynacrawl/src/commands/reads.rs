@@ -1,0 +1,311 @@
+//! `dynacrawl status`, `runs`, `tables` and `changes`: what a state knows, also while another process writes it.
+
+use std::io::{self, BufWriter, Write};
+
+use dynacrawl_model::{Escaped, Timestamp};
+use dynacrawl_state::{ChangeLine, ChangesAsked, Reader, RunLine, ScopeLine, TableLine, TablesAsked};
+use serde::Serialize;
+
+use super::Failure;
+use super::print::{ended, to_stdout};
+use crate::cli::{ChangesArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
+use crate::config::{Config, ConfigError};
+use crate::exit::Exit;
+
+fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
+    let path = match &args.state {
+        Some(path) => path.into(),
+        None => {
+            let file = global.config.as_deref().map(Config::check_file).transpose()?;
+            let Some(state) = file.and_then(|config| config.state) else {
+                let said = "is missing; name the file with --state, or a configuration that does with --config";
+                return Err(ConfigError::value("state.path (--state)", said).into());
+            };
+            state.path
+        }
+    };
+    Reader::open(&path)
+        .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("state.path (--state)")))
+}
+
+fn unreadable(error: dynacrawl_state::StateError) -> Failure {
+    Failure::new(Exit::SinkFailed, error)
+}
+
+/// What `dynacrawl status` tells.
+#[derive(Debug, Serialize)]
+struct Status {
+    /// The last run, under way or ended.
+    last_run: Option<RunLine>,
+    /// Known accounts and Regions.
+    scopes: Vec<ScopeLine>,
+    /// Known tables.
+    tables: u64,
+    /// Tables that are gone, and whose removal waits for a person.
+    held: u64,
+}
+
+pub(super) fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, Failure> {
+    let reader = open(global, &args.read)?;
+    let scopes = reader.scope_lines(args.all).map_err(unreadable)?;
+    let status = Status {
+        last_run: reader.runs(1).map_err(unreadable)?.pop(),
+        tables: scopes.iter().map(|scope| scope.tables).sum(),
+        held: scopes.iter().map(|scope| scope.held).sum(),
+        scopes,
+    };
+    if args.read.format == Format::Json {
+        return super::print::json_to_stdout(&status);
+    }
+    let mut text = match &status.last_run {
+        Some(run) => format!("last run {} {}, {}\n", run.run_id, outcome(run), when(Some(run.started_at))),
+        None => "no run yet\n".to_owned(),
+    };
+    text.push_str(&format!("{} tables in {} accounts and Regions\n", status.tables, status.scopes.len()));
+    if status.held > 0 {
+        text.push_str(&format!(
+            "{} tables are gone and stay until a person accepts it (--accept-removals)\n",
+            status.held
+        ));
+    }
+    let mut columns =
+        Columns::new(&["ACCOUNT", "REGION", "TARGET", "LAST OUTCOME", "LAST RUN", "LAST COMPLETE", "TABLES", "HELD"]);
+    for scope in &status.scopes {
+        let outcome = if scope.retired_at.is_some() { "retired" } else { &scope.last_outcome };
+        columns.row([
+            scope.account_id.clone(),
+            scope.region.clone(),
+            scope.target.clone(),
+            outcome.to_owned(),
+            when(Some(scope.last_run_at)),
+            when(scope.last_complete_at),
+            scope.tables.to_string(),
+            scope.held.to_string(),
+        ]);
+    }
+    text.push_str(&columns.text());
+    to_stdout(text.as_bytes())
+}
+
+pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure> {
+    let runs = open(global, &args.read)?.runs(args.limit).map_err(unreadable)?;
+    if args.read.format == Format::Json {
+        return lines(|each| {
+            runs.iter().all(each);
+            Ok(())
+        });
+    }
+    let mut columns = Columns::new(&[
+        "RUN", "STARTED", "SECONDS", "OUTCOME", "SCHEDULE", "SCOPES", "TABLES", "ADDED", "CHANGED", "REMOVED",
+    ]);
+    for run in &runs {
+        let number = |pointer: &str| {
+            let value = run.completed.as_ref().and_then(|completed| completed.pointer(pointer)?.as_u64());
+            value.map_or("-".to_owned(), |value| value.to_string())
+        };
+        columns.row([
+            run.run_id.clone(),
+            when(Some(run.started_at)),
+            format!("{:.1}", run.active_ms as f64 / 1000.0),
+            outcome(run).to_owned(),
+            run.schedule.clone().unwrap_or_else(|| "-".to_owned()),
+            format!("{} of {}", number("/scopes/complete"), number("/scopes/planned")),
+            number("/counts/described"),
+            number("/changes/added"),
+            number("/changes/changed"),
+            number("/changes/removed"),
+        ]);
+    }
+    to_stdout(columns.text().as_bytes())
+}
+
+pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Failure> {
+    let reader = open(global, &args.read)?;
+    let json = args.read.format == Format::Json;
+    let asked = TablesAsked {
+        pattern: args.pattern.clone(),
+        account_id: args.account.clone(),
+        region: args.region.clone(),
+        all: args.all,
+        records: json,
+    };
+    if json {
+        return lines(|each| reader.tables(&asked, |table| each(&table)));
+    }
+    let head = ["ACCOUNT", "REGION", "NAME", "STATUS", "FIRST SEEN", "CHANGED", "LAST SEEN"];
+    rows(&head, |each| {
+        reader.tables(&asked, |table: TableLine| {
+            let times = [Some(table.first_seen_at), Some(table.changed_at), table.last_seen_at].map(when);
+            let [first, changed, last] = times;
+            each([table.account_id, table.region, table.name, table.status, first, changed, last])
+        })
+    })
+}
+
+pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, Failure> {
+    let reader = open(global, &args.read)?;
+    let since = args.since.as_deref().map(since).transpose()?;
+    let asked = ChangesAsked {
+        since,
+        account_id: args.account.clone(),
+        region: args.region.clone(),
+        pattern: args.pattern.clone(),
+    };
+    if args.read.format == Format::Json {
+        return lines(|each| reader.changes(&asked, |change| each(&change)));
+    }
+    rows(&["FOUND", "ACCOUNT", "REGION", "CHANGE", "TABLE", "WHAT"], |each| {
+        reader.changes(&asked, |change: ChangeLine| {
+            let what = what(&change);
+            let name = change.name.unwrap_or_else(|| "-".to_owned());
+            each([when(Some(change.at)), change.account_id, change.region, change.kind, name, what])
+        })
+    })
+}
+
+/// The paths of a change.
+fn what(change: &ChangeLine) -> String {
+    let paths = change.change.get("changes").and_then(|changes| changes.as_array());
+    let paths = paths.into_iter().flatten().filter_map(|change| change.get("path")?.as_str());
+    let paths: Vec<_> = paths.collect();
+    if paths.is_empty() { "-".to_owned() } else { paths.join(" ") }
+}
+
+/// A time, or so long ago.
+fn since(text: &str) -> Result<Timestamp, Failure> {
+    let wrong = || {
+        let said =
+            format!("'{}' is no time; expected 2026-01-31T00:00:00Z, or how long ago: 90m, 36h, 7d", Escaped(text));
+        ConfigError::value("--since", said)
+    };
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(Timestamp::from_millis(time.as_millisecond()).ok_or_else(wrong)?);
+    }
+    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let unit: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong().into()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)?;
+    Ok(Timestamp::now().before(std::time::Duration::from_secs(seconds)))
+}
+
+fn outcome(run: &RunLine) -> &str {
+    match (&run.outcome, run.ended_at) {
+        (Some(outcome), _) => outcome,
+        (None, None) => "under way or killed",
+        (None, Some(_)) => "-",
+    }
+}
+
+fn when(at: Option<Timestamp>) -> String {
+    at.map_or("-".to_owned(), |at| at.to_string())
+}
+
+/// Writes values as JSON lines, as they come.
+fn lines<T: Serialize>(
+    of: impl FnOnce(&mut dyn FnMut(&T) -> bool) -> Result<(), dynacrawl_state::StateError>,
+) -> Result<Exit, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut written = Ok(());
+    of(&mut |value| {
+        written = serde_json::to_writer(&mut out, value).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"));
+        written.is_ok()
+    })
+    .map_err(unreadable)?;
+    ended(written.and_then(|()| out.flush()))
+}
+
+/// How many rows are looked at for the width of a column.
+const MEASURED: usize = 500;
+
+/// Writes rows as they come, in columns as wide as the first rows need.
+fn rows<const N: usize>(
+    head: &[&str; N],
+    of: impl FnOnce(&mut dyn FnMut([String; N]) -> bool) -> Result<(), dynacrawl_state::StateError>,
+) -> Result<Exit, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut columns = Columns::new(head);
+    let mut written = Ok(());
+    of(&mut |row| {
+        columns.row(row);
+        if columns.rows.len() >= MEASURED {
+            written = out.write_all(columns.text().as_bytes());
+        }
+        written.is_ok()
+    })
+    .map_err(unreadable)?;
+    ended(written.and_then(|()| out.write_all(columns.text().as_bytes())).and_then(|()| out.flush()))
+}
+
+/// Text in columns. What comes from outside is escaped.
+struct Columns<const N: usize> {
+    head: Option<[String; N]>,
+    widths: [usize; N],
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Columns<N> {
+    fn new(head: &[&str; N]) -> Self {
+        Self { head: Some(head.map(str::to_owned)), widths: head.map(str::len), rows: Vec::new() }
+    }
+
+    fn row(&mut self, row: [String; N]) {
+        self.rows.push(row.map(|text| Escaped(&text).to_string()));
+    }
+
+    /// The rows since the last time, after the head the first time.
+    fn text(&mut self) -> String {
+        for row in &self.rows {
+            for (width, text) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(text.chars().count());
+            }
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let mut text = String::new();
+        for row in self.head.take().iter().chain(&rows) {
+            let mut line = String::new();
+            for (width, cell) in self.widths.iter().zip(row) {
+                line.push_str(&format!("{cell:width$}  "));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dynacrawl_model::Timestamp;
+
+    use super::{Columns, since};
+
+    #[test]
+    fn columns_are_as_wide_as_what_is_in_them_and_what_comes_from_outside_is_escaped() {
+        let mut columns = Columns::new(&["A", "B"]);
+        columns.row(["longer".to_owned(), "x\u{1b}[31m".to_owned()]);
+        columns.row([String::new(), "y".to_owned()]);
+        let text = columns.text();
+        assert_eq!(text.lines().next(), Some("A       B"));
+        assert!(!text.contains('\u{1b}') && text.ends_with("\n        y\n"), "{text}");
+        columns.row(["z".to_owned(), "w".to_owned()]);
+        assert_eq!(columns.text(), "z       w\n", "no head again");
+    }
+
+    #[test]
+    fn since_is_a_time_or_so_long_ago() {
+        let at = |text: &str| since(text).map(Timestamp::as_millis).map_err(|failure| failure.to_string());
+        assert_eq!(at("2026-01-31T00:00:00Z"), Ok(1_769_817_600_000));
+        let now = Timestamp::now().as_millis();
+        let day = now - at("1d").expect("a time");
+        assert!((86_390_000..=86_400_000).contains(&day), "{day}");
+        for wrong in ["", "yesterday", "5", "5w", "-5h", "99999999999999999999d", "é"] {
+            let said = at(wrong).expect_err(wrong);
+            assert!(said.contains("--since") && said.contains("36h"), "{said}");
+        }
+    }
+}
