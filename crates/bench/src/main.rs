@@ -9,6 +9,7 @@ mod floor;
 mod measure;
 mod peers;
 mod processes;
+mod state;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
 use crate::peers::{Peer, PeerReport};
+use crate::state::StateReport;
 
 /// The crawler's allocator, so that the same is measured.
 #[global_allocator]
@@ -56,8 +58,8 @@ struct EstateArgs {
     /// Where the crawl writes its lines
     #[arg(long, default_value = "/dev/null")]
     output: String,
-    /// State in which the crawl remembers how far it is
-    #[arg(long)]
+    /// Also crawl with a state, in this directory or one that is made for it: what knowing every table costs
+    #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = "")]
     state: Option<String>,
     /// Compare with what others would run, as far as crates/bench/peers/setup has installed it
     #[arg(
@@ -127,6 +129,8 @@ struct Report {
     floor_peak_rss_mb: f64,
     /// The crawler's CPU time for a table over the floor's for a request.
     cpu_ratio_to_floor: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<StateReport>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     peers: BTreeMap<Peer, PeerReport>,
 }

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use dynacrawl_sim::{Account, Estate};
 use serde_json::{Value, json};
 
-use crate::{EstateArgs, Measured, Report, peers};
+use crate::{EstateArgs, Measured, Report, peers, state};
 
 /// More say no more about what one costs.
 const FLOOR_REQUESTS: u64 = 200_000;
@@ -20,11 +21,9 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     let config = directory.path().join("bench.toml");
     std::fs::write(&config, toml::to_string(&configuration(args, &simulator.url))?)?;
 
-    let hub = Account::new(Estate::HUB).access("hub");
-    let mut crawl = this_program()?;
-    crawl.arg("crawl").arg(&config).env("BENCH_KEY_ID", &hub.access_key_id).env("BENCH_KEY", &hub.secret_access_key);
-    let crawled = finish(crawl)?;
+    let crawled = crawl(&config)?;
     let counts = simulator.counts()?;
+    let state = args.state.as_ref().map(|place| state::compare(args, place, &simulator.url)).transpose()?;
 
     let first = Estate::uniform(1, 1, 1).access.accounts.remove(0);
     // The quota is the crawl's business; the floor is asked what it costs, at a simulator without one.
@@ -72,14 +71,23 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
         floor_cpu_us_per_request: rounded(floor_cpu_us_per_request),
         floor_peak_rss_mb: rounded(floored.peak_rss_mb),
         cpu_ratio_to_floor: rounded(cpu_us_per_table / floor_cpu_us_per_request),
+        state,
         peers,
     };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
 }
 
+/// Crawls in a process of its own.
+pub(crate) fn crawl(config: &Path) -> Result<Measured> {
+    let hub = Account::new(Estate::HUB).access("hub");
+    let mut crawl = this_program()?;
+    crawl.arg("crawl").arg(config).env("BENCH_KEY_ID", &hub.access_key_id).env("BENCH_KEY", &hub.secret_access_key);
+    finish(crawl)
+}
+
 /// The accounts are reached by a role of one name, which one user may assume.
-fn configuration(args: &EstateArgs, url: &str) -> Value {
+pub(crate) fn configuration(args: &EstateArgs, url: &str) -> Value {
     let estate = Estate::uniform(args.accounts, args.regions, 1);
     let accounts: Vec<_> = estate.access.accounts.iter().map(|account| &account.account_id).collect();
     let target = json!({
@@ -89,15 +97,10 @@ fn configuration(args: &EstateArgs, url: &str) -> Value {
         "credentials": { "access_key_id": { "env": "BENCH_KEY_ID" }, "secret_access_key": { "env": "BENCH_KEY" } },
         "assume_role": [{ "arn": "arn:aws:iam::{account}:role/Reader" }],
     });
-    let mut state = json!({});
-    if let Some(path) = &args.state {
-        state["path"] = json!(path);
-    }
     json!({
         "crawl": { "rate": args.quota.unwrap_or(0), "concurrency": args.concurrency, "output": args.output },
         "aws": { "endpoint_url": url },
         "sts": { "endpoint_url": url },
-        "state": state,
         "target": [target],
     })
 }

@@ -1,0 +1,89 @@
+//! What it costs to know every table: the same crawl without a state, and with one that knows everything already.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::processes::{configuration, crawl, per, rounded};
+use crate::{EstateArgs, Measured};
+
+/// How often each of the two is measured, in turn: the machine drifts by more than they differ.
+const TURNS: usize = 5;
+
+/// The result.
+#[derive(Debug, Serialize)]
+pub(crate) struct StateReport {
+    /// CPU time of the crawl that adds every table, in microseconds for each.
+    first_cpu_us_per_table: f64,
+    /// Of one that finds nothing new: the median.
+    unchanged_cpu_us_per_table: f64,
+    /// Of one without a state: the median.
+    without_cpu_us_per_table: f64,
+    /// Which part of the crawl that finds nothing new is due to the state, all of it: what is known and how far it is.
+    share_of_cpu: f64,
+    /// What crawls that find nothing new have written about tables: rows of tables, records and changes.
+    unchanged_rows_written: i64,
+    state_bytes: u64,
+    peak_rss_mb: f64,
+}
+
+pub(crate) fn compare(args: &EstateArgs, place: &str, url: &str) -> Result<StateReport> {
+    let made = tempfile::tempdir()?;
+    let directory = if place.is_empty() { made.path().to_owned() } else { PathBuf::from(place) };
+    std::fs::create_dir_all(&directory)?;
+    let state = directory.join("bench.db");
+    let mut configuration = configuration(args, url);
+    let plain = directory.join("without.toml");
+    std::fs::write(&plain, toml::to_string(&configuration)?)?;
+    configuration["state"] = json!({ "path": state });
+    configuration["changes"] = json!({ "emit": "both" });
+    let remembering = directory.join("with.toml");
+    std::fs::write(&remembering, toml::to_string(&configuration)?)?;
+
+    let first = crawl(&remembering)?;
+    watch(&state)?;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        without.push(crawl(&plain)?);
+        with.push(crawl(&remembering)?);
+    }
+    ensure!(with.iter().all(|one| one.done == first.done), "not all tables were described");
+    let peak_rss_mb = with.iter().map(|one| one.peak_rss_mb).fold(first.peak_rss_mb, f64::max);
+    let (with, without) = (median(with), median(without));
+    Ok(StateReport {
+        first_cpu_us_per_table: rounded(per(first.cpu_seconds * 1e6, first.done)),
+        unchanged_cpu_us_per_table: rounded(with),
+        without_cpu_us_per_table: rounded(without),
+        share_of_cpu: rounded((with - without) / with),
+        unchanged_rows_written: watched(&state)?,
+        state_bytes: std::fs::metadata(&state)?.len(),
+        peak_rss_mb: rounded(peak_rss_mb),
+    })
+}
+
+fn median(mut of: Vec<Measured>) -> f64 {
+    let cpu = |one: &Measured| per(one.cpu_seconds * 1e6, one.done);
+    of.sort_by(|a, b| cpu(a).total_cmp(&cpu(b)));
+    cpu(&of[of.len() / 2])
+}
+
+/// From now on every row that is written about tables is counted, by the database itself.
+fn watch(state: &Path) -> Result<()> {
+    let mut sql = "CREATE TABLE bench_written (rows INTEGER); INSERT INTO bench_written VALUES (0);".to_owned();
+    for table in ["tables", "records", "changes", "staged"] {
+        for event in ["INSERT", "UPDATE", "DELETE"] {
+            sql.push_str(&format!(
+                "CREATE TRIGGER bench_{table}_{event} AFTER {event} ON {table} \
+                 BEGIN UPDATE bench_written SET rows = rows + 1; END;"
+            ));
+        }
+    }
+    Ok(Connection::open(state)?.execute_batch(&sql)?)
+}
+
+fn watched(state: &Path) -> Result<i64> {
+    Ok(Connection::open(state)?.query_row("SELECT rows FROM bench_written", [], |row| row.get(0))?)
+}
