@@ -34,6 +34,9 @@ pub struct GlobalArgs {
     /// text or json; messages go to standard error
     #[arg(long, global = true, env = "DYNACRAWL_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// OpenTelemetry collector that takes traces by OTLP over HTTP (in builds with the feature otlp)
+    #[arg(long, global = true, env = "DYNACRAWL_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// The commands.
@@ -494,6 +497,7 @@ impl TargetArgs {
 
 impl GlobalArgs {
     pub(crate) fn overlay(&self, layer: &mut Layer) {
+        layer.telemetry.otlp_endpoint = self.otlp_endpoint.clone();
         layer.log.level = self.log_level.clone();
         layer.log.format = self.log_format.clone();
     }

@@ -12,4 +12,5 @@ pub mod run;
 pub mod serve;
 pub mod signals;
 pub mod summary;
+pub mod telemetry;
 pub mod terminal;

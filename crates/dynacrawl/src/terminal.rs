@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{Config, ConfigError, LogFormat, LogLevel};
 use crate::run::Progress;
+use crate::telemetry::{self, Telemetry};
 
 /// Standard error, where messages and the progress line do not run into each other.
 #[derive(Clone, Debug)]
@@ -29,14 +31,20 @@ impl Terminal {
 
     /// Begins to show messages. Only dynacrawl's own follow `level`: those of the SDK and the HTTP stack quote whole
     /// requests and answers, and with them session tokens; of them only errors are shown.
-    pub fn show_messages(&self, level: LogLevel, format: LogFormat) {
+    ///
+    /// # Errors
+    /// When spans are to be sent, and cannot be.
+    pub fn show_messages(&self, config: &Config, unless_said: LogLevel) -> Result<Telemetry, ConfigError> {
+        let level = config.log_level.unwrap_or(unless_said);
         let filter = Targets::new().with_default(LogLevel::ERROR).with_target("dynacrawl", level);
         let layer = tracing_subscriber::fmt::layer().with_writer(self.clone());
-        let registry = tracing_subscriber::registry().with(filter);
-        match format {
-            LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
-            LogFormat::Text => registry.with(layer.with_ansi(io::stderr().is_terminal()).with_target(false)).init(),
-        }
+        let layer = match config.log_format {
+            LogFormat::Json => layer.json().flatten_event(true).boxed(),
+            LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
+        };
+        let (telemetry, spans) = telemetry::spans(config.otlp_endpoint.as_deref())?;
+        tracing_subscriber::registry().with(layer.with_filter(filter)).with(spans).init();
+        Ok(telemetry)
     }
 
     /// Writes text as it is.

@@ -208,7 +208,11 @@ impl Output {
     /// an error, which [`Output::finish`] tells.
     pub(crate) async fn sync(&self) -> bool {
         let (done, synced) = oneshot::channel();
-        self.orders.send(Order::Sync(done)).await.is_ok() && synced.await.is_ok()
+        if self.orders.send(Order::Sync(done)).await.is_err() {
+            return false;
+        }
+        // Waited for where the runtime knows that something is under way: simulated time must not pass meanwhile.
+        matches!(tokio::task::spawn_blocking(move || synced.blocking_recv()).await, Ok(Ok(())))
     }
 
     /// Hands a chunk to the writing thread. `false`: the thread has ended over an error, which [`Output::finish`] tells.

@@ -30,7 +30,7 @@
 //! or `retired` (with its scope). `last_seen_at` is null while the table is listed whenever its scope is: it was seen last at the
 //! scope's `last_listed_at`. `changed_at` is when the last change was found.
 //!
-//! `records`: the `table` record of each table, as it was at its last change.
+//! `records`: the `table` record of each table, as it was at its last change; `tables.record_id` names it.
 //!
 //! `changes`: every change event, without the table that is in its record.
 //!
@@ -136,7 +136,7 @@ impl State {
         self.all_or_nothing(|writing| {
             writing.execute("UPDATE runs SET ended_at = ?, outcome = 'abandoned' WHERE ended_at IS NULL", [at])?;
             writing.execute("UPDATE run_scopes SET checkpoint = NULL WHERE checkpoint IS NOT NULL", [])?;
-            writing.execute("DELETE FROM staged", [])?;
+            staged::drop_all(writing)?;
             writing.execute(
                 "INSERT INTO runs (run_id, version, config_digest, started_at, updated_at, active_ms, output, output_offset, \
                  output_lines, schedule, targets) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?)",
@@ -196,7 +196,7 @@ impl State {
     pub fn give_up(&mut self, run_id: RunId, at: Timestamp, outcome: RunOutcome) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             end(writing, run_id, at, &rows::word(&outcome).map_err(rows::unwritable)?)?;
-            writing.execute("DELETE FROM staged", []).map(drop)
+            staged::drop_all(writing)
         })
     }
 

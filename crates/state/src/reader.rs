@@ -79,15 +79,44 @@ impl Reader {
         })
     }
 
-    /// All scopes that are not retired.
+    /// All scopes that are not retired, and that the run has not told to be.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn scopes(&self) -> Result<Vec<KnownScope>, StateError> {
-        self.read(|| self.connection.prepare(KNOWN_SCOPES)?.query_map([], known_scope)?.collect())
+    pub fn scopes(&self, run_id: RunId) -> Result<Vec<KnownScope>, StateError> {
+        let told = "SELECT partition, account_id, region FROM staged WHERE run_id = ? AND type = 'scope_retired'";
+        let sql = format!("{KNOWN_SCOPES} AND (partition, account_id, region) NOT IN ({told})");
+        self.read(|| self.connection.prepare(&sql)?.query_map([run_id.as_str()], known_scope)?.collect())
     }
 
-    /// How a table stands to what is known. This is asked for every table.
+    /// The fingerprints of those tables that are there and were listed whenever their scope was. This is asked for every page
+    /// of a listing: one after the other, each question would take and return the database's locks.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn fingerprints<'n>(
+        &self,
+        scope: i64,
+        names: impl IntoIterator<Item = &'n TableName>,
+        mut each: impl FnMut(&'n TableName, &str),
+    ) -> Result<(), StateError> {
+        self.read(|| {
+            let reading = self.connection.unchecked_transaction()?;
+            let sql = "SELECT fingerprint FROM tables \
+                       WHERE scope_id = ? AND name = ? AND status = 'present' AND last_seen_at IS NULL";
+            let mut query = self.connection.prepare_cached(sql)?;
+            for name in names {
+                let mut rows = query.query(params![scope, name.as_str()])?;
+                if let Some(row) = rows.next()? {
+                    each(name, row.get_ref(0)?.as_str()?);
+                }
+            }
+            drop(query);
+            reading.commit()
+        })
+    }
+
+    /// How a table stands to what is known.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -118,11 +147,10 @@ impl Reader {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn record(&self, scope: i64, name: &TableName) -> Result<Option<String>, StateError> {
+    pub fn record(&self, of: &TableRow) -> Result<Option<String>, StateError> {
         self.read(|| {
-            let mut query =
-                self.connection.prepare_cached("SELECT record FROM records WHERE scope_id = ? AND name = ?")?;
-            query.query_row(params![scope, name.as_str()], |row| row.get(0)).optional()
+            let mut query = self.connection.prepare_cached("SELECT record FROM records WHERE record_id = ?")?;
+            query.query_row([of.record_id], |row| row.get(0)).optional()
         })
     }
 
@@ -162,7 +190,7 @@ impl Reader {
 
 const KNOWN_SCOPES: &str = "SELECT *, (SELECT count(*) FROM tables t WHERE t.scope_id = scopes.scope_id AND status = 'present') \
                             AS tables FROM scopes WHERE retired_at IS NULL";
-const ONE_TABLE: &str = "SELECT fingerprint, status, last_seen_at, name, first_seen_at, changed_at, arn, table_id FROM tables \
+const ONE_TABLE: &str = "SELECT fingerprint, status, last_seen_at, name, first_seen_at, changed_at, arn, table_id, record_id FROM tables \
                          WHERE scope_id = ? AND name = ?";
 
 fn known_scope(row: &Row<'_>) -> rusqlite::Result<KnownScope> {
@@ -191,5 +219,6 @@ fn table(row: &Row<'_>) -> rusqlite::Result<TableRow> {
         last_seen_at: time_if_any(row, "last_seen_at")?,
         arn: row.get::<_, Option<String>>("arn")?.map(TableArn::from),
         table_id: row.get("table_id")?,
+        record_id: row.get("record_id")?,
     })
 }

@@ -160,7 +160,7 @@ impl Reader {
     pub fn tables(&self, asked: &TablesAsked, mut each: impl FnMut(TableLine) -> bool) -> Result<(), StateError> {
         let sql = "SELECT s.account_id, s.region, t.name, t.status, t.first_seen_at, t.changed_at, \
                    COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.fingerprint, \
-                   CASE WHEN ?5 THEN (SELECT record FROM records r WHERE (r.scope_id, r.name) = (t.scope_id, t.name)) END AS record \
+                   CASE WHEN ?5 THEN (SELECT record FROM records r WHERE r.record_id = t.record_id) END AS record \
                    FROM tables t JOIN scopes s USING (scope_id) \
                    WHERE t.name GLOB COALESCE(?1, '*') AND s.account_id = COALESCE(?2, s.account_id) \
                    AND s.region = COALESCE(?3, s.region) AND (?4 OR t.status = 'present') \

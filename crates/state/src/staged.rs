@@ -77,6 +77,8 @@ pub struct TableRow {
     pub arn: Option<TableArn>,
     /// AWS's `TableId`.
     pub table_id: Option<String>,
+    /// The number of its record in the database; `None`: that of the record that is staged with it.
+    pub record_id: Option<i64>,
 }
 
 /// A change event.
@@ -106,10 +108,14 @@ pub struct Staged {
 pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged]) -> rusqlite::Result<()> {
     let mut put = writing.prepare_cached(
         "INSERT INTO staged (run_id, partition, account_id, region, at, name, status, fingerprint, first_seen_at, changed_at, \
-         last_seen_at, arn, table_id, record, type, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         last_seen_at, arn, table_id, record_id, is_new_record, type, change) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
+    // Written once: what becomes known later is only which record a table has.
+    let mut keep = writing.prepare_cached("INSERT INTO records (record) VALUES (?)")?;
     for Staged { scope, at, table, record, change } in staged {
         let table = table.as_ref();
+        let new_record = record.as_ref().map(|record| keep.insert([record])).transpose()?;
         put.execute(params![
             run_id.as_str(),
             scope.partition.as_str(),
@@ -124,7 +130,8 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
             table.and_then(|table| table.last_seen_at).map(Timestamp::as_millis),
             table.and_then(|table| table.arn.as_ref()).map(TableArn::as_str),
             table.and_then(|table| table.table_id.as_deref()),
-            record,
+            new_record.or_else(|| table.and_then(|table| table.record_id)),
+            new_record.is_some(),
             change.as_ref().map(|change| change.kind),
             change.as_ref().map(|change| change.json.as_str()),
         ])?;
@@ -150,21 +157,35 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Resu
              last_complete_at = COALESCE(excluded.last_complete_at, last_complete_at), retired_at = NULL",
         run,
     )?;
+    let before: Vec<(i64, String, i64)> = writing
+        .prepare(
+            "SELECT scope_id, name, t.record_id FROM staged s JOIN scopes USING (partition, account_id, region) \
+             JOIN tables t USING (scope_id, name) WHERE s.run_id = ? AND s.is_new_record",
+        )?
+        .query_map(run, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     writing.execute(
-        "INSERT INTO tables (scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id) \
-         SELECT scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id \
+        "INSERT INTO tables \
+             (scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id, record_id) \
+         SELECT scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id, record_id \
          FROM staged JOIN scopes USING (partition, account_id, region) WHERE run_id = ? AND name IS NOT NULL \
          ORDER BY staged_id \
          ON CONFLICT (scope_id, name) DO UPDATE SET status = excluded.status, fingerprint = excluded.fingerprint, \
              first_seen_at = excluded.first_seen_at, changed_at = excluded.changed_at, \
-             last_seen_at = excluded.last_seen_at, arn = excluded.arn, table_id = excluded.table_id",
+             last_seen_at = excluded.last_seen_at, arn = excluded.arn, table_id = excluded.table_id, \
+             record_id = excluded.record_id",
         run,
     )?;
+    // Records that no table has any more: those from before, and the first of a table that was told about twice.
+    let mut replaced = writing.prepare(
+        "DELETE FROM records WHERE record_id = ?3 \
+         AND record_id <> (SELECT record_id FROM tables WHERE scope_id = ?1 AND name = ?2)",
+    )?;
+    before.into_iter().try_for_each(|before| replaced.execute(before).map(drop))?;
     writing.execute(
-        "INSERT INTO records (scope_id, name, record) \
-         SELECT scope_id, name, record FROM staged JOIN scopes USING (partition, account_id, region) \
-         WHERE run_id = ? AND record IS NOT NULL ORDER BY staged_id \
-         ON CONFLICT (scope_id, name) DO UPDATE SET record = excluded.record",
+        "DELETE FROM records WHERE record_id IN \
+         (SELECT s.record_id FROM staged s JOIN scopes USING (partition, account_id, region) \
+          JOIN tables t USING (scope_id, name) WHERE s.run_id = ? AND s.is_new_record AND s.record_id <> t.record_id)",
         run,
     )?;
     writing.execute(
@@ -189,10 +210,23 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Resu
     Ok(())
 }
 
+/// Drops what a run that was given up has staged.
+pub(crate) fn drop_all(writing: &Transaction<'_>) -> rusqlite::Result<()> {
+    writing.execute("DELETE FROM records WHERE record_id IN (SELECT record_id FROM staged WHERE is_new_record)", [])?;
+    writing.execute("DELETE FROM staged", []).map(drop)
+}
+
 /// Forgets changes, and tables that are not there any more, from before `until`.
 pub(crate) fn forget(writing: &Transaction<'_>, until: Timestamp) -> rusqlite::Result<()> {
     let until = [until.as_millis()];
     writing.execute("DELETE FROM changes WHERE at < ?", until)?;
-    writing.execute("DELETE FROM tables WHERE status <> 'present' AND changed_at < ?", until)?;
+    let old = "FROM tables WHERE status <> 'present' AND changed_at < ?";
+    let records: Vec<i64> = writing
+        .prepare(&format!("SELECT record_id {old}"))?
+        .query_map(until, |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    writing.execute(&format!("DELETE {old}"), until)?;
+    let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
+    records.into_iter().try_for_each(|record| forget.execute([record]).map(drop))?;
     Ok(())
 }

@@ -78,16 +78,14 @@ CREATE TABLE tables (
     last_seen_at INTEGER,
     arn TEXT,
     table_id TEXT,
+    record_id INTEGER NOT NULL,
     PRIMARY KEY (scope_id, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tables_gone ON tables (changed_at) WHERE status <> 'present';
 CREATE TABLE records (
-    scope_id INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (scope_id, name),
-    FOREIGN KEY (scope_id, name) REFERENCES tables ON DELETE CASCADE
-) STRICT, WITHOUT ROWID;
+    record_id INTEGER PRIMARY KEY,
+    record TEXT NOT NULL
+) STRICT;
 CREATE TABLE changes (
     change_id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -113,7 +111,8 @@ CREATE TABLE staged (
     last_seen_at INTEGER,
     arn TEXT,
     table_id TEXT,
-    record TEXT,
+    record_id INTEGER,
+    is_new_record INTEGER NOT NULL,
     type TEXT,
     change TEXT
 ) STRICT;
@@ -127,7 +126,7 @@ CREATE VIEW estate AS
         strftime('%Y-%m-%dT%H:%M:%fZ', t.changed_at / 1000.0, 'unixepoch') AS changed,
         strftime('%Y-%m-%dT%H:%M:%fZ', COALESCE(t.last_seen_at, s.last_listed_at) / 1000.0, 'unixepoch') AS last_seen,
         r.record
-    FROM tables t JOIN scopes s USING (scope_id) LEFT JOIN records r USING (scope_id, name);
+    FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id);
 ",
 ];
 

@@ -33,7 +33,7 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
     };
     let (plan, _simulator) = plan(global, &flags, args.demo, patient).await?;
     let config = plan.config();
-    terminal.show_messages(config.log_level.unwrap_or(crate::config::LogLevel::WARN), config.log_format);
+    let _telemetry = terminal.show_messages(config, crate::config::LogLevel::WARN)?;
     let findings = check::check(&plan).await;
     match config.check.format {
         CheckFormat::Text => to_stdout(findings.to_text().as_bytes())?,

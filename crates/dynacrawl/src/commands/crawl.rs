@@ -7,6 +7,7 @@ use dynacrawl_model::RunOutcome;
 use dynacrawl_sinks::{SinkError, Written, write_records};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{Failure, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
@@ -39,7 +40,7 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
 async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     let config = plan.config();
     let quiet = config.crawl.quiet;
-    terminal.show_messages(config.log_level.unwrap_or(LogLevel::WARN), config.log_format);
+    let _telemetry = terminal.show_messages(config, LogLevel::WARN)?;
     let mut start = Start::new(config, fresh).map_err(cannot_start)?;
     if let Some(notice) = start.notice.take().filter(|_| !quiet) {
         terminal.write(&notice);
@@ -90,7 +91,8 @@ pub async fn crawl_to_output(
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     progress.queue(records.downgrade());
     let (report, written) = tokio::join!(
-        Box::pin(run::run(plan, run_id, remembered, records, stop, progress)),
+        Box::pin(run::run(plan, run_id, remembered, records, stop, progress))
+            .instrument(tracing::debug_span!("run", %run_id)),
         write_records(&output, plan.config().crawl.layout, queue, &mut journal),
     );
     // The state could not be read: the run has stopped as if its output were gone.

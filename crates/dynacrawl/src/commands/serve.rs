@@ -41,7 +41,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let token = config.serve.token()?;
     // Wrong places of secrets show now.
     RunPlan::new(config.clone())?;
-    terminal.show_messages(config.log_level.unwrap_or(LogLevel::INFO), config.log_format);
+    let _telemetry = terminal.show_messages(&config, LogLevel::INFO)?;
     let state = State::open(&settings.path).map_err(|error| {
         let busy = matches!(error, StateError::Busy { .. });
         let exit = if busy { Exit::SinkFailed } else { Exit::Usage };

@@ -139,6 +139,12 @@ section! {
 }
 
 section! {
+    /// `[telemetry]`
+    Telemetry {
+        otlp_endpoint: String,
+    }
+}
+section! {
     /// `[serve]`
     Serve {
         listen: String,
@@ -182,6 +188,8 @@ pub(crate) struct Layer {
     #[serde(default)]
     pub(crate) log: Log,
     #[serde(default)]
+    pub(crate) telemetry: Telemetry,
+    #[serde(default)]
     pub(crate) serve: Serve,
     #[serde(default)]
     pub(crate) schedule: Vec<Schedule>,
@@ -192,7 +200,8 @@ pub(crate) struct Layer {
 impl Layer {
     /// Takes over what `above` says. Targets and schedules are taken over as a whole.
     pub(crate) fn overlay(&mut self, above: Self) {
-        let Self { crawl, aws, sts, budget, discovery, state, changes, check, log, serve, schedule, target } = above;
+        let Self { crawl, aws, sts, budget, discovery, state, changes, check, log, telemetry, serve, schedule, target } =
+            above;
         self.crawl.overlay(crawl);
         self.aws.overlay(aws);
         self.sts.overlay(sts);
@@ -202,6 +211,7 @@ impl Layer {
         self.changes.overlay(changes);
         self.check.overlay(check);
         self.log.overlay(log);
+        self.telemetry.overlay(telemetry);
         self.serve.overlay(serve);
         if !schedule.is_empty() {
             self.schedule = schedule;

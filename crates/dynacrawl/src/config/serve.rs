@@ -35,6 +35,8 @@ pub struct NamedSchedule {
     pub name: String,
     /// When.
     pub schedule: Schedule,
+    /// The expression and the time zone, as they were typed.
+    pub typed: (String, String),
     /// The targets; `None`: all.
     pub targets: Option<Vec<String>>,
 }
@@ -92,12 +94,13 @@ fn named(raw: raw::Schedule, number: usize, target_names: &[String]) -> Result<N
     let jitter = raw.jitter.as_deref().unwrap_or("0s");
     let jitter = if jitter == "0s" { Duration::ZERO } else { duration(&key("jitter"), Some(jitter))? };
     let schedule = Schedule::new(&cron, zone, jitter).map_err(|error| ConfigError::value(key("cron"), error))?;
+    let typed = (cron, zone.to_owned());
     let targets = raw.targets.filter(|targets| !targets.is_empty());
     if let Some(unknown) = targets.iter().flatten().find(|target| !target_names.contains(target)) {
         let unknown = UnknownTarget::new(unknown, target_names);
         return Err(unknown.in_key(&key("targets"), "the configuration"));
     }
-    Ok(NamedSchedule { name, schedule, targets })
+    Ok(NamedSchedule { name, schedule, typed, targets })
 }
 
 #[cfg(test)]

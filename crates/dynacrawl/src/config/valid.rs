@@ -38,6 +38,8 @@ pub struct Config {
     pub log_level: Option<LogLevel>,
     /// How messages are shown.
     pub log_format: LogFormat,
+    /// Where OpenTelemetry's spans go.
+    pub otlp_endpoint: Option<String>,
     /// How AWS's other quotas are used.
     pub budgets: Budgets,
     /// Where to ask for accounts and Regions.
@@ -215,6 +217,7 @@ impl Config {
                     .map(|mode| account_id_endpoint_mode(&mode))
                     .transpose()?,
             },
+            otlp_endpoint: url("telemetry.otlp_endpoint (--otlp-endpoint)", layer.telemetry.otlp_endpoint)?,
             sts_regions,
             budgets: Budgets::validate(&layer.budget)?,
             discovery: DiscoveryUrls {

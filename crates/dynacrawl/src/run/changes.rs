@@ -80,7 +80,7 @@ impl Detector {
 
     /// The scopes that the state knows, but for retired ones.
     pub(crate) fn scopes(&self) -> Result<Vec<KnownScope>, SinkGone> {
-        self.read(Reader::scopes)
+        self.read(|reader| reader.scopes(self.run_id))
     }
 
     /// That a scope is not crawled any more.
@@ -175,9 +175,18 @@ pub(crate) struct ScopeChanges {
     /// Looked up when the account is known.
     known: OnceLock<Option<KnownScope>>,
     names: RandomState,
-    /// Whether each listed name is selected, by the name's hash.
-    listed: Mutex<HashMap<u64, bool>>,
+    /// What was listed, by the name's hash.
+    listed: Mutex<HashMap<u64, Listed>>,
     vanished: Mutex<HashSet<TableName>>,
+}
+
+/// A name that was listed.
+#[derive(Debug)]
+enum Listed {
+    /// The filters leave it out.
+    Unselected,
+    /// It is to be described, and until then its known fingerprint is kept, if there is one.
+    Selected(Option<Box<str>>),
 }
 
 impl ScopeChanges {
@@ -195,9 +204,34 @@ impl ScopeChanges {
         &self.detector.settings
     }
 
-    /// A name was listed.
-    pub(crate) fn listed(&self, name: &TableName, selected: bool) {
-        held(&self.listed).insert(self.names.hash_one(name.as_str()), selected);
+    /// A page was listed.
+    pub(crate) fn listed(
+        &self,
+        scope: &Scope,
+        unselected: &[TableName],
+        selected: &[TableName],
+    ) -> Result<(), SinkGone> {
+        let number = |name: &TableName| self.names.hash_one(name.as_str());
+        let mut listed = held(&self.listed);
+        listed.extend(unselected.iter().map(|name| (number(name), Listed::Unselected)));
+        listed.extend(selected.iter().map(|name| (number(name), Listed::Selected(None))));
+        // Before anything tells the account, nothing can be looked up.
+        if let Some(known) = self.known(scope)? {
+            self.detector.read(|reader| {
+                reader.fingerprints(known.id, selected, |name, fingerprint| {
+                    listed.insert(number(name), Listed::Selected(Some(fingerprint.into())));
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a table that was described is as it was when its name was listed.
+    fn is_as_known(&self, name: &TableName, fingerprint: &str) -> bool {
+        match held(&self.listed).get_mut(&self.names.hash_one(name.as_str())) {
+            Some(Listed::Selected(known)) => known.take().is_some_and(|known| *known == *fingerprint),
+            _ => false,
+        }
     }
 
     /// A listed table was gone when it was to be described.
@@ -205,28 +239,34 @@ impl ScopeChanges {
         held(&self.vanished).insert(name.clone());
     }
 
-    fn known(&self, key: &ScopeKey) -> Result<Option<&KnownScope>, SinkGone> {
+    /// What is known of the scope; none also where nothing tells its account.
+    fn known(&self, scope: &Scope) -> Result<Option<&KnownScope>, SinkGone> {
         if let Some(known) = self.known.get() {
             return Ok(known.as_ref());
         }
-        let known = self.detector.read(|reader| reader.scope(key))?;
+        let Some(key) = ScopeKey::of(scope) else { return Ok(None) };
+        let known = self.detector.read(|reader| reader.scope(&key))?;
         Ok(self.known.get_or_init(|| known).as_ref())
     }
 
     /// A table was described. None where there is nothing new about it, or nothing tells whose it is.
     pub(crate) fn described(&self, now: &TableRecord) -> Result<Option<Told>, SinkGone> {
-        let (Some(key), Some(name)) = (ScopeKey::of(&now.scope), now.table.name.as_ref()) else { return Ok(None) };
         let detector = &*self.detector;
-        let known = match self.known(&key)? {
+        let Some(name) = &now.table.name else { return Ok(None) };
+        if self.is_as_known(name, &now.fingerprint) && !detector.settings.drift {
+            return Ok(None);
+        }
+        let Some(key) = ScopeKey::of(&now.scope) else { return Ok(None) };
+        let known = match self.known(&now.scope)? {
             None => None,
             Some(scope) => match detector.read(|reader| reader.compare(scope.id, name, &now.fingerprint))? {
                 Compared::Same if !detector.settings.drift => return Ok(None),
                 Compared::Unknown => None,
-                Compared::Same => detector.read(|reader| reader.table(scope.id, name))?.map(|row| (scope.id, row)),
-                Compared::Other(row) => Some((scope.id, row)),
+                Compared::Same => detector.read(|reader| reader.table(scope.id, name))?,
+                Compared::Other(row) => Some(row),
             },
         };
-        let Some((scope_id, before)) = known.filter(|(_, row)| row.status == TableStatus::Present) else {
+        let Some(before) = known.filter(|row| row.status == TableStatus::Present) else {
             let event = Record::TableAdded(Box::new(TableAdded {
                 schema: SchemaVersion::V1,
                 run_id: now.run_id,
@@ -252,7 +292,7 @@ impl ScopeChanges {
             // Another version of dynacrawl looks at tables in another way, which is no change of theirs.
             return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
         }
-        let Some(then) = detector.read(|reader| reader.record(scope_id, name))?.and_then(|json| parse(&json)) else {
+        let Some(then) = detector.read(|reader| reader.record(&before))?.and_then(|json| parse(&json)) else {
             tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "its record in the state cannot be read; it is taken as it is now");
             return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
         };
@@ -296,7 +336,7 @@ impl ScopeChanges {
     /// What is known and was not listed as a table to be described, once the listing has reached its last page.
     pub(crate) fn missing(&self, scope: &Scope) -> Result<Missing, SinkGone> {
         let Some(key) = ScopeKey::of(scope) else { return Ok(Missing::default()) };
-        let Some(known) = self.known(&key)? else { return Ok(Missing::default()) };
+        let Some(known) = self.known(scope)? else { return Ok(Missing::default()) };
         let detector = &*self.detector;
         let told = detector.read(|reader| reader.told_gone(detector.run_id, &key))?;
         let (listed, vanished) = (held(&self.listed), held(&self.vanished));
@@ -308,9 +348,9 @@ impl ScopeChanges {
                         missing.told += 1;
                         return;
                     }
-                    Some(true) if !vanished.contains(&TableName::from(name)) => return,
-                    Some(true) => &mut missing.vanished,
-                    Some(false) => &mut missing.unselected,
+                    Some(Listed::Selected(_)) if !vanished.contains(&TableName::from(name)) => return,
+                    Some(Listed::Selected(_)) => &mut missing.vanished,
+                    Some(Listed::Unselected) => &mut missing.unselected,
                     None => &mut missing.unlisted,
                 };
                 into.push(TableName::from(name));
@@ -388,6 +428,7 @@ fn row(now: &TableRecord, name: &TableName, first_seen_at: Timestamp, changed_at
         last_seen_at: None,
         arn: now.table.arn.clone(),
         table_id: now.table.id.clone(),
+        record_id: None,
     }
 }
 

@@ -37,6 +37,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 pub use changes::Detector;
 use changes::ScopeChanges;
@@ -231,6 +233,7 @@ struct UnderWay {
     target: Arc<ReadyTarget>,
     tracker: Arc<Tracker>,
     started: Instant,
+    span: Span,
 }
 
 type Tasks = JoinSet<Result<(), SinkGone>>;
@@ -403,15 +406,17 @@ impl Run<'_> {
             progress: progress.clone(),
         };
         let connector = self.plan.connector.clone();
-        let handle = tasks.spawn(async move {
+        let span = tracing::debug_span!("scope", target_name = %target.target.name, region = %task.plan.region, outcome = Empty);
+        let crawling = async move {
             if task.stop.is_cancelled() {
                 return Ok(());
             }
             let connect = || connector.connect(&task.plan.target, &task.config);
             let connection = connection.get_or_init(connect).await;
             Box::pin(task.crawl(connection)).await
-        });
-        (handle.id(), UnderWay { number, target, tracker, started: Instant::now() })
+        };
+        let handle = tasks.spawn(crawling.instrument(span.clone()));
+        (handle.id(), UnderWay { number, target, tracker, started: Instant::now(), span })
     }
 
     /// Ends a scope with its record, whether its task ended by itself, was aborted or panicked.
@@ -436,6 +441,7 @@ impl Run<'_> {
         }
         let Ended { scope: id, outcome, listing, counts, requests, pace, changes, problems, listed_a_page } =
             scope.tracker.end();
+        scope.span.record("outcome", tracing::field::debug(outcome));
         self.totals.count(outcome);
         self.counts += counts;
         self.requests += requests;

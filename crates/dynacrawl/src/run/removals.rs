@@ -33,7 +33,7 @@ impl ScopeTask {
             return Ok(());
         }
         // An earlier process has seen the first pages, and what it saw has gone with it.
-        if resumed && !self.list_again(changes, client).await {
+        if resumed && !self.list_again(changes, client).await? {
             return Ok(());
         }
         let missing = changes.missing(&self.tracker.scope())?;
@@ -78,22 +78,25 @@ impl ScopeTask {
     }
 
     /// Lists all names once more; `false` where the last page does not come.
-    async fn list_again(&self, changes: &ScopeChanges, client: &ScopeClient) -> bool {
+    async fn list_again(&self, changes: &ScopeChanges, client: &ScopeClient) -> Result<bool, SinkGone> {
         let mut listing = Listing::new(client, None);
         while let Some(page) = listing.next_page().await {
             match page {
-                Ok(page) => page.iter().for_each(|name| {
-                    changes.listed(name, self.config.crawl.filter.selects(name.as_str()));
-                }),
+                Ok(page) => {
+                    let filter = &self.config.crawl.filter;
+                    let (selected, unselected): (Vec<_>, Vec<_>) =
+                        page.into_iter().partition(|name| filter.selects(name.as_str()));
+                    changes.listed(&self.tracker.scope(), &unselected, &selected)?;
+                }
                 Err(failed) => {
                     let said = format!("which tables are gone is not known: {}", failed.error.message);
                     let problem = Problem::new(&*failed.error.code, said);
                     self.tracker.note(Problem { operation: Some(failed.operation), ..problem });
-                    return false;
+                    return Ok(false);
                 }
             }
         }
-        listing.is_complete()
+        Ok(listing.is_complete())
     }
 
     async fn confirm(

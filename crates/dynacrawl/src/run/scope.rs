@@ -161,8 +161,7 @@ impl ScopeTask {
         let filter = &self.config.crawl.filter;
         let (selected, unselected): (Vec<_>, Vec<_>) = page.into_iter().partition(|name| filter.selects(name.as_str()));
         if let Some(changes) = &self.changes {
-            unselected.iter().for_each(|name| changes.listed(name, false));
-            selected.iter().for_each(|name| changes.listed(name, true));
+            changes.listed(&self.tracker.scope(), &unselected, &selected)?;
         }
         let left_out = unselected.len() as u64;
         // Told before the first of its tables can be.

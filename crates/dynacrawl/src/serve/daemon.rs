@@ -51,6 +51,8 @@ pub(crate) struct Daemon {
     due: Vec<Due>,
     /// What was accepted when the daemon was started: for one run of each scope.
     accepted: BTreeSet<(AccountId, Region)>,
+    /// When the last run began.
+    began_at: dynacrawl_model::Timestamp,
 }
 
 /// A run under way.
@@ -91,7 +93,8 @@ impl Daemon {
         accepted: BTreeSet<(AccountId, Region)>,
     ) -> Self {
         let (queue, due) = (Queue::default(), Vec::new());
-        Self { outside, config, settings, state, shared, queue, due, accepted }
+        let began_at = dynacrawl_model::Timestamp::now();
+        Self { outside, config, settings, state, shared, queue, due, accepted, began_at }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
@@ -228,6 +231,7 @@ impl Daemon {
         config.schedule = job.schedule;
         config.changes.accepted.extend(job.accepted);
         config.changes.accepted.extend(self.accepted.iter().cloned());
+        self.began_at = dynacrawl_model::Timestamp::now();
         let begun = self.begin_run(config, job.targets.as_deref());
         let (stop, shared) = (stop.clone(), self.shared.clone());
         let ending = async move {
@@ -261,9 +265,8 @@ impl Daemon {
         let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
         match ended {
             Ok((report, Ok(_))) => {
-                if matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial) {
-                    self.accepted.clear();
-                }
+                let listed = self.shared.listed_since(self.began_at);
+                self.accepted.retain(|scope| !listed.contains(scope));
                 let summary = crate::summary::summary(&report, false);
                 tracing::info!(outcome = ?report.outcome, "the run has ended: {}", summary.trim_end());
             }

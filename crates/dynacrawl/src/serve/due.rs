@@ -49,10 +49,9 @@ impl Due {
 
     /// Takes over a changed configuration: what is due stays due where the expression is the same.
     pub(crate) fn reloaded(before: &[Self], schedule: NamedSchedule, now: Timestamp) -> Self {
-        let same = before
-            .iter()
-            .find(|due| due.name() == schedule.name && due.named.is_some() && due.named == schedule.schedule.next(now));
-        match same {
+        // Not by the next time: what is due already and waits for its jitter would be lost.
+        let same = |due: &&Self| due.name() == schedule.name && due.schedule.typed == schedule.typed;
+        match before.iter().find(same) {
             Some(due) => Self { schedule, ..due.clone() },
             None => Self::after(schedule, now),
         }
@@ -75,7 +74,8 @@ mod tests {
 
     fn schedule(cron: &str, jitter: u64) -> NamedSchedule {
         let schedule = Schedule::new(cron, "UTC", Duration::from_secs(jitter)).expect("a schedule");
-        NamedSchedule { name: "nightly".to_owned(), schedule, targets: None }
+        let typed = (cron.to_owned(), "UTC".to_owned());
+        NamedSchedule { name: "nightly".to_owned(), schedule, typed, targets: None }
     }
 
     fn at(text: &str) -> Timestamp {
@@ -127,6 +127,8 @@ mod tests {
         let now = at("2026-01-01T12:00:00Z");
         let before = [Due::after(schedule("0 3 * * *", 36_000), now)];
         assert_eq!(Due::reloaded(&before, schedule("0 3 * * *", 36_000), now).at, before[0].at);
+        let waiting = at("2026-01-02T03:00:01Z");
+        assert_eq!(Due::reloaded(&before, schedule("0 3 * * *", 36_000), waiting).at, before[0].at, "due, and not yet");
         assert_eq!(Due::reloaded(&before, schedule("0 4 * * *", 0), now).at, Some(at("2026-01-02T04:00:00Z")));
     }
 }

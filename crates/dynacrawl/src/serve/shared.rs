@@ -1,10 +1,10 @@
 //! What the daemon and those who ask it share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dynacrawl_model::{RunId, RunOutcome};
+use dynacrawl_model::{AccountId, Region, RunId, RunOutcome};
 use dynacrawl_state::{Reader, ScopeLine};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -114,6 +114,13 @@ impl Shared {
                 *told.changes.entry(kind).or_default() += count;
             }
         }
+    }
+
+    /// The scopes of which a whole listing came since then.
+    pub(crate) fn listed_since(&self, since: dynacrawl_model::Timestamp) -> BTreeSet<(AccountId, Region)> {
+        let told = self.told();
+        let listed = told.scopes.iter().filter(|scope| scope.last_listed_at.is_some_and(|at| at >= since));
+        listed.filter_map(|scope| Some((scope.account_id.parse().ok()?, scope.region.parse().ok()?))).collect()
     }
 
     fn read_scopes(&self) {

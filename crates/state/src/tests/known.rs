@@ -30,6 +30,7 @@ fn table(name: &str) -> TableRow {
         last_seen_at: None,
         arn: None,
         table_id: Some("id".to_owned()),
+        record_id: None,
     }
 }
 
@@ -125,7 +126,8 @@ fn what_a_run_found_is_known_when_it_has_ended_and_not_before() {
     assert_eq!(names(&reader, "*"), ["ledger"]);
     let scope = known(&reader);
     assert_eq!((scope.tables, scope.last_complete_at, scope.last_listed_at), (1, Some(at(10)), Some(at(10))));
-    assert_eq!(reader.record(scope.id, &"ledger".into()).expect("read").as_deref(), Some("{\"table\":\"ledger\"}"));
+    let ledger = reader.table(scope.id, &"ledger".into()).expect("read").expect("a table");
+    assert_eq!(reader.record(&ledger).expect("read").as_deref(), Some("{\"table\":\"ledger\"}"));
     let runs: Vec<_> = reader.runs(9).expect("read").into_iter().map(|run| run.outcome.unwrap_or_default()).collect();
     assert_eq!(runs, ["complete", "abandoned"]);
 }
@@ -139,7 +141,11 @@ fn a_table_is_as_it_was_only_where_nothing_is_new_about_it() {
     run(&mut state, 0, Outcome::Complete, vec![staged(table("orders")), staged(gone.clone()), staged(unseen.clone())]);
     let reader = reader(directory.path());
     let scope = known(&reader).id;
-    let compare = |name: &str, fingerprint: &str| reader.compare(scope, &name.into(), fingerprint).expect("read");
+    let compare = |name: &str, fingerprint: &str| match reader.compare(scope, &name.into(), fingerprint).expect("read")
+    {
+        Compared::Other(row) => Compared::Other(TableRow { record_id: None, ..row }),
+        other => other,
+    };
     assert_eq!(compare("orders", "1:a"), Compared::Same);
     assert_eq!(compare("orders", "1:b"), Compared::Other(table("orders")));
     assert_eq!(compare("gone", "1:a"), Compared::Other(gone));
@@ -148,6 +154,34 @@ fn a_table_is_as_it_was_only_where_nothing_is_new_about_it() {
     let mut present = Vec::new();
     reader.present(scope, |name| present.push(name.to_owned())).expect("read");
     assert_eq!(present, ["orders", "unseen"]);
+}
+
+#[test]
+fn a_record_is_there_as_long_as_a_table_has_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let records = |state: &State| -> Vec<String> {
+        let mut query = state.connection.prepare("SELECT record FROM records ORDER BY record_id").expect("a query");
+        query.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("records")
+    };
+    let told = |record: &str| Staged { record: Some(record.to_owned()), ..staged(table("orders")) };
+    run(&mut state, 0, Outcome::Complete, vec![told("a"), told("b")]);
+    assert_eq!(records(&state), ["b"], "told about twice");
+    run(&mut state, 1, Outcome::Complete, vec![told("c")]);
+    assert_eq!(records(&state), ["c"]);
+    let row = || {
+        let reader = reader(directory.path());
+        reader.table(known(&reader).id, &"orders".into()).expect("read").expect("a table")
+    };
+    let unselected = TableRow { status: TableStatus::Unselected, ..row() };
+    run(&mut state, 2, Outcome::Complete, vec![told("d"), Staged { record: None, ..staged(unselected) }]);
+    assert_eq!(records(&state), ["c"], "the last word counts");
+    let given_up = new_run(3);
+    state.begin(&given_up).expect("begun");
+    let of_run = commit(given_up.run_id, 0, Vec::new(), Vec::new());
+    state.commit(&Commit { staged: vec![told("e")], ..of_run }).expect("committed");
+    state.give_up(given_up.run_id, at(4), RunOutcome::Failed).expect("ended");
+    assert_eq!(records(&state), ["c"]);
 }
 
 #[test]
@@ -186,9 +220,11 @@ fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
     state.begin(&next).expect("begun");
     let of_run = commit(next.run_id, 0, Vec::new(), Vec::new());
     state.commit(&Commit { staged: vec![retired], ..of_run }).expect("committed");
-    state.settle(&completed(next.run_id, 8), at(-1000)).expect("settled");
     let reader = reader(directory.path());
-    assert_eq!(reader.scopes().expect("read"), []);
+    assert_eq!(reader.scopes(next.run_id).expect("read"), [], "told, and not to be told again");
+    assert_eq!(reader.scopes(RunId::generate()).expect("read").len(), 1);
+    state.settle(&completed(next.run_id, 8), at(-1000)).expect("settled");
+    assert_eq!(reader.scopes(RunId::generate()).expect("read"), []);
     let lines = reader.scope_lines(true).expect("read");
     assert_eq!((lines[0].retired_at, lines[0].tables), (Some(at(7)), 0));
     run(&mut state, 10, Outcome::Complete, Vec::new());
