@@ -6,152 +6,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dynacrawl_model::{
-    ChangeCounts, FilterRule, Record, RunId, SchemaVersion, Scope, ScopeRetired, Table, TableAdded, TableChanged,
-    TableName, TableRecord, TableRecreated, TableRemoved, TableUnselected, Timestamp,
+    FilterRule, Record, SchemaVersion, Scope, Table, TableAdded, TableChanged, TableName, TableRecord, TableRecreated,
+    TableRemoved, TableUnselected, Timestamp,
 };
 use dynacrawl_normalizer::{all_changes, comparable, structural_changes};
-use dynacrawl_state::{
-    Compared, KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow, TableStatus,
-};
-use serde::Serialize;
+use dynacrawl_state::{Compared, KnownScope, ScopeKey, TableRow, TableStatus};
 
+use super::detector::{ChangeKind, Detector, Told, record_json};
 use super::scope::SinkGone;
 use crate::config::ChangeSettings;
-
-/// What a run knows of the last ones.
-#[derive(Debug)]
-pub struct Detector {
-    reader: Mutex<Reader>,
-    run_id: RunId,
-    pub(crate) settings: ChangeSettings,
-    failed: OnceLock<StateError>,
-}
-
-/// What is told about a table or a scope, for the sink and for the state.
-#[derive(Debug)]
-pub(crate) struct Told {
-    /// Which count it belongs to; none where nothing is told, and the state learns something all the same.
-    pub(crate) kind: Option<ChangeKind>,
-    /// The record, where changes are wanted in the output.
-    pub(crate) event: Option<Record>,
-    /// What the state learns; taken by the journal.
-    pub(crate) staged: Option<Staged>,
-}
-
-/// The kinds of changes of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChangeKind {
-    Added,
-    Changed,
-    Recreated,
-    Removed,
-    Unselected,
-}
-
-impl ChangeKind {
-    pub(crate) fn count(self, counts: &mut ChangeCounts) {
-        *match self {
-            Self::Added => &mut counts.added,
-            Self::Changed => &mut counts.changed,
-            Self::Recreated => &mut counts.recreated,
-            Self::Removed => &mut counts.removed,
-            Self::Unselected => &mut counts.unselected,
-        } += 1;
-    }
-}
-
-impl Detector {
-    pub(crate) fn new(reader: Reader, run_id: RunId, settings: ChangeSettings) -> Self {
-        Self { reader: Mutex::new(reader), run_id, settings, failed: OnceLock::new() }
-    }
-
-    /// Why the state could not be read, if it could not.
-    pub(crate) fn into_failure(self) -> Option<StateError> {
-        self.failed.into_inner()
-    }
-
-    /// Reads the state. What it cannot tell stops the run: everything would look new.
-    fn read<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StateError>) -> Result<T, SinkGone> {
-        ask(&self.reader.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|error| {
-            let _ = self.failed.set(error);
-            SinkGone
-        })
-    }
-
-    /// The scopes that the state knows, but for retired ones.
-    pub(crate) fn scopes(&self) -> Result<Vec<KnownScope>, SinkGone> {
-        self.read(|reader| reader.scopes(self.run_id))
-    }
-
-    /// That a scope is not crawled any more.
-    pub(crate) fn retired(&self, known: KnownScope) -> Told {
-        let at = Timestamp::now();
-        let event = Record::ScopeRetired(ScopeRetired {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
-            scope: known.key.scope().into(),
-            at,
-            target: known.target,
-            tables: known.tables,
-            last_complete_at: known.last_complete_at,
-        });
-        self.event(None, known.key, at, None, None, event)
-    }
-
-    fn event(
-        &self,
-        kind: Option<ChangeKind>,
-        scope: ScopeKey,
-        at: Timestamp,
-        table: Option<TableRow>,
-        record: Option<String>,
-        mut event: Record,
-    ) -> Told {
-        let change = Some(as_kept(&mut event));
-        let event = Some(event).filter(|_| self.settings.emit.changes());
-        Told { kind, event, staged: Some(Staged { scope, at, table, record, change }) }
-    }
-
-    /// An event about a table that was described.
-    fn told(&self, kind: ChangeKind, scope: ScopeKey, now: &TableRecord, row: TableRow, event: Record) -> Told {
-        self.event(Some(kind), scope, now.observed_at, Some(row), Some(record_json(now)), event)
-    }
-}
-
-impl Told {
-    /// What the state learns, and nobody is told.
-    fn silent(scope: ScopeKey, at: Timestamp, row: TableRow, record: Option<String>) -> Self {
-        Self { kind: None, event: None, staged: Some(Staged { scope, at, table: Some(row), record, change: None }) }
-    }
-}
-
-/// A change event as the state keeps it: the table itself is in its record.
-fn as_kept(event: &mut Record) -> StagedChange {
-    let (kind, json) = match event {
-        Record::TableAdded(event) => ("table_added", without_table(&mut **event, |event| &mut event.table)),
-        Record::TableChanged(event) => ("table_changed", without_table(&mut **event, |event| &mut event.table)),
-        Record::TableRecreated(event) => ("table_recreated", without_table(&mut **event, |event| &mut event.table)),
-        Record::TableRemoved(event) => ("table_removed", json(event)),
-        Record::TableUnselected(event) => ("table_unselected", json(event)),
-        other => ("scope_retired", json(other)),
-    };
-    StagedChange { kind, json }
-}
-
-fn without_table<T: Serialize>(event: &mut T, table: impl Fn(&mut T) -> &mut Table) -> String {
-    let kept = std::mem::take(table(event));
-    let mut value = serde_json::to_value(&*event).unwrap_or_default();
-    *table(event) = kept;
-    if let Some(members) = value.as_object_mut() {
-        members.remove("table");
-    }
-    value.to_string()
-}
-
-/// Names, numbers and times: there is nothing in records that JSON could refuse.
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
 
 /// Tables that are known, and that the listing did not name.
 #[derive(Debug, Default)]
@@ -438,17 +301,6 @@ fn is_another(then: &Table, now: &Table) -> bool {
         (Some(then), Some(now)) => then != now,
         _ => then.arn != now.arn || then.created_at != now.created_at,
     }
-}
-
-/// The line of a table, as the state keeps it.
-fn record_json(now: &TableRecord) -> String {
-    #[derive(Serialize)]
-    #[serde(tag = "type", rename = "table")]
-    struct Line<'a> {
-        #[serde(flatten)]
-        record: &'a TableRecord,
-    }
-    json(&Line { record: now })
 }
 
 fn parse(line: &str) -> Option<Table> {

@@ -14,7 +14,7 @@ use dynacrawl_sinks::{JournalError, Position};
 use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, Staged, TargetRow};
 use tokio::time::Instant;
 
-use super::changes::Told;
+use super::detector::Told;
 use super::ledger::{Checkpoint, Ledger};
 use super::resume::{SharedState, opened};
 use super::said::{Began, Note, Said, ScopeNo};

@@ -4,6 +4,7 @@ mod changes;
 #[cfg(test)]
 mod changes_tests;
 mod claims;
+mod detector;
 #[cfg(test)]
 mod fairness_tests;
 #[cfg(test)]
@@ -13,54 +14,37 @@ mod ledger;
 pub(crate) mod plan;
 pub(crate) mod progress;
 mod removals;
+#[cfg(test)]
+mod removals_tests;
 mod resume;
 mod retire;
 mod said;
 mod scope;
+mod scopes;
 mod target;
 mod tracker;
+#[cfg(test)]
+mod world;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
-use dynacrawl_fetcher::panic_message;
-use dynacrawl_model::{
-    ChangeCounts, Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted,
-    SchemaVersion, ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
-};
-use dynacrawl_state::{ScopeProgress, ScopeRow};
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
+use dynacrawl_model::{ChangeCounts, Counts, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
 
-pub use changes::Detector;
-use changes::ScopeChanges;
-use claims::Claims;
-use ledger::{Checkpoint, Ledger};
-use plan::{Known, Planned, Planner, ScopePlan};
+pub use detector::Detector;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub(crate) use resume::{Before, SharedState, opened};
 pub use resume::{Start, StartError};
-use retire::Covered;
-use said::{Note, Said, ScopeNo};
-use scope::{ScopeTask, SinkGone};
-use target::{Connector, scope_of};
+pub(crate) use scopes::run;
+use target::Connector;
 pub(crate) use target::{ReadyTarget, TargetConnection};
 pub(crate) use tracker::Stopped;
-use tracker::{Ended, Tracker};
 
 use crate::config::{Config, ConfigError, Group, Target};
-
-/// How many scopes wait for their turn; more are planned as room comes.
-const PLANNED_AHEAD: usize = 64;
 
 /// A run that can begin: everything that can be wrong without a call to AWS has been found out.
 #[derive(Debug)]
@@ -95,9 +79,6 @@ pub struct RunReport {
     /// Whether the sink went away before the run had ended.
     pub sink_gone: bool,
 }
-
-/// How many scopes, and how many targets, a [`RunReport`] keeps.
-const NOTABLE: usize = 100;
 
 impl RunPlan {
     /// Reads the secrets and sets up the HTTP stack.
@@ -151,385 +132,4 @@ pub(crate) struct Remembered {
     pub(crate) journaled: bool,
     /// What earlier runs knew.
     pub(crate) detector: Option<Arc<Detector>>,
-}
-
-/// Crawls every scope. Ends early when `stop` is cancelled, after at most the grace time, or when the records' way out is
-/// closed.
-pub(crate) async fn run(
-    plan: &RunPlan,
-    run_id: RunId,
-    remembered: Remembered,
-    records: mpsc::Sender<Said>,
-    stop: &CancellationToken,
-    progress: &Arc<Progress>,
-) -> RunReport {
-    let Remembered { before, journaled, detector } = remembered;
-    let mut run = Run {
-        plan,
-        run_id,
-        journaled,
-        changes: detector.as_ref().map(|_| ChangeCounts::default()),
-        detector,
-        covered: Covered::default(),
-        retired: 0,
-        records,
-        active_before: before.active,
-        started: Instant::now(),
-        totals: ScopeTotals::default(),
-        counts: Counts::default(),
-        requests: Requests::default(),
-        listed_a_page: false,
-        notable: Vec::new(),
-        failed_targets: Vec::new(),
-        held: Vec::new(),
-        claims: Arc::default(),
-    };
-    let crawled = run.crawl(before, stop, progress).await;
-    // Of a run whose sink went away there is no last record, and nothing depends on its outcome.
-    let (outcome, sink_gone) = match crawled {
-        Ok(outcome) => (outcome, false),
-        Err(SinkGone) => (run.outcome(stop.is_cancelled()), true),
-    };
-    RunReport {
-        outcome,
-        scopes: run.totals,
-        counts: run.counts,
-        requests: run.requests,
-        changes: run.changes,
-        scopes_retired: run.retired,
-        duration: run.duration(),
-        notable: run.notable,
-        failed_targets: run.failed_targets,
-        sink_gone,
-    }
-}
-
-struct Run<'a> {
-    plan: &'a RunPlan,
-    run_id: RunId,
-    journaled: bool,
-    detector: Option<Arc<Detector>>,
-    changes: Option<ChangeCounts>,
-    covered: Covered,
-    retired: u64,
-    records: mpsc::Sender<Said>,
-    /// How long earlier processes worked on it.
-    active_before: Duration,
-    started: Instant,
-    totals: ScopeTotals,
-    counts: Counts,
-    requests: Requests,
-    listed_a_page: bool,
-    notable: Vec<ScopeCompleted>,
-    failed_targets: Vec<TargetFailed>,
-    /// What is told at the very end.
-    held: Vec<Said>,
-    claims: Arc<Claims>,
-}
-
-/// What the run keeps of a scope while its task is under way.
-struct UnderWay {
-    number: ScopeNo,
-    target: Arc<ReadyTarget>,
-    tracker: Arc<Tracker>,
-    started: Instant,
-    span: Span,
-}
-
-type Tasks = JoinSet<Result<(), SinkGone>>;
-
-impl Run<'_> {
-    async fn crawl(
-        &mut self,
-        before: Before,
-        stop: &CancellationToken,
-        progress: &Arc<Progress>,
-    ) -> Result<RunOutcome, SinkGone> {
-        if !before.output_has_begun {
-            self.emit(self.run_started(before.resumed)).await?;
-        }
-        let Before { ended, mut under_way, known, .. } = before;
-        self.take_over(&ended, &under_way, &known, progress);
-
-        let plan = self.plan;
-        let planner = Planner { plan, run_id: self.run_id, known: &known, stop };
-        let (out, mut planned) = mpsc::channel(PLANNED_AHEAD);
-        let mut planning = Box::pin(planner.plan(out));
-        let mut is_planning = true;
-        let mut more_planned = true;
-
-        let mut tasks = Tasks::new();
-        let mut running = HashMap::new();
-        // From the interrupt on, what is under way has the grace time.
-        let mut overdue = std::pin::pin!(async {
-            stop.cancelled().await;
-            tokio::time::sleep(plan.config.crawl.grace).await;
-        });
-        let mut aborted = false;
-        while more_planned || !tasks.is_empty() {
-            tokio::select! {
-                biased;
-                Some(joined) = tasks.join_next_with_id() => {
-                    let (id, crawled) = match joined {
-                        Ok((id, crawled)) => (id, Ok(crawled)),
-                        Err(failed) => (failed.id(), Err(failed)),
-                    };
-                    if let Some(scope) = running.remove(&id) {
-                        self.end_scope(scope, crawled, stop.is_cancelled()).await?;
-                        progress.scope_ended();
-                    }
-                }
-                () = self.records.closed() => return Err(SinkGone),
-                () = &mut overdue, if !aborted => {
-                    tasks.abort_all();
-                    aborted = true;
-                }
-                () = &mut planning, if is_planning => is_planning = false,
-                one = planned.recv(), if more_planned && tasks.len() < plan.config.crawl.scopes => match one {
-                    None => more_planned = false,
-                    Some(Planned::Found(record)) => {
-                        self.covered.see(&record);
-                        self.emit(record).await?;
-                    }
-                    Some(Planned::Failed(failed)) => {
-                        self.covered.unsure(&failed.target);
-                        self.totals.targets_failed += 1;
-                        if self.failed_targets.len() < NOTABLE {
-                            self.failed_targets.push(failed.clone());
-                        }
-                        let cancelled = failed.outcome == Outcome::Cancelled;
-                        self.tell(Said::Run(Box::new(Record::TargetFailed(failed))), cancelled).await?;
-                    }
-                    Some(Planned::Scope(scope)) => {
-                        let key = (scope.target.target.name.clone(), scope.region.clone());
-                        self.covered.plan(&key.0, &key.1);
-                        if ended.contains_key(&key) {
-                            continue;
-                        }
-                        self.totals.planned += 1;
-                        progress.planned(1);
-                        let (id, scope) = self.start(scope, under_way.remove(&key), stop, progress, &mut tasks);
-                        running.insert(id, scope);
-                    }
-                },
-            }
-        }
-        for said in std::mem::take(&mut self.held) {
-            self.tell(said, false).await?;
-        }
-        let outcome = self.outcome(stop.is_cancelled());
-        if matches!(outcome, RunOutcome::Complete | RunOutcome::Partial) {
-            self.retire().await?;
-        }
-        self.emit(self.run_completed(outcome)).await?;
-        Ok(outcome)
-    }
-
-    /// Tells which known scopes are not covered any more.
-    async fn retire(&mut self) -> Result<(), SinkGone> {
-        let Some(detector) = &self.detector else { return Ok(()) };
-        for known in detector.scopes()? {
-            if self.covered.has_left(&known, &self.claims, &self.plan.config.elsewhere) {
-                self.records.send(Said::Retired(Box::new(detector.retired(known)))).await.map_err(|_| SinkGone)?;
-                self.retired += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes over what earlier processes have done.
-    fn take_over(
-        &mut self,
-        ended: &HashMap<(String, Region), ScopeRow>,
-        under_way: &HashMap<(String, Region), (ScopeRow, Checkpoint)>,
-        known: &Known,
-        progress: &Progress,
-    ) {
-        self.totals.targets_failed += known.failed.len() as u64;
-        known.failed.iter().chain(&known.unsure).for_each(|target| self.covered.unsure(target));
-        // Whoever has written tables of an account and Region goes on with it, however fast another target is now.
-        for row in under_way.values().map(|(row, _)| row).chain(ended.values()) {
-            if let Some(account_id) = &row.account_id {
-                self.claims.claim(account_id, &row.region, &row.target);
-            }
-        }
-        for row in ended.values() {
-            let ScopeProgress::Ended(scope) = row.progress else { continue };
-            self.totals.planned += 1;
-            self.totals.count(scope.outcome);
-            self.counts += scope.counts;
-            self.requests += scope.requests;
-            self.add_changes(scope.changes);
-            self.listed_a_page |= scope.listed_a_page;
-            progress.planned(1);
-            progress.scope_ended();
-        }
-    }
-
-    fn add_changes(&mut self, more: Option<ChangeCounts>) {
-        if let (Some(changes), Some(more)) = (&mut self.changes, more) {
-            *changes += more;
-        }
-    }
-
-    /// Starts a scope's task.
-    fn start(
-        &self,
-        plan: ScopePlan,
-        before: Option<(ScopeRow, Checkpoint)>,
-        stop: &CancellationToken,
-        progress: &Arc<Progress>,
-        tasks: &mut Tasks,
-    ) -> (tokio::task::Id, UnderWay) {
-        let (target, connection) = (plan.target.clone(), plan.connection.clone());
-        let mut scope = scope_of(&target.target, &plan.region);
-        let checkpoint = before.map(|(row, checkpoint)| {
-            scope.account_id = scope.account_id.take().or(row.account_id);
-            checkpoint
-        });
-        let ledger = checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
-        let with_changes = self.detector.is_some();
-        let tracker = Arc::new(Tracker::new(scope, self.plan.config.crawl.dry_run, with_changes, ledger));
-        let number = ScopeNo(u32::try_from(self.totals.planned).unwrap_or(u32::MAX));
-        let mut task = ScopeTask {
-            run_id: self.run_id,
-            number,
-            config: self.plan.config.clone(),
-            plan,
-            records: self.records.clone(),
-            journaled: self.journaled,
-            checkpoint,
-            changes: self.detector.clone().map(ScopeChanges::new),
-            stop: stop.clone(),
-            tracker: tracker.clone(),
-            claims: self.claims.clone(),
-            progress: progress.clone(),
-        };
-        let connector = self.plan.connector.clone();
-        let span = tracing::debug_span!("scope", target_name = %target.target.name, region = %task.plan.region, outcome = Empty);
-        let crawling = async move {
-            if task.stop.is_cancelled() {
-                return Ok(());
-            }
-            let connect = || connector.connect(&task.plan.target, &task.config);
-            let connection = connection.get_or_init(connect).await;
-            Box::pin(task.crawl(connection)).await
-        };
-        let handle = tasks.spawn(crawling.instrument(span.clone()));
-        (handle.id(), UnderWay { number, target, tracker, started: Instant::now(), span })
-    }
-
-    /// Ends a scope with its record, whether its task ended by itself, was aborted or panicked.
-    async fn end_scope(
-        &mut self,
-        scope: UnderWay,
-        crawled: Result<Result<(), SinkGone>, JoinError>,
-        cancelled: bool,
-    ) -> Result<(), SinkGone> {
-        match crawled {
-            Ok(crawled) => crawled?,
-            Err(failed) if failed.is_panic() => {
-                let said = panic_message(&*failed.into_panic());
-                let problem = Problem::new("panic", said);
-                scope.tracker.stop(Stopped { outcome: Outcome::Failed, problem });
-            }
-            // Aborted at the end of the grace time.
-            Err(_) => {}
-        }
-        if cancelled {
-            scope.tracker.cancel();
-        }
-        let Ended { scope: id, outcome, listing, counts, requests, pace, changes, problems, listed_a_page } =
-            scope.tracker.end();
-        scope.span.record("outcome", tracing::field::debug(outcome));
-        self.totals.count(outcome);
-        self.counts += counts;
-        self.requests += requests;
-        self.add_changes(changes);
-        self.listed_a_page |= listed_a_page;
-        let record = ScopeCompleted {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
-            scope: id,
-            target: scope.target.target.name.clone(),
-            outcome,
-            listing,
-            counts,
-            requests,
-            pace,
-            duration_ms: millis(scope.started.elapsed()),
-            changes,
-            problems,
-        };
-        let notable = record.outcome != Outcome::Complete || !record.problems.is_empty();
-        if notable && self.notable.len() < NOTABLE {
-            self.notable.push(record.clone());
-        }
-        let cancelled = record.outcome == Outcome::Cancelled;
-        self.tell(Said::Scope(scope.number, Note::Record(Box::new(Record::ScopeCompleted(record)))), cancelled).await
-    }
-
-    /// Tells; at the very end, where a later process would tell again: so that what others still complete within the grace
-    /// time is committed.
-    async fn tell(&mut self, said: Said, at_the_end: bool) -> Result<(), SinkGone> {
-        if at_the_end {
-            self.held.push(said);
-            return Ok(());
-        }
-        self.records.send(said).await.map_err(|_| SinkGone)
-    }
-
-    /// How long all processes worked on it.
-    fn duration(&self) -> Duration {
-        self.active_before + self.started.elapsed()
-    }
-
-    fn run_started(&self, resumed: bool) -> Record {
-        let targets = self.plan.targets.iter().map(|ready| ready.target.summary());
-        let groups = self.plan.groups.iter().map(|(group, _)| group.summary());
-        Record::RunStarted(RunStarted {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
-            at: Timestamp::now(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config_digest: self.plan.config.digest(),
-            targets: targets.chain(groups).collect(),
-            probes: Vec::new(),
-            resumed,
-        })
-    }
-
-    fn run_completed(&self, outcome: RunOutcome) -> Record {
-        Record::RunCompleted(RunCompleted {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
-            at: Timestamp::now(),
-            outcome,
-            scopes: self.totals,
-            counts: self.counts,
-            requests: self.requests,
-            changes: self.changes,
-            duration_ms: millis(self.duration()),
-        })
-    }
-
-    fn outcome(&self, cancelled: bool) -> RunOutcome {
-        if cancelled {
-            RunOutcome::Cancelled
-        } else if !self.listed_a_page {
-            RunOutcome::Failed
-        } else if self.totals.complete == self.totals.planned && self.totals.targets_failed == 0 {
-            RunOutcome::Complete
-        } else {
-            RunOutcome::Partial
-        }
-    }
-
-    async fn emit(&self, record: Record) -> Result<(), SinkGone> {
-        self.records.send(Said::Run(Box::new(record))).await.map_err(|_| SinkGone)
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

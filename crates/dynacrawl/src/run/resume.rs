@@ -9,7 +9,7 @@ use dynacrawl_model::{AccountsDiscovered, Region, RegionsDiscovered, RunId, Time
 use dynacrawl_sinks::{Output, SinkError};
 use dynacrawl_state::{NewRun, Reader, ScopeProgress, ScopeRow, State, StateError, Unfinished};
 
-use super::changes::Detector;
+use super::detector::Detector;
 use super::journal::Journal;
 use super::ledger::Checkpoint;
 use super::plan::Known;

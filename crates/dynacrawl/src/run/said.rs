@@ -4,7 +4,7 @@ use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{AccountId, Partition, Record, Region, Requests, TableName};
 use dynacrawl_sinks::Entry;
 
-use super::changes::Told;
+use super::detector::Told;
 
 /// The number of a scope in its run's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,8 +14,9 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::changes::{ScopeChanges, Told};
+use super::changes::ScopeChanges;
 use super::claims::Claims;
+use super::detector::Told;
 use super::ledger::{Checkpoint, Cursor};
 use super::plan::{ScopePlan, no_credentials};
 use super::progress::Progress;

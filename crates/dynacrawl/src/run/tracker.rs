@@ -10,7 +10,7 @@ use dynacrawl_model::{AccountId, ChangeCounts, Counts, Listing, Outcome, Pace, P
 
 use tokio::sync::Notify;
 
-use super::changes::ChangeKind;
+use super::detector::ChangeKind;
 use super::ledger::{Cursor, Ledger, MAX_DEFERRED};
 
 /// Why a scope cannot go on.

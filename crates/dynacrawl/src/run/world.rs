@@ -1,0 +1,138 @@
+//! An estate that changes between crawls that remember it, on simulated time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynacrawl_sim::{Account, Estate, InProcess, Options, Tables};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::inside::{HUB, config, plan_of};
+use super::{Progress, RunReport, Start};
+use crate::commands::crawl_to_output;
+use crate::config::Config;
+
+pub(super) const REGION: &str = "us-east-1";
+pub(super) const OTHER_REGION: &str = "eu-west-1";
+
+/// An estate, and what is remembered of it.
+pub(super) struct World {
+    pub(super) simulator: InProcess,
+    pub(super) directory: TempDir,
+}
+
+/// What a crawl wrote.
+pub(super) struct Crawl {
+    pub(super) report: RunReport,
+    pub(super) records: Vec<Value>,
+}
+
+impl Crawl {
+    pub(super) fn of(&self, kind: &str) -> Vec<&Value> {
+        self.records.iter().filter(|record| record["type"] == kind).collect()
+    }
+
+    /// The tables that records of a kind are about, sorted.
+    pub(super) fn names(&self, kind: &str) -> Vec<&str> {
+        let name = |record: &'_ &Value| {
+            let record: &Value = self.records.iter().find(|one| std::ptr::eq(*one, *record)).expect("one of them");
+            record["table"].as_str().or_else(|| record["table"]["name"].as_str()).expect("a name")
+        };
+        let mut names: Vec<_> = self.of(kind).iter().map(name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// How many changes there are of all kinds.
+    pub(super) fn changes(&self) -> usize {
+        let kinds =
+            ["table_added", "table_changed", "table_recreated", "table_removed", "table_unselected", "scope_retired"];
+        kinds.iter().map(|kind| self.of(kind).len()).sum()
+    }
+
+    pub(super) fn problem(&self, code: &str) -> &Value {
+        let problems =
+            self.of("scope_completed").into_iter().flat_map(|scope| scope["problems"].as_array().expect("a list"));
+        problems.into_iter().find(|problem| problem["code"] == code).unwrap_or_else(|| panic!("no {code}"))
+    }
+}
+
+impl World {
+    /// The hub's account with so many tables in a Region.
+    pub(super) fn new(tables: u64) -> Self {
+        Self::of([Account::new(HUB).region(REGION, Tables::new().generated(tables))])
+    }
+
+    pub(super) fn of(accounts: impl IntoIterator<Item = Account>) -> Self {
+        Self::estate(Estate::new(accounts))
+    }
+
+    pub(super) fn estate(estate: Estate) -> Self {
+        let options = Options { verify_signatures: false, latency: Duration::from_millis(20), ..Options::default() };
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { simulator: InProcess::new(estate, &options), directory }
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    pub(super) fn config(&self, settings: &str) -> Config {
+        let target = if settings.contains("[[target]]") {
+            String::new()
+        } else {
+            format!("[[target]]\nname = \"hub\"\nregions = [\"{REGION}\"]\n")
+        };
+        let (state, output) = (self.path("state.db"), self.path("out.jsonl"));
+        let crawl = settings.strip_prefix("[crawl]\n").map_or(settings.to_owned(), str::to_owned);
+        config(&format!("[state]\npath = \"{state}\"\n[crawl]\noutput = \"{output}\"\n{crawl}\n{target}"))
+    }
+
+    pub(super) async fn crawl(&self) -> Crawl {
+        self.crawl_with("").await
+    }
+
+    pub(super) async fn crawl_with(&self, settings: &str) -> Crawl {
+        self.crawl_as(self.config(settings)).await
+    }
+
+    pub(super) async fn crawl_as(&self, config: Config) -> Crawl {
+        let plan = plan_of(&self.simulator, config);
+        let start = Start::new(plan.config(), false).expect("a start");
+        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
+        let (report, written) = crawl_to_output(&plan, start, &stop, &progress).await;
+        written.expect("written");
+        let text = std::fs::read_to_string(self.path("out.jsonl")).unwrap_or_else(|_| panic!("no output: {report:?}"));
+        let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        Crawl { report, records }
+    }
+
+    /// A crawl that does not get a single page: its output is not put in its place.
+    pub(super) async fn crawl_to_nothing(&self, settings: &str) -> RunReport {
+        let plan = plan_of(&self.simulator, self.config(settings));
+        let start = Start::new(plan.config(), false).expect("a start");
+        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
+        crawl_to_output(&plan, start, &stop, &progress).await.0
+    }
+
+    pub(super) fn remove(&self, numbers: std::ops::Range<u64>) {
+        for number in numbers {
+            let there = self.simulator.remove_table(HUB, REGION, &table(number)).expect("a scope");
+            assert!(there, "{number}");
+        }
+    }
+
+    pub(super) fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) {
+        assert!(self.simulator.update_table(HUB, REGION, name, edit).expect("a scope"), "{name}");
+    }
+}
+
+pub(super) fn table(number: u64) -> String {
+    format!("table-{number:06}")
+}
+
+pub(super) fn counts(crawl: &Crawl) -> [u64; 6] {
+    let counts = crawl.report.changes.expect("with a state");
+    [counts.added, counts.changed, counts.recreated, counts.removed, counts.unselected, counts.held]
+}
