@@ -31,8 +31,6 @@ pub struct KnownScope {
     pub last_listed_at: Option<Timestamp>,
     /// When nothing was missing.
     pub last_complete_at: Option<Timestamp>,
-    /// How many tables it has.
-    pub tables: u64,
 }
 
 /// How a table that was described stands to what is known.
@@ -154,6 +152,15 @@ impl Reader {
         })
     }
 
+    /// How many tables of a scope are there.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn count(&self, scope: i64) -> Result<u64, StateError> {
+        let sql = "SELECT count(*) AS tables FROM tables WHERE scope_id = ? AND status = 'present'";
+        self.read(|| self.connection.query_row(sql, [scope], |row| unsigned(row, "tables")))
+    }
+
     /// The names of a scope's tables that are there.
     ///
     /// # Errors
@@ -188,8 +195,7 @@ impl Reader {
     }
 }
 
-const KNOWN_SCOPES: &str = "SELECT *, (SELECT count(*) FROM tables t WHERE t.scope_id = scopes.scope_id AND status = 'present') \
-                            AS tables FROM scopes WHERE retired_at IS NULL";
+const KNOWN_SCOPES: &str = "SELECT * FROM scopes WHERE retired_at IS NULL";
 const ONE_TABLE: &str = "SELECT fingerprint, status, last_seen_at, name, first_seen_at, changed_at, arn, table_id, record_id FROM tables \
                          WHERE scope_id = ? AND name = ?";
 
@@ -204,7 +210,6 @@ fn known_scope(row: &Row<'_>) -> rusqlite::Result<KnownScope> {
         target: row.get("target")?,
         last_listed_at: time_if_any(row, "last_listed_at")?,
         last_complete_at: time_if_any(row, "last_complete_at")?,
-        tables: unsigned(row, "tables")?,
     })
 }
 

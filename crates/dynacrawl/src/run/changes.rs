@@ -203,9 +203,10 @@ impl ScopeChanges {
         let detector = &*self.detector;
         let told = detector.read(|reader| reader.told_gone(detector.run_id, &key))?;
         let (listed, vanished) = (held(&self.listed), held(&self.vanished));
-        let mut missing = Missing { known: known.tables, ..Missing::default() };
+        let mut missing = Missing::default();
         detector.read(|reader| {
             reader.present(known.id, |name| {
+                missing.known += 1;
                 let into = match listed.get(&self.names.hash_one(name)) {
                     _ if told.contains(name) => {
                         missing.told += 1;

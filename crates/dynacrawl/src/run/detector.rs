@@ -75,18 +75,19 @@ impl Detector {
     }
 
     /// That a scope is not crawled any more.
-    pub(crate) fn retired(&self, known: KnownScope) -> Told {
+    pub(crate) fn retired(&self, known: KnownScope) -> Result<Told, SinkGone> {
         let at = Timestamp::now();
+        let tables = self.read(|reader| reader.count(known.id))?;
         let event = Record::ScopeRetired(ScopeRetired {
             schema: SchemaVersion::V1,
             run_id: self.run_id,
             scope: known.key.scope().into(),
             at,
             target: known.target,
-            tables: known.tables,
+            tables,
             last_complete_at: known.last_complete_at,
         });
-        self.event(None, known.key, at, None, None, event)
+        Ok(self.event(None, known.key, at, None, None, event))
     }
 
     pub(super) fn event(

@@ -78,7 +78,7 @@ mod tests {
 
     fn known(target: &str) -> KnownScope {
         let key = ScopeKey { partition: "aws".into(), account_id: account(ONE), region: region() };
-        KnownScope { id: 1, key, target: target.to_owned(), last_listed_at: None, last_complete_at: None, tables: 3 }
+        KnownScope { id: 1, key, target: target.to_owned(), last_listed_at: None, last_complete_at: None }
     }
 
     fn left(covered: &Covered, claims: &Claims, target: &str, elsewhere: &[&str]) -> bool {

@@ -213,7 +213,7 @@ impl Run<'_> {
         let Some(detector) = &self.detector else { return Ok(()) };
         for known in detector.scopes()? {
             if self.covered.has_left(&known, &self.claims, &self.plan.config.elsewhere) {
-                self.records.send(Said::Retired(Box::new(detector.retired(known)))).await.map_err(|_| SinkGone)?;
+                self.records.send(Said::Retired(Box::new(detector.retired(known)?))).await.map_err(|_| SinkGone)?;
                 self.retired += 1;
             }
         }

@@ -99,6 +99,7 @@ impl Daemon {
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
     pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: &CancellationToken) -> Stopped {
+        self.shared.read_scopes().await;
         self.begin();
         let mut running: Option<Running<'_>> = None;
         loop {
@@ -114,6 +115,7 @@ impl Daemon {
                 biased;
                 ended = ending(&mut running) => {
                     running = None;
+                    self.shared.read_scopes().await;
                     if let Some(stopped) = self.ended(ended, stop) {
                         return stopped;
                     }

@@ -46,9 +46,7 @@ impl Shared {
             reloaded_at: Some(Timestamp::now()),
             ..Told::default()
         };
-        let shared = Self { state_path, told: Mutex::new(told) };
-        shared.read_scopes();
-        shared
+        Self { state_path, told: Mutex::new(told) }
     }
 
     pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
@@ -89,7 +87,6 @@ impl Shared {
 
     /// A run ended; no report where it could not begin, or its output failed.
     pub(crate) fn ended(&self, at: Timestamp, report: Option<&RunReport>) {
-        self.read_scopes();
         let mut told = self.told();
         told.progress = None;
         let outcome = report.map_or("failed", |report| match report.outcome {
@@ -123,10 +120,14 @@ impl Shared {
         listed.filter_map(|scope| Some((scope.account_id.parse().ok()?, scope.region.parse().ok()?))).collect()
     }
 
-    fn read_scopes(&self) {
-        match Reader::open(&self.state_path).and_then(|reader| reader.scope_lines(false)) {
-            Ok(scopes) => self.told().scopes = scopes,
-            Err(error) => tracing::error!(%error, "what is known cannot be read"),
+    /// Reads what is known of scopes; a large estate takes its time.
+    pub(crate) async fn read_scopes(&self) {
+        let path = self.state_path.clone();
+        let reading = move || Reader::open(&path).and_then(|reader| reader.scope_lines(false));
+        match tokio::task::spawn_blocking(reading).await {
+            Ok(Ok(scopes)) => self.told().scopes = scopes,
+            Ok(Err(error)) => tracing::error!(%error, "what is known cannot be read"),
+            Err(error) => tracing::error!(%error, "what is known was not read"),
         }
     }
 }
