@@ -8,31 +8,66 @@ BINARY is the dynacrawl that is asked about configurations and policies. Needs w
     VENV/bin/python tests/deploy/check.py target/debug/dynacrawl
 
 A check is a function of a Deploy that yields problems; none means that it has passed. broken.py shows that each can
-fail.
+fail. A check whose tool is not on this machine is skipped, and says so; setup installs all of them.
 """
 
 import argparse
-import fnmatch
+import contextlib
+import copy
 import json
 import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
+import time
 import tomllib
+import urllib.error
+import urllib.request
+from ipaddress import ip_address
 from pathlib import Path
 
 import botocore.session
 import botocore.validate
 import kubernetes_validate
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+import image
+import queries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # The oldest that podFailurePolicy is stable in, and the newest that there is a schema of.
 KUBERNETES = ("1.31", kubernetes_validate.latest_version())
+# Not in Kubernetes' own schemas.
+CUSTOM_RESOURCES = {"monitoring.coreos.com/v1"}
+# Where a pod may go: name servers, AWS, and the agent of Pod Identity.
+EGRESS = {
+    ("53/UDP", ""),
+    ("53/TCP", ""),
+    ("443/TCP", ""),
+    ("80/TCP", "169.254.170.23/32"),
+    ("80/TCP", "fd00:ec2::23/128"),
+}
 EXIT_USAGE = 2
 EXIT_PARTIAL = 3
+EXIT_INTERRUPTED = 130
+# What systemd may miss in the unit: it uses the network and the host's files, looks at /proc/stat, and has no list of addresses.
+EXPOSED = {
+    "RootDirectory=/RootImage=",
+    "RestrictAddressFamilies=~AF_UNIX",
+    "RestrictAddressFamilies=~AF_(INET|INET6)",
+    "ProcSubset=",
+    "PrivateNetwork=",
+    "DeviceAllow=",
+    "IPAddressDeny=",
+}
 # What each policy may allow.
 ALLOWED = {
     "access-policy.json": {"dynamodb:ListTables", "dynamodb:DescribeTable"},
@@ -54,6 +89,11 @@ NEEDED_CONDITIONS = {
     "trust-policy-ecs-task.json": {"aws:SourceAccount", "aws:SourceArn"},
 }
 CHECKS = []
+register_default_plugins()
+
+
+class SkippedError(Exception):
+    """What a check needs is not on this machine."""
 
 
 def check(function):
@@ -88,7 +128,7 @@ class Deploy:
         self.binary = Path(binary).resolve()
 
     def files(self, pattern):
-        found = sorted(self.root.rglob(pattern))
+        found = sorted(path for path in self.root.rglob(pattern) if path.is_file())
         assert found, f"there is no {pattern} in {self.root}"
         return found
 
@@ -111,7 +151,7 @@ class Deploy:
 
     def objects(self):
         """Every Kubernetes object with where it stands."""
-        for path in self.files("*.yaml"):
+        for path in self.files("kubernetes/*.yaml"):
             for variant, documents in self.manifests(path).items():
                 for document in documents:
                     yield f"{self.name(path)}{variant}: {document['kind']}", document
@@ -124,10 +164,27 @@ class Deploy:
             elif document["kind"] == "Job":
                 yield place, document["spec"]
 
-    def containers(self):
+    def daemons(self):
+        """Every StatefulSet, and the objects that stand in its file, by their kind."""
+        for path in self.files("kubernetes/*.yaml"):
+            for variant, documents in self.manifests(path).items():
+                beside = {}
+                for document in documents:
+                    beside.setdefault(document["kind"], []).append(document)
+                for document in beside.get("StatefulSet", []):
+                    yield f"{self.name(path)}{variant}: StatefulSet", document["spec"], beside
+
+    def templates(self):
+        """Every pod's template, and the claims that are made for it."""
         for place, job in self.jobs():
-            for container in job["template"]["spec"]["containers"]:
-                yield place, job["template"]["spec"], container
+            yield place, job["template"], []
+        for place, daemon, _ in self.daemons():
+            yield place, daemon["template"], daemon.get("volumeClaimTemplates", [])
+
+    def containers(self):
+        for place, template, _ in self.templates():
+            for container in template["spec"]["containers"]:
+                yield place, template["spec"], container
 
     def config_maps(self):
         """The configuration files in ConfigMaps, by the ConfigMap's name and theirs."""
@@ -142,7 +199,36 @@ class Deploy:
         """The fenced blocks of a language in the READMEs."""
         for path in self.files("*.md"):
             for block in re.findall(rf"^ *```{language}\n(.*?)^ *```$", path.read_text(), re.MULTILINE | re.DOTALL):
-                yield self.name(path), block
+                yield self.name(path), textwrap.dedent(block)
+
+    def configurations(self):
+        """Every configuration, with where it stands."""
+        for key, toml in self.config_maps().items():
+            yield f"ConfigMap {key}", toml
+        for path in self.files("*.toml"):
+            yield self.name(path), path.read_text()
+        yield from self.blocks("toml")
+
+    def task_definitions(self):
+        return {path.name: self.json(self.name(path)) for path in self.files("ecs/*task-definition.json")}
+
+    def queries(self):
+        """Every query, with where it stands."""
+        dashboard = self.json("grafana/dynacrawl.json")
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                yield f"panel {panel['title']}", target["expr"]
+        for variable in dashboard["templating"]["list"]:
+            if variable["type"] == "query":
+                found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
+                # As a query that uses the label; no match shows as one that cannot be parsed.
+                yield f"variable {variable['name']}", f"sum by ({found[2]}) ({found[1]})" if found else ""
+        for rule in self.rules():
+            yield f"alert {rule['alert']}", rule["expr"]
+
+    def rules(self):
+        alerts = yaml.load((self.root / "prometheus/alerts.yaml").read_text(), Unique)
+        return [rule for group in alerts["groups"] for rule in group["rules"]]
 
     def dynacrawl(self, *arguments):
         # Nothing of this environment counts, and nothing outside is asked for credentials.
@@ -159,8 +245,8 @@ class Deploy:
             return result.stderr.strip() if result.returncode else None
 
     def grace(self):
-        """How long dynacrawl may take to end: the longest of the default and what the ConfigMaps say."""
-        texts = [(REPOSITORY / "config/reference.toml").read_text(), *self.config_maps().values()]
+        """How long dynacrawl may take to end: the longest of the default and what the configurations say."""
+        texts = [(REPOSITORY / "config/reference.toml").read_text(), *[toml for _, toml in self.configurations()]]
         values = [tomllib.loads(text).get("crawl", {}).get("grace") for text in texts]
         return max(int(re.fullmatch(r"(\d+)s", value)[1]) for value in values if value)
 
@@ -170,9 +256,11 @@ def as_list(value):
 
 
 def tool(name, *arguments):
-    """Runs a tool that was installed with requirements.txt."""
-    beside_python = Path(sys.executable).parent / name
-    command = beside_python if beside_python.exists() else name
+    """Runs a tool that was installed with requirements.txt or by setup, or that this machine has."""
+    places = [Path(sys.executable).parent / name, REPOSITORY / "tests/.servers/bin" / name]
+    command = next((place for place in places if place.exists()), shutil.which(name))
+    if not command:
+        raise SkippedError(f"there is no {name}")
     return subprocess.run([command, *arguments], check=False, capture_output=True, text=True, timeout=300)
 
 
@@ -200,22 +288,19 @@ def files_parse(deploy):
 
 @check
 def configurations_are_accepted(deploy):
-    for key, toml in deploy.config_maps().items():
+    for place, toml in deploy.configurations():
         if problem := deploy.config_problem(toml):
-            yield f"ConfigMap {key}: {problem}"
-    for path, block in deploy.blocks("toml"):
-        if problem := deploy.config_problem(block):
-            yield f"{path}: {problem}"
+            yield f"{place}: {problem}"
 
 
 @check
 def arguments_are_accepted(deploy):
     commands = [(place, container["args"]) for place, _, container in deploy.containers()]
-    ecs = deploy.json("ecs/task-definition.json")["containerDefinitions"]
-    commands += [("ecs/task-definition.json", container["command"]) for container in ecs]
-    for text in [path.read_text() for path in deploy.files("Dockerfile")]:
-        runs = re.findall(r"^# +docker run .*?dynacrawl:\S+ (.*)$", text, re.MULTILINE)
-        commands += [("Dockerfile: docker run", shlex.split(run)) for run in runs]
+    for name, definition in deploy.task_definitions().items():
+        commands += [(name, container["command"]) for container in definition["containerDefinitions"]]
+    for run in image.runs(dockerfile(deploy)):
+        commands.append(("Dockerfile: docker run", run.arguments))
+    commands.append(("dynacrawl.service", shlex.split(unit(deploy)["ExecStart"][0])[1:]))
     for place, command in commands:
         result = deploy.dynacrawl(*command, "--help")
         if result.returncode:
@@ -224,7 +309,7 @@ def arguments_are_accepted(deploy):
 
 @check
 def environment_variables_exist(deploy):
-    helps = [deploy.dynacrawl(command, "--help").stdout for command in ("crawl", "check", "policy")]
+    helps = [deploy.dynacrawl(command, "--help").stdout for command in ("crawl", "check", "policy", "serve")]
     known = set(re.findall(r"DYNACRAWL_[A-Z_]+(?==)", "".join(helps)))
     for path in [path for path in deploy.root.rglob("*") if path.is_file()]:
         for name in set(re.findall(r"DYNACRAWL_[A-Z_]+", path.read_text())) - known:
@@ -245,7 +330,7 @@ def links_lead_somewhere(deploy):
         for anchor in re.findall(r"\]\(#([^)]+)\)", text):
             if anchor not in anchors:
                 yield f"{deploy.name(path)}: there is no heading #{anchor}"
-    for path in deploy.files("*.yaml"):
+    for path in [*deploy.files("*.yaml"), *deploy.files("*.toml"), *deploy.files("*.service")]:
         for file in re.findall(r"\.\./\w+/[\w-]+\.\w+", path.read_text()):
             if not (path.parent / file).exists():
                 yield f"{deploy.name(path)}: there is no {file}"
@@ -254,12 +339,8 @@ def links_lead_somewhere(deploy):
 # Dockerfile
 
 
-def instructions(deploy):
-    """The Dockerfile's instructions: each one's name and what follows it."""
-    text = (deploy.root / "Dockerfile").read_text()
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
-    return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
+def dockerfile(deploy):
+    return (deploy.root / "Dockerfile").read_text()
 
 
 def last(of, name):
@@ -268,13 +349,7 @@ def last(of, name):
 
 
 def stages(deploy):
-    found = []
-    for name, value in instructions(deploy):
-        if name == "FROM":
-            found.append([])
-        if found:
-            found[-1].append((name, value))
-    return found
+    return image.stages(dockerfile(deploy))
 
 
 @check
@@ -306,7 +381,7 @@ def dockerfile_has_a_small_unprivileged_last_stage(deploy):
 
 @check
 def dockerfile_brings_nothing_from_the_network(deploy):
-    for name, value in instructions(deploy):
+    for name, value in image.instructions(dockerfile(deploy)):
         if name == "ADD":
             yield f"ADD {value}"
         if name == "RUN" and re.search(r"\b(curl|wget|git clone)\b|https?://", value):
@@ -340,27 +415,16 @@ def dockerfile_copies_what_cargo_builds(deploy):
 def dockerfile_has_the_right_versions(deploy):
     builder, final = stages(deploy)[0], stages(deploy)[-1]
     rust = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["workspace"]["package"]["rust-version"]
-    image = re.match(r"rust:(\d+\.\d+)(?:\.\d+)?-slim-(\w+) AS ", last(builder, "FROM"))
-    if not image:
+    toolchain = re.match(r"rust:(\d+\.\d+)(?:\.\d+)?-slim-(\w+) AS ", last(builder, "FROM"))
+    if not toolchain:
         yield f"FROM {last(builder, 'FROM')}: is not rust:VERSION-slim-DEBIAN"
         return
-    if image[1] != rust:
-        yield f"Rust {image[1]}, but rust-version in Cargo.toml is {rust}"
+    if toolchain[1] != rust:
+        yield f"Rust {toolchain[1]}, but rust-version in Cargo.toml is {rust}"
     releases = {"bookworm": "12", "trixie": "13"}
     release = re.search(r"debian(\d+)|debian:(\w+)-slim", last(final, "FROM"))
-    if not release or (release[1] or releases.get(release[2])) != releases.get(image[2]):
-        yield f"linked on Debian {image[2]}, run on {last(final, 'FROM')}"
-
-
-def ignored(path, patterns):
-    """Whether .dockerignore keeps a path out: the last pattern that matches it or a directory above it counts."""
-    parts = Path(path).parts
-    above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    verdict = False
-    for pattern in patterns:
-        if any(fnmatch.fnmatchcase(part, pattern.lstrip("!")) for part in above):
-            verdict = not pattern.startswith("!")
-    return verdict
+    if not release or (release[1] or releases.get(release[2])) != releases.get(toolchain[2]):
+        yield f"linked on Debian {toolchain[2]}, run on {last(final, 'FROM')}"
 
 
 def compiled_in():
@@ -376,8 +440,7 @@ def compiled_in():
 
 @check
 def dockerfile_sees_all_sources_and_little_else(deploy):
-    lines = (deploy.root / "Dockerfile.dockerignore").read_text().splitlines()
-    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    patterns = image.ignore_patterns((deploy.root / "Dockerfile.dockerignore").read_text())
     copied = [
         source
         for name, value in stages(deploy)[0]
@@ -386,13 +449,105 @@ def dockerfile_sees_all_sources_and_little_else(deploy):
         if not source.startswith("--")
     ]
     for path in sorted(set(compiled_in())):
-        if ignored(path, patterns):
+        if image.ignored(path, patterns):
             yield f"Dockerfile.dockerignore keeps {path} out"
         if not any(path == source or path.startswith(source + "/") for source in copied):
             yield f"no COPY brings {path}"
     for path in (".git/config", "target/debug/dynacrawl", "tests/deploy/check.py", ".env", "deploy/Dockerfile"):
-        if not ignored(path, patterns):
+        if not image.ignored(path, patterns):
             yield f"Dockerfile.dockerignore lets {path} in"
+
+
+# What the daemon is given in the image; it is never to crawl.
+DAEMON = """
+[state]
+path = "/var/lib/dynacrawl/state.db"
+[serve]
+listen = "0.0.0.0:9464"
+token = { file = "/etc/dynacrawl/token" }
+[[schedule]]
+name = "new-year"
+cron = "0 0 1 1 *"
+time_zone = "Europe/Berlin"
+[[target]]
+name = "nowhere"
+account_id = "111122223333"
+regions = ["eu-west-1"]
+credentials = { access_key_id = { file = "/etc/dynacrawl/key" }, secret_access_key = { file = "/etc/dynacrawl/key" } }
+[aws]
+endpoint_url = "http://127.0.0.1:9"
+"""
+
+
+@contextlib.contextmanager
+def built(deploy):
+    """A container of the image, built from the Dockerfile with the binary in the place of cargo's result."""
+    if lack := image.can_build():
+        raise SkippedError(lack)
+    with tempfile.TemporaryDirectory() as directory:
+        made = image.Builder(deploy.root / "Dockerfile", Path(directory), deploy.binary).image()
+        yield image.Container(made, Path(directory))
+
+
+@check
+def image_crawls(deploy):
+    with built(deploy) as container:
+        for run in image.runs(dockerfile(deploy)):
+            if "read-only" not in run.options:
+                yield f"docker run {shlex.join(run.arguments)}: not --read-only"
+            if "detach" not in run.options:
+                yield from image.problems(run, container.start(run), container)
+
+
+def status(url, **request):
+    """The status of an answer; nothing if there is none."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(urllib.request.Request(url, **request), timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+@check
+def image_serves(deploy):
+    daemons = [run for run in image.runs(dockerfile(deploy)) if "detach" in run.options]
+    if len(daemons) != 1:
+        yield f"{len(daemons)} docker runs of a daemon, expected one"
+        return
+    with built(deploy) as container, socket.create_server(("127.0.0.1", 0)) as free:
+        (run,) = daemons
+        for place, (source, _) in run.volumes.items():
+            if place == "/etc/dynacrawl":
+                for name, text in {
+                    "dynacrawl.toml": DAEMON,
+                    "token": "token\n",
+                    "key": "AKIAIOSFODNN7EXAMPLE\n",
+                }.items():
+                    (container.volume(source, place) / name).write_text(text)
+        # Another process may take the port in between; it is the machine's, because the demo needs a loopback.
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        process = container.start(run, {"DYNACRAWL_LISTEN": address}, subprocess.Popen)
+        try:
+            deadline = time.monotonic() + 30
+            while process.poll() is None and time.monotonic() < deadline and status(f"http://{address}/readyz") != 200:
+                time.sleep(0.1)
+            found = {path: status(f"http://{address}{path}") for path in ("/healthz", "/readyz", "/metrics")}
+            found["POST without the token"] = status(f"http://{address}/api/v1/runs", data=b"", method="POST")
+            wanted = dict.fromkeys(found, 200) | {"POST without the token": 401}
+            if found != wanted:
+                yield f"{shlex.join(run.arguments)}: answers {found}"
+            if process.poll() is None:
+                image.stop(process)
+            _, errors = process.communicate(timeout=60)
+            if process.returncode:
+                yield f"{shlex.join(run.arguments)}: ended with {process.returncode}: {errors.strip()}"
+        finally:
+            process.kill()
+            process.wait()
 
 
 # Kubernetes
@@ -401,6 +556,8 @@ def dockerfile_sees_all_sources_and_little_else(deploy):
 @check
 def manifests_follow_the_schemas(deploy):
     for place, document in deploy.objects():
+        if document["apiVersion"] in CUSTOM_RESOURCES:
+            continue
         for version in KUBERNETES:
             try:
                 kubernetes_validate.validate(document, version, strict=True)
@@ -413,6 +570,16 @@ def manifests_name_no_namespace(deploy):
     for place, document in deploy.objects():
         if "namespace" in document["metadata"]:
             yield f"{place}: the namespace is the user's to choose"
+
+
+@check
+def objects_of_one_name_are_the_same(deploy):
+    seen = {}
+    for place, document in deploy.objects():
+        file = place.split(".yaml")[0]
+        other, same = seen.setdefault((document["kind"], document["metadata"]["name"]), (file, document))
+        if file != other and document != same:
+            yield f"{place} {document['metadata']['name']}: another one than in {other}.yaml"
 
 
 @check
@@ -453,10 +620,13 @@ def pods_find_what_they_name(deploy):
         {document["metadata"]["name"] for _, document in deploy.objects() if document["kind"] == kind}
         for kind in ("ServiceAccount", "PersistentVolumeClaim")
     ]
-    for place, pod, container in deploy.containers():
+    for place, template, made in deploy.templates():
+        pod = template["spec"]
+        (container,) = pod["containers"]
         if pod.get("serviceAccountName") not in accounts:
             yield f"{place}: there is no ServiceAccount {pod.get('serviceAccountName')}"
         volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
+        volumes |= {claim["metadata"]["name"]: {"persistentVolumeClaim": {}} for claim in made}
         mounts = {mount["mountPath"]: volumes.get(mount["name"]) for mount in container.get("volumeMounts", [])}
         unmounted = volumes.keys() - {mount["name"] for mount in container.get("volumeMounts", [])}
         for name in unmounted:
@@ -548,6 +718,225 @@ def exit_codes_are_handled(deploy):
             yield f"{place}: disruptions count as failures"
 
 
+def selects(selector, labels):
+    return selector.items() <= labels.items()
+
+
+def mount_of(container, path):
+    """The mount that a path is on."""
+    mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", [])}
+    return next((mounts[str(above)] for above in Path(path).parents if str(above) in mounts), {})
+
+
+def configuration_of(deploy, pod):
+    """What the ConfigMap says that a pod's DYNACRAWL_CONFIG names."""
+    (container,) = pod["containers"]
+    (path,) = [Path(variable["value"]) for variable in container["env"] if variable["name"] == "DYNACRAWL_CONFIG"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    name = volumes[mount_of(container, path)["name"]]["configMap"]["name"]
+    return path, tomllib.loads(deploy.config_maps()[name, path.name])
+
+
+@check
+def daemon_keeps_its_state(deploy):
+    if not list(deploy.daemons()):
+        yield "there is no StatefulSet"
+    for place, daemon, _ in deploy.daemons():
+        pod = daemon["template"]["spec"]
+        _, configuration = configuration_of(deploy, pod)
+        if daemon.get("replicas") != 1:
+            yield f"{place}: replicas {daemon.get('replicas')}: the state has one writer"
+        if daemon.get("updateStrategy") != {"type": "RollingUpdate"}:
+            yield f"{place}: updateStrategy"
+        if pod.get("terminationGracePeriodSeconds", 30) < deploy.grace() + 10:
+            yield f"{place}: terminationGracePeriodSeconds is not well above dynacrawl's grace of {deploy.grace()} s"
+        path = configuration.get("state", {}).get("path", "")
+        mount = mount_of(pod["containers"][0], path)
+        claims = {claim["metadata"]["name"]: claim["spec"] for claim in daemon.get("volumeClaimTemplates", [])}
+        if mount.get("name") not in claims or mount.get("readOnly"):
+            yield f"{place}: state.path={path} is on no volume of the pod's own"
+            continue
+        modes = claims[mount["name"]]["accessModes"]
+        if modes not in (["ReadWriteOncePod"], ["ReadWriteOnce"]):
+            yield f"{place}: accessModes {modes}: only network file systems have them"
+
+
+@check
+def daemon_is_found_by_probes_and_prometheus(deploy):
+    pods = [(place, template["metadata"]["labels"]) for place, template, _ in deploy.templates()]
+    monitors = 0
+    for place, daemon, beside in deploy.daemons():
+        template = daemon["template"]
+        labels, annotations = template["metadata"]["labels"], template["metadata"].get("annotations", {})
+        (container,) = template["spec"]["containers"]
+        _, configuration = configuration_of(deploy, template["spec"])
+        host, _, port = configuration["serve"]["listen"].rpartition(":")
+        named = {at["name"]: str(at["containerPort"]) for at in container.get("ports", [])}
+        if ip_address(host.strip("[]")).is_loopback:
+            yield f"{place}: serve.listen={host}: nobody outside of the pod can ask"
+        for probe, path in {"livenessProbe": "/healthz", "readinessProbe": "/readyz"}.items():
+            get = container.get(probe, {}).get("httpGet", {})
+            if get.get("path") != path or named.get(get.get("port")) != port:
+                yield f"{place}: {probe} does not ask {path} at {port}"
+        for name, value in {"scrape": "true", "port": port, "path": "/metrics"}.items():
+            if annotations.get(f"prometheus.io/{name}") != value:
+                yield f"{place}: the annotation prometheus.io/{name} is not {value}"
+        services = {service["metadata"]["name"]: service for service in beside.get("Service", [])}
+        if daemon["serviceName"] not in services:
+            yield f"{place}: there is no Service {daemon['serviceName']}"
+        for name, service in services.items():
+            chosen = {other.rpartition(": ")[2] for other, its in pods if selects(service["spec"]["selector"], its)}
+            if chosen != {"StatefulSet"}:
+                yield f"{place}: the Service {name} leads to {sorted(chosen)}"
+            for at in service["spec"]["ports"]:
+                if named.get(at.get("targetPort")) != port:
+                    yield f"{place}: the Service {name} does not lead to {port}"
+        for monitor in beside.get("ServiceMonitor", []):
+            monitors += 1
+            spec = monitor["spec"]
+            found = [s for s in services.values() if selects(spec["selector"]["matchLabels"], s["metadata"]["labels"])]
+            ports = {at["name"] for service in found for at in service["spec"]["ports"]}
+            if [(end.get("port") in ports, end.get("path")) for end in spec["endpoints"]] != [(True, "/metrics")]:
+                yield f"{place}: the ServiceMonitor does not find /metrics"
+        if not selects(daemon["selector"]["matchLabels"], labels):
+            yield f"{place}: its selector is not about its pod"
+    if not monitors:
+        yield "the #: lines bring no ServiceMonitor"
+
+
+@check
+def daemon_has_a_token_and_sees_changes(deploy):
+    for place, daemon, _ in deploy.daemons():
+        pod = daemon["template"]["spec"]
+        (container,) = pod["containers"]
+        path, configuration = configuration_of(deploy, pod)
+        if "subPath" in mount_of(container, path):
+            yield f"{place}: a changed ConfigMap would not arrive behind a subPath"
+        token = Path(configuration["serve"].get("token", {}).get("file", ""))
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        secret = volumes.get(mount_of(container, token).get("name"), {}).get("secret")
+        if not secret:
+            yield f"{place}: serve.token={token} is in no Secret"
+            continue
+        keys = {item["path"]: item["key"] for item in secret.get("items", [])}
+        made = f"create secret generic {secret['secretName']} --from-file={keys.get(token.name)}="
+        if made not in (deploy.root / place.split(":")[0].split(" ")[0]).read_text():
+            yield f"{place}: nothing says how to {made}…"
+        if secret.get("defaultMode", 0o644) & 0o007:
+            yield f"{place}: everybody may read the Secret {secret['secretName']}"
+
+
+@check
+def network_policies_let_little_through(deploy):
+    policies = [document["spec"] for _, document in deploy.objects() if document["kind"] == "NetworkPolicy"]
+    besides = {place: beside.get("NetworkPolicy", []) for place, _, beside in deploy.daemons()}
+    for place, template, _ in deploy.templates():
+        # The daemon's file has to do without the other one.
+        candidates = [policy["spec"] for policy in besides[place]] if place in besides else policies
+        labels = template["metadata"]["labels"]
+        chosen = [policy for policy in candidates if selects(policy["podSelector"]["matchLabels"], labels)]
+        if {kind for policy in chosen for kind in policy["policyTypes"]} != {"Ingress", "Egress"}:
+            yield f"{place}: no NetworkPolicy for what goes in and out"
+    ports = {at["name"] for _, _, container in deploy.containers() for at in container.get("ports", [])}
+    for policy in policies:
+        egress = {
+            (f"{at['port']}/{at['protocol']}", to.get("ipBlock", {}).get("cidr", ""))
+            for rule in policy["egress"]
+            for at in rule.get("ports", [{"port": "any", "protocol": "any"}])
+            for to in rule.get("to", [{}])
+        }
+        if egress != EGRESS:
+            yield f"NetworkPolicy: egress to {sorted(egress ^ EGRESS)}"
+        for rule in policy["ingress"]:
+            if not rule.get("from") or not all(from_.get("namespaceSelector") for from_ in rule["from"]):
+                yield "NetworkPolicy: everybody may come in"
+            if not {at["port"] for at in rule.get("ports", [{"port": "any"}])} <= ports:
+                yield "NetworkPolicy: ingress to more than the daemon's port"
+
+
+# systemd
+
+
+def unit(deploy):
+    """The unit's settings, each with all its values."""
+    found = {}
+    for line in (deploy.root / "systemd/dynacrawl.service").read_text().splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def analyze(deploy, *command):
+    """Asks systemd-analyze about the unit, with the binary that is here in the place of the installed one."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "dynacrawl.service"
+        text = (deploy.root / "systemd/dynacrawl.service").read_text()
+        file.write_text(text.replace("/usr/local/bin/dynacrawl", str(deploy.binary)))
+        result = tool("systemd-analyze", *command, file)
+    if "unrecognized option" in result.stderr:
+        raise SkippedError(f"systemd-analyze is too old for {' '.join(command)}")
+    return result
+
+
+@check
+def unit_is_valid(deploy):
+    result = analyze(deploy, "verify", "--man=no")
+    # On a machine that runs systemd it also complains about other units.
+    own = [line for line in result.stderr.splitlines() if "dynacrawl" in line]
+    if own or result.returncode:
+        yield "\n".join(own) or result.stderr
+
+
+@check
+def unit_is_hardened(deploy):
+    result = analyze(deploy, "security", "--json=short", "--offline=true")
+    for found in json.loads(result.stdout):
+        if found["exposure"] and found["name"] not in EXPOSED:
+            yield f"{found['name']} {found['description']}"
+
+
+@check
+def unit_fits_its_configuration(deploy):
+    settings = unit(deploy)
+    text = (deploy.root / "systemd/dynacrawl.toml").read_text()
+    readme = (deploy.root / "systemd/README.md").read_text()
+    configuration = tomllib.loads(text)
+    for name, value in {
+        "Type": "exec",
+        "Restart": "on-failure",
+        "SuccessExitStatus": str(EXIT_INTERRUPTED),
+        "RestartPreventExitStatus": str(EXIT_USAGE),
+        "ExecReload": "/bin/kill -HUP $MAINPID",
+        "DynamicUser": "yes",
+    }.items():
+        if settings.get(name) != [value]:
+            yield f"{name}={settings.get(name)}: expected {value}"
+    if int(settings["TimeoutStopSec"][0].removesuffix("s")) < deploy.grace() + 10:
+        yield f"TimeoutStopSec is not well above dynacrawl's grace of {deploy.grace()} s"
+    directory = Path("/var/lib", settings["StateDirectory"][0])
+    for key, value in {
+        "state.path": configuration["state"]["path"],
+        "crawl.output": configuration["crawl"]["output"],
+    }.items():
+        if Path(value).parent != directory:
+            yield f"{key}={value}: the unit may write to {directory} only"
+    credentials = dict(value.split(":") for value in settings.get("LoadCredential", []))
+    named = set(re.findall(r'"/run/credentials/dynacrawl\.service/([^"/]+)"', text))
+    if named != credentials.keys():
+        yield f"the configuration reads the credentials {sorted(named)}, the unit loads {sorted(credentials)}"
+    if other := [file for file in re.findall(r'file = "([^"]+)"', text) if "/run/credentials/" not in file]:
+        yield f"not a credential: {other}"
+    wanted = [f"> {source}\n" for source in credentials.values()]
+    wanted += [
+        f"dynacrawl.toml {settings['ExecStart'][0].split()[-1]}\n",
+        f"dynacrawl {settings['ExecStart'][0].split()[0]}\n",
+    ]
+    for words in wanted:
+        if words not in re.sub(r"   # .*", "", readme):
+            yield f"README.md does not install {words.strip()}"
+
+
 # ECS
 
 
@@ -594,10 +983,12 @@ def cfn_lint(resources):
 
 @check
 def ecs_parameters_are_valid(deploy):
-    definition = deploy.json("ecs/task-definition.json")
-    yield from api_problems("ecs", "RegisterTaskDefinition", definition)
-    task = {"Type": "AWS::ECS::TaskDefinition", "Properties": cloudformation(definition)}
-    yield from cfn_lint({"Task": task})
+    for definition in deploy.task_definitions().values():
+        yield from api_problems("ecs", "RegisterTaskDefinition", definition)
+        yield from cfn_lint({"Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": cloudformation(definition)}})
+    service = deploy.json("ecs/daemon-service.json")
+    yield from api_problems("ecs", "CreateService", service)
+    yield from cfn_lint({"Service": {"Type": "AWS::ECS::Service", "Properties": cloudformation(service)}})
     targets = [json.loads(block) for path, block in deploy.blocks("json") if path.parent.name == "ecs"]
     if len(targets) != 1:
         yield f"{len(targets)} JSON blocks in the README, expected the schedule's target"
@@ -619,26 +1010,54 @@ def cloudformation_ecs(parameters):
 
 
 @check
-def ecs_task_is_restricted(deploy):
-    definition = deploy.json("ecs/task-definition.json")
+def ecs_tasks_are_restricted(deploy):
     user = last(stages(deploy)[-1], "USER")
-    if definition.get("requiresCompatibilities") != ["FARGATE"] or definition.get("networkMode") != "awsvpc":
-        yield "not for Fargate"
-    if not definition.get("taskRoleArn"):
-        yield "no task role"
-    for container in definition["containerDefinitions"]:
-        options = container.get("logConfiguration", {}).get("options", {})
-        for setting, right in {
-            "user": container.get("user") == user,
-            "readonlyRootFilesystem": container.get("readonlyRootFilesystem") is True,
-            "capabilities": container.get("linuxParameters", {}).get("capabilities") == {"drop": ["ALL"]},
-            "privileged": not container.get("privileged"),
-            "stopTimeout": deploy.grace() + 10 <= container.get("stopTimeout", 30) <= 120,
-            "records can be lost: the log mode": options.get("mode") == "blocking",
-            "a key in the environment": not any("KEY" in v["name"] for v in container.get("environment", [])),
-        }.items():
-            if not right:
-                yield f"{container['name']}: {setting}"
+    for name, definition in deploy.task_definitions().items():
+        if definition.get("requiresCompatibilities") != ["FARGATE"] or definition.get("networkMode") != "awsvpc":
+            yield f"{name}: not for Fargate"
+        if not definition.get("taskRoleArn"):
+            yield f"{name}: no task role"
+        for container in definition["containerDefinitions"]:
+            options = container.get("logConfiguration", {}).get("options", {})
+            for setting, right in {
+                "user": container.get("user") == user,
+                "readonlyRootFilesystem": container.get("readonlyRootFilesystem") is True,
+                "capabilities": container.get("linuxParameters", {}).get("capabilities") == {"drop": ["ALL"]},
+                "privileged": not container.get("privileged"),
+                "stopTimeout": deploy.grace() + 10 <= container.get("stopTimeout", 30) <= 120,
+                "records can be lost: the log mode": options.get("mode") == "blocking",
+                "a secret in the environment": not any(
+                    re.search("KEY|TOKEN", variable["name"]) for variable in container.get("environment", [])
+                ),
+            }.items():
+                if not right:
+                    yield f"{name}: {setting}"
+
+
+@check
+def ecs_daemon_is_one_and_has_its_files(deploy):
+    definition, service = deploy.json("ecs/daemon-task-definition.json"), deploy.json("ecs/daemon-service.json")
+    (toml,) = [block for path, block in deploy.blocks("toml") if path.parent.name == "ecs"]
+    configuration = tomllib.loads(toml)
+    (container,) = definition["containerDefinitions"]
+    rolling = service["deploymentConfiguration"]
+    volumes = {volume["name"]: volume for volume in definition.get("volumes", [])}
+    mounts = {mount["containerPath"]: volumes.get(mount["sourceVolume"]) for mount in container["mountPoints"]}
+    state = mounts.get(str(Path(configuration["state"]["path"]).parent))
+    for problem, right in {
+        "two at once": (service["desiredCount"], rolling["maximumPercent"], rolling["minimumHealthyPercent"])
+        == (1, 100, 0),
+        "the service runs another task": service["taskDefinition"] == definition["family"],
+        "the state is on no EBS volume": state is not None and state.get("configuredAtLaunch") is True,
+        "the volumes are not those of the service": [v["name"] for v in service["volumeConfigurations"]]
+        == list(volumes),
+        "the token comes from nowhere": configuration["serve"]["token"].get("env")
+        in [secret["name"] for secret in container.get("secrets", [])],
+        "the port is another": [at["containerPort"] for at in container["portMappings"]]
+        == [int(configuration["serve"]["listen"].rpartition(":")[2])],
+    }.items():
+        if not right:
+            yield problem
 
 
 # IAM
@@ -716,19 +1135,196 @@ def policies_follow_the_grammar(deploy):
     yield from cfn_lint(resources)
 
 
+# Prometheus and Grafana
+
+
+METRICS = Path(__file__).parent / "metrics.txt"
+
+
+@check
+def queries_are_about_metrics_that_there_are(deploy):
+    known = queries.metrics(METRICS.read_text())
+    for place, query in deploy.queries():
+        for problem in queries.problems(query, known):
+            yield f"{place}: {problem}"
+
+
+@check
+def panels_find_something(deploy):
+    panels = [query for place, query in deploy.queries() if place.startswith("panel")]
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "test.yaml"
+        file.write_text(yaml.safe_dump(queries.promtool_test(panels, queries.metrics(METRICS.read_text()))))
+        result = tool("promtool", "test", "rules", file)
+    if result.returncode:
+        yield (result.stdout + result.stderr).strip()
+
+
+@check
+def alerts_pass_their_tests(deploy):
+    tests = Path(__file__).parent / "alerts_test.yaml"
+    rules = deploy.root / "prometheus/alerts.yaml"
+    result = tool("promtool", "check", "rules", rules)
+    if result.returncode:
+        yield (result.stdout + result.stderr).strip()
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "test.yaml"
+        file.write_text(tests.read_text().replace("../../deploy/prometheus/alerts.yaml", str(rules)))
+        result = tool("promtool", "test", "rules", file)
+    if result.returncode:
+        yield (result.stdout + result.stderr).strip()
+
+
+@check
+def alerts_are_tested_and_explained(deploy):
+    tests = yaml.load((Path(__file__).parent / "alerts_test.yaml").read_text(), Unique)["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
+    table = re.findall(r"^\| `(\w+)` \|", (deploy.root / "prometheus/README.md").read_text(), re.MULTILINE)
+    names = [rule["alert"] for rule in deploy.rules()]
+    if table != names:
+        yield f"README.md has the alerts {table}, alerts.yaml {names}"
+    for rule in deploy.rules():
+        name = rule["alert"]
+        fires = {bool(case["exp_alerts"]) for case in cases if case["alertname"] == name}
+        if fires != {True, False}:
+            yield f"{name}: no test in which it fires and one in which it does not"
+        if rule.get("labels", {}).get("severity") not in ("critical", "warning"):
+            yield f"{name}: severity"
+        for annotation in ("summary", "description"):
+            if not rule.get("annotations", {}).get(annotation):
+                yield f"{name}: no {annotation}"
+        if not rule.get("for"):
+            yield f"{name}: fires at once"
+
+
+@check
+def prometheus_accepts_what_the_readme_says(deploy):
+    (block,) = [block for path, block in deploy.blocks("yaml") if path.parent.name == "prometheus"]
+    with tempfile.TemporaryDirectory() as directory:
+        shutil.copy2(deploy.root / "prometheus/alerts.yaml", directory)
+        file = Path(directory) / "prometheus.yml"
+        file.write_text(block)
+        result = tool("promtool", "check", "config", file)
+    if result.returncode:
+        yield (result.stdout + result.stderr).strip()
+    (command,) = [block for path, block in deploy.blocks("sh") if path.parent.name == "prometheus"]
+    shown = subprocess.run(
+        ["/bin/sh", "-euc", "kubectl() { cat; }\n" + command],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=deploy.root / "prometheus",
+    )
+    rule = yaml.load(shown.stdout, Unique)
+    if rule["kind"] != "PrometheusRule" or rule["spec"] != yaml.load(
+        (deploy.root / "prometheus/alerts.yaml").read_text(), Unique
+    ):
+        yield "README.md makes another PrometheusRule than alerts.yaml"
+
+
+def lost(before, after, path=""):
+    """What of a JSON value is not in another."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, value in before.items():
+            if key not in after:
+                yield f"{path}.{key}"
+            else:
+                yield from lost(value, after[key], f"{path}.{key}")
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from lost(one, other, f"{path}[{index}]")
+    elif before != after:
+        yield f"{path}: {before!r}"
+
+
+def every(value, key):
+    """What a key has, wherever it stands in a JSON value."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    if isinstance(value, dict) and key in value:
+        yield value[key]
+    for member in members:
+        yield from every(member, key)
+
+
+@check
+def dashboard_has_what_grafana_knows(deploy):
+    dashboard = deploy.json("grafana/dynacrawl.json")
+    read = Dashboard.from_json(copy.deepcopy(dashboard))
+    for place in lost(dashboard, json.loads(JSONEncoder().encode(read))):
+        yield f"Grafana knows no {place}"
+
+
+@check
+def dashboard_can_be_imported(deploy):
+    dashboard = deploy.json("grafana/dynacrawl.json")
+    if dashboard.get("id") is not None or not dashboard.get("uid") or not dashboard.get("title"):
+        yield "an id of one Grafana's own, or no uid or title"
+    variables = {variable["name"]: variable["type"] for variable in dashboard["templating"]["list"]}
+    if variables.get("datasource") != "datasource":
+        yield "no variable for the data source"
+    text = json.dumps(dashboard)
+    # Those that begin with __ are Grafana's own.
+    for name in set(re.findall(r"\$\{?(\w+)", text)) - variables.keys():
+        if not name.startswith("__"):
+            yield f"there is no variable {name}"
+    for source in every(dashboard, "datasource"):
+        if source != {"type": "prometheus", "uid": "${datasource}"}:
+            yield f"the data source {source} of one Grafana's own"
+
+
+@check
+def dashboard_is_laid_out(deploy):
+    panels = deploy.json("grafana/dynacrawl.json")["panels"]
+    identifiers = [panel["id"] for panel in panels]
+    if len(set(identifiers)) != len(identifiers):
+        yield f"ids that stand twice: {sorted(i for i in set(identifiers) if identifiers.count(i) > 1)}"
+    taken = {}
+    for panel in panels:
+        at = panel["gridPos"]
+        if at["x"] < 0 or at["x"] + at["w"] > 24 or min(at["w"], at["h"]) < 1:
+            yield f"{panel['title']}: outside of the 24 columns"
+        for place in ((x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])):
+            other = taken.setdefault(place, panel["id"])
+            if other != panel["id"]:
+                yield f"{panel['title']}: over the panel {other}"
+                break
+        if panel["type"] == "row":
+            continue
+        names = [target["refId"] for target in panel.get("targets", [])]
+        if not names or len(set(names)) != len(names):
+            yield f"{panel['title']}: no queries, or two of one name"
+        if not panel.get("title") or not panel.get("description"):
+            yield f"{panel['title'] or panel['id']}: no title or no description"
+        if not panel["fieldConfig"]["defaults"].get("unit") and panel["type"] != "table":
+            yield f"{panel['title']}: no unit"
+
+
+def found(function, deploy):
+    """What a check finds."""
+    try:
+        return [str(problem) for problem in function(deploy)]
+    except image.ImageError as error:
+        return [str(error)]
+
+
 def run(deploy, checks):
-    """Runs checks, prints what they find, and returns how many failed."""
-    failed = 0
+    """Runs checks, prints what they find, and returns how many failed and how many were skipped."""
+    failed = skipped = 0
     for function in checks:
         try:
-            problems = list(function(deploy))
+            problems = found(function, deploy)
+        except SkippedError as reason:
+            skipped += 1
+            print(f"skip\t{function.__name__}: {reason}")
+            continue
         except Exception as error:  # what is broken enough cannot even be judged
             problems = [f"{type(error).__name__}: {error}"]
         failed += bool(problems)
         print(f"{'FAIL' if problems else 'ok'}\t{function.__name__}")
         for problem in problems:
-            print("\t" + str(problem).replace("\n", "\n\t"))
-    return failed
+            print("\t" + problem.replace("\n", "\n\t"))
+    return failed, skipped
 
 
 def main():
@@ -738,8 +1334,8 @@ def main():
     arguments = parser.parse_args()
     if not os.access(arguments.binary, os.X_OK):
         parser.error(f"{arguments.binary} is no program")
-    failed = run(Deploy(arguments.deploy, arguments.binary), CHECKS)
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
+    failed, skipped = run(Deploy(arguments.deploy, arguments.binary), CHECKS)
+    print(f"{len(CHECKS) - failed - skipped} passed, {failed} failed, {skipped} skipped")
     return 1 if failed else 0
 
 
