@@ -217,14 +217,17 @@ impl Running {
         }
     }
 
-    /// Waits for a message on standard error that holds `text`.
-    pub(crate) fn wait_for_message(&self, text: &str) {
+    /// Waits for a message on standard error that holds `text`, and gives its line.
+    #[track_caller]
+    pub(crate) fn wait_for_message(&self, text: &str) -> String {
+        let mut before = String::new();
         loop {
             let line = self.said.recv_timeout(ENDS_WITHIN);
-            let line = line.unwrap_or_else(|_| panic!("there was no message with {text}"));
+            let line = line.unwrap_or_else(|_| panic!("there was no message with {text}:\n{before}"));
             if line.contains(text) {
-                return;
+                return line;
             }
+            before.push_str(&line);
         }
     }
 

@@ -2,7 +2,9 @@
 
 mod command;
 mod contract;
+mod daemon;
 mod facts;
+mod prometheus;
 mod schema;
 mod servers;
 mod support;
@@ -25,11 +27,17 @@ mod output;
 mod policy;
 mod precedence;
 mod prints;
+mod reads;
 mod regions;
 mod resume;
 mod retries_through_proxy;
 mod scopes;
+mod serve;
+mod serve_http;
+mod serve_reload;
+mod serve_start;
 mod sessions;
 mod signals;
+mod state_faults;
 mod tables;
 mod traps;
