@@ -136,7 +136,7 @@ impl Daemon {
     fn begin(&mut self) {
         match opened(&self.state).unfinished() {
             Ok(Some(run)) => {
-                self.queue.push(Job { schedule: run.schedule, targets: run.only, accepted: BTreeSet::new() });
+                self.queue.push(Job { schedule: run.schedule, targets: run.only, ..Job::default() });
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the last run cannot be read"),
@@ -174,10 +174,9 @@ impl Daemon {
     fn fire(&mut self) {
         let now = self.outside.clock.now();
         let fired: Vec<_> = self.due.iter_mut().filter_map(|due| due.take(now)).collect();
-        for (job, named) in fired {
-            let name = job.schedule.clone().unwrap_or_default();
-            tracing::info!(schedule = %dynacrawl_model::Escaped(&name), "due");
-            self.was_due(&name, named);
+        for job in fired {
+            let name = job.schedule.as_deref().unwrap_or_default();
+            tracing::info!(schedule = %dynacrawl_model::Escaped(name), "due");
             self.queue.push(job);
         }
         self.tell();
@@ -235,6 +234,9 @@ impl Daemon {
         config.changes.accepted.extend(self.accepted.iter().cloned());
         self.began_at = dynacrawl_model::Timestamp::now();
         let begun = self.begin_run(config, job.targets.as_deref());
+        if begun.is_ok() {
+            job.due.iter().for_each(|(schedule, at)| self.was_due(schedule, *at));
+        }
         let (stop, shared) = (stop.clone(), self.shared.clone());
         let ending = async move {
             let (plan, start) = begun?;

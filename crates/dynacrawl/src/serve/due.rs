@@ -38,13 +38,14 @@ impl Due {
     }
 
     /// Takes the run that is due, and goes on to the next time after `now`: the clock may have jumped over several, which are
-    /// one run. Also gives the last time that the expression named.
-    pub(crate) fn take(&mut self, now: Timestamp) -> Option<(Job, Timestamp)> {
+    /// one run, due at the last of them.
+    pub(crate) fn take(&mut self, now: Timestamp) -> Option<Job> {
         let named = self.named.filter(|_| self.at.is_some_and(|at| at <= now))?;
         let last = self.schedule.schedule.missed(named, now).unwrap_or(named);
         *self = Self::after(self.schedule.clone(), now);
         let NamedSchedule { name, targets, .. } = &self.schedule;
-        Some((Job { schedule: Some(name.clone()), targets: targets.clone(), accepted: Default::default() }, last))
+        let due = [(name.clone(), last)].into();
+        Some(Job { schedule: Some(name.clone()), due, targets: targets.clone(), accepted: Default::default() })
     }
 
     /// Takes over a changed configuration: what is due stays due where the expression is the same.
@@ -86,16 +87,16 @@ mod tests {
     fn it_is_due_when_the_expression_says_and_not_before() {
         let mut due = Due::after(schedule("0 3 * * *", 0), at("2026-01-01T12:00:00Z"));
         assert!(due.take(at("2026-01-02T02:59:59Z")).is_none());
-        let (job, named) = due.take(at("2026-01-02T03:00:00Z")).expect("due");
-        assert_eq!((job.schedule.as_deref(), named), (Some("nightly"), at("2026-01-02T03:00:00Z")));
+        let job = due.take(at("2026-01-02T03:00:00Z")).expect("due");
+        assert_eq!((job.schedule.as_deref(), job.due["nightly"]), (Some("nightly"), at("2026-01-02T03:00:00Z")));
         assert_eq!(due.at, Some(at("2026-01-03T03:00:00Z")));
     }
 
     #[test]
     fn what_a_sleep_has_missed_is_due_once() {
         let mut due = Due::after(schedule("0 * * * *", 0), at("2026-01-01T12:00:00Z"));
-        let (_, named) = due.take(at("2026-01-08T07:30:00Z")).expect("due");
-        assert_eq!(named, at("2026-01-08T07:00:00Z"));
+        let job = due.take(at("2026-01-08T07:30:00Z")).expect("due");
+        assert_eq!(job.due["nightly"], at("2026-01-08T07:00:00Z"));
         assert!(due.take(at("2026-01-08T07:30:01Z")).is_none());
         assert_eq!(due.at, Some(at("2026-01-08T08:00:00Z")));
     }
@@ -104,8 +105,8 @@ mod tests {
     fn what_was_missed_while_the_daemon_was_not_there_is_due_at_once_and_once() {
         let now = at("2026-01-08T07:30:00Z");
         let mut due = Due::since(schedule("0 * * * *", 600), at("2026-01-01T12:00:00Z"), now);
-        let (_, named) = due.take(now).expect("due");
-        assert_eq!(named, at("2026-01-08T07:00:00Z"));
+        let job = due.take(now).expect("due");
+        assert_eq!(job.due["nightly"], at("2026-01-08T07:00:00Z"));
         assert!(due.take(now).is_none());
         let mut due = Due::since(schedule("0 * * * *", 0), at("2026-01-08T07:00:00Z"), now);
         assert!(due.take(now).is_none(), "nothing was missed");
@@ -117,8 +118,8 @@ mod tests {
             let mut due = Due::after(schedule("0 3 * * *", 600), at("2026-01-01T12:00:00Z"));
             let moved = due.at.expect("a time");
             assert!(moved >= at("2026-01-02T03:00:00Z") && moved <= at("2026-01-02T03:10:00Z"));
-            let (_, named) = due.take(moved).expect("due");
-            assert_eq!(named, at("2026-01-02T03:00:00Z"));
+            let job = due.take(moved).expect("due");
+            assert_eq!(job.due["nightly"], at("2026-01-02T03:00:00Z"));
         }
     }
 

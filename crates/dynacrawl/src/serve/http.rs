@@ -133,7 +133,7 @@ fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
         return Err(format!("targets: '{}' is unknown; there are {names}", dynacrawl_model::Escaped(unknown)));
     }
     let accepted = accepted("accept_removals", &asked.accept_removals).map_err(|error| error.to_string())?;
-    Ok(Job { schedule: None, targets: asked.targets, accepted })
+    Ok(Job { targets: asked.targets, accepted, ..Job::default() })
 }
 
 fn problem_of(status: StatusCode, problem: &str) -> Response {

@@ -1,14 +1,17 @@
 //! The runs that wait for their turn. Runs never overlap, so no scope is ever crawled twice at once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dynacrawl_model::{AccountId, Region};
+use jiff::Timestamp;
 
 /// A run that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Job {
     /// The schedule that wants it; `None`: a person, or the start of the daemon.
     pub(crate) schedule: Option<String>,
+    /// The schedules that were due, and when: remembered once the run has begun, so that none is lost that waits.
+    pub(crate) due: BTreeMap<String, Timestamp>,
     /// The targets; `None`: all.
     pub(crate) targets: Option<Vec<String>>,
     /// The scopes whose removals a person has accepted.
@@ -24,7 +27,10 @@ impl Queue {
     /// under way is done once.
     pub(crate) fn push(&mut self, job: Job) {
         match self.0.iter_mut().find(|waiting| waiting.targets == job.targets) {
-            Some(waiting) => waiting.accepted.extend(job.accepted),
+            Some(waiting) => {
+                waiting.accepted.extend(job.accepted);
+                waiting.due.extend(job.due);
+            }
             None => self.0.push_back(job),
         }
     }
@@ -49,7 +55,8 @@ mod tests {
             .split_once('/')
             .map(|(account, region)| (account.parse().expect("an account"), region.parse().expect("a Region")));
         let targets = (!targets.is_empty()).then(|| targets.iter().map(|name| (*name).to_owned()).collect());
-        Job { schedule: Some(schedule.to_owned()), targets, accepted: scope.into_iter().collect() }
+        let due = [(schedule.to_owned(), jiff::Timestamp::UNIX_EPOCH)].into();
+        Job { schedule: Some(schedule.to_owned()), due, targets, accepted: scope.into_iter().collect() }
     }
 
     #[test]
@@ -62,6 +69,7 @@ mod tests {
         assert_eq!(queue.len(), 2);
         let first = queue.pop().expect("a run");
         assert_eq!((first.schedule.as_deref(), first.accepted.len()), (Some("first"), 2));
+        assert_eq!(first.due.keys().collect::<Vec<_>>(), ["first", "second"]);
         assert_eq!(queue.pop(), Some(job("part", &["payments"], "")));
         assert_eq!(queue.pop(), None);
     }
