@@ -350,7 +350,7 @@ pub struct ChangesArgs {
     /// Which state.
     #[command(flatten)]
     pub read: ReadArgs,
-    /// Only what was found since then: 2026-01-31T00:00:00Z, or 90m, 36h, 7d ago
+    /// Only what became known since then: 2026-01-31T00:00:00Z, or 90m, 36h, 7d ago
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
     /// Only of this account

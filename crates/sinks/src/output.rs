@@ -177,9 +177,20 @@ impl Output {
         Self::start_at(path.display().to_string(), file, Some(places), offset)
     }
 
+    /// Whether the file is written beside itself, and replaced when it is whole.
+    pub fn replaces(path: &Path) -> bool {
+        matches!(Places::of(path), Ok(Some(_)))
+    }
+
+    /// Whether the file itself is the one whose first line has `mark` in it: it has been put in its place.
+    pub fn is_in_place(path: &Path, mark: &str) -> bool {
+        first_line(path).is_ok_and(|line| line.contains(mark))
+    }
+
     fn start_at(name: String, mut file: File, replace: Option<Places>, start: u64) -> Result<Self, SinkError> {
         let (orders, mut queue) = mpsc::channel(4);
-        let regular = replace.is_some();
+        // Also standard output may be one.
+        let regular = file.metadata().is_ok_and(|file| file.is_file());
         let spawned = std::thread::Builder::new().name("output".to_owned()).spawn(move || {
             while let Some(order) = queue.blocking_recv() {
                 match order {

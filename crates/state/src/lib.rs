@@ -32,7 +32,8 @@
 //!
 //! `records`: the `table` record of each table, as it was at its last change; `tables.record_id` names it.
 //!
-//! `changes`: every change event, without the table that is in its record.
+//! `changes`: every change event, without the table that is in its record. `at` is when it was observed, `known_at` when its run
+//! had ended.
 //!
 //! `staged`: what the run under way found out; empty between runs.
 //!
@@ -80,6 +81,7 @@ impl State {
     /// When it cannot be opened or is no state of dynacrawl's, another process writes it, it comes from a newer version, or
     /// it lies on a network file system, where SQLite's write-ahead log does not work.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        let path = &place::real(path);
         place::check(path)?;
         let lock = place::lock(path)?;
         let failed = |source| StateError::Database { path: path.to_owned(), source };
@@ -88,7 +90,7 @@ impl State {
         // Read before anything is written into what may be somebody else's.
         let version = known_version(&connection, path)?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;")
             .map_err(failed)?;
         versions::bring_up(&mut connection, version).map_err(failed)?;
         Ok(Self { connection, path: path.to_owned(), _lock: lock })
@@ -135,11 +137,15 @@ impl State {
         let at = run.started_at.as_millis();
         self.all_or_nothing(|writing| {
             writing.execute("UPDATE runs SET ended_at = ?, outcome = 'abandoned' WHERE ended_at IS NULL", [at])?;
-            writing.execute("UPDATE run_scopes SET checkpoint = NULL WHERE checkpoint IS NOT NULL", [])?;
+            writing.execute(
+                "UPDATE run_scopes SET checkpoint = NULL \
+                 WHERE run_id IN (SELECT run_id FROM runs WHERE ended_at = ? AND outcome = 'abandoned')",
+                [at],
+            )?;
             staged::drop_all(writing)?;
             writing.execute(
                 "INSERT INTO runs (run_id, version, config_digest, started_at, updated_at, active_ms, output, output_offset, \
-                 output_lines, schedule, targets) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?)",
+                 output_lines, schedule, targets, accepted, is_replaced) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?, ?, ?)",
                 params![
                     run.run_id.as_str(),
                     run.version,
@@ -149,10 +155,13 @@ impl State {
                     run.output,
                     run.schedule,
                     run.only.as_ref().map(rows::json).transpose()?,
+                    rows::json(&run.accepted)?,
+                    run.is_replaced,
                 ],
             )?;
             let oldest = |table: &str| {
-                format!("DELETE FROM {table} WHERE run_id NOT IN (SELECT run_id FROM runs ORDER BY rowid DESC LIMIT ?)")
+                let old = "SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET ?";
+                format!("DELETE FROM {table} WHERE run_id IN ({old})")
             };
             writing.execute(&oldest("run_scopes"), [DETAILED_RUNS])?;
             writing.execute(&oldest("run_targets"), [DETAILED_RUNS])?;
@@ -184,8 +193,19 @@ impl State {
                 "UPDATE runs SET completed = ? WHERE run_id = ?",
                 params![rows::json(completed)?, completed.run_id.as_str()],
             )?;
-            staged::settle(writing, completed.run_id)?;
+            staged::settle(writing, completed.run_id, completed.at)?;
             staged::forget(writing, forget)
+        })
+    }
+
+    /// Gives up a run that has not ended, and whose output has taken all that it committed: that becomes what is known all the same.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle_abandoned(&mut self, run_id: RunId, at: Timestamp) -> Result<(), StateError> {
+        self.all_or_nothing(|writing| {
+            end(writing, run_id, at, "abandoned")?;
+            staged::settle(writing, run_id, at)
         })
     }
 

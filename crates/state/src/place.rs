@@ -6,6 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::StateError;
 
+/// The file itself, where a link leads to it: its lock and SQLite's own files stand beside it.
+pub(crate) fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| {
+        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match (std::fs::canonicalize(directory), path.file_name()) {
+            (Ok(directory), Some(name)) => directory.join(name),
+            _ => path.to_owned(),
+        }
+    })
+}
+
 /// Refuses a network file system.
 pub(crate) fn check(path: &Path) -> Result<(), StateError> {
     match network(path) {

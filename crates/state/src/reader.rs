@@ -1,10 +1,10 @@
 //! What is known, for those who read while another writes: each question by itself, so that no reader holds up the writer.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynacrawl_model::{Partition, RunId, TableArn, TableName, Timestamp};
+use dynacrawl_model::{Partition, Region, RunId, TableArn, TableName, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
@@ -56,6 +56,8 @@ impl Reader {
         }
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+        // There may be no place for temporary files.
+        connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(failed)?;
         let version = known_version(&connection, path)?;
         if version < versions::NEWEST {
             return Err(StateError::Older { path: path.to_owned(), found: version, known: versions::NEWEST });
@@ -75,6 +77,15 @@ impl Reader {
                 .query_row([key.partition.as_str(), key.account_id.as_str(), key.region.as_str()], known_scope)
                 .optional()
         })
+    }
+
+    /// Whether a target has been crawled in a Region, in whichever account.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn knows_target(&self, target: &str, region: &Region) -> Result<bool, StateError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM scopes WHERE target = ? AND region = ? AND retired_at IS NULL)";
+        self.read(|| self.connection.query_row(sql, [target, region.as_str()], |row| row.get(0)))
     }
 
     /// All scopes that are not retired, and that the run has not told to be.
@@ -177,16 +188,16 @@ impl Reader {
         })
     }
 
-    /// The names of tables that a run has told to be gone or unselected.
+    /// The names of tables that a run has told to be gone, and whether they are removed (or unselected).
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn told_gone(&self, run_id: RunId, key: &ScopeKey) -> Result<HashSet<String>, StateError> {
+    pub fn told_gone(&self, run_id: RunId, key: &ScopeKey) -> Result<HashMap<String, bool>, StateError> {
         self.read(|| {
-            let sql = "SELECT name FROM staged WHERE run_id = ? AND partition = ? AND account_id = ? AND region = ? \
+            let sql = "SELECT name, status = 'removed' FROM staged WHERE run_id = ? AND partition = ? AND account_id = ? AND region = ? \
                        AND status IN ('removed', 'unselected')";
             let key = [run_id.as_str(), key.partition.as_str(), key.account_id.as_str(), key.region.as_str()];
-            self.connection.prepare_cached(sql)?.query_map(key, |row| row.get(0))?.collect()
+            self.connection.prepare_cached(sql)?.query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
     }
 

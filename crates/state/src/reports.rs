@@ -121,7 +121,7 @@ pub struct TablesAsked {
 /// Which changes are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct ChangesAsked {
-    /// Only those found at this time or later.
+    /// Only those that became known at this time or later, when their run had ended.
     pub since: Option<Timestamp>,
     /// Only of this account.
     pub account_id: Option<String>,
@@ -158,20 +158,25 @@ impl Reader {
     /// # Errors
     /// When they cannot be read.
     pub fn tables(&self, asked: &TablesAsked, mut each: impl FnMut(TableLine) -> bool) -> Result<(), StateError> {
+        // Scope by scope, each in the order of its key: nothing has to be sorted before the first row.
+        let scopes = "SELECT scope_id FROM scopes WHERE account_id = COALESCE(?, account_id) AND region = COALESCE(?, region) \
+                      ORDER BY account_id, region, partition";
         let sql = "SELECT s.account_id, s.region, t.name, t.status, t.first_seen_at, t.changed_at, \
                    COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.fingerprint, \
-                   CASE WHEN ?5 THEN (SELECT record FROM records r WHERE r.record_id = t.record_id) END AS record \
+                   CASE WHEN ?4 THEN (SELECT record FROM records r WHERE r.record_id = t.record_id) END AS record \
                    FROM tables t JOIN scopes s USING (scope_id) \
-                   WHERE t.name GLOB COALESCE(?1, '*') AND s.account_id = COALESCE(?2, s.account_id) \
-                   AND s.region = COALESCE(?3, s.region) AND (?4 OR t.status = 'present') \
-                   ORDER BY s.account_id, s.region, t.name";
+                   WHERE t.scope_id = ?1 AND t.name GLOB COALESCE(?2, '*') AND (?3 OR t.status = 'present') ORDER BY t.name";
         self.read(|| {
+            let mut scopes = self.connection.prepare(scopes)?;
+            let scopes = scopes.query_map(params![asked.account_id, asked.region], |row| row.get::<_, i64>(0))?;
+            let scopes: Vec<_> = scopes.collect::<rusqlite::Result<_>>()?;
             let mut query = self.connection.prepare(sql)?;
-            let mut rows =
-                query.query(params![asked.pattern, asked.account_id, asked.region, asked.all, asked.records])?;
-            while let Some(row) = rows.next()? {
-                if !each(table(row)?) {
-                    break;
+            for scope in scopes {
+                let mut rows = query.query(params![scope, asked.pattern, asked.all, asked.records])?;
+                while let Some(row) = rows.next()? {
+                    if !each(table(row)?) {
+                        return Ok(());
+                    }
                 }
             }
             Ok(())
@@ -185,7 +190,7 @@ impl Reader {
     pub fn changes(&self, asked: &ChangesAsked, mut each: impl FnMut(ChangeLine) -> bool) -> Result<(), StateError> {
         let sql = "SELECT c.change_id, c.at, c.run_id, s.account_id, s.region, c.type, c.name, c.change \
                    FROM changes c JOIN scopes s USING (scope_id) \
-                   WHERE c.at >= COALESCE(?1, c.at) AND s.account_id = COALESCE(?2, s.account_id) \
+                   WHERE c.known_at >= COALESCE(?1, c.known_at) AND s.account_id = COALESCE(?2, s.account_id) \
                    AND s.region = COALESCE(?3, s.region) AND (?4 IS NULL OR c.name GLOB ?4) ORDER BY c.change_id";
         self.read(|| {
             let mut query = self.connection.prepare(sql)?;

@@ -23,6 +23,10 @@ pub struct NewRun {
     pub schedule: Option<String>,
     /// The targets that it was restricted to; `None`: all.
     pub only: Option<Vec<String>>,
+    /// The scopes whose removals a person has accepted, as ACCOUNT/REGION.
+    pub accepted: Vec<String>,
+    /// Whether the output is a file that is replaced only when the run has ended: what goes anywhere else is delivered at once.
+    pub is_replaced: bool,
 }
 
 /// A run that has not ended.
@@ -48,6 +52,10 @@ pub struct Unfinished {
     pub schedule: Option<String>,
     /// The targets that it is restricted to; `None`: all.
     pub only: Option<Vec<String>>,
+    /// The scopes whose removals a person has accepted, as ACCOUNT/REGION.
+    pub accepted: Vec<String>,
+    /// Whether the output is a file that is replaced only when the run has ended.
+    pub is_replaced: bool,
     /// Its scopes, as far as they have begun.
     pub scopes: Vec<ScopeRow>,
     /// What was found out about its targets.
@@ -192,6 +200,8 @@ pub(crate) fn unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
         output_lines: unsigned(row, "output_lines")?,
         schedule: row.get("schedule")?,
         only: optional(row, "targets")?,
+        accepted: optional(row, "accepted")?.unwrap_or_default(),
+        is_replaced: row.get("is_replaced")?,
         scopes: Vec::new(),
         targets: Vec::new(),
     })

@@ -2,7 +2,7 @@
 //! and its output is where it belongs: what a run that was given up has told, the next one tells again.
 
 use dynacrawl_model::{AccountId, Partition, Region, RunId, Scope, TableArn, TableName, Timestamp};
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 /// What tells a scope from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ pub struct TableRow {
     pub arn: Option<TableArn>,
     /// AWS's `TableId`.
     pub table_id: Option<String>,
-    /// The number of its record in the database; `None`: that of the record that is staged with it.
+    /// The number of its record in the database, where it has been read from there.
     pub record_id: Option<i64>,
 }
 
@@ -108,8 +108,8 @@ pub struct Staged {
 pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged]) -> rusqlite::Result<()> {
     let mut put = writing.prepare_cached(
         "INSERT INTO staged (run_id, partition, account_id, region, at, name, status, fingerprint, first_seen_at, changed_at, \
-         last_seen_at, arn, table_id, record_id, is_new_record, type, change) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         last_seen_at, arn, table_id, record_id, type, change) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     // Written once: what becomes known later is only which record a table has.
     let mut keep = writing.prepare_cached("INSERT INTO records (record) VALUES (?)")?;
@@ -130,8 +130,7 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
             table.and_then(|table| table.last_seen_at).map(Timestamp::as_millis),
             table.and_then(|table| table.arn.as_ref()).map(TableArn::as_str),
             table.and_then(|table| table.table_id.as_deref()),
-            new_record.or_else(|| table.and_then(|table| table.record_id)),
-            new_record.is_some(),
+            new_record,
             change.as_ref().map(|change| change.kind),
             change.as_ref().map(|change| change.json.as_str()),
         ])?;
@@ -139,94 +138,107 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
     Ok(())
 }
 
-/// Makes what a run staged, and how its scopes ended, what is known.
-pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<()> {
-    let run = [run_id.as_str()];
-    // A listing that reached its end has seen every table: that is the one mark that an unchanged run writes.
-    writing.execute(
+/// Makes what a run staged, and how its scopes ended, what is known. Row by row: in statements over many rows SQLite keeps what it
+/// would need to take them back in temporary files, for which there may be no place.
+pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timestamp) -> rusqlite::Result<()> {
+    settle_scopes(writing, run_id)?;
+    let mut scope =
+        writing.prepare("SELECT scope_id FROM scopes WHERE partition = ? AND account_id = ? AND region = ?")?;
+    let mut record = writing.prepare("SELECT record_id FROM tables WHERE scope_id = ? AND name = ?")?;
+    let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
+    // A table that nothing new was recorded about keeps its record.
+    let mut put = writing.prepare(
+        "INSERT OR REPLACE INTO tables (scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, \
+         table_id, record_id) SELECT ?, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id, \
+         COALESCE(record_id, ?) FROM staged WHERE staged_id = ?",
+    )?;
+    let mut tell = writing.prepare(
+        "INSERT INTO changes (at, known_at, run_id, scope_id, type, name, change) \
+         SELECT at, ?, run_id, ?, type, name, change FROM staged WHERE staged_id = ?",
+    )?;
+    let mut retire = writing.prepare("UPDATE scopes SET held = 0, retired_at = ? WHERE scope_id = ?")?;
+    let mut of_scope =
+        writing.prepare("SELECT name FROM tables WHERE scope_id = ? AND status IN ('present', 'unselected')")?;
+    let mut leave =
+        writing.prepare("UPDATE tables SET status = 'retired', changed_at = ? WHERE scope_id = ? AND name = ?")?;
+    let mut staged = writing.prepare(
+        "SELECT staged_id, partition, account_id, region, at, name, record_id, type FROM staged WHERE run_id = ? ORDER BY staged_id",
+    )?;
+    let mut rows = staged.query([run_id.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        let scope_id: i64 =
+            scope.query_row([text("partition")?, text("account_id")?, text("region")?], |row| row.get(0))?;
+        let (staged_id, at): (i64, i64) = (row.get("staged_id")?, row.get("at")?);
+        let (name, kind): (Option<String>, Option<String>) = (row.get("name")?, row.get("type")?);
+        if let Some(name) = name {
+            let before: Option<i64> = record.query_row(params![scope_id, name], |row| row.get(0)).optional()?;
+            put.execute(params![scope_id, before, staged_id])?;
+            if row.get::<_, Option<i64>>("record_id")?.is_some() {
+                forget.execute([before])?;
+            }
+        }
+        if kind.is_some() {
+            tell.execute([known_at.as_millis(), scope_id, staged_id])?;
+        }
+        if kind.as_deref() == Some("scope_retired") {
+            retire.execute([at, scope_id])?;
+            let names: Vec<String> = of_scope.query_map([scope_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            for name in names {
+                leave.execute(params![at, scope_id, name])?;
+            }
+        }
+    }
+    drop(rows);
+    writing.execute("DELETE FROM staged", []).map(drop)
+}
+
+/// A listing that reached its end has seen every table: that is the one mark that an unchanged run writes.
+fn settle_scopes(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<()> {
+    let mut put = writing.prepare(
         "INSERT INTO scopes (partition, account_id, region, target, first_run_at, last_run_at, last_outcome, last_listed_at, \
          last_complete_at, held) \
-         SELECT partition, account_id, region, target, updated_at, updated_at, outcome, \
+         SELECT partition, account_id, region, target, updated_at, updated_at, COALESCE(outcome, 'cancelled'), \
              CASE WHEN outcome IN ('complete', 'partial') THEN updated_at END, \
              CASE WHEN outcome = 'complete' THEN updated_at END, COALESCE(json_extract(changes, '$.held'), 0) \
-         FROM run_scopes WHERE run_id = ? AND account_id IS NOT NULL AND outcome IS NOT NULL \
+         FROM run_scopes WHERE run_id = ? AND target = ? AND region = ? AND account_id IS NOT NULL \
          ON CONFLICT (partition, account_id, region) DO UPDATE SET target = excluded.target, \
              last_run_at = excluded.last_run_at, last_outcome = excluded.last_outcome, \
              held = CASE WHEN excluded.last_listed_at IS NULL THEN held ELSE excluded.held END, \
              last_listed_at = COALESCE(excluded.last_listed_at, last_listed_at), \
              last_complete_at = COALESCE(excluded.last_complete_at, last_complete_at), retired_at = NULL",
-        run,
     )?;
-    let before: Vec<(i64, String, i64)> = writing
-        .prepare(
-            "SELECT scope_id, name, t.record_id FROM staged s JOIN scopes USING (partition, account_id, region) \
-             JOIN tables t USING (scope_id, name) WHERE s.run_id = ? AND s.is_new_record",
-        )?
-        .query_map(run, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    writing.execute(
-        "INSERT INTO tables \
-             (scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id, record_id) \
-         SELECT scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id, record_id \
-         FROM staged JOIN scopes USING (partition, account_id, region) WHERE run_id = ? AND name IS NOT NULL \
-         ORDER BY staged_id \
-         ON CONFLICT (scope_id, name) DO UPDATE SET status = excluded.status, fingerprint = excluded.fingerprint, \
-             first_seen_at = excluded.first_seen_at, changed_at = excluded.changed_at, \
-             last_seen_at = excluded.last_seen_at, arn = excluded.arn, table_id = excluded.table_id, \
-             record_id = excluded.record_id",
-        run,
-    )?;
-    // Records that no table has any more: those from before, and the first of a table that was told about twice.
-    let mut replaced = writing.prepare(
-        "DELETE FROM records WHERE record_id = ?3 \
-         AND record_id <> (SELECT record_id FROM tables WHERE scope_id = ?1 AND name = ?2)",
-    )?;
-    before.into_iter().try_for_each(|before| replaced.execute(before).map(drop))?;
-    writing.execute(
-        "DELETE FROM records WHERE record_id IN \
-         (SELECT s.record_id FROM staged s JOIN scopes USING (partition, account_id, region) \
-          JOIN tables t USING (scope_id, name) WHERE s.run_id = ? AND s.is_new_record AND s.record_id <> t.record_id)",
-        run,
-    )?;
-    writing.execute(
-        "INSERT INTO changes (at, run_id, scope_id, type, name, change) \
-         SELECT at, run_id, scope_id, type, name, change FROM staged JOIN scopes USING (partition, account_id, region) \
-         WHERE run_id = ? AND type IS NOT NULL ORDER BY staged_id",
-        run,
-    )?;
-    writing.execute(
-        "UPDATE scopes SET held = 0, retired_at = gone.at \
-         FROM (SELECT partition, account_id, region, at FROM staged WHERE run_id = ? AND type = 'scope_retired') AS gone \
-         WHERE (scopes.partition, scopes.account_id, scopes.region) = (gone.partition, gone.account_id, gone.region)",
-        run,
-    )?;
-    writing.execute(
-        "UPDATE tables SET status = 'retired' WHERE status IN ('present', 'unselected') AND scope_id IN \
-         (SELECT scope_id FROM staged JOIN scopes USING (partition, account_id, region) \
-          WHERE run_id = ? AND type = 'scope_retired')",
-        run,
-    )?;
-    writing.execute("DELETE FROM staged", [])?;
+    let mut scopes = writing.prepare("SELECT target, region FROM run_scopes WHERE run_id = ?")?;
+    let mut rows = scopes.query([run_id.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let (target, region): (String, String) = (row.get(0)?, row.get(1)?);
+        put.execute([run_id.as_str(), &target, &region])?;
+    }
     Ok(())
 }
 
 /// Drops what a run that was given up has staged.
 pub(crate) fn drop_all(writing: &Transaction<'_>) -> rusqlite::Result<()> {
-    writing.execute("DELETE FROM records WHERE record_id IN (SELECT record_id FROM staged WHERE is_new_record)", [])?;
+    writing.execute(
+        "DELETE FROM records WHERE record_id IN (SELECT record_id FROM staged WHERE record_id IS NOT NULL)",
+        [],
+    )?;
     writing.execute("DELETE FROM staged", []).map(drop)
 }
 
 /// Forgets changes, and tables that are not there any more, from before `until`.
 pub(crate) fn forget(writing: &Transaction<'_>, until: Timestamp) -> rusqlite::Result<()> {
     let until = [until.as_millis()];
-    writing.execute("DELETE FROM changes WHERE at < ?", until)?;
-    let old = "FROM tables WHERE status <> 'present' AND changed_at < ?";
-    let records: Vec<i64> = writing
-        .prepare(&format!("SELECT record_id {old}"))?
-        .query_map(until, |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    writing.execute(&format!("DELETE {old}"), until)?;
+    writing.execute("DELETE FROM changes WHERE known_at < ?", until)?;
     let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
-    records.into_iter().try_for_each(|record| forget.execute([record]).map(drop))?;
+    let mut gone = writing.prepare("DELETE FROM tables WHERE scope_id = ? AND name = ?")?;
+    let old: Vec<(i64, String, i64)> = writing
+        .prepare("SELECT scope_id, name, record_id FROM tables WHERE status <> 'present' AND changed_at < ?")?
+        .query_map(until, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (scope_id, name, record_id) in old {
+        gone.execute(params![scope_id, name])?;
+        forget.execute([record_id])?;
+    }
     Ok(())
 }

@@ -52,6 +52,8 @@ ALTER TABLE targets RENAME TO run_targets;
 ALTER TABLE run_scopes ADD COLUMN changes TEXT;
 ALTER TABLE runs ADD COLUMN schedule TEXT;
 ALTER TABLE runs ADD COLUMN targets TEXT;
+ALTER TABLE runs ADD COLUMN accepted TEXT;
+ALTER TABLE runs ADD COLUMN is_replaced INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE runs ADD COLUMN completed TEXT;
 CREATE TABLE scopes (
     scope_id INTEGER PRIMARY KEY,
@@ -89,13 +91,14 @@ CREATE TABLE records (
 CREATE TABLE changes (
     change_id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
+    known_at INTEGER NOT NULL,
     run_id TEXT NOT NULL,
     scope_id INTEGER NOT NULL REFERENCES scopes,
     type TEXT NOT NULL,
     name TEXT,
     change TEXT NOT NULL
 ) STRICT;
-CREATE INDEX changes_at ON changes (at);
+CREATE INDEX changes_known_at ON changes (known_at);
 CREATE TABLE staged (
     staged_id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL,
@@ -112,7 +115,6 @@ CREATE TABLE staged (
     arn TEXT,
     table_id TEXT,
     record_id INTEGER,
-    is_new_record INTEGER NOT NULL,
     type TEXT,
     change TEXT
 ) STRICT;

@@ -56,7 +56,7 @@ async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<
     let done = tokio::select! {
         done = crawl_to_output(plan, start, &stop, &progress) => done,
         () = signals.second(&stop, notice) => return Ok(Exit::Interrupted),
-        () = stuck(&stop, config.crawl.grace) => return Ok(Exit::Interrupted),
+        () = stuck(&stop, || config.crawl.grace) => return Ok(Exit::Interrupted),
         () = following => unreachable!("the progress line follows without end"),
     };
     let (report, written) = done;
@@ -73,9 +73,9 @@ async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<
 
 /// Ends some time after the grace time of an interrupt: then the output takes nothing any more, and nobody reads what is
 /// left.
-pub(super) async fn stuck(stop: &CancellationToken, grace: Duration) {
+pub(super) async fn stuck(stop: &CancellationToken, grace: impl Fn() -> Duration) {
     stop.cancelled().await;
-    tokio::time::sleep(grace + FLUSH_TIME).await;
+    tokio::time::sleep(grace() + FLUSH_TIME).await;
 }
 
 /// Crawls into an output, and puts the output in its place if the crawl deserves it.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use dynacrawl_model::{Escaped, Timestamp};
+use dynacrawl_model::{AccountId, Escaped, Region, Timestamp};
 use dynacrawl_state::{ChangeLine, ChangesAsked, Reader, RunLine, ScopeLine, TableLine, TablesAsked};
 use serde::Serialize;
 
@@ -122,6 +122,7 @@ pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure
 pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Failure> {
     let reader = open(global, &args.read)?;
     let json = args.read.format == Format::Json;
+    chosen(args.account.as_deref(), args.region.as_deref())?;
     let asked = TablesAsked {
         pattern: args.pattern.clone(),
         account_id: args.account.clone(),
@@ -145,6 +146,7 @@ pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Fai
 pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, Failure> {
     let reader = open(global, &args.read)?;
     let since = args.since.as_deref().map(since).transpose()?;
+    chosen(args.account.as_deref(), args.region.as_deref())?;
     let asked = ChangesAsked {
         since,
         account_id: args.account.clone(),
@@ -161,6 +163,13 @@ pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, F
             each([when(Some(change.at)), change.account_id, change.region, change.kind, name, what])
         })
     })
+}
+
+/// What is no account or Region would match nothing, which looks as if there were nothing.
+fn chosen(account: Option<&str>, region: Option<&str>) -> Result<(), ConfigError> {
+    account.map(str::parse::<AccountId>).transpose().map_err(|error| ConfigError::value("--account", error))?;
+    region.map(str::parse::<Region>).transpose().map_err(|error| ConfigError::value("--region", error))?;
+    Ok(())
 }
 
 /// The paths of a change.

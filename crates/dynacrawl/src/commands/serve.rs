@@ -33,6 +33,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     args.state.accept_removals.clear();
     let source = Rc::new(Source { global: global.clone(), args });
     let file = source.file()?;
+    let known = std::fs::read(&file).ok();
     let config = source.load().await?;
     let Some(settings) = config.state.clone() else {
         let said = "is missing; dynacrawl serve needs a file to remember things in";
@@ -67,7 +68,6 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let stop = CancellationToken::new();
     let shared = Arc::new(Shared::new(&config, token, settings.path.clone()));
     let (orders, queue) = mpsc::channel(ORDERS);
-    let (grace, reload_every) = (config.crawl.grace, config.serve.reload_every);
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "listening");
     let load = {
         let source = source.clone();
@@ -77,7 +77,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
         })
     };
     let outside = Outside { load, make_plan: Box::new(RunPlan::new), clock: Clock::System };
-    let daemon = Daemon::new(outside, config, settings, state, shared.clone(), accepted);
+    let daemon = Daemon::new(outside, config, settings.path, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
         tracing::info!("ending: what is under way is finished; a second signal ends at once");
@@ -85,8 +85,9 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let stopped = tokio::select! {
         stopped = Box::pin(daemon.run(queue, &stop)) => stopped,
         () = signals.second(&stop, on_first) => return Ok(Exit::Interrupted),
-        () = stuck(&stop, grace) => return Ok(Exit::Interrupted),
-        () = watch::file(&file, reload_every, &orders) => unreachable!("it looks without end"),
+        () = stuck(&stop, || shared.told().grace) => return Ok(Exit::Interrupted),
+        () = metrics::sum_up(recorded.clone()) => unreachable!("it sums up without end"),
+        () = watch::file(&file, known, || shared.told().reload_every, &orders) => unreachable!("it looks without end"),
         () = watch::hangups(hangup, &orders) => unreachable!("it waits without end"),
         answered = http::answer(listener, shared.clone(), orders.clone(), recorded) => {
             return Err(failed(answered.err().unwrap_or_else(|| std::io::Error::other("HTTP has ended"))));

@@ -68,9 +68,6 @@ impl ChangeSettings {
             None if with_state => Emit::Both,
             None => Emit::Snapshot,
             Some("snapshot") => Emit::Snapshot,
-            Some("changes" | "both") if !with_state => {
-                return Err(ConfigError::value(key, "changes are told by a state; name one with state.path (--state)"));
-            }
             Some("changes") => Emit::Changes,
             Some("both") => Emit::Both,
             Some(other) => return Err(one_of(key, other, &["snapshot", "changes", "both"])),
@@ -87,6 +84,17 @@ impl ChangeSettings {
                 &raw.accept_removals.unwrap_or_default(),
             )?,
         })
+    }
+
+    /// Refuses what only a state can do, where there is none.
+    pub(super) fn need_a_state(&self) -> Result<(), ConfigError> {
+        let said = "needs a state; name one with state.path (--state)";
+        let asked = [
+            (self.emit.changes(), "changes.emit (--emit)"),
+            (self.drift, "changes.drift (--drift)"),
+            (!self.accepted.is_empty(), "changes.accept_removals (--accept-removals)"),
+        ];
+        asked.into_iter().find(|(asked, _)| *asked).map_or(Ok(()), |(_, key)| Err(ConfigError::value(key, said)))
     }
 
     /// Whether a person has accepted the removals of a scope.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::target::Elsewhere;
 use super::{Config, ConfigError, Layer};
 use crate::cli::{
     EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs,
@@ -47,6 +48,7 @@ impl Config {
         layer.overlay(flag_layer(global, flags));
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
         let mut config = Self::validate(layer)?;
+        config.need_a_state()?;
         if let Some(args) = flags.target.filter(|args| !args.targets.is_empty()) {
             let place = global.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();
             config.restrict(&args.targets).map_err(|unknown| unknown.in_key("--target", &place))?;
@@ -61,6 +63,7 @@ impl Config {
         layer.overlay(flag_layer(global, &Flags { endpoints: None, ..*flags }));
         layer.target = demo.targets();
         let mut config = Self::validate(layer)?;
+        config.need_a_state()?;
         demo.seclude(&mut config);
         Ok(config)
     }
@@ -135,6 +138,11 @@ impl UnknownTarget {
 }
 
 impl Config {
+    /// The file may leave the state to a flag; the whole may not leave it out.
+    fn need_a_state(&self) -> Result<(), ConfigError> {
+        if self.state.is_some() { Ok(()) } else { self.changes.need_a_state() }
+    }
+
     /// Leaves out all but these targets, each with all the accounts that it stands for.
     pub(crate) fn restrict(&mut self, only: &[String]) -> Result<(), UnknownTarget> {
         if let Some(unknown) = only.iter().find(|name| !self.target_names.contains(name)) {
@@ -145,9 +153,10 @@ impl Config {
                 name.strip_prefix(only.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
         };
-        self.targets.retain(|target| chosen(&target.name));
-        self.groups.retain(|group| chosen(group.name()));
-        self.elsewhere = self.target_names.iter().filter(|name| !only.contains(name)).cloned().collect();
+        let others = self.targets.extract_if(.., |target| !chosen(&target.name));
+        self.elsewhere = others.map(|target| Elsewhere::of(&target)).collect();
+        let others = self.groups.extract_if(.., |group| !chosen(group.name()));
+        self.elsewhere.extend(others.map(|group| Elsewhere { account_id: None, ..Elsewhere::of(&group.discovery) }));
         self.only = Some(only.to_vec());
         Ok(())
     }

@@ -21,7 +21,7 @@ pub use limits::{Budgets, StateSettings};
 pub(crate) use load::{Flags, UnknownTarget};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Regions as RawRegions, Target as RawTarget};
 pub use serve::{NamedSchedule, ServeSettings};
-pub use target::{Target, TargetBase};
+pub use target::{Elsewhere, Target, TargetBase};
 pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel};
 
 /// The reference configuration: what the defaults are, and what they mean.

@@ -50,6 +50,28 @@ pub enum TargetBase {
     },
 }
 
+/// A target that is configured, and not part of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its account; `None`: any.
+    pub account_id: Option<AccountId>,
+    /// Its Regions; `None`: any.
+    pub regions: Option<Vec<Region>>,
+}
+
+impl Elsewhere {
+    pub(super) fn of(target: &Target) -> Self {
+        let regions = (!target.all_regions && !target.regions.is_empty()).then(|| target.regions.clone());
+        Self { account_id: target.account_id.clone(), regions }
+    }
+
+    /// Whether an account and Region may be the target's.
+    pub fn may_be(&self, account_id: &AccountId, region: &Region) -> bool {
+        self.account_id.as_ref().is_none_or(|own| own == account_id)
+            && self.regions.as_ref().is_none_or(|own| own.contains(region))
+    }
+}
+
 impl Target {
     pub(super) fn validate(raw: raw::Target, number: usize) -> Result<Self, ConfigError> {
         let name = raw.name.unwrap_or_else(|| format!("target-{}", number + 1));

@@ -18,7 +18,7 @@ use super::group::{Expanded, Group, expand};
 use super::limits::{Budgets, StateSettings, rate};
 use super::raw::{self, Layer};
 use super::serve::ServeSettings;
-use super::target::{Target, reject_twice};
+use super::target::{Elsewhere, Target, reject_twice};
 use super::values::{account_id_endpoint_mode, duration, in_range, log_level, one_of, required, url};
 
 /// A configuration that can be used.
@@ -54,8 +54,8 @@ pub struct Config {
     pub target_names: Vec<String>,
     /// The targets that the run is restricted to, as they were named; `None`: all.
     pub only: Option<Vec<String>>,
-    /// The targets that are configured, and not part of the run.
-    pub elsewhere: BTreeSet<String>,
+    /// What is configured, and not part of the run.
+    pub elsewhere: Vec<Elsewhere>,
     /// The schedule that begins the run, if one does.
     pub schedule: Option<String>,
     /// What to crawl.
@@ -195,7 +195,7 @@ impl Config {
             serve,
             target_names,
             only: None,
-            elsewhere: BTreeSet::new(),
+            elsewhere: Vec::new(),
             schedule: None,
             crawl: CrawlSettings::validate(layer.crawl)?,
             http: HttpSettings {

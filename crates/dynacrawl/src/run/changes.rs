@@ -21,7 +21,7 @@ use crate::config::ChangeSettings;
 pub(crate) struct Missing {
     /// How many tables were known.
     pub(crate) known: u64,
-    /// How many of them this run has already told to be gone, before it was killed.
+    /// How many of them this run has already told to be removed, before it was killed.
     pub(crate) told: u64,
     /// Not listed: whether they are gone is not known yet.
     pub(crate) unlisted: Vec<TableName>,
@@ -208,8 +208,8 @@ impl ScopeChanges {
             reader.present(known.id, |name| {
                 missing.known += 1;
                 let into = match listed.get(&self.names.hash_one(name)) {
-                    _ if told.contains(name) => {
-                        missing.told += 1;
+                    _ if told.contains_key(name) => {
+                        missing.told += u64::from(told[name]);
                         return;
                     }
                     Some(Listed::Selected(_)) if !vanished.contains(&TableName::from(name)) => return,
@@ -221,6 +221,11 @@ impl ScopeChanges {
             })
         })?;
         Ok(missing)
+    }
+
+    /// Whether an earlier run has crawled this target here, in whichever account.
+    pub(crate) fn knows_target(&self, target: &str, scope: &Scope) -> Result<bool, SinkGone> {
+        self.detector.read(|reader| reader.knows_target(target, &scope.region))
     }
 
     /// What is known of a table, and when its scope was listed last.

@@ -47,8 +47,8 @@ pub(crate) struct Known {
     pub(crate) accounts: HashMap<String, Vec<AccountId>>,
     pub(crate) regions: HashMap<String, Vec<Region>>,
     pub(crate) failed: HashSet<String>,
-    /// Targets whose Regions are not surely all that they have.
-    pub(crate) unsure: HashSet<String>,
+    /// Accounts whose Regions are not surely all that they have; none for a target whose accounts are not surely known.
+    pub(crate) unsure: HashSet<Option<AccountId>>,
 }
 
 /// Looks into targets.

@@ -32,11 +32,23 @@ impl ScopeTask {
         if !self.tracker.has_listed_all() || self.stop.is_cancelled() || self.tracker.is_duplicate() {
             return Ok(());
         }
+        let scope = self.tracker.scope();
+        if scope.account_id.is_none() {
+            // Nothing tells whose tables these are, or would be: where there are any, nothing was compared.
+            let target = &self.plan.target.target.name;
+            if self.tracker.has_described() || changes.knows_target(target, &scope)? {
+                let said = "nothing tells the account's id, so its tables are not compared with what is known";
+                self.tracker.note(Problem::new("changes_unknown", said));
+            } else {
+                self.tracker.settle();
+            }
+            return Ok(());
+        }
         // An earlier process has seen the first pages, and what it saw has gone with it.
         if resumed && !self.list_again(changes, client).await? {
             return Ok(());
         }
-        let missing = changes.missing(&self.tracker.scope())?;
+        let missing = changes.missing(&scope)?;
         for name in &missing.unselected {
             let rule = self.config.crawl.filter.verdict(name.as_str()).rule;
             self.tell(changes.unselected(name, rule)?).await?;
@@ -49,8 +61,8 @@ impl ScopeTask {
         confirmed.gone.extend(vanished);
         let mut settled = true;
         let going = told + confirmed.gone.len() as u64;
-        let accepted = changes.settings().accepts(&self.tracker.scope());
-        if told == 0 && !accepted && changes.settings().fail_safe.holds(known, going) {
+        let accepted = changes.settings().accepts(&scope);
+        if !accepted && changes.settings().fail_safe.holds(known, going) {
             self.tracker.held(going);
             self.tracker.note(held_back(self, known, &confirmed.gone));
             settled = false;

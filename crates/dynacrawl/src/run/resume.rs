@@ -13,7 +13,7 @@ use super::detector::Detector;
 use super::journal::Journal;
 use super::ledger::Checkpoint;
 use super::plan::Known;
-use crate::config::{Config, Destination, StateSettings};
+use crate::config::{Config, Destination, StateSettings, accepted};
 
 /// How a run begins.
 #[derive(Debug)]
@@ -110,16 +110,20 @@ impl Start {
             None
         });
         if let Some(run) = unfinished {
-            match may_resume(&run, config, settings, fresh) {
+            let why = match may_resume(&run, config, settings, fresh) {
                 Ok(before) => match reopen(&config.crawl.output, &run) {
                     Ok(output) => {
-                        let detector = detector(config, settings, run.run_id)?;
+                        let detector = detector(config, settings, run.run_id, &run.accepted)?;
                         return Ok(Self::resumed(&run, before, output, state.clone(), detector));
                     }
-                    Err(gone @ SinkError::NotThere { .. }) => notice = Some(begins_anew(&run, &gone.to_string())),
+                    Err(gone @ SinkError::NotThere { .. }) => gone.to_string(),
                     Err(error) => return Err(error.into()),
                 },
-                Err(why) => notice = Some(begins_anew(&run, &why)),
+                Err(why) => why,
+            };
+            notice = Some(begins_anew(&run, &why));
+            if delivered(&run) {
+                opened(state).settle_abandoned(run.run_id, Timestamp::now())?;
             }
         }
         let output = open(&config.crawl.output)?;
@@ -132,8 +136,13 @@ impl Start {
             output: place(&config.crawl.output),
             schedule: config.schedule.clone(),
             only: config.only.clone(),
+            accepted: config.changes.accepted.iter().map(|(account, region)| format!("{account}/{region}")).collect(),
+            is_replaced: match &config.crawl.output {
+                Destination::Stdout => false,
+                Destination::File(path) => Output::replaces(path),
+            },
         })?;
-        let detector = Some(detector(config, settings, run_id)?);
+        let detector = Some(detector(config, settings, run_id, &[])?);
         let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
         Ok(Self { run_id, output, journal, detector, notice, before: Before::default() })
     }
@@ -151,8 +160,22 @@ impl Start {
     }
 }
 
-fn detector(config: &Config, settings: &StateSettings, run_id: RunId) -> Result<Detector, StateError> {
-    Ok(Detector::new(Reader::open(&settings.path)?, run_id, config.changes.clone()))
+fn detector(
+    config: &Config,
+    settings: &StateSettings,
+    run_id: RunId,
+    accepted_before: &[String],
+) -> Result<Detector, StateError> {
+    let mut changes = config.changes.clone();
+    // What a person accepted for a run holds to its end, also after a kill.
+    changes.accepted.extend(accepted("accept_removals", accepted_before).unwrap_or_default());
+    Ok(Detector::new(Reader::open(&settings.path)?, run_id, changes))
+}
+
+/// Whether a run that is given up has delivered what it committed: its output was no file that is replaced at the end, or has
+/// been put in its place already.
+fn delivered(run: &Unfinished) -> bool {
+    !run.is_replaced || Output::is_in_place(Path::new(&run.output), run.run_id.as_str())
 }
 
 /// What is known of an unfinished run, or why it cannot be gone on with.
@@ -207,11 +230,13 @@ fn before(run: &Unfinished) -> Option<Before> {
         if let Some(found) = &row.regions_discovered {
             let found: RegionsDiscovered = serde_json::from_str(found).ok()?;
             if !found.problems.is_empty() {
-                before.known.unsure.insert(row.target.clone());
+                before.known.unsure.insert(found.account_id.clone());
             }
             before.known.regions.insert(row.target.clone(), found.regions);
         }
         if row.failed {
+            // Of which account is not remembered.
+            before.known.unsure.insert(None);
             before.known.failed.insert(row.target.clone());
         }
     }

@@ -175,7 +175,7 @@ impl Run<'_> {
                         self.emit(record).await?;
                     }
                     Some(Planned::Failed(failed)) => {
-                        self.covered.unsure(&failed.target);
+                        self.covered.unsure(failed.account_id.as_ref());
                         self.totals.targets_failed += 1;
                         if self.failed_targets.len() < NOTABLE {
                             self.failed_targets.push(failed.clone());
@@ -185,7 +185,7 @@ impl Run<'_> {
                     }
                     Some(Planned::Scope(scope)) => {
                         let key = (scope.target.target.name.clone(), scope.region.clone());
-                        self.covered.plan(&key.0, &key.1);
+                        self.covered.plan(&key.0, scope.target.target.account_id.as_ref(), &key.1);
                         if ended.contains_key(&key) {
                             continue;
                         }
@@ -229,7 +229,7 @@ impl Run<'_> {
         progress: &Progress,
     ) {
         self.totals.targets_failed += known.failed.len() as u64;
-        known.failed.iter().chain(&known.unsure).for_each(|target| self.covered.unsure(target));
+        known.unsure.iter().for_each(|account_id| self.covered.unsure(account_id.as_ref()));
         // Whoever has written tables of an account and Region goes on with it, however fast another target is now.
         for row in under_way.values().map(|(row, _)| row).chain(ended.values()) {
             if let Some(account_id) = &row.account_id {

@@ -201,6 +201,11 @@ impl Tracker {
         self.state().listing == Listing::Complete
     }
 
+    /// Whether a table was described.
+    pub(crate) fn has_described(&self) -> bool {
+        self.state().ledger.counts().described > 0
+    }
+
     /// Notes, once, that the tables belong to another account than the configuration says.
     pub(crate) fn other_account(&self, configured: &AccountId, found: &AccountId) {
         let mut state = self.state();

@@ -27,14 +27,17 @@ impl Clock {
         }
     }
 
-    /// Waits until a time; without end for none.
+    /// Waits until a time, or until the clock is set back; without end for none.
     pub(crate) async fn until(&self, at: Option<Timestamp>) {
         let Some(at) = at else { return std::future::pending().await };
+        let mut last = self.now();
         loop {
-            let left = at.duration_since(self.now());
-            if left <= SignedDuration::ZERO {
+            let now = self.now();
+            let left = at.duration_since(now);
+            if left <= SignedDuration::ZERO || now < last {
                 return;
             }
+            last = now;
             tokio::time::sleep(Duration::try_from(left).unwrap_or_default().min(LOOK)).await;
         }
     }

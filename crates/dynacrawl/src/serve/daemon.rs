@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dynacrawl_model::{AccountId, Region, RunOutcome};
 use dynacrawl_sinks::{SinkError, Written};
@@ -16,7 +18,7 @@ use super::due::Due;
 use super::queue::{Job, Queue};
 use super::shared::Shared;
 use crate::commands::crawl_to_output;
-use crate::config::{Config, ConfigError, StateSettings};
+use crate::config::{Config, ConfigError, accepted};
 use crate::run::{Progress, RunPlan, RunReport, SharedState, Start, StartError, opened};
 
 /// Reads the configuration anew.
@@ -44,10 +46,14 @@ pub(crate) struct Outside {
 pub(crate) struct Daemon {
     outside: Outside,
     config: Config,
-    settings: StateSettings,
+    state_path: PathBuf,
     state: SharedState,
     shared: Arc<Shared>,
     queue: Queue,
+    /// Until then no run begins: the output has failed, and the run that is to go on is the next one.
+    paused_until: Option<Timestamp>,
+    /// The run under way, or the last one.
+    job: Job,
     due: Vec<Due>,
     /// What was accepted when the daemon was started: for one run of each scope.
     accepted: BTreeSet<(AccountId, Region)>,
@@ -72,6 +78,9 @@ enum Refused {
     Start(#[from] StartError),
 }
 
+/// How long after its output has failed a run goes on.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// How the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
@@ -87,14 +96,15 @@ impl Daemon {
     pub(crate) fn new(
         outside: Outside,
         config: Config,
-        settings: StateSettings,
+        state_path: PathBuf,
         state: SharedState,
         shared: Arc<Shared>,
         accepted: BTreeSet<(AccountId, Region)>,
     ) -> Self {
         let (queue, due) = (Queue::default(), Vec::new());
         let began_at = dynacrawl_model::Timestamp::now();
-        Self { outside, config, settings, state, shared, queue, due, accepted, began_at }
+        let (job, paused_until) = (Job::default(), None);
+        Self { outside, config, state_path, state, shared, queue, paused_until, job, due, accepted, began_at }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
@@ -103,14 +113,16 @@ impl Daemon {
         self.begin();
         let mut running: Option<Running<'_>> = None;
         loop {
+            self.paused_until = self.paused_until.filter(|until| *until > self.outside.clock.now());
             if running.is_none()
                 && !stop.is_cancelled()
+                && self.paused_until.is_none()
                 && let Some(job) = self.queue.pop()
             {
                 running = Some(self.start(job, stop));
             }
             self.shared.waiting(self.queue.len(), running.is_some());
-            let next = self.due.iter().filter_map(|due| due.at).min();
+            let next = self.due.iter().filter_map(|due| due.at).chain(self.paused_until).min();
             tokio::select! {
                 biased;
                 ended = ending(&mut running) => {
@@ -136,10 +148,12 @@ impl Daemon {
     fn begin(&mut self) {
         match opened(&self.state).unfinished() {
             Ok(Some(run)) => {
-                self.queue.push(Job { schedule: run.schedule, targets: run.only, ..Job::default() });
+                // What was accepted for it is kept with it, and counts also where it begins anew.
+                let accepted = accepted("accept_removals", &run.accepted).unwrap_or_default();
+                self.queue.push(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the last run cannot be read"),
+            Err(error) => tracing::error!(error = %whole(&error), "the last run cannot be read"),
         }
         if self.config.serve.run_at_start {
             self.queue.push(Job::default());
@@ -154,7 +168,7 @@ impl Daemon {
                     self.due.push(Due::after(schedule, now));
                 }
                 Err(error) => {
-                    tracing::error!(%error, "when the schedule was due last cannot be read");
+                    tracing::error!(error = %whole(&error), "when the schedule was due last cannot be read");
                     self.due.push(Due::after(schedule, now));
                 }
             }
@@ -167,12 +181,13 @@ impl Daemon {
         let at = dynacrawl_model::Timestamp::from_millis(at.as_millisecond());
         let Some(at) = at else { return };
         if let Err(error) = opened(&self.state).was_due(schedule, at) {
-            tracing::error!(%error, "that the schedule was due cannot be remembered");
+            tracing::error!(error = %whole(&error), "that the schedule was due cannot be remembered");
         }
     }
 
     fn fire(&mut self) {
         let now = self.outside.clock.now();
+        self.due.iter_mut().for_each(|due| due.correct(now));
         let fired: Vec<_> = self.due.iter_mut().filter_map(|due| due.take(now)).collect();
         for job in fired {
             let name = job.schedule.as_deref().unwrap_or_default();
@@ -193,8 +208,7 @@ impl Daemon {
         let config = match loaded {
             Ok(config) => config,
             Err(error) => {
-                let error = dynacrawl_model::Escaped(&error.to_string()).to_string();
-                tracing::error!(error, "the changed configuration is refused, and the one before stays");
+                tracing::error!(error = %whole(&error), "the changed configuration is refused, and the one before stays");
                 self.shared.reloaded(None);
                 return;
             }
@@ -202,12 +216,23 @@ impl Daemon {
         let now = self.outside.clock.now();
         let due = config.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
         self.due = due.collect();
-        for due in &self.due {
-            if matches!(opened(&self.state).last_due(due.name()), Ok(None)) {
-                self.was_due(due.name(), now);
+        let names: Vec<_> = self.due.iter().map(|due| due.name().to_owned()).collect();
+        let (state, at) = (self.state.clone(), dynacrawl_model::Timestamp::from_millis(now.as_millisecond()));
+        // Where a run is just ending, the state may be busy for a while.
+        let remember = move || {
+            for name in names {
+                let mut state = opened(&state);
+                if let (Ok(None), Some(at)) = (state.last_due(&name), at) {
+                    state.was_due(&name, at)?;
+                }
             }
+            Ok::<(), dynacrawl_state::StateError>(())
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(remember).await {
+            tracing::error!(error = %whole(&error), "when schedules are due cannot be remembered");
         }
         self.config = config;
+        self.shared.take_over(&self.config);
         tracing::info!("the changed configuration is taken over");
         self.shared.reloaded(Some(&self.config));
         self.tell();
@@ -216,7 +241,7 @@ impl Daemon {
     /// Whether a daemon that runs can change over to a configuration. Secrets are read, so that a wrong place shows now.
     fn may_replace(&self, config: Config) -> Result<Config, ConfigError> {
         let needs = |key: &str| Err(ConfigError::value(key, "cannot change while dynacrawl runs; start it anew"));
-        if config.state.as_ref().map(|state| &state.path) != Some(&self.settings.path) {
+        if config.state.as_ref().map(|state| &state.path) != Some(&self.state_path) {
             return needs("state.path (--state)");
         }
         if config.serve.listen != self.config.serve.listen {
@@ -229,6 +254,7 @@ impl Daemon {
 
     fn start(&mut self, job: Job, stop: &CancellationToken) -> Running<'static> {
         let mut config = self.config.clone();
+        self.job = job.clone();
         config.schedule = job.schedule;
         config.changes.accepted.extend(job.accepted);
         config.changes.accepted.extend(self.accepted.iter().cloned());
@@ -252,7 +278,9 @@ impl Daemon {
             config.restrict(targets).map_err(|unknown| unknown.in_key("targets", "the configuration"))?;
         }
         let plan = (self.outside.make_plan)(config)?;
-        let mut start = Start::with_state(plan.config(), &self.settings, &self.state, false)?;
+        let settings =
+            plan.config().state.as_ref().ok_or_else(|| ConfigError::value("state.path (--state)", "is missing"))?;
+        let mut start = Start::with_state(plan.config(), settings, &self.state, false)?;
         let notice = start.notice.take().unwrap_or_default();
         let schedule = plan.config().schedule.as_deref().unwrap_or_default();
         tracing::info!(run = %start.run_id, schedule = %dynacrawl_model::Escaped(schedule), notice = notice.trim_end(), "a run begins");
@@ -279,7 +307,9 @@ impl Daemon {
                 return Some(Stopped::OutputGone);
             }
             Ok((_, Err(error))) => {
-                tracing::error!(error = %whole(&error), "the output failed; the next run goes on with this one");
+                tracing::error!(error = %whole(&error), "the output failed; this run goes on in a minute");
+                self.queue.push_front(std::mem::take(&mut self.job));
+                self.paused_until = self.outside.clock.now().checked_add(PAUSE).ok();
             }
             Err(error) => tracing::error!(error = %whole(&error), "the run cannot begin"),
         }
@@ -299,7 +329,7 @@ fn time(at: dynacrawl_model::Timestamp) -> Timestamp {
 }
 
 /// An error with its causes, without control characters.
-fn whole(error: &dyn std::error::Error) -> String {
+pub(super) fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -15,20 +15,25 @@ pub(crate) struct Due {
     named: Option<Timestamp>,
     /// The same with jitter.
     pub(crate) at: Option<Timestamp>,
+    /// When this was found out.
+    found_at: Timestamp,
 }
+
+/// By how much the clock may be set back before what is due is found out anew.
+const TURN_BACK: Duration = Duration::from_secs(60);
 
 impl Due {
     /// Due the first time after `now`.
     pub(crate) fn after(schedule: NamedSchedule, now: Timestamp) -> Self {
         let named = schedule.schedule.next(now);
         let delay = schedule.schedule.delay();
-        Self { at: named.map(|named| later(named, delay)), named, schedule }
+        Self { at: named.map(|named| later(named, delay)), named, schedule, found_at: now }
     }
 
     /// Due now for what was missed since `last`, if anything was.
     pub(crate) fn since(schedule: NamedSchedule, last: Timestamp, now: Timestamp) -> Self {
         match schedule.schedule.missed(last, now) {
-            Some(missed) => Self { named: Some(missed), at: Some(now), schedule },
+            Some(missed) => Self { named: Some(missed), at: Some(now), schedule, found_at: now },
             None => Self::after(schedule, now),
         }
     }
@@ -46,6 +51,13 @@ impl Due {
         let NamedSchedule { name, targets, .. } = &self.schedule;
         let due = [(name.clone(), last)].into();
         Some(Job { schedule: Some(name.clone()), due, targets: targets.clone(), accepted: Default::default() })
+    }
+
+    /// Where the clock was set back, it is due by the new time: a machine may begin in a wrong year.
+    pub(crate) fn correct(&mut self, now: Timestamp) {
+        if later(now, TURN_BACK) < self.found_at {
+            *self = Self::after(self.schedule.clone(), now);
+        }
     }
 
     /// Takes over a changed configuration: what is due stays due where the expression is the same.
@@ -121,6 +133,15 @@ mod tests {
             let job = due.take(moved).expect("due");
             assert_eq!(job.due["nightly"], at("2026-01-02T03:00:00Z"));
         }
+    }
+
+    #[test]
+    fn where_the_clock_was_wrong_it_is_due_by_the_right_one() {
+        let mut due = Due::after(schedule("0 3 * * *", 0), at("2027-06-01T12:00:00Z"));
+        due.correct(at("2027-06-01T11:59:30Z"));
+        assert_eq!(due.at, Some(at("2027-06-02T03:00:00Z")), "a little is nothing");
+        due.correct(at("2026-01-01T12:00:00Z"));
+        assert_eq!(due.at, Some(at("2026-01-02T03:00:00Z")));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::daemon::Order;
+use super::listener::Few;
 use super::metrics;
 use super::queue::Job;
 use super::shared::Shared;
@@ -47,9 +48,8 @@ pub(crate) async fn answer(
         .route("/readyz", get(ready))
         .route("/metrics", get(measured))
         .route("/api/v1/runs", post(start_a_run))
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(Daemon { shared, orders, recorded });
-    axum::serve(listener, router).await
+    axum::serve(Few::new(listener), router).await
 }
 
 async fn ready(State(daemon): State<Daemon>) -> Response {
@@ -75,10 +75,14 @@ struct RunAsked {
     accept_removals: Vec<String>,
 }
 
-async fn start_a_run(State(daemon): State<Daemon>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Some(refused) = refusal(&daemon.shared, &headers) {
+async fn start_a_run(State(daemon): State<Daemon>, request: Request) -> Response {
+    // Before anything that somebody without the token sends is read.
+    if let Some(refused) = refusal(&daemon.shared, request.headers()) {
         return refused;
     }
+    let Ok(body) = to_bytes(request.into_body(), MOST_BYTES).await else {
+        return problem_of(StatusCode::PAYLOAD_TOO_LARGE, "the body is cut short, or larger than 64 KiB");
+    };
     let job = match job(&daemon.shared, &body) {
         Ok(job) => job,
         Err(problem) => return problem_of(StatusCode::BAD_REQUEST, &problem),

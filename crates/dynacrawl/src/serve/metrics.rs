@@ -2,6 +2,7 @@
 //! know at that moment.
 
 use std::fmt::{Display, Write};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use metrics::{Unit, describe_counter, describe_histogram};
@@ -9,6 +10,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use super::shared::{Shared, Told};
 
+const SUMMED_UP_EVERY: Duration = Duration::from_secs(5);
 /// How many scopes have a series of their own at most.
 const MOST_SCOPES: usize = 2000;
 /// From the fastest answers that AWS gives to the time-out of an attempt.
@@ -33,10 +35,16 @@ pub(crate) fn describe() {
     );
 }
 
+/// Sums up what was recorded, without end: until then each request takes memory, whether or not anyone asks for the page.
+pub(crate) async fn sum_up(recorded: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(SUMMED_UP_EVERY).await;
+        recorded.run_upkeep();
+    }
+}
+
 /// Everything, in Prometheus's text format.
 pub(crate) fn render(recorded: &PrometheusHandle, shared: &Shared) -> String {
-    // The exporter has no thread of its own for this.
-    recorded.run_upkeep();
     metrics_process::Collector::default().collect();
     let mut text = recorded.render();
     let told = shared.told();

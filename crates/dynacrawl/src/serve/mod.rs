@@ -4,6 +4,7 @@ pub(crate) mod clock;
 pub(crate) mod daemon;
 mod due;
 pub(crate) mod http;
+mod listener;
 pub(crate) mod metrics;
 mod queue;
 pub mod schedule;

@@ -25,7 +25,12 @@ pub(crate) struct Queue(VecDeque<Job>);
 impl Queue {
     /// Puts a run at the end. One that waits already and crawls the same does for both: what was missed while another run was
     /// under way is done once.
-    pub(crate) fn push(&mut self, job: Job) {
+    pub(crate) fn push(&mut self, mut job: Job) {
+        // The same targets are the same, in whichever order they are named.
+        if let Some(targets) = &mut job.targets {
+            targets.sort_unstable();
+            targets.dedup();
+        }
         match self.0.iter_mut().find(|waiting| waiting.targets == job.targets) {
             Some(waiting) => {
                 waiting.accepted.extend(job.accepted);
@@ -33,6 +38,11 @@ impl Queue {
             }
             None => self.0.push_back(job),
         }
+    }
+
+    /// Puts a run before all others.
+    pub(crate) fn push_front(&mut self, job: Job) {
+        self.0.push_front(job);
     }
 
     /// The next one.
@@ -66,6 +76,7 @@ mod tests {
         queue.push(job("part", &["payments"], ""));
         queue.push(job("second", &[], "123456789012/eu-west-1"));
         queue.push(job("second", &[], "123456789012/us-east-1"));
+        queue.push(job("part", &["payments", "payments"], ""));
         assert_eq!(queue.len(), 2);
         let first = queue.pop().expect("a run");
         assert_eq!((first.schedule.as_deref(), first.accepted.len()), (Some("first"), 2));

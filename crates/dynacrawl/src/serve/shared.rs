@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dynacrawl_model::{AccountId, Region, RunId, RunOutcome};
 use dynacrawl_state::{Reader, ScopeLine};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use super::daemon::whole;
 use crate::config::Config;
 use crate::run::{Progress, RunReport};
 
@@ -36,6 +38,10 @@ pub(crate) struct Told {
     pub(crate) reload_failed: bool,
     pub(crate) reloaded_at: Option<Timestamp>,
     pub(crate) scopes: Vec<ScopeLine>,
+    /// How long a run may take to end.
+    pub(crate) grace: Duration,
+    /// How often the configuration is looked at.
+    pub(crate) reload_every: Duration,
 }
 
 impl Shared {
@@ -44,6 +50,8 @@ impl Shared {
             token,
             target_names: config.target_names.clone(),
             reloaded_at: Some(Timestamp::now()),
+            grace: config.crawl.grace,
+            reload_every: config.serve.reload_every,
             ..Told::default()
         };
         Self { state_path, told: Mutex::new(told) }
@@ -69,6 +77,12 @@ impl Shared {
     pub(crate) fn began(&self, run_id: RunId, progress: &Arc<Progress>) {
         tracing::debug!(run = %run_id, "its progress is followed");
         self.told().progress = Some(progress.clone());
+    }
+
+    /// What of a changed configuration is looked at outside of runs.
+    pub(crate) fn take_over(&self, config: &Config) {
+        let mut told = self.told();
+        (told.grace, told.reload_every) = (config.crawl.grace, config.serve.reload_every);
     }
 
     /// A configuration was taken over; none where it was refused.
@@ -126,7 +140,7 @@ impl Shared {
         let reading = move || Reader::open(&path).and_then(|reader| reader.scope_lines(false));
         match tokio::task::spawn_blocking(reading).await {
             Ok(Ok(scopes)) => self.told().scopes = scopes,
-            Ok(Err(error)) => tracing::error!(%error, "what is known cannot be read"),
+            Ok(Err(error)) => tracing::error!(error = %whole(&error), "what is known cannot be read"),
             Err(error) => tracing::error!(%error, "what is known was not read"),
         }
     }

@@ -104,7 +104,6 @@ async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_th
     let began_at: Timestamp = "2026-03-20T11:30:00Z".parse().expect("a time");
     let clock = Clock::Simulated { began_at, began: Instant::now() };
     let config = config(&settings);
-    let state = config.state.clone().expect("a state");
     let opened = Arc::new(Mutex::new(State::open(&path).expect("a state")));
     let shared = Arc::new(Shared::new(&config, None, path.clone()));
     let outside = Outside {
@@ -115,7 +114,7 @@ async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_th
         },
         clock,
     };
-    let daemon = Daemon::new(outside, config, state, opened, shared.clone(), Default::default());
+    let daemon = Daemon::new(outside, config, path.clone(), opened, shared.clone(), Default::default());
     let (orders, queue) = mpsc::channel(1);
     let stop = CancellationToken::new();
 

@@ -9,11 +9,15 @@ use tokio::sync::mpsc;
 use super::daemon::Order;
 
 /// Looks at a file again and again, without end. What is in it counts, and not its time of change: a ConfigMap is exchanged by
-/// a link.
-pub(crate) async fn file(path: &Path, every: Duration, orders: &mpsc::Sender<Order>) {
-    let mut known = std::fs::read(path).ok();
+/// a link. `known` was read before the configuration was.
+pub(crate) async fn file(
+    path: &Path,
+    mut known: Option<Vec<u8>>,
+    every: impl Fn() -> Duration,
+    orders: &mpsc::Sender<Order>,
+) {
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(every()).await;
         // What is not there for a moment is being exchanged.
         let Ok(now) = std::fs::read(path) else { continue };
         if known.as_ref() != Some(&now) {

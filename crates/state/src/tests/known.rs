@@ -176,13 +176,13 @@ fn a_record_is_there_as_long_as_a_table_has_it() {
     };
     let unselected = TableRow { status: TableStatus::Unselected, ..row() };
     run(&mut state, 2, Outcome::Complete, vec![told("d"), Staged { record: None, ..staged(unselected) }]);
-    assert_eq!(records(&state), ["c"], "the last word counts");
+    assert_eq!(records(&state), ["d"], "what is told without a record leaves it");
     let given_up = new_run(3);
     state.begin(&given_up).expect("begun");
     let of_run = commit(given_up.run_id, 0, Vec::new(), Vec::new());
     state.commit(&Commit { staged: vec![told("e")], ..of_run }).expect("committed");
     state.give_up(given_up.run_id, at(4), RunOutcome::Failed).expect("ended");
-    assert_eq!(records(&state), ["c"]);
+    assert_eq!(records(&state), ["d"]);
 }
 
 #[test]
@@ -262,7 +262,8 @@ fn tables_and_changes_are_found_by_what_is_asked_for() {
         count
     };
     assert_eq!(count(&ChangesAsked::default()), 3);
-    assert_eq!(count(&ChangesAsked { since: Some(at(50)), ..ChangesAsked::default() }), 1);
+    assert_eq!(count(&ChangesAsked { since: Some(at(0)), ..ChangesAsked::default() }), 3, "known since the run ended");
+    assert_eq!(count(&ChangesAsked { since: Some(at(1)), ..ChangesAsked::default() }), 0);
     assert_eq!(count(&ChangesAsked { region: Some("us-east-1".to_owned()), ..ChangesAsked::default() }), 0);
     assert_eq!(count(&ChangesAsked { pattern: Some("or*".to_owned()), ..ChangesAsked::default() }), 2);
 }
@@ -281,6 +282,35 @@ fn what_is_old_is_forgotten_and_what_is_there_never() {
         state.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a count")
     };
     assert_eq!((count("tables"), count("records"), count("changes"), count("staged")), (1, 1, 0, 0));
+}
+
+#[test]
+fn what_a_run_that_was_given_up_has_delivered_is_known() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let streamed = new_run(0);
+    state.begin(&streamed).expect("begun");
+    let walking = scope("one", ScopeProgress::Walking("{}".to_owned()));
+    let of_run = commit(streamed.run_id, 0, vec![walking], Vec::new());
+    state.commit(&Commit { staged: vec![staged(table("orders"))], ..of_run }).expect("committed");
+    state.settle_abandoned(streamed.run_id, at(9)).expect("settled");
+    assert!(state.unfinished().expect("read").is_none());
+    let reader = reader(directory.path());
+    assert_eq!(names(&reader, "*"), ["orders"]);
+    let scope = known(&reader);
+    assert_eq!(
+        (scope.last_listed_at, reader.scope_lines(false).expect("read")[0].last_outcome.as_str()),
+        (None, "cancelled")
+    );
+}
+
+#[test]
+fn one_state_is_one_whatever_link_leads_to_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let _state = open(directory.path());
+    let link = directory.path().join("link.db");
+    std::os::unix::fs::symlink(directory.path().join("state.db"), &link).expect("a link");
+    assert!(matches!(State::open(&link), Err(StateError::Busy { .. })));
 }
 
 #[test]

@@ -20,6 +20,8 @@ fn new_run(started: i64) -> NewRun {
         output: "-".to_owned(),
         schedule: None,
         only: None,
+        accepted: Vec::new(),
+        is_replaced: true,
     }
 }
 
