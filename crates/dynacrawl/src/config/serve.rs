@@ -11,7 +11,7 @@ use super::raw;
 use super::secret::SecretRef;
 use super::values::{duration, required};
 use super::{ConfigError, UnknownTarget};
-use crate::serve::schedule::Schedule;
+use crate::serve::schedule::{Schedule, ScheduleError};
 
 /// What the daemon does, and when.
 #[derive(Clone, Debug)]
@@ -93,7 +93,10 @@ fn named(raw: raw::Schedule, number: usize, target_names: &[String]) -> Result<N
     let zone = raw.time_zone.as_deref().unwrap_or("UTC");
     let jitter = raw.jitter.as_deref().unwrap_or("0s");
     let jitter = if jitter == "0s" { Duration::ZERO } else { duration(&key("jitter"), Some(jitter))? };
-    let schedule = Schedule::new(&cron, zone, jitter).map_err(|error| ConfigError::value(key("cron"), error))?;
+    let schedule = Schedule::new(&cron, zone, jitter).map_err(|error| {
+        let field = if matches!(error, ScheduleError::TimeZone(_)) { "time_zone" } else { "cron" };
+        ConfigError::value(key(field), error)
+    })?;
     let typed = (cron, zone.to_owned());
     let targets = raw.targets.filter(|targets| !targets.is_empty());
     if let Some(unknown) = targets.iter().flatten().find(|target| !target_names.contains(target)) {

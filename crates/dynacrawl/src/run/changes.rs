@@ -223,6 +223,11 @@ impl ScopeChanges {
         Ok(missing)
     }
 
+    /// Whether anything is known of the scope.
+    pub(crate) fn is_known(&self, scope: &Scope) -> Result<bool, SinkGone> {
+        self.known(scope).map(|known| known.is_some())
+    }
+
     /// Whether an earlier run has crawled this target here, in whichever account.
     pub(crate) fn knows_target(&self, target: &str, scope: &Scope) -> Result<bool, SinkGone> {
         self.detector.read(|reader| reader.knows_target(target, &scope.region))

@@ -45,7 +45,7 @@ impl ScopeTask {
             return Ok(());
         }
         // An earlier process has seen the first pages, and what it saw has gone with it.
-        if resumed && !self.list_again(changes, client).await? {
+        if resumed && changes.is_known(&scope)? && !self.list_again(changes, client).await? {
             return Ok(());
         }
         let missing = changes.missing(&scope)?;

@@ -1,5 +1,7 @@
 //! What is told to be gone, and above all what is not.
 
+use std::time::Duration;
+
 use dynacrawl_model::RunOutcome;
 use dynacrawl_sim::{
     Account, Denial, Effect, Estate, FaultRule, Operation, Organization, OrganizationalUnit, Role, Tables, When,
@@ -119,6 +121,84 @@ async fn fewer_than_the_share_go_by_themselves_and_those_that_are_back_stay() {
     world.simulator.put_table(HUB, REGION, &table(10), &description).expect("a scope");
     let crawl = world.crawl().await;
     assert_eq!((crawl.of("table_removed").len(), crawl.changes()), (4, 4), "4 of 15");
+}
+
+/// What is told before a kill is not told again, and counts all the same.
+#[tokio::test(start_paused = true)]
+async fn after_a_kill_the_fail_safe_holds_as_it_would_have() {
+    let world = World::new(50);
+    world.crawl().await;
+    world.remove(0..30);
+    // One is unselected before the kill, and whether the others are gone is being asked.
+    let settings = "exclude = [\"table-000040\"]";
+    let hangs = FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::DescribeTable);
+    world.simulator.add_fault(hangs.table("table-00000*"));
+    world.crawl_until_killed(settings, Duration::from_secs(5)).await;
+    world.simulator.clear_faults();
+    let crawl = world.crawl_with(settings).await;
+    assert_eq!((crawl.of("run_started")[0]["resumed"].as_bool(), counts(&crawl)[5]), (Some(false), 30), "one file");
+    assert_eq!((crawl.of("table_removed").len(), crawl.report.outcome), (0, RunOutcome::Partial));
+    assert_eq!(crawl.names("table_unselected"), ["table-000040"]);
+    let accepted = format!("{settings}\n[changes]\naccept_removals = [\"{HUB}/{REGION}\"]");
+    assert_eq!(world.crawl_with(&accepted).await.of("table_removed").len(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_accepted_holds_after_a_kill() {
+    let world = World::new(50);
+    world.crawl().await;
+    world.remove(0..30);
+    let hangs = FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::DescribeTable);
+    world.simulator.add_fault(hangs.table("table-00000*"));
+    let accepted = format!("[changes]\naccept_removals = [\"{HUB}/{REGION}\"]");
+    world.crawl_until_killed(&accepted, Duration::from_secs(5)).await;
+    world.simulator.clear_faults();
+    assert_eq!(
+        world.crawl().await.of("table_removed").len(),
+        30,
+        "the run that goes on is the one it was accepted for"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_tells_the_account_nothing_is_said_to_be_whole() {
+    let world = World::new(20);
+    world.crawl().await;
+    world.remove(0..20);
+    world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity));
+    let crawl = world.crawl().await;
+    assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
+    crawl.problem("changes_unknown");
+    world.simulator.clear_faults();
+    assert_eq!(counts(&world.crawl().await)[5], 20, "held back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_region_that_was_never_known_is_complete_whoever_it_belongs_to() {
+    let world = World::new(0);
+    world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity));
+    assert_eq!(world.crawl().await.report.outcome, RunOutcome::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_with_another_name_is_covered_also_where_it_is_not_crawled_or_reached() {
+    let reader = Role::new("Reader").trusts(HUB);
+    let member = Account::new(MEMBER).role(reader).region(REGION, Tables::new().generated(12));
+    let world = World::of([Account::new(HUB).region(REGION, Tables::new().generated(3)), member]);
+    let settings = |name: &str| {
+        format!(
+            "[[target]]\nname = \"hub\"\nregions = [\"{REGION}\"]\n[[target]]\nname = \"{name}\"\nregions = [\"{REGION}\"]\n\
+             assume_role = [{{ arn = \"arn:aws:iam::{MEMBER}:role/Reader\" }}]"
+        )
+    };
+    assert_eq!(world.crawl_with(&settings("member")).await.of("table_added").len(), 15);
+    let mut part = world.config(&settings("renamed"));
+    part.restrict(&["hub".to_owned()]).expect("a target");
+    assert_eq!(world.crawl_as(part).await.changes(), 0, "not crawled");
+    world.simulator.deny(Denial::new(HUB, Operation::AssumeRole));
+    assert_eq!(world.crawl_with(&settings("renamed")).await.changes(), 0, "not reached");
+    world.simulator.clear_denials();
+    assert_eq!(world.crawl_with(&settings("renamed")).await.changes(), 0);
 }
 
 #[tokio::test(start_paused = true)]

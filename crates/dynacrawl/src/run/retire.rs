@@ -148,7 +148,11 @@ mod tests {
             (elsewhere(None, Some(&["us-east-1"])), false),
             (elsewhere(None, None), true),
         ] {
-            assert_eq!(!left(&Covered::default(), &Claims::default(), std::slice::from_ref(&other)), covers, "{other:?}");
+            assert_eq!(
+                !left(&Covered::default(), &Claims::default(), std::slice::from_ref(&other)),
+                covers,
+                "{other:?}"
+            );
         }
     }
 }

@@ -116,6 +116,12 @@ impl World {
         crawl_to_output(&plan, start, &stop, &progress).await.0
     }
 
+    /// A crawl whose process is killed after a while.
+    pub(super) async fn crawl_until_killed(&self, settings: &str, after: Duration) {
+        let killed = tokio::time::timeout(after, self.crawl_to_nothing(settings)).await;
+        assert!(killed.is_err(), "it has ended before");
+    }
+
     pub(super) fn remove(&self, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let there = self.simulator.remove_table(HUB, REGION, &table(number)).expect("a scope");

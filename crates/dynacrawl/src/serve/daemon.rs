@@ -173,7 +173,8 @@ impl Daemon {
                 }
             }
         }
-        self.tell();
+        // Before the first run begins: what was missed may be the same.
+        self.fire();
     }
 
     /// Remembers when a schedule was due, so that a later daemon knows what it missed.

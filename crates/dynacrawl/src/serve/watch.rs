@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::daemon::Order;
+
+const STEP: Duration = Duration::from_secs(1);
 
 /// Looks at a file again and again, without end. What is in it counts, and not its time of change: a ConfigMap is exchanged by
 /// a link. `known` was read before the configuration was.
@@ -17,7 +20,11 @@ pub(crate) async fn file(
     orders: &mpsc::Sender<Order>,
 ) {
     loop {
-        tokio::time::sleep(every()).await;
+        // In steps, because how often it is looked at may change with it.
+        let looked_at = Instant::now();
+        while looked_at.elapsed() < every() {
+            tokio::time::sleep(every().saturating_sub(looked_at.elapsed()).min(STEP)).await;
+        }
         // What is not there for a moment is being exchanged.
         let Ok(now) = std::fs::read(path) else { continue };
         if known.as_ref() != Some(&now) {
