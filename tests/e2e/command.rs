@@ -185,14 +185,26 @@ impl Dynacrawl {
             }
             all
         });
-        Running { child, stdout: Some(stdout), seen: String::new(), said, messages, crawl: self }
+        Running { child: Process(child), stdout: Some(stdout), seen: String::new(), said, messages, crawl: self }
+    }
+}
+
+/// A process that does not outlive its test: a daemon would run for ever.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Most have ended, and cannot be killed any more.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
 /// A process that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
-    child: Child,
+    child: Process,
     stdout: Option<BufReader<ChildStdout>>,
     /// What was read of standard output so far.
     seen: String,
@@ -233,19 +245,19 @@ impl Running {
 
     /// Sends a signal: `INT`, `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.0.id().to_string()).status();
         assert!(sent.expect("kill is there").success(), "the process is gone");
     }
 
     /// Ends the process at once, as a power failure would.
     pub(crate) fn kill(&mut self) {
         // One that has ended by itself cannot be killed any more.
-        let _ = self.child.kill();
+        let _ = self.child.0.kill();
     }
 
     /// Whether the process has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
+        matches!(self.child.0.try_wait(), Ok(Some(_)))
     }
 
     /// Waits for the end without reading standard output any further.
@@ -269,13 +281,13 @@ impl Running {
     /// Waits for the end.
     pub(crate) fn end(self) -> Ended {
         let Self { mut child, stdout, mut seen, messages, crawl, .. } = self;
-        let id = child.id();
+        let id = child.0.id();
         let (done, ended) = mpsc::channel();
         let waiter = thread::spawn(move || {
             if let Some(mut stdout) = stdout {
                 stdout.read_to_string(&mut seen).expect("standard output is text");
             }
-            let status = child.wait().expect("the state of a child of ours");
+            let status = child.0.wait().expect("the state of a child of ours");
             // The one who waits gave up, and has said so.
             let _ = done.send(());
             (status, seen)

@@ -1,0 +1,275 @@
+//! `dynacrawl serve`, and what is asked of it over HTTP.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dynacrawl_sim::{DemoAccount, Simulator};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::command::{Dynacrawl, Ended, Running};
+use crate::contract;
+use crate::prometheus::Page;
+use crate::support::{IRELAND, eventually};
+
+/// What a run by HTTP is asked for with.
+pub(crate) const TOKEN: &str = "the-token-9f2c51d07be4a863";
+
+/// A target of the configuration, with an account's own keys.
+pub(crate) fn target(name: &str, regions: &[&str]) -> String {
+    format!(
+        "[[target]]\nname = \"{name}\"\nregions = {regions:?}\n\
+         credentials = {{ access_key_id = {{ env = \"K\" }}, secret_access_key = {{ env = \"S\" }} }}\n"
+    )
+}
+
+/// A schedule of the configuration.
+pub(crate) fn schedule(name: &str, cron: &str) -> String {
+    format!("[[schedule]]\nname = \"{name}\"\ncron = \"{cron}\"\n")
+}
+
+/// An expression that has named many a minute, and names none of the next ten.
+pub(crate) fn not_now() -> String {
+    let minute = millis(Duration::ZERO) / 60_000 % 60;
+    let others: Vec<_> = (11..60).map(|later| ((minute + later) % 60).to_string()).collect();
+    format!("{} * * * *", others.join(","))
+}
+
+/// So long ago, in milliseconds since 1970.
+pub(crate) fn millis(ago: Duration) -> i64 {
+    let then = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") - ago;
+    i64::try_from(then.as_millis()).expect("a time of these days")
+}
+
+/// A place for the state and the output, which outlives the processes; and the configuration, by its sections.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: TempDir,
+    pub(crate) serve: String,
+    pub(crate) crawl: String,
+    /// Targets and schedules.
+    pub(crate) rest: String,
+    /// A file, or `-`.
+    pub(crate) output: String,
+}
+
+impl Place {
+    /// One target, `home`, in Ireland.
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let output = directory.path().join("out.jsonl").display().to_string();
+        let rest = target("home", &[IRELAND]);
+        Self { directory, serve: String::new(), crawl: String::new(), rest, output }
+    }
+
+    /// The same with settings of the daemon.
+    pub(crate) fn serving(serve: &str) -> Self {
+        let mut place = Self::new();
+        serve.clone_into(&mut place.serve);
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state.db")
+    }
+
+    pub(crate) fn config(&self) -> String {
+        let Self { serve, crawl, rest, output, .. } = self;
+        format!(
+            "[serve]\nlisten = \"127.0.0.1:0\"\ntoken = {{ env = \"TOKEN\" }}\n{serve}[state]\npath = \"{}\"\n\
+             [crawl]\nrate = 0\noutput = \"{output}\"\n{crawl}{rest}",
+            self.state().display()
+        )
+    }
+
+    /// `dynacrawl serve`, about to be run.
+    pub(crate) fn serve(&self, sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
+        keyed(Dynacrawl::new("serve").config(&self.config()).secret_env("TOKEN", TOKEN), sim, home)
+    }
+
+    /// `dynacrawl serve`, running.
+    pub(crate) fn daemon(&self, sim: &Simulator, home: &DemoAccount) -> Daemon {
+        Daemon::of(self.serve(sim, home))
+    }
+
+    /// The output as it is now.
+    #[track_caller]
+    pub(crate) fn text(&self) -> String {
+        fs::read_to_string(&self.output).expect("there is an output")
+    }
+
+    /// The records of the last run that put its output in place.
+    #[track_caller]
+    pub(crate) fn records(&self) -> Vec<Value> {
+        contract::lines(&self.text())
+    }
+
+    /// How many rows the state has, as any reader sees it.
+    #[track_caller]
+    pub(crate) fn rows(&self, rows: &str) -> i64 {
+        number(&self.state(), &format!("SELECT count(*) FROM {rows}")).expect("the state can be read")
+    }
+
+    /// Whether the state has so many rows; `false` where it is not there yet.
+    pub(crate) fn has(&self, count: i64, rows: &str) -> bool {
+        number(&self.state(), &format!("SELECT count(*) FROM {rows}")).is_ok_and(|seen| seen == count)
+    }
+
+    /// Changes the state while nobody writes it.
+    #[track_caller]
+    pub(crate) fn write(&self, sql: &str) {
+        Connection::open(self.state()).and_then(|state| state.execute_batch(sql)).expect("it can be written");
+    }
+}
+
+/// An account's keys, as the targets name them, and its simulator.
+pub(crate) fn keyed(command: Dynacrawl, sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
+    command.sim(sim).env("K", &home.access_key_id).secret_env("S", &home.secret_access_key)
+}
+
+/// A number from a state, read beside whoever writes it.
+pub(crate) fn number(state: &Path, sql: &str) -> rusqlite::Result<i64> {
+    let reader = Connection::open_with_flags(state, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    reader.busy_timeout(Duration::from_secs(5))?;
+    reader.query_row(sql, [], |row| row.get(0))
+}
+
+/// The names of tables that records of a type are about, sorted.
+pub(crate) fn names(records: &[Value], kind: &str) -> Vec<String> {
+    let of_kind = records.iter().filter(|record| record["type"] == kind);
+    let name =
+        |record: &Value| record["table"].as_str().or_else(|| record["table"]["name"].as_str()).map(str::to_owned);
+    let mut names: Vec<_> = of_kind.filter_map(name).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The only record of a type.
+#[track_caller]
+pub(crate) fn only<'a>(records: &'a [Value], kind: &str) -> &'a Value {
+    let found: Vec<_> = records.iter().filter(|record| record["type"] == kind).collect();
+    assert_eq!(found.len(), 1, "{kind}: {found:?}");
+    found[0]
+}
+
+/// A daemon that listens.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) running: Running,
+    address: SocketAddr,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The head as it came, in lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Daemon {
+    /// Starts it, and waits until it listens.
+    #[track_caller]
+    pub(crate) fn of(serve: Dynacrawl) -> Self {
+        let running = serve.start();
+        let line = running.wait_for_message("listening");
+        // As text or as JSON.
+        let address =
+            line.split_once("127.0.0.1:").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+        let address = address.and_then(|port| format!("127.0.0.1:{port}").parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in {line}"));
+        Self { running, address }
+    }
+
+    /// Sends a request, and reads all of the answer.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
+        let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+        let mut stream = self.connect();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+        stream.write_all(format!("{text}{length}\r\n{body}").as_bytes()).expect("it is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(!answer.contains(TOKEN), "the token is in an answer: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    /// A connection on which nothing is said.
+    #[track_caller]
+    pub(crate) fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).expect("it listens")
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "")
+    }
+
+    /// Asks for a run, with the token.
+    #[track_caller]
+    pub(crate) fn post(&self, body: &str) -> Answer {
+        self.ask("POST", "/api/v1/runs", &[("authorization", &format!("Bearer {TOKEN}"))], body)
+    }
+
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Page {
+        let answer = self.get("/metrics");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        Page::parse(&answer.body)
+    }
+
+    /// How many runs have ended, however they did.
+    #[track_caller]
+    pub(crate) fn runs(&self) -> f64 {
+        self.metrics().sum("dynacrawl_runs_total")
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_runs(&self, count: f64) {
+        eventually("the runs have ended", || self.runs() >= count);
+        assert_eq!(self.runs(), count);
+    }
+
+    /// Asks for a run, and waits for its end.
+    #[track_caller]
+    pub(crate) fn crawl(&self, body: &str) {
+        let before = self.runs();
+        let answer = self.post(body);
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        self.wait_for_runs(before + 1.0);
+    }
+
+    /// Puts another configuration in the place of its own, as a deployment would: at once.
+    pub(crate) fn configure(&self, text: &str) {
+        let (new, path) = (self.running.path("new"), self.running.path("dynacrawl.toml"));
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).expect("it is written");
+    }
+
+    /// Ends it while nothing is under way.
+    #[track_caller]
+    pub(crate) fn stop(self) -> Ended {
+        self.running.signal("TERM");
+        let ended = self.running.end();
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        ended
+    }
+
+    /// Ends it as a power failure would.
+    pub(crate) fn kill(mut self) -> Ended {
+        self.running.kill();
+        self.running.end()
+    }
+}

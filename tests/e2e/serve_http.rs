@@ -1,0 +1,325 @@
+//! What the daemon answers over HTTP, and whom.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dynacrawl_sim::{Account, Denial, Effect, Estate, FaultRule, Operation, Simulator, Tables};
+use serde_json::{Value, json};
+
+use crate::command::Dynacrawl;
+use crate::daemon::{Daemon, Place, TOKEN, keyed, millis, names, not_now, only, schedule, target};
+use crate::prometheus::Page;
+use crate::support::{HOME, IRELAND, VIRGINIA, eventually, ireland, simulate};
+
+const RUNS: &str = "/api/v1/runs";
+const HOME_IRELAND: &str = "111122223333/eu-west-1";
+
+/// What a refused request is told.
+#[track_caller]
+fn refused(daemon: &Daemon, status: u16, body: &str) -> String {
+    let answer = daemon.post(body);
+    assert_eq!(answer.status, status, "{body}: {}", answer.body);
+    let said: Value = serde_json::from_str(&answer.body).expect("JSON");
+    said["error"].as_str().expect("a text").to_owned()
+}
+
+#[test]
+fn a_run_is_begun_for_the_token_only() {
+    let (sim, home) = ireland(3);
+    let place = Place::new();
+    let daemon = place.daemon(&sim, &home);
+    let ask = |authorization: &[&str]| {
+        let headers: Vec<_> = authorization.iter().map(|value| ("Authorization", *value)).collect();
+        daemon.ask("POST", RUNS, &headers, "{}")
+    };
+    let with = |scheme: &str| format!("{scheme}{TOKEN}");
+    let almost = &TOKEN[..TOKEN.len() - 1];
+    assert!(ask(&[]).head.contains("www-authenticate: bearer"));
+    for wrong in
+        ["", "Bearer", "Bearer ", "Bearer wrong", &with(""), &with("Basic "), &with("Token "), &with("Bearer x")]
+    {
+        assert_eq!(ask(&[wrong]).status, 401, "{wrong}");
+    }
+    for wrong in [format!("Bearer {almost}"), format!("Bearer {TOKEN}x"), format!("Bearer {TOKEN} x")] {
+        assert_eq!(ask(&[&wrong]).status, 401, "{wrong}");
+    }
+    // The first one counts, so that nothing between can be led to look at another than the daemon does.
+    assert_eq!(ask(&["Bearer wrong", &with("Bearer ")]).status, 401);
+    assert_eq!(daemon.ask("POST", &format!("{RUNS}?token={TOKEN}"), &[], "{}").status, 401);
+    assert_eq!(sim.counts().total.requests, 0);
+    for (number, right) in ["Bearer ", "bearer ", "BEARER  "].into_iter().enumerate() {
+        assert_eq!(ask(&[&with(right)]).status, 202, "{right}");
+        daemon.wait_for_runs(number as f64 + 1.0);
+    }
+    assert!(!daemon.get("/metrics").body.contains(TOKEN));
+    // Its end looks at standard output and error.
+    daemon.stop();
+    for file in ["state.db", "out.jsonl"] {
+        let bytes = fs::read(place.path(file)).expect("it is there");
+        assert!(!bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()), "the token is in {file}");
+    }
+}
+
+#[test]
+fn without_a_token_nobody_begins_a_run() {
+    let (sim, home) = ireland(3);
+    let place = Place::new();
+    let config = place.config().replace("token = { env = \"TOKEN\" }\n", "");
+    let daemon = Daemon::of(keyed(Dynacrawl::new("serve").config(&config), &sim, &home));
+    assert!(refused(&daemon, 403, "{}").contains("serve.token"));
+    assert_eq!(daemon.ask("POST", RUNS, &[("authorization", "Bearer ")], "").status, 403);
+    assert_eq!(daemon.get("/readyz").status, 200);
+    daemon.stop();
+    assert_eq!(sim.counts().total.requests, 0);
+}
+
+#[test]
+fn a_request_that_cannot_be_used_is_refused_and_says_why() {
+    let (sim, home) = ireland(3);
+    let mut place = Place::new();
+    place.rest += &target("away", &[VIRGINIA]);
+    let daemon = place.daemon(&sim, &home);
+    for (body, said) in [
+        (r#"{"targets":["abroad"]}"#, vec!["targets", "'abroad'", "home, away"]),
+        (r#"{"targets":["home\u001b[31m"]}"#, vec!["targets", "home, away"]),
+        (r#"{"targets":[]}"#, vec!["targets", "home, away"]),
+        (r#"{"targets":"home"}"#, vec!["body"]),
+        (r#"{"accept_removals":["eu-west-1"]}"#, vec!["accept_removals", "'eu-west-1'", "123456789012/eu-west-1"]),
+        (r#"{"accept_removals":["12/eu-west-1"]}"#, vec!["accept_removals", "123456789012/eu-west-1"]),
+        (r#"{"target":["home"]}"#, vec!["target", "targets"]),
+        ("run", vec!["body"]),
+        ("[]x", vec!["body"]),
+        ("\"home\"", vec!["body"]),
+        ("{\"targets\":[\"home\"]", vec!["body"]),
+    ] {
+        let got = refused(&daemon, 400, body);
+        assert!(said.iter().all(|text| got.contains(text)) && !got.contains('\u{1b}'), "{body}: {got}");
+    }
+    assert_eq!(daemon.post(&" ".repeat(64 * 1024 + 1)).status, 413);
+    assert_eq!(daemon.get(RUNS).status, 405);
+    assert_eq!(daemon.ask("DELETE", RUNS, &[], "").status, 405);
+    assert_eq!(daemon.ask("POST", "/metrics", &[], "").status, 405);
+    assert_eq!((daemon.get("/").status, daemon.get("/api/v1").status), (404, 404));
+    assert_eq!((daemon.runs(), sim.counts().total.requests), (0.0, 0));
+    // Nothing at all is as good as an empty object, and as large as allowed is not too large.
+    daemon.crawl(r#"{"targets":["home"]}"#);
+    assert_eq!(sim.counts().of(HOME, VIRGINIA, Operation::ListTables).requests, 0);
+    assert_eq!(daemon.post(&" ".repeat(64 * 1024)).status, 202);
+    daemon.wait_for_runs(2.0);
+    daemon.stop();
+}
+
+#[test]
+fn clients_that_say_nothing_hold_up_neither_others_nor_the_end() {
+    let (sim, home) = ireland(3);
+    let place = Place::new();
+    let daemon = place.daemon(&sim, &home);
+    // More than are allowed at once: they lose their places after a while.
+    let silent: Vec<_> = (0..100).map(|_| daemon.connect()).collect();
+    assert_eq!(daemon.get("/healthz").status, 200);
+    let more: Vec<_> = (0..20).map(|_| daemon.connect()).collect();
+    let mut slow = daemon.connect();
+    slow.write_all(b"POST /api/v1/runs HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{").expect("it is sent");
+    assert_eq!((daemon.get("/healthz").status, daemon.get("/readyz").status), (200, 200));
+    daemon.crawl("{}");
+    let asked = Instant::now();
+    daemon.stop();
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    drop((silent, more, slow));
+}
+
+fn remove(sim: &Simulator, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        assert!(sim.remove_table(HOME, IRELAND, &format!("table-{number:06}")).expect("the Region is there"));
+    }
+}
+
+/// Checks that the last run held back so many removals.
+#[track_caller]
+fn held(place: &Place, daemon: &Daemon, count: u64) {
+    let records = place.records();
+    let scope =
+        records.iter().find(|record| record["type"] == "scope_completed" && record["scope"]["region"] == IRELAND);
+    let scope = scope.expect("it has ended");
+    assert_eq!(names(&records, "table_removed").len(), 0);
+    assert_eq!((&scope["changes"]["held"], &scope["problems"][0]["code"]), (&json!(count), &json!("removals_held")));
+    assert!(scope["problems"][0]["message"].as_str().is_some_and(|said| said.contains(HOME_IRELAND)), "{scope}");
+    assert_eq!(only(&records, "run_completed")["outcome"], "partial");
+    assert_eq!(daemon.metrics().value("dynacrawl_removals_held", &[]), count as f64);
+}
+
+#[test]
+fn removals_that_a_person_accepts_are_told_and_the_next_ones_are_held_back_again() {
+    let (sim, home) = ireland(20);
+    let place = Place::new();
+    let daemon = place.daemon(&sim, &home);
+    daemon.crawl("{}");
+    remove(&sim, 0..10);
+    daemon.crawl("{}");
+    held(&place, &daemon, 10);
+    // Another scope's does not count.
+    daemon.crawl(r#"{"accept_removals":["111122223333/us-east-1"]}"#);
+    held(&place, &daemon, 10);
+    daemon.crawl(&format!(r#"{{"accept_removals":["{HOME_IRELAND}"]}}"#));
+    let records = place.records();
+    assert_eq!(names(&records, "table_removed"), (0..10).map(|n| format!("table-{n:06}")).collect::<Vec<_>>());
+    assert_eq!(only(&records, "run_completed")["outcome"], "complete");
+    assert_eq!(daemon.metrics().value("dynacrawl_removals_held", &[]), 0.0);
+    assert_eq!(daemon.metrics().value("dynacrawl_changes_total", &[("type", "table_removed")]), 10.0);
+    remove(&sim, 10..18);
+    daemon.crawl("{}");
+    held(&place, &daemon, 8);
+    daemon.stop();
+}
+
+#[test]
+fn what_is_accepted_at_the_start_holds_for_one_run() {
+    let home = Account::new(HOME).region(IRELAND, Tables::new().generated(20)).region(VIRGINIA, Tables::new());
+    let access = home.access("home");
+    let (sim, home) = (simulate(Estate::new([home])), access);
+    let mut place = Place::new();
+    place.rest += &target("away", &[VIRGINIA]);
+    let daemon = place.daemon(&sim, &home);
+    daemon.crawl("{}");
+    daemon.stop();
+    remove(&sim, 0..10);
+    let daemon = Daemon::of(place.serve(&sim, &home).args(["--accept-removals", HOME_IRELAND]));
+    // A run that does not come by it does not use it up.
+    let failing = sim.add_fault(FaultRule::new(Effect::Deny).operation(Operation::ListTables));
+    daemon.crawl("{}");
+    sim.remove_fault(failing);
+    daemon.crawl(r#"{"targets":["away"]}"#);
+    daemon.crawl("{}");
+    assert_eq!(names(&place.records(), "table_removed").len(), 10);
+    remove(&sim, 10..18);
+    daemon.crawl("{}");
+    held(&place, &daemon, 8);
+    daemon.stop();
+}
+
+#[test]
+fn what_is_accepted_while_a_run_is_under_way_holds_for_the_next_one() {
+    let (sim, home) = ireland(20);
+    let place = Place::new();
+    let daemon = place.daemon(&sim, &home);
+    daemon.crawl("{}");
+    remove(&sim, 0..10);
+    let slow = FaultRule::new(Effect::Delay(Duration::from_secs(2))).operation(Operation::ListTables);
+    sim.add_fault(slow.first(1));
+    sim.reset_counts();
+    daemon.post("{}");
+    eventually("it is under way", || sim.counts().requests(Operation::ListTables) > 0);
+    daemon.post("{}");
+    daemon.post(&format!(r#"{{"accept_removals":["{HOME_IRELAND}"]}}"#));
+    daemon.wait_for_runs(3.0);
+    assert_eq!(names(&place.records(), "table_removed").len(), 10);
+    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "partial")]), 1.0);
+    daemon.stop();
+}
+
+#[test]
+fn the_metrics_are_what_happened() {
+    let (sim, home) = ireland(30);
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("nothing-like-it"));
+    let mut place = Place::new();
+    // A name that has to be escaped.
+    place.rest += &format!("[[schedule]]\nname = 'a \"b\" \\ c'\ncron = \"{}\"\n", not_now());
+    place.rest += &schedule("never-again", "0 0 29 2 *");
+    let daemon = place.daemon(&sim, &home);
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "complete")]), 0.0);
+    daemon.crawl("{}");
+    let answer = daemon.get("/metrics");
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+    let page = daemon.metrics();
+    let now = millis(Duration::ZERO) as f64 / 1000.0;
+    let recent = |name: &str, labels: &[(&str, &str)]| {
+        let at = page.value(name, labels);
+        assert!(at <= now && at > now - 60.0, "{name}: {at}, and now is {now}");
+    };
+    assert_eq!(page.value("dynacrawl_runs_total", &[("outcome", "complete")]), 1.0);
+    assert_eq!(page.value("dynacrawl_tables", &[]), 30.0);
+    assert_eq!(page.value("dynacrawl_scopes", &[("outcome", "complete")]), 1.0);
+    assert_eq!(page.sum("dynacrawl_scopes"), 1.0);
+    assert_eq!(page.value("dynacrawl_changes_total", &[("type", "table_added")]), 30.0);
+    assert_eq!(page.sum("dynacrawl_changes_total"), 30.0);
+    assert_eq!(page.value("dynacrawl_run_in_progress", &[]), 0.0);
+    assert_eq!(page.sum("dynacrawl_queue_depth"), 0.0);
+    recent("dynacrawl_scope_last_complete_timestamp_seconds", &[("account_id", HOME), ("region", IRELAND)]);
+    recent("dynacrawl_scopes_oldest_complete_timestamp_seconds", &[]);
+    recent("dynacrawl_last_run_timestamp_seconds", &[]);
+    recent("dynacrawl_config_last_reload_success_timestamp_seconds", &[]);
+    let counts = sim.counts();
+    for operation in [Operation::ListTables, Operation::DescribeTable, Operation::GetCallerIdentity] {
+        let name = format!("{operation:?}");
+        let sent = counts.requests(operation) as f64;
+        assert_eq!(
+            page.value("dynacrawl_api_requests_total", &[("operation", &name), ("result", "ok")]),
+            sent,
+            "{name}"
+        );
+        assert_eq!(page.part("dynacrawl_api_request_duration_seconds", "_count", &[("operation", &name)]), sent);
+    }
+    for name in ["a \"b\" \\ c", "never-again"] {
+        assert!(page.value("dynacrawl_schedule_next_run_timestamp_seconds", &[("schedule", name)]) > now, "{name}");
+    }
+    as_documented(&page);
+    daemon.stop();
+}
+
+/// Every metric that is written down is on the page with its type and labels, and every one of dynacrawl's is written down.
+fn as_documented(page: &Page) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/deploy/metrics.txt");
+    let text = fs::read_to_string(file).expect("it is there");
+    let mut documented = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let (name, kind) = (words.next().expect("a name"), words.next().expect("a type"));
+        let family = page.family(name);
+        assert_eq!(family.kind, kind, "{name}");
+        documented.insert(name);
+        let labels: Vec<(&str, Option<Vec<&str>>)> = words
+            .map(|label| {
+                label.split_once('=').map_or((label, None), |(label, of)| (label, Some(of.split('|').collect())))
+            })
+            .collect();
+        for series in family.samples.keys() {
+            let names: BTreeSet<_> = series.labels.keys().map(String::as_str).filter(|label| *label != "le").collect();
+            assert_eq!(names, labels.iter().map(|(label, _)| *label).collect(), "{name}");
+            for (label, values) in labels.iter().filter_map(|(label, values)| Some((label, values.as_ref()?))) {
+                assert!(values.contains(&series.labels[*label].as_str()), "{series:?}");
+            }
+        }
+    }
+    for (name, family) in page.families.iter().filter(|(name, _)| name.starts_with("dynacrawl_")) {
+        assert!(documented.contains(name.as_str()), "{name} is not written down");
+        assert!(family.help.is_some(), "{name} is not explained");
+    }
+}
+
+#[test]
+fn what_fails_is_counted_by_how_it_failed() {
+    let (sim, home) = ireland(10);
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000001"));
+    let throttled = FaultRule::new(Effect::Throttle).operation(Operation::DescribeTable).table("table-000002");
+    sim.add_fault(throttled.first(2));
+    let broken = FaultRule::new(Effect::Status(503)).operation(Operation::DescribeTable).table("table-000003");
+    sim.add_fault(broken.first(1));
+    let place = Place::new();
+    let daemon = place.daemon(&sim, &home);
+    daemon.crawl("{}");
+    let page = daemon.metrics();
+    let described = |result: &str| {
+        page.value("dynacrawl_api_requests_total", &[("operation", "DescribeTable"), ("result", result)])
+    };
+    assert_eq!((described("ok"), described("throttled"), described("error")), (9.0, 2.0, 1.0));
+    assert!(described("denied") >= 1.0);
+    assert_eq!(page.value("dynacrawl_runs_total", &[("outcome", "partial")]), 1.0);
+    assert_eq!(page.value("dynacrawl_scopes", &[("outcome", "partial")]), 1.0);
+    let never = [("account_id", HOME), ("region", IRELAND)];
+    assert_eq!(page.value("dynacrawl_scope_last_complete_timestamp_seconds", &never), 0.0);
+    daemon.stop();
+}

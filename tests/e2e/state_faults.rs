@@ -1,0 +1,366 @@
+//! What a state keeps when the process, the file or the disk fails: what was told and not remembered is told again, and
+//! nothing is lost.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use dynacrawl_sim::{DemoAccount, Effect, FaultRule, Operation, Simulator, fixtures};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+use crate::command::{Crawled, Dynacrawl};
+use crate::contract;
+use crate::daemon::{Place, keyed, names, number};
+use crate::support::{HOME, IRELAND, eventually, ireland};
+
+/// `dynacrawl crawl` with the place's configuration.
+fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
+    keyed(Dynacrawl::crawl().config(&place.config()), sim, home)
+}
+
+fn writing() -> Place {
+    let mut place = Place::new();
+    place.crawl = "concurrency = 8\n".to_owned();
+    place
+}
+
+/// A place whose crawls write to standard output, and take longer than from one commit to the next.
+fn streaming() -> Place {
+    let mut place = Place::new();
+    place.crawl = "concurrency = 4\n".to_owned();
+    place.output = "-".to_owned();
+    place
+}
+
+fn slowly(sim: &Simulator) {
+    sim.set_latency(HOME, IRELAND, Duration::from_millis(10)).expect("the Region is there");
+}
+
+/// The records of whole lines; the last one may be cut off by a kill.
+fn whole_lines(text: &str) -> Vec<Value> {
+    contract::lines(text.rsplit_once('\n').map_or("", |(lines, _)| lines))
+}
+
+/// What the state would settle for the run that is not over.
+fn staged(place: &Place) -> BTreeSet<String> {
+    let reader = Connection::open_with_flags(place.state(), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a state");
+    let mut query = reader.prepare("SELECT name FROM staged WHERE type = 'table_added'").expect("a table");
+    query.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("names")
+}
+
+fn all(sim: &Simulator) -> BTreeSet<String> {
+    sim.table_names(HOME, IRELAND).into_iter().collect()
+}
+
+/// A crawl that was killed when some changes were told and committed, some were told, and the run was not over.
+fn killed_after_telling(place: &Place, sim: &Simulator, home: &DemoAccount) -> Vec<Value> {
+    let mut running = crawl(place, sim, home).start();
+    let is_staged = || number(&place.state(), "SELECT count(*) FROM staged").is_ok_and(|staged| staged > 0);
+    while !is_staged() {
+        running.wait_for_line("\"type\":\"table_added\"");
+    }
+    for _ in 0..20 {
+        running.wait_for_line("\"type\":\"table_added\"");
+    }
+    running.kill();
+    let ended = running.end();
+    assert!(ended.status.code().is_none());
+    assert_eq!((place.rows("tables"), place.rows("changes")), (0, 0), "nothing is known before the run is over");
+    whole_lines(&ended.stdout)
+}
+
+#[test]
+fn what_a_killed_crawl_told_and_did_not_commit_is_told_again_where_it_is_not_gone_on_with() {
+    let (sim, home) = ireland(250);
+    for anew in ["--fresh", "--exclude=nothing-like-it"] {
+        let place = streaming();
+        slowly(&sim);
+        killed_after_telling(&place, &sim, &home);
+        let committed = staged(&place);
+        sim.set_latency(HOME, IRELAND, Duration::ZERO).expect("the Region is there");
+        let next = crawl(&place, &sim, &home).arg(anew).records();
+        assert!(next.stderr.contains("beginning anew"), "{}", next.stderr);
+        let again: BTreeSet<_> = names(&next.records, "table_added").into_iter().collect();
+        assert_eq!(again, &all(&sim) - &committed, "{anew}: what was written to standard output cannot be taken back");
+        assert_eq!((place.rows("tables"), place.rows("changes")), (250, 250));
+        assert_eq!(names(&crawl(&place, &sim, &home).records().records, "table_added").len(), 0);
+    }
+}
+
+#[test]
+fn what_a_killed_crawl_told_and_did_not_commit_is_told_again_where_it_is_gone_on_with() {
+    let (sim, home) = ireland(250);
+    slowly(&sim);
+    let place = streaming();
+    let first: BTreeSet<_> = names(&killed_after_telling(&place, &sim, &home), "table_added").into_iter().collect();
+    let committed = staged(&place);
+    assert!(!committed.is_empty() && committed.is_subset(&first), "what is committed went out before");
+    assert!(committed.len() < first.len(), "and more than that");
+    let next = crawl(&place, &sim, &home).run();
+    assert_eq!(next.code(), 0, "{}", next.stderr);
+    let again: BTreeSet<_> = names(&contract::lines(&next.stdout), "table_added").into_iter().collect();
+    assert_eq!(again, &all(&sim) - &committed);
+    assert_eq!((place.rows("tables"), place.rows("changes WHERE type = 'table_added'")), (250, 250));
+}
+
+#[test]
+fn what_a_discarded_file_told_is_in_the_next_one() {
+    let (sim, home) = ireland(250);
+    slowly(&sim);
+    let place = writing();
+    let mut running = crawl(&place, &sim, &home).start();
+    eventually("changes are committed", || !place.has(0, "staged") && place.has(1, "runs WHERE output_offset > 0"));
+    running.kill();
+    drop(running.end());
+    let told = fs::read_to_string(place.path("out.jsonl.partial")).expect("it is there");
+    assert!(told.contains("\"type\":\"table_added\""));
+    let crawled = end(&place, crawl(&place, &sim, &home).arg("--fresh"));
+    assert_eq!(names(&crawled.records, "table_added"), sim.table_names(HOME, IRELAND));
+    assert!(!place.path("out.jsonl.partial").exists());
+}
+
+/// Runs a crawl into the place's file, to its end.
+#[track_caller]
+fn end(place: &Place, crawl: Dynacrawl) -> Crawled {
+    let ended = crawl.run();
+    assert!(Path::new(&place.output).exists(), "{}", ended.stderr);
+    ended.with_records(place.text())
+}
+
+/// Over and over: an estate that is known changes, and the crawl that finds it out is killed at any moments.
+#[test]
+fn killed_at_any_moment_every_change_is_in_the_file_once_and_known_once() {
+    for seed in 0..6 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (sim, home) = ireland(200);
+        let place = writing();
+        assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
+        let name = |number: u64| format!("table-{number:06}");
+        let removed: Vec<_> = (0..8).map(|n| name(n * 9)).collect();
+        let changed: Vec<_> = (0..20).map(|n| name(n * 9 + 1)).collect();
+        let recreated: Vec<_> = (0..10).map(|n| name(n * 9 + 2)).collect();
+        let added: Vec<_> = (0..10).map(|n| format!("table-00001{n}-new")).collect();
+        for one in &removed {
+            sim.remove_table(HOME, IRELAND, one).expect("the Region is there");
+        }
+        for one in &changed {
+            let edit = |table: &mut Value| {
+                table["DeletionProtectionEnabled"] = (table["DeletionProtectionEnabled"] != true).into();
+            };
+            assert!(sim.update_table(HOME, IRELAND, one, edit).expect("the Region is there"));
+        }
+        for one in &recreated {
+            assert!(sim.recreate_table(HOME, IRELAND, one).expect("the Region is there"));
+        }
+        for one in &added {
+            sim.put_table(HOME, IRELAND, one, &fixtures::small_table(one, HOME, IRELAND)).expect("the Region is there");
+        }
+        slowly(&sim);
+        for _ in 0..=random.u32(0..3) {
+            let enough = sim.counts().total.requests + random.u64(1..230);
+            let mut running = crawl(&place, &sim, &home).start();
+            eventually("enough requests", || sim.counts().total.requests >= enough || running.has_ended());
+            running.kill();
+            drop(running.end());
+            if !place.has(1, "runs WHERE ended_at IS NOT NULL") {
+                break;
+            }
+        }
+        let crawled = if place.has(2, "runs WHERE ended_at IS NOT NULL") {
+            contract::lines(&place.text())
+        } else {
+            end(&place, crawl(&place, &sim, &home)).records
+        };
+        let kinds = [
+            ("table_removed", &removed),
+            ("table_changed", &changed),
+            ("table_recreated", &recreated),
+            ("table_added", &added),
+        ];
+        for (kind, expected) in kinds {
+            assert_eq!(&names(&crawled, kind), expected, "{kind}, seed {seed}");
+            let known = expected.len() as i64 + if kind == "table_added" { 200 } else { 0 };
+            assert_eq!(place.rows(&format!("changes WHERE type = '{kind}'")), known, "{kind}, seed {seed}");
+        }
+        assert_eq!((place.rows("tables WHERE status = 'present'"), place.rows("staged")), (202, 0), "seed {seed}");
+    }
+}
+
+/// Overwrites the first page of a table, or of the whole file.
+fn damage(place: &Place, table: &str) {
+    let sql = format!("SELECT COALESCE((SELECT rootpage FROM sqlite_master WHERE name = '{table}'), 1)");
+    let page = number(&place.state(), &sql).expect("a page");
+    let size = number(&place.state(), "PRAGMA page_size").expect("a size");
+    let file = fs::File::options().write(true).open(place.state()).expect("it is there");
+    let garbage = vec![0xa5; usize::try_from(size).expect("a size")];
+    file.write_all_at(&garbage, u64::try_from((page - 1) * size).expect("a place")).expect("it is written");
+}
+
+#[test]
+fn a_state_that_is_damaged_is_named_and_the_output_of_before_stays() {
+    let (sim, home) = ireland(60);
+    // What cannot be used from the start is for a person to mend; what fails on the way may have to do with the disk.
+    for (table, code) in [("", 2), ("runs", 2), ("staged", 2), ("run_scopes", 5), ("scopes", 5), ("tables", 5)] {
+        let place = Place::new();
+        assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
+        let before = place.text();
+        damage(&place, table);
+        let ended = crawl(&place, &sim, &home).run();
+        assert_eq!(ended.code(), code, "{table}: {}", ended.stderr);
+        let said = if table.is_empty() { "not a database" } else { "malformed" };
+        assert!(ended.stderr.contains("state.db") && ended.stderr.contains(said), "{table}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        assert_eq!(place.text(), before, "{table}");
+        // With another file it goes on.
+        fs::remove_file(place.state()).expect("it is there");
+        assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
+    }
+}
+
+#[test]
+fn a_state_that_is_cut_off_is_refused() {
+    let (sim, home) = ireland(60);
+    let place = Place::new();
+    assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
+    let file = fs::File::options().write(true).open(place.state()).expect("it is there");
+    file.set_len(file.metadata().expect("a length").len() / 2).expect("it is cut");
+    sim.reset_counts();
+    crawl(&place, &sim, &home).run().fails_with(2, "state.db: database disk image is malformed");
+    assert_eq!(sim.counts().total.requests, 0);
+}
+
+#[test]
+fn a_daemon_with_a_damaged_state_says_so_and_does_not_end() {
+    let (sim, home) = ireland(60);
+    let place = Place::new();
+    assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
+    let before = place.text();
+    damage(&place, "tables");
+    let daemon = place.daemon(&sim, &home);
+    daemon.crawl("{}");
+    assert!(daemon.running.wait_for_message("the output failed").contains("state.db"));
+    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "failed")]), 1.0);
+    assert_eq!((daemon.get("/healthz").status, place.text()), (200, before));
+    let ended = daemon.stop();
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
+
+/// From now on a table of the state takes nothing, or not what this says.
+fn refuse(place: &Place, table: &str, when: &str) {
+    let refusal = "SELECT RAISE(ABORT, 'refused by a test')";
+    place.write(&format!("CREATE TRIGGER refusal BEFORE INSERT ON {table} WHEN {when} BEGIN {refusal}; END"));
+}
+
+#[test]
+fn a_run_whose_state_could_not_be_written_is_gone_on_with_by_the_next_daemon() {
+    let (sim, home) = ireland(150);
+    let place = Place::new();
+    place.daemon(&sim, &home).stop();
+    refuse(&place, "staged", "NEW.name = 'table-000140'");
+    let slow = FaultRule::new(Effect::Delay(Duration::from_secs(1))).operation(Operation::DescribeTable);
+    sim.add_fault(slow.table("table-000140").first(1));
+    let daemon = place.daemon(&sim, &home);
+    daemon.crawl("{}");
+    assert!(daemon.running.wait_for_message("the output failed").contains("refused by a test"));
+    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "failed")]), 1.0);
+    assert!(!Path::new(&place.output).exists(), "it is not whole");
+    let staged = place.rows("staged");
+    assert!(staged >= 100, "{staged} were committed before");
+    daemon.stop();
+    place.write("DROP TRIGGER refusal");
+    sim.reset_counts();
+    let daemon = place.daemon(&sim, &home);
+    daemon.wait_for_runs(1.0);
+    let records = contract::check(&place.text(), 0, "");
+    assert_eq!(names(&records, "table_added"), sim.table_names(HOME, IRELAND));
+    assert!(sim.counts().requests(Operation::DescribeTable) <= 50, "it went on where it had stopped");
+    daemon.stop();
+    assert_eq!((place.rows("runs"), place.rows("tables")), (1, 150));
+}
+
+#[test]
+fn where_only_the_end_could_not_be_remembered_what_the_file_has_told_is_known_by_the_next_start() {
+    let (sim, home) = ireland(20);
+    let place = Place::new();
+    assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
+    for name in ["one", "two"] {
+        sim.put_table(HOME, IRELAND, name, &fixtures::small_table(name, HOME, IRELAND)).expect("the Region is there");
+    }
+    refuse(&place, "changes", "NEW.name = 'two'");
+    crawl(&place, &sim, &home).run().fails_with(5, "refused by a test");
+    assert_eq!((place.rows("tables"), place.rows("changes")), (20, 20), "all of it or nothing");
+    let told: Vec<_> = contract::lines(&place.text());
+    assert_eq!(names(&told, "table_added"), ["one", "two"], "the file is in its place");
+    place.write("DROP TRIGGER refusal");
+    // One that is gone since then was told to be there.
+    sim.remove_table(HOME, IRELAND, "one").expect("the Region is there");
+    let crawled = end(&place, crawl(&place, &sim, &home));
+    assert_eq!(
+        (names(&crawled.records, "table_added").len(), names(&crawled.records, "table_removed")),
+        (0, vec!["one".to_owned()])
+    );
+    assert_eq!((place.rows("tables"), place.rows("changes"), place.rows("staged")), (22, 23, 0));
+}
+
+/// Runs a command of dynacrawl that cannot make any file larger than so many KiB, as on a disk that is full.
+fn limited(place: &Place, sim: &Simulator, home: &DemoAccount, kib: u32) -> Output {
+    let config = place.path("limited.toml");
+    fs::write(&config, place.config()).expect("written");
+    // The signal is for those who do not look at errors.
+    let script = format!("trap '' XFSZ && ulimit -f {} && exec \"$0\" \"$@\"", kib * 2);
+    let url = sim.url();
+    let flags = ["--endpoint-url", url.as_str(), "--sts-endpoint-url", url.as_str()];
+    let limited = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_dynacrawl"), "crawl", "--config"])
+        .arg(&config)
+        .args(flags)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", place.path(""))
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("K", &home.access_key_id)
+        .env("S", &home.secret_access_key)
+        .output();
+    limited.expect("sh is there")
+}
+
+#[test]
+fn a_disk_that_is_full_ends_the_run_and_the_state_is_as_before() {
+    let (sim, home) = ireland(10);
+    let place = streaming();
+    assert_eq!(crawl(&place, &sim, &home).run().code(), 0);
+    let known = fs::metadata(place.state()).expect("it is there").len() / 1024;
+    for number in 10..300 {
+        let name = format!("table-{number:06}");
+        sim.put_table(HOME, IRELAND, &name, &fixtures::full_table(&name, HOME, IRELAND)).expect("the Region is there");
+    }
+    for more in [8, 100, 200] {
+        let output = limited(&place, &sim, &home, u32::try_from(known).expect("small") + more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{more}: {said}");
+        assert!(said.contains("state.db") && !said.contains("panicked"), "{more}: {said}");
+        assert_eq!((place.rows("tables"), place.rows("runs WHERE outcome = 'complete'")), (10, 1), "{more}");
+    }
+    let next = crawl(&place, &sim, &home).run();
+    assert_eq!(next.code(), 0, "{}", next.stderr);
+    assert_eq!((place.rows("tables WHERE status = 'present'"), place.rows("changes")), (300, 300));
+}
+
+#[test]
+fn after_a_full_disk_the_run_is_gone_on_with() {
+    let (sim, home) = ireland(300);
+    slowly(&sim);
+    let place = writing();
+    // Enough for the first commits.
+    let output = limited(&place, &sim, &home, 600);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(!Path::new(&place.output).exists(), "it is not whole");
+    let crawled = end(&place, crawl(&place, &sim, &home));
+    assert!(crawled.stderr.contains("resuming run"), "{}", crawled.stderr);
+    assert_eq!(names(&crawled.records, "table_added"), sim.table_names(HOME, IRELAND));
+}
