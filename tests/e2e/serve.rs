@@ -236,6 +236,26 @@ fn a_scheduled_run_that_was_killed_is_neither_lost_nor_missed_again() {
 }
 
 #[test]
+fn a_scheduled_run_that_was_killed_begins_anew_where_the_configuration_is_another() {
+    let (sim, home) = held_up(40);
+    let mut place = Place::new();
+    place.rest += &schedule("often", &not_now());
+    place.daemon(&sim, &home).stop();
+    was_due(&place, "often", YEAR);
+    let daemon = place.daemon(&sim, &home);
+    committed(&place, 39);
+    daemon.kill();
+    place.crawl = "exclude = [\"table-000039\"]\n".to_owned();
+    let daemon = place.daemon(&sim, &home);
+    daemon.running.wait_for_message("beginning anew");
+    daemon.wait_for_runs(1.0);
+    daemon.stop();
+    assert_eq!(names(&contract::check(&place.text(), 0, ""), "table_added").len(), 39);
+    let outcomes = |outcome: &str| place.rows(&format!("runs WHERE schedule = 'often' AND outcome = '{outcome}'"));
+    assert_eq!((outcomes("abandoned"), outcomes("complete"), place.rows("runs")), (1, 1, 2));
+}
+
+#[test]
 fn a_scheduled_run_that_waits_for_its_turn_when_the_daemon_ends_is_not_lost() {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(20));
     let home = home.region(VIRGINIA, Tables::new().generated(5));
