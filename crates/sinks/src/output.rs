@@ -182,11 +182,6 @@ impl Output {
         matches!(Places::of(path), Ok(Some(_)))
     }
 
-    /// Whether the file itself is the one whose first line has `mark` in it: it has been put in its place.
-    pub fn is_in_place(path: &Path, mark: &str) -> bool {
-        first_line(path).is_ok_and(|line| line.contains(mark))
-    }
-
     fn start_at(name: String, mut file: File, replace: Option<Places>, start: u64) -> Result<Self, SinkError> {
         let (orders, mut queue) = mpsc::channel(4);
         // Also standard output may be one.

@@ -132,7 +132,8 @@ fn as_kept(event: &mut Record) -> StagedChange {
         Record::TableRecreated(event) => ("table_recreated", without_table(&mut **event, |event| &mut event.table)),
         Record::TableRemoved(event) => ("table_removed", json(event)),
         Record::TableUnselected(event) => ("table_unselected", json(event)),
-        other => ("scope_retired", json(other)),
+        Record::ScopeRetired(event) => ("scope_retired", json(event)),
+        other => unreachable!("no change: {other:?}"),
     };
     StagedChange { kind, json }
 }

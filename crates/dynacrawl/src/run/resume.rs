@@ -122,7 +122,8 @@ impl Start {
                 Err(why) => why,
             };
             notice = Some(begins_anew(&run, &why));
-            if delivered(&run) {
+            // What went anywhere else than into a file that is replaced at the end has been delivered.
+            if !run.is_replaced {
                 opened(state).settle_abandoned(run.run_id, Timestamp::now())?;
             }
         }
@@ -170,12 +171,6 @@ fn detector(
     // What a person accepted for a run holds to its end, also after a kill.
     changes.accepted.extend(accepted("accept_removals", accepted_before).unwrap_or_default());
     Ok(Detector::new(Reader::open(&settings.path)?, run_id, changes))
-}
-
-/// Whether a run that is given up has delivered what it committed: its output was no file that is replaced at the end, or has
-/// been put in its place already.
-fn delivered(run: &Unfinished) -> bool {
-    !run.is_replaced || Output::is_in_place(Path::new(&run.output), run.run_id.as_str())
 }
 
 /// What is known of an unfinished run, or why it cannot be gone on with.

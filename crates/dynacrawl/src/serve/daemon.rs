@@ -50,6 +50,8 @@ pub(crate) struct Daemon {
     state: SharedState,
     shared: Arc<Shared>,
     queue: Queue,
+    /// A run that is to go on. Not in the queue: what becomes due meanwhile is not done with it, it may be a day old.
+    unfinished: Option<Job>,
     /// Until then no run begins: the output has failed, and the run that is to go on is the next one.
     paused_until: Option<Timestamp>,
     /// The run under way, or the last one.
@@ -104,7 +106,20 @@ impl Daemon {
         let (queue, due) = (Queue::default(), Vec::new());
         let began_at = dynacrawl_model::Timestamp::now();
         let (job, paused_until) = (Job::default(), None);
-        Self { outside, config, state_path, state, shared, queue, paused_until, job, due, accepted, began_at }
+        Self {
+            outside,
+            config,
+            state_path,
+            state,
+            shared,
+            queue,
+            unfinished: None,
+            paused_until,
+            job,
+            due,
+            accepted,
+            began_at,
+        }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
@@ -117,7 +132,7 @@ impl Daemon {
             if running.is_none()
                 && !stop.is_cancelled()
                 && self.paused_until.is_none()
-                && let Some(job) = self.queue.pop()
+                && let Some(job) = self.unfinished.take().or_else(|| self.queue.pop())
             {
                 running = Some(self.start(job, stop));
             }
@@ -150,7 +165,7 @@ impl Daemon {
             Ok(Some(run)) => {
                 // What was accepted for it is kept with it, and counts also where it begins anew.
                 let accepted = accepted("accept_removals", &run.accepted).unwrap_or_default();
-                self.queue.push(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
+                self.unfinished = Some(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
             }
             Ok(None) => {}
             Err(error) => tracing::error!(error = %whole(&error), "the last run cannot be read"),
@@ -301,7 +316,8 @@ impl Daemon {
                 let listed = self.shared.listed_since(self.began_at);
                 self.accepted.retain(|scope| !listed.contains(scope));
                 let summary = crate::summary::summary(&report, false);
-                tracing::info!(outcome = ?report.outcome, "the run has ended: {}", summary.trim_end());
+                let summary = summary.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+                tracing::info!(outcome = ?report.outcome, "the run has ended: {summary}");
             }
             Ok((_, Err(SinkError::Closed))) => {
                 tracing::error!("the reader of the output has gone away");
@@ -309,7 +325,7 @@ impl Daemon {
             }
             Ok((_, Err(error))) => {
                 tracing::error!(error = %whole(&error), "the output failed; this run goes on in a minute");
-                self.queue.push_front(std::mem::take(&mut self.job));
+                self.unfinished = Some(std::mem::take(&mut self.job));
                 self.paused_until = self.outside.clock.now().checked_add(PAUSE).ok();
             }
             Err(error) => tracing::error!(error = %whole(&error), "the run cannot begin"),

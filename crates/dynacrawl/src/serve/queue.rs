@@ -40,11 +40,6 @@ impl Queue {
         }
     }
 
-    /// Puts a run before all others.
-    pub(crate) fn push_front(&mut self, job: Job) {
-        self.0.push_front(job);
-    }
-
     /// The next one.
     pub(crate) fn pop(&mut self) -> Option<Job> {
         self.0.pop_front()
