@@ -2,6 +2,8 @@
 
 pub(crate) mod clock;
 pub(crate) mod daemon;
+#[cfg(test)]
+mod daemon_tests;
 mod due;
 pub(crate) mod http;
 mod listener;

@@ -1,23 +1,19 @@
 //! Weeks of scheduled crawls on simulated time, over an estate that changes and fails.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynacrawl_sim::{
     Account, Change, ChangeKind, Control, Effect, Estate, Evolution, FaultRule, InProcess, Operation, Options, Tables,
     When,
 };
-use dynacrawl_state::{ChangesAsked, Reader, State};
-use jiff::Timestamp;
+use dynacrawl_state::{ChangesAsked, Reader};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::Clock;
-use super::daemon::{Daemon, Outside, Stopped};
-use super::shared::Shared;
-use crate::run::inside::{HUB, config, plan_of};
+use super::daemon::Stopped;
+use super::daemon_tests::daemon;
+use crate::run::inside::HUB;
 
 const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "eu-central-1"];
 const RUNS: usize = 200;
@@ -101,20 +97,7 @@ async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_th
         path.display(),
         output.display()
     );
-    let began_at: Timestamp = "2026-03-20T11:30:00Z".parse().expect("a time");
-    let clock = Clock::Simulated { began_at, began: Instant::now() };
-    let config = config(&settings);
-    let opened = Arc::new(Mutex::new(State::open(&path).expect("a state")));
-    let shared = Arc::new(Shared::new(&config, None, path.clone()));
-    let outside = Outside {
-        load: Box::new(|| unreachable!("nothing is reloaded")),
-        make_plan: {
-            let simulator = simulator.clone();
-            Box::new(move |config| Ok(plan_of(&simulator, config)))
-        },
-        clock,
-    };
-    let daemon = Daemon::new(outside, config, path.clone(), opened, shared.clone(), Default::default());
+    let (daemon, shared) = daemon(&simulator, &settings, "2026-03-20T11:30:00Z");
     let (orders, queue) = mpsc::channel(1);
     let stop = CancellationToken::new();
 
