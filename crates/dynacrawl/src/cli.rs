@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Layer, RawAssumeRole, RawRegions, RawTarget};
+mod layer;
 
 /// Crawl the metadata of Amazon DynamoDB tables: every table, key and index of your accounts as JSON lines.
 ///
@@ -323,20 +323,28 @@ pub struct RunsArgs {
     pub limit: u32,
 }
 
-/// `dynacrawl tables`
+/// Which tables are asked for.
 #[derive(Clone, Debug, Default, Args)]
-pub struct TablesArgs {
+pub struct ChosenArgs {
     /// Only tables whose whole name matches, with * and ?
     pub pattern: Option<String>,
-    /// Which state.
-    #[command(flatten)]
-    pub read: ReadArgs,
     /// Only of this account
     #[arg(long, value_name = "ID")]
     pub account: Option<String>,
     /// Only of this Region
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
+}
+
+/// `dynacrawl tables`
+#[derive(Clone, Debug, Default, Args)]
+pub struct TablesArgs {
+    /// Which tables.
+    #[command(flatten)]
+    pub chosen: ChosenArgs,
+    /// Which state.
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// Also tables that are removed, unselected or retired
     #[arg(long)]
     pub all: bool,
@@ -345,20 +353,15 @@ pub struct TablesArgs {
 /// `dynacrawl changes`
 #[derive(Clone, Debug, Default, Args)]
 pub struct ChangesArgs {
-    /// Only of tables whose whole name matches, with * and ?
-    pub pattern: Option<String>,
+    /// Of which tables.
+    #[command(flatten)]
+    pub chosen: ChosenArgs,
     /// Which state.
     #[command(flatten)]
     pub read: ReadArgs,
     /// Only what became known since then: 2026-01-31T00:00:00Z, or 90m, 36h, 7d ago
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
-    /// Only of this account
-    #[arg(long, value_name = "ID")]
-    pub account: Option<String>,
-    /// Only of this Region
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
 }
 
 /// `dynacrawl check`
@@ -463,111 +466,3 @@ const NOT_WITH_DEMO: [&str; 10] = [
     "account_endpoint_url",
     "ec2_endpoint_url",
 ];
-
-impl TargetArgs {
-    /// The first flag that describes a target.
-    pub(crate) fn described_by(&self) -> Option<&'static str> {
-        let flags = [
-            (!self.regions.is_empty(), "--region (DYNACRAWL_REGION)"),
-            (self.profile.is_some(), "--profile (DYNACRAWL_PROFILE)"),
-            (self.account_id.is_some(), "--account-id (DYNACRAWL_ACCOUNT_ID)"),
-            (self.role_arn.is_some(), "--role-arn (DYNACRAWL_ROLE_ARN)"),
-        ];
-        flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
-    }
-
-    /// The target that the flags describe: AWS's default chain, where they say nothing.
-    pub(crate) fn as_target(&self) -> RawTarget {
-        let role = self.role_arn.as_ref().map(|arn| RawAssumeRole {
-            arn: arn.clone(),
-            external_id: self.external_id.clone(),
-            session_name: self.session_name.clone(),
-            duration: self.duration.clone(),
-        });
-        RawTarget {
-            name: Some("default".to_owned()),
-            regions: Some(RawRegions(self.regions.clone())),
-            account_id: self.account_id.clone(),
-            profile: self.profile.clone(),
-            assume_role: role.map(|role| vec![role]),
-            ..RawTarget::default()
-        }
-    }
-}
-
-impl GlobalArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        layer.telemetry.otlp_endpoint = self.otlp_endpoint.clone();
-        layer.log.level = self.log_level.clone();
-        layer.log.format = self.log_format.clone();
-    }
-}
-
-impl EndpointArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        layer.aws.endpoint_url = self.endpoint_url.clone();
-        layer.sts.endpoint_url = self.sts_endpoint_url.clone();
-        layer.discovery.organizations_endpoint_url = self.organizations_endpoint_url.clone();
-        layer.discovery.account_endpoint_url = self.account_endpoint_url.clone();
-        layer.discovery.ec2_endpoint_url = self.ec2_endpoint_url.clone();
-        layer.aws.ca_bundle = self.ca_bundle.clone();
-        layer.aws.fips = self.fips;
-        layer.aws.dual_stack = self.dual_stack;
-        layer.aws.account_id_endpoints = self.account_id_endpoints.clone();
-    }
-}
-
-impl FilterArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        let given = |patterns: &Vec<String>| (!patterns.is_empty()).then(|| patterns.clone());
-        layer.crawl.include = given(&self.include);
-        layer.crawl.exclude = given(&self.exclude);
-    }
-}
-
-impl SpeedArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        layer.crawl.rate = self.rate;
-        layer.crawl.burst = self.burst;
-        layer.crawl.concurrency = self.concurrency;
-        layer.crawl.scopes = self.scopes;
-        layer.crawl.requests = self.requests;
-        layer.crawl.connections = self.connections;
-        layer.crawl.max_attempts = self.max_attempts;
-        layer.crawl.patience = self.patience.clone();
-    }
-}
-
-impl OutputArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        layer.crawl.output = self.output.clone();
-        layer.crawl.layout = self.layout.clone();
-        layer.crawl.grace = self.grace.clone();
-        layer.crawl.dry_run = self.dry_run;
-        layer.crawl.quiet = self.quiet;
-    }
-}
-
-impl StateArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        layer.state.path = self.state.clone();
-        layer.changes.emit = self.emit.clone();
-        layer.changes.drift = self.drift;
-        layer.changes.accept_removals = Some(self.accept_removals.clone()).filter(|scopes| !scopes.is_empty());
-    }
-}
-
-impl ListenArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        layer.serve.listen = self.listen.clone();
-        layer.serve.run_at_start = self.run_at_start;
-    }
-}
-
-impl ReportArgs {
-    pub(crate) fn overlay(&self, layer: &mut Layer) {
-        layer.check.format = self.format.clone();
-        layer.check.all = self.all;
-        layer.check.external_id_probe = self.no_external_id_probe.map(|without| !without);
-    }
-}

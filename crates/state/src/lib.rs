@@ -55,7 +55,7 @@ use dynacrawl_model::{RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use error::StateError;
-pub use reader::{Compared, KnownScope, Reader};
+pub use reader::{KnownScope, Reader};
 pub use reports::{ChangeLine, ChangesAsked, RunLine, ScopeLine, TableLine, TablesAsked};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStatus};

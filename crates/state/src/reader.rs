@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynacrawl_model::{Partition, Region, RunId, TableArn, TableName, Timestamp};
-use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::rows::{parsed, time, time_if_any, unreadable, unsigned};
@@ -31,17 +30,6 @@ pub struct KnownScope {
     pub last_listed_at: Option<Timestamp>,
     /// When nothing was missing.
     pub last_complete_at: Option<Timestamp>,
-}
-
-/// How a table that was described stands to what is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Compared {
-    /// It is not known.
-    Unknown,
-    /// It is as it was.
-    Same,
-    /// There is something new about it.
-    Other(TableRow),
 }
 
 impl Reader {
@@ -122,23 +110,6 @@ impl Reader {
             }
             drop(query);
             reading.commit()
-        })
-    }
-
-    /// How a table stands to what is known.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn compare(&self, scope: i64, name: &TableName, fingerprint: &str) -> Result<Compared, StateError> {
-        self.read(|| {
-            let mut query = self.connection.prepare_cached(ONE_TABLE)?;
-            let mut rows = query.query(params![scope, name.as_str()])?;
-            let Some(row) = rows.next()? else { return Ok(Compared::Unknown) };
-            // By their places: names would have to be looked up for every table.
-            let same = row.get_ref(0)?.as_str()? == fingerprint
-                && row.get_ref(1)?.as_str()? == TableStatus::Present.as_str()
-                && row.get_ref(2)?.data_type() == Type::Null;
-            if same { Ok(Compared::Same) } else { table(row).map(Compared::Other) }
         })
     }
 

@@ -130,7 +130,7 @@ fn exit(outcome: RunOutcome) -> Exit {
     }
 }
 
-fn cannot_start(error: StartError) -> Failure {
+pub(super) fn cannot_start(error: StartError) -> Failure {
     // What cannot be used is the user's to correct; what is in use may work next time.
     let busy = matches!(
         error,

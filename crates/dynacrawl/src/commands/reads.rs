@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::print::{ended, to_stdout};
-use crate::cli::{ChangesArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
+use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 
@@ -122,14 +122,8 @@ pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure
 pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Failure> {
     let reader = open(global, &args.read)?;
     let json = args.read.format == Format::Json;
-    chosen(args.account.as_deref(), args.region.as_deref())?;
-    let asked = TablesAsked {
-        pattern: args.pattern.clone(),
-        account_id: args.account.clone(),
-        region: args.region.clone(),
-        all: args.all,
-        records: json,
-    };
+    let ChosenArgs { pattern, account, region } = checked(&args.chosen)?;
+    let asked = TablesAsked { pattern, account_id: account, region, all: args.all, records: json };
     if json {
         return lines(|each| reader.tables(&asked, |table| each(&table)));
     }
@@ -146,13 +140,8 @@ pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Fai
 pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, Failure> {
     let reader = open(global, &args.read)?;
     let since = args.since.as_deref().map(since).transpose()?;
-    chosen(args.account.as_deref(), args.region.as_deref())?;
-    let asked = ChangesAsked {
-        since,
-        account_id: args.account.clone(),
-        region: args.region.clone(),
-        pattern: args.pattern.clone(),
-    };
+    let ChosenArgs { pattern, account, region } = checked(&args.chosen)?;
+    let asked = ChangesAsked { since, account_id: account, region, pattern };
     if args.read.format == Format::Json {
         return lines(|each| reader.changes(&asked, |change| each(&change)));
     }
@@ -166,10 +155,15 @@ pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, F
 }
 
 /// What is no account or Region would match nothing, which looks as if there were nothing.
-fn chosen(account: Option<&str>, region: Option<&str>) -> Result<(), ConfigError> {
-    account.map(str::parse::<AccountId>).transpose().map_err(|error| ConfigError::value("--account", error))?;
-    region.map(str::parse::<Region>).transpose().map_err(|error| ConfigError::value("--region", error))?;
-    Ok(())
+fn checked(chosen: &ChosenArgs) -> Result<ChosenArgs, ConfigError> {
+    let ChosenArgs { account, region, .. } = chosen;
+    account
+        .as_deref()
+        .map(str::parse::<AccountId>)
+        .transpose()
+        .map_err(|error| ConfigError::value("--account", error))?;
+    region.as_deref().map(str::parse::<Region>).transpose().map_err(|error| ConfigError::value("--region", error))?;
+    Ok(chosen.clone())
 }
 
 /// The paths of a change.

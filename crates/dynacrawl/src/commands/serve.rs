@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use dynacrawl_state::{State, StateError};
+use dynacrawl_state::State;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use super::crawl::stuck;
+use super::crawl::{cannot_start, stuck};
 use crate::cli::{GlobalArgs, ServeArgs};
 use crate::config::{Config, ConfigError, Flags, LogLevel, accepted};
 use crate::exit::Exit;
@@ -43,11 +43,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     // Wrong places of secrets show now.
     RunPlan::new(config.clone())?;
     let _telemetry = terminal.show_messages(&config, LogLevel::INFO)?;
-    let state = State::open(&settings.path).map_err(|error| {
-        let busy = matches!(error, StateError::Busy { .. });
-        let exit = if busy { Exit::SinkFailed } else { Exit::Usage };
-        Failure::new(exit, anyhow::Error::new(error).context("state.path (--state)"))
-    })?;
+    let state = State::open(&settings.path).map_err(|error| cannot_start(error.into()))?;
     let state = Arc::new(Mutex::new(state));
     let listen = config.serve.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
@@ -66,7 +62,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let signals = Signals::new().map_err(failed)?;
     let hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let stop = CancellationToken::new();
-    let shared = Arc::new(Shared::new(&config, token, settings.path.clone()));
+    let shared = Arc::new(Shared::new(&config, token, settings.path));
     let (orders, queue) = mpsc::channel(ORDERS);
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "listening");
     let load = {
@@ -77,7 +73,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
         })
     };
     let outside = Outside { load, make_plan: Box::new(RunPlan::new), clock: Clock::System };
-    let daemon = Daemon::new(outside, config, settings.path, state, shared.clone(), accepted);
+    let daemon = Daemon::new(outside, config, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
         tracing::info!("ending: what is under way is finished; a second signal ends at once");

@@ -10,7 +10,7 @@ use dynacrawl_model::{
     TableRemoved, TableUnselected, Timestamp,
 };
 use dynacrawl_normalizer::{all_changes, comparable, structural_changes};
-use dynacrawl_state::{Compared, KnownScope, ScopeKey, TableRow, TableStatus};
+use dynacrawl_state::{KnownScope, ScopeKey, TableRow, TableStatus};
 
 use super::detector::{ChangeKind, Detector, Told, record_json};
 use super::scope::SinkGone;
@@ -122,12 +122,7 @@ impl ScopeChanges {
         let Some(key) = ScopeKey::of(&now.scope) else { return Ok(None) };
         let known = match self.known(&now.scope)? {
             None => None,
-            Some(scope) => match detector.read(|reader| reader.compare(scope.id, name, &now.fingerprint))? {
-                Compared::Same if !detector.settings.drift => return Ok(None),
-                Compared::Unknown => None,
-                Compared::Same => detector.read(|reader| reader.table(scope.id, name))?,
-                Compared::Other(row) => Some(row),
-            },
+            Some(scope) => detector.read(|reader| reader.table(scope.id, name))?,
         };
         let Some(before) = known.filter(|row| row.status == TableStatus::Present) else {
             let event = Record::TableAdded(Box::new(TableAdded {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use dynacrawl_model::{AccountId, Region, RunOutcome};
 use dynacrawl_sinks::{SinkError, Written};
 use jiff::Timestamp;
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +46,6 @@ pub(crate) struct Outside {
 pub(crate) struct Daemon {
     outside: Outside,
     config: Config,
-    state_path: PathBuf,
     state: SharedState,
     shared: Arc<Shared>,
     queue: Queue,
@@ -54,17 +53,15 @@ pub(crate) struct Daemon {
     unfinished: Option<Job>,
     /// Until then no run begins: the output has failed, and the run that is to go on is the next one.
     paused_until: Option<Timestamp>,
-    /// The run under way, or the last one.
-    job: Job,
     due: Vec<Due>,
     /// What was accepted when the daemon was started: for one run of each scope.
     accepted: BTreeSet<(AccountId, Region)>,
-    /// When the last run began.
-    began_at: dynacrawl_model::Timestamp,
 }
 
 /// A run under way.
 struct Running<'a> {
+    job: Job,
+    began_at: dynacrawl_model::Timestamp,
     ending: Pin<Box<dyn Future<Output = Ended> + 'a>>,
 }
 
@@ -98,28 +95,12 @@ impl Daemon {
     pub(crate) fn new(
         outside: Outside,
         config: Config,
-        state_path: PathBuf,
         state: SharedState,
         shared: Arc<Shared>,
         accepted: BTreeSet<(AccountId, Region)>,
     ) -> Self {
         let (queue, due) = (Queue::default(), Vec::new());
-        let began_at = dynacrawl_model::Timestamp::now();
-        let (job, paused_until) = (Job::default(), None);
-        Self {
-            outside,
-            config,
-            state_path,
-            state,
-            shared,
-            queue,
-            unfinished: None,
-            paused_until,
-            job,
-            due,
-            accepted,
-            began_at,
-        }
+        Self { outside, config, state, shared, queue, unfinished: None, paused_until: None, due, accepted }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
@@ -140,10 +121,9 @@ impl Daemon {
             let next = self.due.iter().filter_map(|due| due.at).chain(self.paused_until).min();
             tokio::select! {
                 biased;
-                ended = ending(&mut running) => {
-                    running = None;
+                (run, ended) = ending(&mut running) => {
                     self.shared.read_scopes().await;
-                    if let Some(stopped) = self.ended(ended, stop) {
+                    if let Some(stopped) = self.ended(run, ended, stop) {
                         return stopped;
                     }
                 }
@@ -221,11 +201,11 @@ impl Daemon {
     /// Takes over a changed configuration, if it is valid.
     async fn reload(&mut self) {
         let loaded = (self.outside.load)().await.and_then(|config| self.may_replace(config));
-        let config = match loaded {
-            Ok(config) => config,
+        let (config, token) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!(error = %whole(&error), "the changed configuration is refused, and the one before stays");
-                self.shared.reloaded(None);
+                self.shared.refused();
                 return;
             }
         };
@@ -248,33 +228,32 @@ impl Daemon {
             tracing::error!(error = %whole(&error), "when schedules are due cannot be remembered");
         }
         self.config = config;
-        self.shared.take_over(&self.config);
+        self.shared.take_over(&self.config, token);
         tracing::info!("the changed configuration is taken over");
-        self.shared.reloaded(Some(&self.config));
         self.tell();
     }
 
     /// Whether a daemon that runs can change over to a configuration. Secrets are read, so that a wrong place shows now.
-    fn may_replace(&self, config: Config) -> Result<Config, ConfigError> {
+    fn may_replace(&self, config: Config) -> Result<(Config, Option<SecretString>), ConfigError> {
         let needs = |key: &str| Err(ConfigError::value(key, "cannot change while dynacrawl runs; start it anew"));
-        if config.state.as_ref().map(|state| &state.path) != Some(&self.state_path) {
+        let path = |config: &Config| config.state.as_ref().map(|state| state.path.clone());
+        if path(&config) != path(&self.config) {
             return needs("state.path (--state)");
         }
         if config.serve.listen != self.config.serve.listen {
             return needs("serve.listen (--listen)");
         }
-        config.serve.token()?;
+        let token = config.serve.token()?;
         (self.outside.make_plan)(config.clone())?;
-        Ok(config)
+        Ok((config, token))
     }
 
-    fn start(&mut self, job: Job, stop: &CancellationToken) -> Running<'static> {
+    fn start(&self, job: Job, stop: &CancellationToken) -> Running<'static> {
         let mut config = self.config.clone();
-        self.job = job.clone();
-        config.schedule = job.schedule;
-        config.changes.accepted.extend(job.accepted);
+        config.schedule.clone_from(&job.schedule);
+        config.changes.accepted.extend(job.accepted.iter().cloned());
         config.changes.accepted.extend(self.accepted.iter().cloned());
-        self.began_at = dynacrawl_model::Timestamp::now();
+        let began_at = dynacrawl_model::Timestamp::now();
         let begun = self.begin_run(config, job.targets.as_deref());
         if begun.is_ok() {
             job.due.iter().for_each(|(schedule, at)| self.was_due(schedule, *at));
@@ -286,7 +265,7 @@ impl Daemon {
             shared.began(start.run_id, &progress);
             Ok(crawl_to_output(&plan, start, &stop, &progress).await)
         };
-        Running { ending: Box::pin(ending) }
+        Running { job, began_at, ending: Box::pin(ending) }
     }
 
     fn begin_run(&self, mut config: Config, targets: Option<&[String]>) -> Result<(RunPlan, Start), Refused> {
@@ -304,7 +283,7 @@ impl Daemon {
     }
 
     /// Tells how a run ended, and whether the daemon ends with it.
-    fn ended(&mut self, ended: Ended, stop: &CancellationToken) -> Option<Stopped> {
+    fn ended(&mut self, run: Running<'_>, ended: Ended, stop: &CancellationToken) -> Option<Stopped> {
         let report = match &ended {
             Ok((report, Ok(_))) => Some(report),
             _ => None,
@@ -313,7 +292,7 @@ impl Daemon {
         let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
         match ended {
             Ok((report, Ok(_))) => {
-                let listed = self.shared.listed_since(self.began_at);
+                let listed = self.shared.listed_since(run.began_at);
                 self.accepted.retain(|scope| !listed.contains(scope));
                 let summary = crate::summary::summary(&report, false);
                 let summary = summary.lines().map(str::trim).collect::<Vec<_>>().join("; ");
@@ -325,7 +304,7 @@ impl Daemon {
             }
             Ok((_, Err(error))) => {
                 tracing::error!(error = %whole(&error), "the output failed; this run goes on in a minute");
-                self.unfinished = Some(std::mem::take(&mut self.job));
+                self.unfinished = Some(run.job);
                 self.paused_until = self.outside.clock.now().checked_add(PAUSE).ok();
             }
             Err(error) => tracing::error!(error = %whole(&error), "the run cannot begin"),
@@ -334,11 +313,15 @@ impl Daemon {
     }
 }
 
-async fn ending(running: &mut Option<Running<'_>>) -> Ended {
-    match running {
-        Some(running) => (&mut running.ending).await,
-        None => std::future::pending().await,
+/// Waits for the end of the run under way, and takes it away; without end where there is none.
+async fn ending<'a>(running: &mut Option<Running<'a>>) -> (Running<'a>, Ended) {
+    if let Some(run) = running {
+        let ended = (&mut run.ending).await;
+        if let Some(run) = running.take() {
+            return (run, ended);
+        }
     }
+    std::future::pending().await
 }
 
 fn time(at: dynacrawl_model::Timestamp) -> Timestamp {

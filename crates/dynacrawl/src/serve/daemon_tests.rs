@@ -19,14 +19,14 @@ pub(super) fn daemon(simulator: &InProcess, settings: &str, began_at: &str) -> (
     let config = config(settings);
     let path = config.state.as_ref().expect("a state").path.clone();
     let state = Arc::new(Mutex::new(State::open(&path).expect("a state")));
-    let shared = Arc::new(Shared::new(&config, None, path.clone()));
+    let shared = Arc::new(Shared::new(&config, None, path));
     let simulator = simulator.clone();
     let outside = Outside {
         load: Box::new(|| unreachable!("nothing is reloaded")),
         make_plan: Box::new(move |config| Ok(plan_of(&simulator, config))),
         clock: Clock::Simulated { began_at: began_at.parse().expect("a time"), began: Instant::now() },
     };
-    (Daemon::new(outside, config, path, state, shared.clone(), Default::default()), shared)
+    (Daemon::new(outside, config, state, shared.clone(), Default::default()), shared)
 }
 
 /// Runs for a while; gives how the daemon ended, and how many runs have failed and are complete.

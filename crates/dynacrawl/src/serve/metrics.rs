@@ -68,10 +68,8 @@ fn runs(page: &mut Page<'_>, told: &Told) {
         page.one("run_duration_seconds", "gauge", "How long the last run took.", &[], seconds);
     }
     page.family("changes_total", "counter", "Changes found, by the type of their record.");
-    for kind in
-        ["scope_retired", "table_added", "table_changed", "table_recreated", "table_removed", "table_unselected"]
-    {
-        page.sample("changes_total", &[("type", kind)], told.changes.get(kind).copied().unwrap_or_default());
+    for (kind, count) in &told.changes {
+        page.sample("changes_total", &[("type", kind)], count);
     }
     page.family("queue_depth", "gauge", "What waits: records for the output, runs for their turn.");
     let records = told.progress.as_ref().map_or(0, |progress| progress.now().queued);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dynacrawl_model::{AccountId, Region, RunId, RunOutcome};
+use dynacrawl_model::{AccountId, ChangeCounts, Region, RunId, RunOutcome};
 use dynacrawl_state::{Reader, ScopeLine};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -34,6 +34,7 @@ pub(crate) struct Told {
     pub(crate) progress: Option<Arc<Progress>>,
     pub(crate) last_run: Option<(Timestamp, f64)>,
     pub(crate) runs: BTreeMap<&'static str, u64>,
+    /// All kinds, from the start.
     pub(crate) changes: BTreeMap<&'static str, u64>,
     pub(crate) reload_failed: bool,
     pub(crate) reloaded_at: Option<Timestamp>,
@@ -46,15 +47,10 @@ pub(crate) struct Told {
 
 impl Shared {
     pub(crate) fn new(config: &Config, token: Option<SecretString>, state_path: PathBuf) -> Self {
-        let told = Told {
-            token,
-            target_names: config.target_names.clone(),
-            reloaded_at: Some(Timestamp::now()),
-            grace: config.crawl.grace,
-            reload_every: config.serve.reload_every,
-            ..Told::default()
-        };
-        Self { state_path, told: Mutex::new(told) }
+        let told = Told { changes: BTreeMap::from(kinds(ChangeCounts::default(), 0)), ..Told::default() };
+        let shared = Self { state_path, told: Mutex::new(told) };
+        shared.take_over(config, token);
+        shared
     }
 
     pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
@@ -79,24 +75,18 @@ impl Shared {
         self.told().progress = Some(progress.clone());
     }
 
-    /// What of a changed configuration is looked at outside of runs.
-    pub(crate) fn take_over(&self, config: &Config) {
+    /// What of a configuration is looked at outside of runs.
+    pub(crate) fn take_over(&self, config: &Config, token: Option<SecretString>) {
         let mut told = self.told();
         (told.grace, told.reload_every) = (config.crawl.grace, config.serve.reload_every);
+        told.target_names.clone_from(&config.target_names);
+        told.token = token;
+        (told.reload_failed, told.reloaded_at) = (false, Some(Timestamp::now()));
     }
 
-    /// A configuration was taken over; none where it was refused.
-    pub(crate) fn reloaded(&self, config: Option<&Config>) {
-        let mut told = self.told();
-        told.reload_failed = config.is_none();
-        if let Some(config) = config {
-            told.reloaded_at = Some(Timestamp::now());
-            told.target_names.clone_from(&config.target_names);
-            // It was readable a moment ago.
-            if let Ok(token) = config.serve.token() {
-                told.token = token;
-            }
-        }
+    /// A changed configuration was refused.
+    pub(crate) fn refused(&self) {
+        self.told().reload_failed = true;
     }
 
     /// A run ended; no report where it could not begin, or its output failed.
@@ -113,15 +103,7 @@ impl Shared {
         let Some(report) = report else { return };
         told.last_run = Some((at, report.duration.as_secs_f64()));
         if let Some(changes) = report.changes {
-            let kinds = [
-                ("table_added", changes.added),
-                ("table_changed", changes.changed),
-                ("table_recreated", changes.recreated),
-                ("table_removed", changes.removed),
-                ("table_unselected", changes.unselected),
-                ("scope_retired", report.scopes_retired),
-            ];
-            for (kind, count) in kinds {
+            for (kind, count) in kinds(changes, report.scopes_retired) {
                 *told.changes.entry(kind).or_default() += count;
             }
         }
@@ -144,4 +126,16 @@ impl Shared {
             Err(error) => tracing::error!(%error, "what is known was not read"),
         }
     }
+}
+
+/// Changes by the type of their record.
+fn kinds(changes: ChangeCounts, scopes_retired: u64) -> [(&'static str, u64); 6] {
+    [
+        ("table_added", changes.added),
+        ("table_changed", changes.changed),
+        ("table_recreated", changes.recreated),
+        ("table_removed", changes.removed),
+        ("table_unselected", changes.unselected),
+        ("scope_retired", scopes_retired),
+    ]
 }

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 
 use super::{at, commit, new_run, open, scope};
 use crate::{
-    ChangesAsked, Commit, Compared, EndedScope, KnownScope, Reader, ScopeKey, ScopeProgress, Staged, StagedChange,
-    State, StateError, TableRow, TableStatus, TablesAsked,
+    ChangesAsked, Commit, EndedScope, KnownScope, Reader, ScopeKey, ScopeProgress, Staged, StagedChange, State,
+    StateError, TableRow, TableStatus, TablesAsked,
 };
 use dynacrawl_model::{Outcome, Requests, RunId, RunOutcome};
 
@@ -142,16 +142,19 @@ fn a_table_is_as_it_was_only_where_nothing_is_new_about_it() {
     run(&mut state, 0, Outcome::Complete, vec![staged(table("orders")), staged(gone.clone()), staged(unseen.clone())]);
     let reader = reader(directory.path());
     let scope = known(&reader).id;
-    let compare = |name: &str, fingerprint: &str| match reader.compare(scope, &name.into(), fingerprint).expect("read")
-    {
-        Compared::Other(row) => Compared::Other(TableRow { record_id: None, ..row }),
-        other => other,
+    let row = |name: &str| {
+        let row = reader.table(scope, &name.into()).expect("read");
+        row.map(|row| TableRow { record_id: None, ..row })
     };
-    assert_eq!(compare("orders", "1:a"), Compared::Same);
-    assert_eq!(compare("orders", "1:b"), Compared::Other(table("orders")));
-    assert_eq!(compare("gone", "1:a"), Compared::Other(gone));
-    assert_eq!(compare("unseen", "1:a"), Compared::Other(unseen));
-    assert_eq!(compare("other", "1:a"), Compared::Unknown);
+    assert_eq!(row("orders"), Some(table("orders")));
+    assert_eq!(row("gone"), Some(gone));
+    assert_eq!(row("unseen"), Some(unseen));
+    assert_eq!(row("other"), None);
+    let names = ["orders", "gone", "unseen", "other"].map(TableName::from);
+    let mut as_ever = Vec::new();
+    let each = |name: &TableName, fingerprint: &str| as_ever.push((name.to_string(), fingerprint.to_owned()));
+    reader.fingerprints(scope, &names, each).expect("read");
+    assert_eq!(as_ever, [("orders".to_owned(), "1:a".to_owned())]);
     let mut present = Vec::new();
     reader.present(scope, |name| present.push(name.to_owned())).expect("read");
     assert_eq!(present, ["orders", "unseen"]);
