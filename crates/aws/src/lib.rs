@@ -12,7 +12,7 @@ mod settings;
 pub use budget::{Budget, BudgetSettings, Permit, Rate};
 pub use error::{AwsError, ErrorClass};
 pub use http::{HttpError, HttpSettings};
-pub use region::{default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions};
+pub use region::{default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions, may_be_disabled};
 pub use retry::RetryPolicy;
 pub use settings::{AwsSettings, EndpointSettings, ambient_region};
 

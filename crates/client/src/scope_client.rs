@@ -45,6 +45,13 @@ pub struct CallError {
     pub attempts: u32,
 }
 
+impl CallError {
+    /// A call that came to nothing after so many attempts.
+    pub fn new(operation: Operation, error: AwsError, attempts: u32) -> Self {
+        Self { operation, error, attempts }
+    }
+}
+
 /// A body that could not be decoded. It is asked for again, like any broken answer.
 #[derive(Debug)]
 pub struct DecodeFailure(pub String);

@@ -89,6 +89,7 @@ section! {
         fail_safe_percent: u32,
         fail_safe_from: u64,
         accept_removals: Vec<String>,
+        accept_retirements: Vec<String>,
     }
 }
 section! {

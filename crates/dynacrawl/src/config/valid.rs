@@ -56,6 +56,8 @@ pub struct Config {
     pub only: Option<Vec<String>>,
     /// What is configured, and not part of the run.
     pub elsewhere: Vec<Elsewhere>,
+    /// Whether flags or environment variables describe the target, and not a file.
+    pub described_by_flags: bool,
     /// The schedule that begins the run, if one does.
     pub schedule: Option<String>,
     /// What to crawl.
@@ -196,6 +198,7 @@ impl Config {
             target_names,
             only: None,
             elsewhere: Vec::new(),
+            described_by_flags: false,
             schedule: None,
             crawl: CrawlSettings::validate(layer.crawl)?,
             http: HttpSettings {

@@ -223,11 +223,6 @@ impl ScopeChanges {
         self.known(scope).map(|known| known.is_some())
     }
 
-    /// Whether an earlier run has crawled this target here, in whichever account.
-    pub(crate) fn knows_target(&self, target: &str, scope: &Scope) -> Result<bool, SinkGone> {
-        self.detector.read(|reader| reader.knows_target(target, &scope.region))
-    }
-
     /// What is known of a table, and when its scope was listed last.
     fn gone(&self, name: &TableName) -> Result<Option<(ScopeKey, TableRow)>, SinkGone> {
         let Some(Some(scope)) = self.known.get() else { return Ok(None) };
@@ -301,12 +296,16 @@ fn row(now: &TableRecord, name: &TableName, first_seen_at: Timestamp, changed_at
     }
 }
 
-/// Whether it is another table under the same name. Emulators that give no ids tell it by the time of creation.
+/// Whether it is another table under the same name. Emulators that give no ids tell it by the time of creation. What one of the
+/// two answers lacks is not a difference.
 fn is_another(then: &Table, now: &Table) -> bool {
-    match (&then.id, &now.id) {
-        (Some(then), Some(now)) => then != now,
-        _ => then.arn != now.arn || then.created_at != now.created_at,
+    fn differ<T: PartialEq>(then: Option<&T>, now: Option<&T>) -> Option<bool> {
+        Some(then? != now?)
     }
+    let by_id = differ(then.id.as_ref(), now.id.as_ref());
+    let arns = || differ(then.arn.as_ref(), now.arn.as_ref());
+    let times = || differ(then.created_at.as_ref(), now.created_at.as_ref());
+    by_id.unwrap_or_else(|| arns().unwrap_or_default() || times().unwrap_or_default())
 }
 
 fn parse(line: &str) -> Option<Table> {

@@ -45,6 +45,7 @@ async fn a_table_that_comes_later_is_added_and_one_that_goes_is_removed() {
     world.crawl().await;
     let mut description = world.simulator.describe_json(HUB, REGION, &table(0)).expect("a table");
     description["TableName"] = json!("another");
+    description["TableArn"] = json!(format!("arn:aws:dynamodb:{REGION}:{HUB}:table/another"));
     description["TableId"] = json!("00000000-0000-0000-0000-000000000001");
     world.simulator.put_table(HUB, REGION, "another", &description).expect("a scope");
     world.remove(2..3);
