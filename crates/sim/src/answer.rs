@@ -4,17 +4,22 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::{HeaderMap, Method, Uri};
+use hyper::{
+    HeaderMap, Method, Uri,
+    header::{HeaderName, HeaderValue, RETRY_AFTER},
+};
 use tokio::time::Instant;
 
 use crate::{
     account::LIST_REGIONS,
     auth::{Caller, Refused, text},
+    bodies::{Page, inflated},
     counts::Outcome,
     dynamodb::{TableRequest, table_arn},
-    ec2,
+    ec2, edits,
+    effect::Effect,
     errors::{self, AwsError},
-    faults::{Effect, Subject, Verdict},
+    faults::{Subject, Verdict},
     operation::Operation,
     query::Parameters,
     service::Service,
@@ -22,10 +27,6 @@ use crate::{
     sts,
     wire::Delivery,
 };
-
-const GARBAGE: &[u8] =
-    b"<!DOCTYPE html>\n<html><head><title>Sign in to the network</title></head><body><h1>Welcome</h1>\
-                         <p>Please accept the terms of use to go on.</p></body></html>\n";
 
 /// A request as it came in.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ pub(crate) struct Reply {
     pub(crate) request_id: String,
     /// The code of an error, for a service that sends it in a header.
     pub(crate) error_type: Option<String>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
     pub(crate) delay: Duration,
     pub(crate) delivery: Delivery,
@@ -93,22 +95,31 @@ impl State {
             _ => Ok(TableRequest::default()),
         };
         let table = request.as_ref().ok().and_then(TableRequest::table);
-        let subject = Subject { account: &caller.account.id, region: caller.region, operation: call.operation, table };
-        let Verdict { delay, effect } = self.faults.judge(&subject);
+        let subject = Subject {
+            account: &caller.account.id,
+            region: caller.region,
+            operation: call.operation,
+            table,
+            role: call.parameters.get("RoleArn"),
+        };
+        let Verdict { delay, effect, retry_after } = self.faults.judge(&subject);
+        let delay = latency + delay;
+        if let Some(page) = effect.as_ref().and_then(Page::of) {
+            self.count(call, caller, Outcome::Broken(page.name));
+            let Page { status, content_type, mut headers, body, delivery, .. } = page;
+            headers.extend(retry_after.filter(|_| status >= 400).and_then(retry_after_header));
+            let content_type = content_type.unwrap_or(call.service.content_type());
+            return Reply { status, content_type, headers, ..reply(call, Ok(body), delay, delivery) };
+        }
         let (delivery, broken) = match &effect {
             Some(Effect::DropConnection) => (Delivery::Dropped, Some("DropConnection")),
             Some(Effect::TruncateBody) => (Delivery::Truncated, Some("TruncateBody")),
             Some(Effect::SlowBody { chunk_delay }) => (Delivery::Slow(*chunk_delay), None),
             _ => (Delivery::Whole, None),
         };
-        if effect == Some(Effect::GarbageBody) {
-            self.count(call, caller, Outcome::Broken("GarbageBody"));
-            let answer = reply(call, Ok(Bytes::from_static(GARBAGE)), latency + delay, Delivery::Whole);
-            return Reply { content_type: "text/html; charset=utf-8", ..answer };
-        }
-        let result = match effect.and_then(|effect| self.failure(call, caller, table, effect)) {
+        let result = match effect.as_ref().and_then(|effect| self.failure(call, caller, table, effect)) {
             Some(error) => Err(error),
-            None => request.and_then(|request| self.perform(call, caller, &request)),
+            None => request.and_then(|request| self.perform(call, caller, &request, effect.as_ref())),
         };
         let outcome = match (&result, broken) {
             (Err(error), _) => Outcome::Error(error),
@@ -117,8 +128,23 @@ impl State {
         };
         self.count(call, caller, outcome);
         match result {
-            Ok(body) => reply(call, Ok(body), latency + delay, delivery),
-            Err(error) => reply(call, Err(&error), latency + delay, delivery),
+            Ok(body) => {
+                let body = match &effect {
+                    Some(effect) => inflated(call.service, body, effect),
+                    None => body,
+                };
+                let mut answer = reply(call, Ok(body), delay, delivery);
+                if let Some(Effect::OversizedHeader(bytes)) = effect {
+                    let value = HeaderValue::try_from("x".repeat(bytes));
+                    answer.headers.extend(value.map(|value| (HeaderName::from_static("x-oversized"), value)));
+                }
+                answer
+            }
+            Err(error) => {
+                let mut answer = reply(call, Err(&error), delay, delivery);
+                answer.headers.extend(retry_after.and_then(retry_after_header));
+                answer
+            }
         }
     }
 
@@ -130,12 +156,13 @@ impl State {
     }
 
     /// The error that a fault stands for, if it stands for one.
-    fn failure(&self, call: &Call<'_>, caller: &Caller<'_>, table: Option<&str>, effect: Effect) -> Option<AwsError> {
+    fn failure(&self, call: &Call<'_>, caller: &Caller<'_>, table: Option<&str>, effect: &Effect) -> Option<AwsError> {
         let service = call.service;
         Some(match effect {
             Effect::Throttle => errors::throttled(service),
-            Effect::Status(status) => errors::server_fault(service, status),
-            Effect::Error { code, message, status } => AwsError::custom(&code, &message, status),
+            Effect::Status(status) => errors::server_fault(service, *status),
+            Effect::Error { code, message, status } => AwsError::custom(code, message, *status),
+            Effect::UnrecognizedClient => errors::unrecognized_client(service),
             Effect::Deny => denied(call, caller, table),
             Effect::ExpireToken => {
                 if let Some(session) = &caller.session {
@@ -144,15 +171,17 @@ impl State {
                 errors::expired_token(service)
             }
             Effect::NotFound => errors::not_found(service, table.unwrap_or("The resource")),
-            Effect::DropConnection
-            | Effect::TruncateBody
-            | Effect::SlowBody { .. }
-            | Effect::Delay(_)
-            | Effect::GarbageBody => return None,
+            _ => return None,
         })
     }
 
-    fn perform(&self, call: &Call<'_>, caller: &Caller<'_>, request: &TableRequest<'_>) -> Result<Bytes, AwsError> {
+    fn perform(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller<'_>,
+        request: &TableRequest<'_>,
+        effect: Option<&Effect>,
+    ) -> Result<Bytes, AwsError> {
         let Call { service, operation, .. } = *call;
         if operation == Operation::Other {
             return Err(errors::unknown_operation(service));
@@ -165,13 +194,36 @@ impl State {
         if service != Service::Sts && self.denials.denies(&caller.account.id, caller.region, operation, table) {
             return Err(denied(call, caller, table));
         }
+        // Whoever asks, a role's session can belong to another account, but not the permission to have it.
+        let substitute = if operation == Operation::AssumeRole { None } else { self.substitute(caller, effect) };
+        let caller = substitute.as_ref().unwrap_or(caller);
         match service {
-            Service::DynamoDb => request.answer(operation, caller),
-            Service::Sts => self.answer_sts(call, caller),
-            Service::Organizations => self.answer_organizations(call, caller),
+            Service::DynamoDb => {
+                let lie = match effect {
+                    Some(Effect::List(lie)) => Some(lie),
+                    _ => None,
+                };
+                let body = request.answer(operation, caller, self.list_page_size, lie)?;
+                Ok(match effect {
+                    Some(Effect::EditTable(edits)) if operation == Operation::DescribeTable => {
+                        edits::edited(body, edits)
+                    }
+                    _ => body,
+                })
+            }
+            Service::Sts => self.answer_sts(call, caller, effect),
+            Service::Organizations => self.answer_organizations(call, caller, effect),
             Service::Account => self.answer_account(call, caller),
             Service::Ec2 => ec2::answer(call, caller),
         }
+    }
+
+    /// The caller that an effect puts in the place of the right one.
+    fn substitute<'a>(&'a self, caller: &Caller<'a>, effect: Option<&Effect>) -> Option<Caller<'a>> {
+        let Some(Effect::AsAccount(id)) = effect else { return None };
+        let account = self.account(id)?;
+        let (region, session) = (caller.region, caller.session.clone());
+        Some(Caller { account, region, scope: account.scope(region), session })
     }
 }
 
@@ -210,6 +262,10 @@ fn denied(call: &Call<'_>, caller: &Caller<'_>, table: Option<&str>) -> AwsError
     )
 }
 
+fn retry_after_header(value: String) -> Option<(HeaderName, HeaderValue)> {
+    HeaderValue::try_from(value).ok().map(|value| (RETRY_AFTER, value))
+}
+
 fn reply(call: &Call<'_>, result: Result<Bytes, &AwsError>, delay: Duration, delivery: Delivery) -> Reply {
     let error_type = match &result {
         Err(error) if call.service == Service::Account => Some(error.code().to_owned()),
@@ -220,7 +276,7 @@ fn reply(call: &Call<'_>, result: Result<Bytes, &AwsError>, delay: Duration, del
         Err(error) => (error.status, error.body(call.service, &call.request_id).into()),
     };
     let (content_type, request_id) = (call.service.content_type(), call.request_id.clone());
-    Reply { status, content_type, request_id, error_type, body, delay, delivery }
+    Reply { status, content_type, request_id, error_type, headers: Vec::new(), body, delay, delivery }
 }
 
 /// 52 capitals and digits, as DynamoDB's ids are.

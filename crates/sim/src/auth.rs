@@ -13,7 +13,7 @@ use crate::{
     operation::Operation,
     sessions::{Session, unix_ms},
     sigv4::{Signable, SigningScope, parse_amz_date, signature},
-    state::{AccountState, Scope, State},
+    state::{AccountState, Scope, State, read},
 };
 
 /// Requests may be this much older or newer than the service's clock.
@@ -115,10 +115,11 @@ impl State {
             return Err(refuse("", errors::incomplete_signature(service, message)));
         }
         let session = self.sessions.get(authorization.access_key_id);
-        let index = session
-            .as_ref()
-            .map(|session| session.account)
-            .or_else(|| self.by_key.get(authorization.access_key_id).copied());
+        let key = match &session {
+            Some(_) => None,
+            None => read(&self.by_key).get(authorization.access_key_id).cloned(),
+        };
+        let index = session.as_ref().map(|session| session.account).or(key.as_ref().map(|key| key.account));
         let Some(account) = index.map(|index| &self.accounts[index]) else {
             return Err(refuse("", errors::unrecognized_client(service)));
         };
@@ -139,7 +140,8 @@ impl State {
             return Err(refuse(&account.id, error));
         }
         if self.verify_signatures {
-            let secret = session.as_ref().map_or(&account.secret_access_key, |session| &session.secret_access_key);
+            let of_user = key.as_ref().map_or("", |key| &key.secret);
+            let secret = session.as_ref().map_or(of_user, |session| &session.secret_access_key);
             self.verify(call, &authorization, &account.partition, secret)
                 .map_err(|error| refuse(&account.id, error))?;
         }

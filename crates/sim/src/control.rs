@@ -14,9 +14,21 @@ use crate::{
     estate::{DemoAccess, MemberState, derived_uuid},
     faults::{FaultId, FaultRule},
     quota::Quota,
-    state::{State, UnknownAccount, UnknownScope, lock, read, write},
+    state::{State, UnknownAccount, UnknownKey, UnknownScope, lock, read, write},
     tables::LiveTables,
 };
+
+/// Why a key cannot be moved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveKeyError {
+    /// There is no such key.
+    #[error(transparent)]
+    Key(#[from] UnknownKey),
+    /// There is no such account.
+    #[error(transparent)]
+    Account(#[from] UnknownAccount),
+}
 
 /// The hands on a running [`Simulator`](crate::Simulator) or [`InProcess`](crate::InProcess) service. Clones control
 /// the same service, also from other threads.
@@ -106,6 +118,30 @@ impl Control {
     /// Lets time pass for sessions, and for nothing else.
     pub fn advance_sessions(&self, by: Duration) {
         self.state.sessions.advance(by);
+    }
+
+    /// Gives a user's access key, with its secret, to the user of another account: what is signed with it is that
+    /// account's from now on.
+    ///
+    /// # Errors
+    /// If no user has the key, or the estate has no such account.
+    pub fn move_key(&self, access_key_id: &str, account_id: &str) -> Result<(), MoveKeyError> {
+        let account = self.state.by_id.get(account_id).copied();
+        let account = account.ok_or_else(|| UnknownAccount { account_id: account_id.to_owned() })?;
+        match write(&self.state.by_key).get_mut(access_key_id) {
+            Some(key) => key.account = account,
+            None => return Err(UnknownKey { access_key_id: access_key_id.to_owned() }.into()),
+        }
+        Ok(())
+    }
+
+    /// Deletes a user's access key: no service recognizes it any more. Sessions that were issued to it continue.
+    ///
+    /// # Errors
+    /// If no user has the key.
+    pub fn delete_key(&self, access_key_id: &str) -> Result<(), UnknownKey> {
+        let deleted = write(&self.state.by_key).remove(access_key_id);
+        deleted.map(drop).ok_or_else(|| UnknownKey { access_key_id: access_key_id.to_owned() })
     }
 
     /// Puts the clock that signatures are checked by ahead of the real one by so many seconds, or behind.

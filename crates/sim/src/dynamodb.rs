@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     auth::Caller,
+    effect::Listing,
     errors::{self, AwsError},
     operation::Operation,
     service::Service,
@@ -40,12 +41,18 @@ impl<'a> TableRequest<'a> {
         Some(if name.starts_with("arn:") { name.rsplit('/').next().unwrap_or(name) } else { name })
     }
 
-    /// Answers the request.
-    pub(crate) fn answer(&self, operation: Operation, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+    /// Answers the request; a page of names has at most `page_size`.
+    pub(crate) fn answer(
+        &self,
+        operation: Operation,
+        caller: &Caller<'_>,
+        page_size: Option<usize>,
+        lie: Option<&Listing>,
+    ) -> Result<Bytes, AwsError> {
         // Nobody gets here in a Region that the account does not have.
         let scope = caller.scope.ok_or_else(|| errors::unrecognized_client(Service::DynamoDb))?;
         match operation {
-            Operation::ListTables => self.list(scope),
+            Operation::ListTables => self.list(scope, page_size, lie),
             Operation::DescribeTable => {
                 let name = self.checked_table(operation, caller)?;
                 read(&scope.tables).describe(name).ok_or_else(|| errors::table_not_found(name))
@@ -60,7 +67,7 @@ impl<'a> TableRequest<'a> {
         }
     }
 
-    fn list(&self, scope: &Scope) -> Result<Bytes, AwsError> {
+    fn list(&self, scope: &Scope, page_size: Option<usize>, lie: Option<&Listing>) -> Result<Bytes, AwsError> {
         let limit = self.limit.unwrap_or(MAX_PAGE);
         let bound = match limit {
             ..1 => Some("greater than or equal to 1"),
@@ -73,11 +80,15 @@ impl<'a> TableRequest<'a> {
             );
             return Err(errors::invalid(Service::DynamoDb, message));
         }
-        let page =
-            read(&scope.tables).page(self.exclusive_start_table_name.as_deref(), usize::try_from(limit).unwrap_or(1));
+        let (tables, start) = (read(&scope.tables), self.exclusive_start_table_name.as_deref());
+        let limit = usize::try_from(limit).unwrap_or(1).min(page_size.unwrap_or(usize::MAX).max(1));
+        let page = match lie {
+            Some(lie) => lie.page(&tables, start, limit),
+            None => tables.page(start, limit),
+        };
         let mut body = Vec::with_capacity(64 + page.names.iter().map(|name| name.len() + 3).sum::<usize>());
         body.push(b'{');
-        if let Some(last) = page.names.last().filter(|_| page.more) {
+        if let Some(last) = &page.last {
             body.extend_from_slice(b"\"LastEvaluatedTableName\":");
             push_string(&mut body, last);
             body.push(b',');

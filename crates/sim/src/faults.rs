@@ -8,48 +8,13 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::{
+    effect::Effect,
     operation::{Operation, pattern_matches},
     state::lock,
 };
-
-/// What a fault does to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Effect {
-    /// A throttling error.
-    Throttle,
-    /// An error of this HTTP status: 500 is InternalServerError, 503 ServiceUnavailable.
-    Status(u16),
-    /// Any AWS error.
-    Error {
-        /// The error's code, with or without a namespace before a `#`.
-        code: String,
-        /// The error's message.
-        message: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// The connection is closed without an answer.
-    DropConnection,
-    /// The answer announces its full length, and the connection closes halfway through.
-    TruncateBody,
-    /// The right answer in sixteen pieces, with this pause before each.
-    SlowBody {
-        /// The pause.
-        chunk_delay: Duration,
-    },
-    /// The answer comes later. Rules after this one still apply.
-    Delay(Duration),
-    /// An access-denied error.
-    Deny,
-    /// An expired-token error; the session that was used is ended, too.
-    ExpireToken,
-    /// The table is said not to exist.
-    NotFound,
-    /// HTTP 200 with a page of HTML, as a captive portal or a broken proxy sends it.
-    GarbageBody,
-}
 
 /// Which of the matching requests a fault hits.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +30,10 @@ pub enum When {
     Nth(u64),
     /// Each n-th: n, 2n, 3n …
     Every(u64),
+    /// All within this time after the first matching one, on tokio's clock.
+    For(Duration),
+    /// All within a span of time, counted from when the fault was set, on tokio's clock.
+    Between(Duration, Duration),
     /// Each with this probability, drawn from a generator with this seed.
     Probability {
         /// Between 0 and 1.
@@ -86,6 +55,10 @@ pub struct FaultRule {
     pub operation: Option<Operation>,
     /// The table's name, or a prefix and a final `*`.
     pub table: Option<String>,
+    /// The ARN of the role that AssumeRole asks for, or a prefix and a final `*`.
+    pub role: Option<String>,
+    /// The `Retry-After` header of answers that are errors.
+    pub retry_after: Option<String>,
     /// What happens.
     pub effect: Effect,
     /// To which of the matching requests.
@@ -96,7 +69,16 @@ impl FaultRule {
     /// A rule that hits every request.
     #[must_use]
     pub fn new(effect: Effect) -> Self {
-        Self { account: None, region: None, operation: None, table: None, effect, when: When::Always }
+        Self {
+            account: None,
+            region: None,
+            operation: None,
+            table: None,
+            role: None,
+            retry_after: None,
+            effect,
+            when: When::Always,
+        }
     }
 
     /// Only requests of this account.
@@ -127,6 +109,20 @@ impl FaultRule {
         self
     }
 
+    /// Only AssumeRole for roles of this ARN, or with the prefix before a final `*`.
+    #[must_use]
+    pub fn role(mut self, pattern: impl Into<String>) -> Self {
+        self.role = Some(pattern.into());
+        self
+    }
+
+    /// Adds a `Retry-After` header to answers that are errors: seconds, or an HTTP date.
+    #[must_use]
+    pub fn retry_after(mut self, value: impl Into<String>) -> Self {
+        self.retry_after = Some(value.into());
+        self
+    }
+
     /// Which of the matching requests are hit.
     #[must_use]
     pub fn when(mut self, when: When) -> Self {
@@ -147,13 +143,14 @@ impl FaultRule {
     }
 
     fn matches(&self, request: &Subject<'_>) -> bool {
+        let fits = |pattern: &Option<String>, name: Option<&str>| {
+            pattern.as_deref().is_none_or(|pattern| name.is_some_and(|name| pattern_matches(pattern, name)))
+        };
         self.account.as_deref().is_none_or(|account| account == request.account)
             && self.region.as_deref().is_none_or(|region| region == request.region)
             && self.operation.is_none_or(|operation| operation == request.operation)
-            && self
-                .table
-                .as_deref()
-                .is_none_or(|pattern| request.table.is_some_and(|name| pattern_matches(pattern, name)))
+            && fits(&self.table, request.table)
+            && fits(&self.role, request.role)
     }
 }
 
@@ -168,6 +165,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) region: &'a str,
     pub(crate) operation: Operation,
     pub(crate) table: Option<&'a str>,
+    pub(crate) role: Option<&'a str>,
 }
 
 /// What the rules say about one request.
@@ -175,6 +173,7 @@ pub(crate) struct Subject<'a> {
 pub(crate) struct Verdict {
     pub(crate) delay: Duration,
     pub(crate) effect: Option<Effect>,
+    pub(crate) retry_after: Option<String>,
 }
 
 #[derive(Debug)]
@@ -185,17 +184,23 @@ struct Entry {
     seen: u64,
     hits: u64,
     rng: fastrand::Rng,
+    set_at: Instant,
+    first_at: Option<Instant>,
 }
 
 impl Entry {
     fn fires(&mut self) -> bool {
         self.seen += 1;
+        let now = Instant::now();
+        let first_at = *self.first_at.get_or_insert(now);
         let fires = match self.rule.when {
             When::Always => true,
             When::First(n) => self.seen <= n,
             When::After(n) => self.seen > n,
             When::Nth(n) => self.seen == n,
             When::Every(n) => n > 0 && self.seen.is_multiple_of(n),
+            When::For(time) => now.saturating_duration_since(first_at) < time,
+            When::Between(from, until) => (from..until).contains(&now.saturating_duration_since(self.set_at)),
             When::Probability { p, .. } => self.rng.f64() < p,
         };
         self.hits += u64::from(fires);
@@ -218,7 +223,16 @@ impl FaultTable {
         };
         let mut entries = lock(&self.entries);
         let id = FaultId(entries.len() as u64);
-        entries.push(Entry { id, rule, active: true, seen: 0, hits: 0, rng: fastrand::Rng::with_seed(seed) });
+        entries.push(Entry {
+            id,
+            rule,
+            active: true,
+            seen: 0,
+            hits: 0,
+            rng: fastrand::Rng::with_seed(seed),
+            set_at: Instant::now(),
+            first_at: None,
+        });
         self.any.store(true, Ordering::Release);
         id
     }
@@ -254,6 +268,7 @@ impl FaultTable {
                 continue;
             }
             verdict.effect = Some(entry.rule.effect.clone());
+            verdict.retry_after.clone_from(&entry.rule.retry_after);
             break;
         }
         verdict
@@ -269,6 +284,7 @@ mod tests {
         region: "eu-west-1",
         operation: Operation::DescribeTable,
         table: Some("orders-prod"),
+        role: None,
     };
 
     fn fired(when: When) -> Vec<usize> {
@@ -287,6 +303,37 @@ mod tests {
         let drawn = fired(When::Probability { p: 0.5, seed: 7 });
         assert!(!drawn.is_empty() && drawn.len() < 12);
         assert_eq!(drawn, fired(When::Probability { p: 0.5, seed: 7 }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_windows_go_by_the_clock_of_tokio() {
+        let faults = FaultTable::default();
+        faults.add(FaultRule::new(Effect::Throttle).when(When::For(Duration::from_secs(3))));
+        let window = When::Between(Duration::from_secs(8), Duration::from_secs(9));
+        faults.add(FaultRule::new(Effect::NotFound).when(window));
+        let mut fired = Vec::new();
+        for second in 0..12 {
+            // The first request comes after two seconds.
+            if second >= 2 {
+                fired.push(faults.judge(&SUBJECT).effect);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let seconds = |effect: Effect| -> Vec<u32> {
+            (2..).zip(&fired).filter(|(_, fired)| fired.as_ref() == Some(&effect)).map(|(second, _)| second).collect()
+        };
+        assert_eq!((seconds(Effect::Throttle), seconds(Effect::NotFound)), (vec![2, 3, 4], vec![8]));
+    }
+
+    #[test]
+    fn role_pattern_matches_the_role_that_is_asked_for() {
+        let subject = Subject { operation: Operation::AssumeRole, table: None, role: Some("arn:1:role/A"), ..SUBJECT };
+        for (rule, expected) in [("arn:1:*", true), ("arn:1:role/A", true), ("arn:2:*", false)] {
+            let faults = FaultTable::default();
+            faults.add(FaultRule::new(Effect::Deny).role(rule));
+            assert_eq!(faults.judge(&subject).effect.is_some(), expected, "{rule}");
+            assert_eq!(faults.judge(&SUBJECT).effect, None);
+        }
     }
 
     #[test]
@@ -310,7 +357,10 @@ mod tests {
         let faults = FaultTable::default();
         let delay = faults.add(FaultRule::new(Effect::Delay(Duration::from_secs(1))));
         faults.add(FaultRule::new(Effect::NotFound));
-        assert_eq!(faults.judge(&SUBJECT), Verdict { delay: Duration::from_secs(1), effect: Some(Effect::NotFound) });
+        assert_eq!(
+            faults.judge(&SUBJECT),
+            Verdict { delay: Duration::from_secs(1), effect: Some(Effect::NotFound), retry_after: None }
+        );
         faults.clear();
         assert_eq!(faults.judge(&SUBJECT), Verdict::default());
         assert_eq!(faults.hits(delay), 1);

@@ -27,6 +27,7 @@
 mod account;
 mod answer;
 mod auth;
+mod bodies;
 mod changes;
 mod cli;
 mod control;
@@ -34,12 +35,15 @@ mod counts;
 mod denials;
 mod dynamodb;
 mod ec2;
+mod edits;
+mod effect;
 mod errors;
 mod estate;
 mod evolution;
 mod faults;
 pub mod fixtures;
 mod inprocess;
+mod listing;
 mod operation;
 mod options;
 mod organizations;
@@ -52,6 +56,7 @@ mod service;
 mod sessions;
 pub mod sigv4;
 mod simulator;
+mod socket;
 mod state;
 mod sts;
 mod tables;
@@ -61,18 +66,20 @@ mod wire;
 
 pub use changes::{Change, ChangeKind};
 pub use cli::{Args, run};
-pub use control::Control;
+pub use control::{Control, MoveKeyError};
 pub use counts::{Counts, OperationCounts, ScopeCounts};
 pub use denials::Denial;
+pub use effect::{Effect, Listing, TableEdit};
 pub use estate::{
     Account, DemoAccess, DemoAccount, Estate, Index, Member, MemberState, Organization, OrganizationalUnit, Role,
     Shape, TableBuilder, Tables,
 };
 pub use evolution::Evolution;
-pub use faults::{Effect, FaultId, FaultRule, When};
+pub use faults::{FaultId, FaultRule, When};
 pub use inprocess::InProcess;
 pub use operation::Operation;
 pub use options::Options;
 pub use quota::Quota;
 pub use simulator::{Simulator, StopWhen, serve_blocking};
-pub use state::{UnknownAccount, UnknownScope};
+pub use state::{UnknownAccount, UnknownKey, UnknownScope};
+pub use wire::AnswerBody;

@@ -26,6 +26,8 @@ pub struct Options {
     pub port: u16,
     /// Ends every session after this time, however long it was asked for. The `Expiration` in the answer says so.
     pub max_session: Option<Duration>,
+    /// Names that a page of ListTables has at most, also if the client asks for more; none means AWS's 100.
+    pub list_page_size: Option<usize>,
 }
 
 impl Default for Options {
@@ -40,6 +42,7 @@ impl Default for Options {
             list_regions_quota: None,
             port: 0,
             max_session: None,
+            list_page_size: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::Call,
     auth::Caller,
+    effect::Effect,
     errors::{self, AwsError},
     estate::{Member, MemberState, Organization, OrganizationalUnit, derived_text, hash},
     operation::Operation,
@@ -157,7 +158,12 @@ struct ListRequest {
 
 impl State {
     /// Answers a request to AWS Organizations.
-    pub(crate) fn answer_organizations(&self, call: &Call<'_>, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+    pub(crate) fn answer_organizations(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller<'_>,
+        effect: Option<&Effect>,
+    ) -> Result<Bytes, AwsError> {
         let service = Service::Organizations;
         let request: ListRequest = serde_json::from_slice(call.body).map_err(|_| errors::not_json(service))?;
         let account = &caller.account.id;
@@ -173,6 +179,16 @@ impl State {
             Operation::ListAccountsForParent => ("Accounts", &directory.accounts[parent()?.accounts.clone()]),
             Operation::ListOrganizationalUnitsForParent => ("OrganizationalUnits", &parent()?.units[..]),
             _ => return Err(errors::unknown_operation(service)),
+        };
+        let strangers: Vec<Value>;
+        let items = match effect {
+            Some(&Effect::FirstAccounts(most)) if key == "Accounts" => &items[..most.min(items.len())],
+            Some(Effect::OtherAccounts(ids)) if key == "Accounts" => {
+                let strange = |id: &String| directory.account(&Member::new(id));
+                strangers = ids.iter().map(strange).collect();
+                &strangers[..]
+            }
+            _ => items,
         };
         let limit = request.max_results.unwrap_or(MAX_PAGE);
         let Some(size) = usize::try_from(limit).ok().filter(|_| (1..=MAX_PAGE).contains(&limit)) else {

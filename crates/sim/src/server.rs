@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     answer::{Call, Reply},
     service::Service,
+    socket::Spoiled,
     state::State,
-    wire::{Delivery, WireBody},
+    wire::{AnswerBody, Delivery},
 };
 
 const MAX_REQUEST: usize = 1 << 20;
@@ -51,14 +52,26 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     let _open = state.meters.connection();
     // Without it the answers still arrive, only later.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| handle(&state, request));
+    let (stream, spoiler) = Spoiled::new(stream);
+    let (state, spoiler) = (&state, &spoiler);
+    let service = service_fn(|request| async move {
+        let answer = handle(state, request).await?;
+        if answer.extensions().get::<NotHttp>().is_some() {
+            spoiler.spoil_next();
+        }
+        io::Result::Ok(answer)
+    });
     // A connection ends with an error when the client leaves or when a fault broke it off; neither is the server's
     // concern.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
+/// Marks an answer whose status line is not HTTP.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotHttp;
+
 /// Answers one request; an error makes hyper close the connection without an answer.
-pub(crate) async fn handle<B>(state: &State, request: Request<B>) -> io::Result<Response<WireBody>>
+pub(crate) async fn handle<B>(state: &State, request: Request<B>) -> io::Result<Response<AnswerBody>>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
 {
@@ -78,10 +91,13 @@ where
     Ok(response(reply))
 }
 
-fn response(reply: Reply) -> Response<WireBody> {
+fn response(reply: Reply) -> Response<AnswerBody> {
     let dynamodb = reply.content_type == Service::DynamoDb.content_type();
     let crc = dynamodb.then(|| HeaderValue::from(crc32fast::hash(&reply.body)));
-    let mut response = Response::new(WireBody::new(reply.body, reply.delivery));
+    let mut response = Response::new(AnswerBody::new(reply.body, reply.delivery));
+    if reply.delivery == Delivery::NotHttp {
+        response.extensions_mut().insert(NotHttp);
+    }
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
@@ -91,14 +107,15 @@ fn response(reply: Reply) -> Response<WireBody> {
     if let Some(code) = reply.error_type.and_then(|code| HeaderValue::try_from(code).ok()) {
         headers.insert("x-amzn-errortype", code);
     }
-    if let Some(crc) = crc {
+    if let Some(crc) = crc.filter(|_| reply.delivery != Delivery::Endless) {
         headers.insert("x-amz-crc32", crc);
     }
+    headers.extend(reply.headers);
     response
 }
 
 /// The simulator's own endpoints.
-fn control(state: &State, method: &Method, path: &str) -> Response<WireBody> {
+fn control(state: &State, method: &Method, path: &str) -> Response<AnswerBody> {
     let (status, body) = match (method, path) {
         (&Method::GET, "/_sim/counts") => (StatusCode::OK, serde_json::to_vec(&state.counts()).unwrap_or_default()),
         (&Method::GET, "/_sim/access") => (StatusCode::OK, serde_json::to_vec(&state.access).unwrap_or_default()),
@@ -111,7 +128,7 @@ fn control(state: &State, method: &Method, path: &str) -> Response<WireBody> {
             b"{\"message\":\"there are GET /_sim/counts, GET /_sim/access and POST /_sim/reset\"}".to_vec(),
         ),
     };
-    let mut response = Response::new(WireBody::new(Bytes::from(body), Delivery::Whole));
+    let mut response = Response::new(AnswerBody::new(Bytes::from(body), Delivery::Whole));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -74,13 +74,28 @@ impl Scope {
     }
 }
 
+/// The access key of a user.
+#[derive(Clone, Debug)]
+pub(crate) struct UserKey {
+    /// The number of the user's account in the estate.
+    pub(crate) account: usize,
+    pub(crate) secret: Arc<str>,
+}
+
+/// The service has no such access key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no user has the access key {access_key_id}")]
+pub struct UnknownKey {
+    /// The access key that was asked for.
+    pub access_key_id: String,
+}
+
 /// An account as it runs.
 #[derive(Debug)]
 pub(crate) struct AccountState {
     pub(crate) index: usize,
     pub(crate) id: String,
     pub(crate) partition: String,
-    pub(crate) secret_access_key: String,
     pub(crate) roles: Vec<Role>,
     /// Also those of Regions that the account has opted out of.
     scopes: HashMap<String, Scope>,
@@ -105,7 +120,7 @@ impl AccountState {
 pub(crate) struct State {
     pub(crate) access: DemoAccess,
     pub(crate) accounts: Vec<AccountState>,
-    pub(crate) by_key: HashMap<String, usize>,
+    pub(crate) by_key: RwLock<HashMap<String, UserKey>>,
     pub(crate) by_id: HashMap<String, usize>,
     pub(crate) organization: Option<Directory>,
     /// States that accounts were put into since the start.
@@ -118,6 +133,7 @@ pub(crate) struct State {
     pub(crate) meters: Meters,
     pub(crate) verify_signatures: bool,
     pub(crate) max_session: Option<Duration>,
+    pub(crate) list_page_size: Option<usize>,
     pub(crate) latency: Duration,
     /// Seconds that the clock of signature checks is ahead of the real one.
     pub(crate) skew_seconds: AtomicI64,
@@ -128,7 +144,7 @@ impl State {
         let mut state = Self {
             access: estate.access,
             accounts: Vec::with_capacity(estate.accounts.len()),
-            by_key: HashMap::new(),
+            by_key: RwLock::default(),
             by_id: HashMap::new(),
             organization: None,
             account_states: RwLock::default(),
@@ -139,6 +155,7 @@ impl State {
             meters: Meters::new(),
             verify_signatures: options.verify_signatures,
             max_session: options.max_session,
+            list_page_size: options.list_page_size,
             latency: options.latency,
             skew_seconds: AtomicI64::new(0),
         };
@@ -162,13 +179,13 @@ impl State {
                 scope.set_latency(options.latency_overrides.get(&key).copied().unwrap_or(options.latency));
                 scopes.insert(region, scope);
             }
-            state.by_key.insert(account.access_key_id, index);
+            let key = UserKey { account: index, secret: account.secret_access_key.into() };
+            write(&state.by_key).insert(account.access_key_id, key);
             state.by_id.insert(account.id.clone(), index);
             state.accounts.push(AccountState {
                 index,
                 id: account.id,
                 partition: account.partition,
-                secret_access_key: account.secret_access_key,
                 roles: account.roles,
                 scopes,
                 list_accounts_quota: Limit::new(options.list_accounts_quota),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     answer::Call,
     auth::Caller,
+    effect::Effect,
     errors::{self, AwsError, escape_xml},
     estate::{Role, derived_uuid, hash},
     operation::Operation,
@@ -21,12 +22,17 @@ const CHAINED_SECONDS: i64 = 3_600;
 
 impl State {
     /// Answers an STS request.
-    pub(crate) fn answer_sts(&self, call: &Call<'_>, caller: &Caller<'_>) -> Result<Bytes, AwsError> {
+    pub(crate) fn answer_sts(
+        &self,
+        call: &Call<'_>,
+        caller: &Caller<'_>,
+        effect: Option<&Effect>,
+    ) -> Result<Bytes, AwsError> {
         if call.parameters.get("Version") != Some(VERSION) {
             return Err(errors::unknown_operation(Service::Sts));
         }
         let result = match call.operation {
-            Operation::AssumeRole => self.assume_role(&call.parameters, caller)?,
+            Operation::AssumeRole => self.assume_role(&call.parameters, caller, effect)?,
             Operation::GetCallerIdentity => caller_identity(caller),
             _ => return Err(errors::unknown_operation(Service::Sts)),
         };
@@ -38,7 +44,12 @@ impl State {
         .into())
     }
 
-    fn assume_role(&self, parameters: &Parameters, caller: &Caller<'_>) -> Result<String, AwsError> {
+    fn assume_role(
+        &self,
+        parameters: &Parameters,
+        caller: &Caller<'_>,
+        effect: Option<&Effect>,
+    ) -> Result<String, AwsError> {
         let required = |name: &'static str| {
             let field = lower_first(name);
             parameters.get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
@@ -78,7 +89,15 @@ impl State {
         }
         let asked = Duration::from_secs(seconds.unsigned_abs());
         let life = self.max_session.map_or(asked, |longest| longest.min(asked));
-        let (session, expiration) = self.sessions.issue(account.index, arn, name, life);
+        let owner = match effect {
+            Some(Effect::AsAccount(id)) => self.account(id).unwrap_or(account),
+            _ => account,
+        };
+        let (session, mut expiration) = self.sessions.issue(owner.index, arn, name, life);
+        if let Some(&Effect::ClaimExpiration(seconds)) = effect {
+            let claimed = (self.sessions.now_ms() / 1_000).saturating_add(seconds);
+            expiration = jiff::Timestamp::from_second(claimed).unwrap_or(expiration);
+        }
         Ok(format!(
             "<AssumeRoleResult><AssumedRoleUser><AssumedRoleId>{}:{name}</AssumedRoleId>\
              <Arn>arn:{}:sts::{account_id}:assumed-role/{}/{name}</Arn></AssumedRoleUser><Credentials><AccessKeyId>{}</AccessKeyId>\

@@ -20,11 +20,11 @@ use crate::{
     state::Place,
 };
 
-/// A page of names, and whether there are more.
+/// A page of names, and after which name the list continues.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) names: Vec<String>,
-    pub(crate) more: bool,
+    pub(crate) last: Option<String>,
 }
 
 #[derive(Debug)]
@@ -129,7 +129,8 @@ impl LiveTables {
     pub(crate) fn page(&self, start: Option<&str>, limit: usize) -> Page {
         let mut rest = self.names_after(start);
         let names: Vec<String> = rest.by_ref().take(limit).map(Cow::into_owned).collect();
-        Page { more: rest.next().is_some(), names }
+        let last = rest.next().and_then(|_| names.last().cloned());
+        Page { names, last }
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -262,10 +263,10 @@ mod tests {
         assert_eq!(tables.describe("table-000001"), None);
         assert_eq!(
             tables.page(Some("table-000001"), 2),
-            Page { names: vec!["table-000002".into(), "table-000002x".into()], more: true }
+            Page { names: vec!["table-000002".into(), "table-000002x".into()], last: Some("table-000002x".into()) }
         );
-        assert_eq!(tables.page(Some("table-000003"), 2), Page { names: vec!["table-000004".into()], more: false });
-        assert_eq!(tables.page(Some("zzz"), 2), Page { names: vec![], more: false });
+        assert_eq!(tables.page(Some("table-000003"), 2), Page { names: vec!["table-000004".into()], last: None });
+        assert_eq!(tables.page(Some("zzz"), 2), Page { names: vec![], last: None });
     }
 
     #[test]

@@ -12,6 +12,9 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+/// What an endless body is made of, after the start of an answer.
+const ENDLESS: &[u8] = &[b'a'; 64 << 10];
+
 /// Pieces that a slow body is sent in.
 const SLOW_PIECES: usize = 16;
 
@@ -27,11 +30,15 @@ pub(crate) enum Delivery {
     Truncated,
     /// In pieces, with a pause before each.
     Slow(Duration),
+    /// Without an end.
+    Endless,
+    /// Behind a status line that is not HTTP.
+    NotHttp,
 }
 
-/// A body that is sent in one of these ways. Its size hint is the full length, so that hyper announces it.
+/// The body of an answer, which may come slowly, break off or never end. Its size hint is the full length, so that hyper announces it.
 #[derive(Debug)]
-pub(crate) struct WireBody {
+pub struct AnswerBody {
     rest: Bytes,
     way: Way,
 }
@@ -48,22 +55,25 @@ enum Way {
     /// The half is on its way; hyper flushes it when the body has nothing more to give for now.
     Flush,
     Break,
+    Endless,
 }
 
-impl WireBody {
+impl AnswerBody {
     pub(crate) fn new(body: Bytes, delivery: Delivery) -> Self {
         let way = match delivery {
-            Delivery::Whole | Delivery::Dropped => Way::Whole,
+            Delivery::Whole | Delivery::Dropped | Delivery::NotHttp => Way::Whole,
+            Delivery::Endless => Way::Endless,
             Delivery::Truncated => Way::Half,
             Delivery::Slow(pause) => {
                 Way::Slow { pause, piece: body.len().div_ceil(SLOW_PIECES).max(1), sleep: Box::pin(sleep(pause)) }
             }
         };
-        Self { rest: body, way }
+        let rest = if matches!(way, Way::Endless) { Bytes::from_static(b"{\"TableNames\":[\"") } else { body };
+        Self { rest, way }
     }
 }
 
-impl Body for WireBody {
+impl Body for AnswerBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -91,6 +101,8 @@ impl Body for WireBody {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
+            Way::Endless if this.rest.is_empty() => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(ENDLESS))))),
+            Way::Endless => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
             Way::Break => Poll::Ready(Some(Err(io::Error::other("the body is cut short on purpose")))),
         }
     }
@@ -100,6 +112,9 @@ impl Body for WireBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        match self.way {
+            Way::Endless => SizeHint::default(),
+            _ => SizeHint::with_exact(self.rest.len() as u64),
+        }
     }
 }

@@ -57,14 +57,20 @@ pub(crate) fn config(settings: &str) -> Config {
 
 /// A plan that crawls the simulator with the keys of [`HUB`]'s user.
 pub(crate) fn plan_of(simulator: &InProcess, config: Config) -> RunPlan {
-    let hub = Account::new(HUB).access("hub");
-    let keys = UserKeys {
-        access_key_id: hub.access_key_id,
-        secret_access_key: hub.secret_access_key.into(),
-        session_token: None,
+    plan_with(simulator, config, |_| Account::new(HUB))
+}
+
+/// A plan that crawls the simulator with the keys of the user of each target's account.
+pub(crate) fn plan_with(simulator: &InProcess, config: Config, account: impl Fn(&Target) -> Account) -> RunPlan {
+    let credentials = |target: &Target| {
+        let user = account(target);
+        let keys = UserKeys {
+            access_key_id: user.access_key_id,
+            secret_access_key: user.secret_access_key.into(),
+            session_token: None,
+        };
+        Ok(CredentialSpec { base: BaseCredentials::Keys(keys), chain: target.chain.clone() })
     };
-    let credentials =
-        |target: &Target| Ok(CredentialSpec { base: BaseCredentials::Keys(keys.clone()), chain: target.chain.clone() });
     let http = SharedHttpClient::new(Inside(simulator.clone()));
     RunPlan::with_http(config, credentials, http).expect("a plan")
 }

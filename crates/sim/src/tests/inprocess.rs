@@ -15,7 +15,7 @@ use super::{
 use crate::{Account, Denial, Effect, FaultRule, InProcess, Operation, Options, Quota};
 
 const HOST: &str = "dynamodb.eu-west-1.amazonaws.com";
-const DESCRIBE: &str = "{\"TableName\":\"table-000001\"}";
+pub(super) const DESCRIBE: &str = "{\"TableName\":\"table-000001\"}";
 
 /// A signed request as an HTTP client gets it: with an absolute URI and without a `Host` header.
 fn signed(service: &str, host: &str, headers: &[(&str, &str)], body: &'static str) -> Request<Bytes> {
@@ -27,7 +27,7 @@ fn signed(service: &str, host: &str, headers: &[(&str, &str)], body: &'static st
     request.body(Bytes::from_static(body.as_bytes())).unwrap()
 }
 
-fn request(operation: &str, body: &'static str) -> Request<Bytes> {
+pub(super) fn request(operation: &str, body: &'static str) -> Request<Bytes> {
     signed("dynamodb", HOST, &[("x-amz-target", &format!("DynamoDB_20120810.{operation}"))], body)
 }
 

@@ -7,10 +7,12 @@ mod demo;
 mod evolution;
 mod faults;
 mod inprocess;
+mod lies;
 mod lifecycle;
 mod listing;
 mod organizations;
 mod regions;
+mod transport;
 
 use std::time::Duration;
 
