@@ -27,6 +27,8 @@ mod scopes;
 mod target;
 mod tracker;
 #[cfg(test)]
+mod trust_tests;
+#[cfg(test)]
 mod world;
 
 use std::sync::Arc;
