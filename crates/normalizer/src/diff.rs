@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn table(description: &Value) -> Table {
-        crate::decode(json!({ "Table": description }).to_string().as_bytes()).expect("a description")
+        crate::decode(json!({ "Table": description }).to_string().as_bytes()).expect("a description").table
     }
 
     fn changed(edit: impl FnOnce(&mut Value)) -> Vec<Change> {
@@ -202,9 +202,7 @@ mod tests {
                 Value::Bool(flag) => json!(!*flag),
                 other => other.clone(),
             };
-            // A value of the wrong type is a broken answer.
-            let body = json!({ "Table": &after }).to_string();
-            let Ok(after) = crate::decode(body.as_bytes()) else { continue };
+            let after = table(&after);
             let same = crate::fingerprint(&before) == crate::fingerprint(&after);
             assert_eq!(structural_changes(&before, &after).is_empty(), same, "{place}");
             structural += usize::from(!same);

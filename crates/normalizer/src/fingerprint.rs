@@ -32,7 +32,7 @@ mod tests {
 
     fn fingerprint_of(description: &Value) -> String {
         let body = json!({ "Table": description }).to_string();
-        super::fingerprint(&crate::decode(body.as_bytes()).expect("a description"))
+        super::fingerprint(&crate::decode(body.as_bytes()).expect("a description").table)
     }
 
     /// The full description with one value replaced.

@@ -1,8 +1,7 @@
 //! What is told to have changed, from crawl to crawl.
 
 use dynacrawl_model::{Outcome, RunOutcome};
-use dynacrawl_sim::Denial;
-use dynacrawl_sim::Operation;
+use dynacrawl_sim::{Denial, Effect, FaultRule, Operation};
 use serde_json::{Value, json};
 
 use super::inside::HUB;
@@ -148,4 +147,31 @@ async fn the_first_layout_or_the_other_changes_hold_the_whole_table() {
     assert!(crawl.of("table_added")[0]["table"]["key_schema"].is_array());
     let outcome = crawl.of("scope_completed")[0]["outcome"].clone();
     assert_eq!(outcome, serde_json::to_value(Outcome::Complete).expect("a word"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_of_another_type_is_named_and_its_table_described_with_one_request() {
+    let world = World::new(3);
+    world.edit(&table(1), |table| table["ItemCount"] = json!("many"));
+    world.edit(&table(2), |table| table["Replicas"] = json!([{"RegionName": 7}]));
+    let crawl = world.crawl().await;
+    let problem = crawl.problem("unexpected_type");
+    assert_eq!((&problem["table_count"], &problem["tables"]), (&json!(2), &json!([table(1), table(2)])));
+    let message = problem["message"].as_str().expect("a text");
+    assert!(message.contains("ItemCount") && message.contains("Replicas[].RegionName"), "{message}");
+    assert_eq!((crawl.report.outcome, crawl.of("table").len()), (RunOutcome::Complete, 3));
+    assert_eq!(world.simulator.counts().requests(Operation::DescribeTable), 3);
+    let odd = crawl.of("table").into_iter().find(|one| one["table"]["name"] == table(1)).expect("a table");
+    assert_eq!((&odd["table"]["item_count"], &odd["table"]["extra"]["ItemCount"]), (&Value::Null, &json!("many")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_table_is_asked_for_once_more() {
+    let world = World::new(3);
+    let empty = Effect::Error { code: "Login".to_owned(), message: "login required".to_owned(), status: 200 };
+    world.simulator.add_fault(FaultRule::new(empty).operation(Operation::DescribeTable).table(table(1)));
+    let crawl = world.crawl().await;
+    let [failed] = crawl.of("table_failed")[..] else { panic!("one") };
+    assert_eq!((&failed["code"], &failed["attempts"]), (&json!("invalid_response"), &json!(2)));
+    assert_eq!(world.simulator.counts().requests(Operation::DescribeTable), 4);
 }

@@ -4,6 +4,7 @@ mod changes;
 #[cfg(test)]
 mod changes_tests;
 mod claims;
+mod decode;
 mod detector;
 #[cfg(test)]
 mod fairness_tests;
@@ -34,6 +35,7 @@ use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
 use dynacrawl_model::{ChangeCounts, Counts, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
 
+pub(crate) use decode::decode_failure;
 pub use detector::Detector;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};

@@ -8,6 +8,7 @@ use dynacrawl_model::{
     AccountId, FailureReason, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName,
     TableRecord, Timestamp,
 };
+use dynacrawl_normalizer::Decoded;
 use dynacrawl_walker::Listing;
 use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::changes::ScopeChanges;
 use super::claims::Claims;
+use super::decode::decode_failure;
 use super::detector::Told;
 use super::ledger::{Checkpoint, Cursor};
 use super::plan::{ScopePlan, no_credentials};
@@ -259,7 +261,10 @@ impl ScopeTask {
 
     /// Reads an answer of DescribeTable.
     pub(super) fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
-        let table = dynacrawl_normalizer::decode(body).map_err(|error| DecodeFailure(describe(&error)))?;
+        let Decoded { table, unexpected } = dynacrawl_normalizer::decode(body).map_err(decode_failure)?;
+        if !unexpected.is_empty() {
+            self.tracker.unexpected(table.name.as_ref(), unexpected);
+        }
         // Boxed here, because a record is large and goes through several hands.
         Ok(Box::new(TableRecord {
             schema: SchemaVersion::V1,
@@ -437,11 +442,4 @@ enum Account {
 
 fn received<T>(mut queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     poll_fn(move |context| queue.poll_recv(context))
-}
-
-fn describe(error: &dynacrawl_normalizer::DecodeError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

@@ -10,6 +10,7 @@ use dynacrawl_model::{AccountId, ChangeCounts, Counts, Listing, Outcome, Pace, P
 
 use tokio::sync::Notify;
 
+use super::decode::UnexpectedTypes;
 use super::detector::ChangeKind;
 use super::ledger::{Cursor, Ledger, MAX_DEFERRED};
 
@@ -54,6 +55,7 @@ struct State {
     stopped: Option<Stopped>,
     cancelled: bool,
     notes: Vec<Problem>,
+    unexpected: UnexpectedTypes,
     other_account: bool,
     duplicate: bool,
     /// With a state: whether it is still to be found out, or could not be, which known tables are gone.
@@ -98,6 +100,7 @@ impl Tracker {
             stopped: None,
             cancelled: false,
             notes: Vec::new(),
+            unexpected: UnexpectedTypes::default(),
             other_account: false,
             duplicate: false,
             unsettled: with_changes,
@@ -240,6 +243,11 @@ impl Tracker {
         self.state().notes.push(problem);
     }
 
+    /// A description has fields of another type than expected.
+    pub(crate) fn unexpected(&self, table: Option<&TableName>, fields: Vec<String>) {
+        self.state().unexpected.add(table, fields);
+    }
+
     /// The end: everything that is not accounted for was not attempted.
     pub(crate) fn end(&self) -> Ended {
         let mut state = self.state();
@@ -247,6 +255,7 @@ impl Tracker {
         let mut problems: Vec<_> = state.stopped.iter().map(|stopped| stopped.problem.clone()).collect();
         problems.extend(state.ledger.problems());
         problems.append(&mut state.notes);
+        problems.extend(state.unexpected.problem());
         let client = state.client.as_ref();
         Ended {
             scope: state.scope.clone(),
