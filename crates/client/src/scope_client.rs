@@ -1,7 +1,7 @@
 //! The two calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::config::{Builder, Region as SdkRegion};
 use aws_smithy_runtime::client::retries::RetryPartition;
@@ -52,9 +52,16 @@ impl CallError {
     }
 }
 
-/// A body that could not be decoded. It is asked for again, like any broken answer.
-#[derive(Debug)]
-pub struct DecodeFailure(pub String);
+/// A body that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeFailure {
+    /// What to do about it. A body that was damaged on the way, or that somebody else sent, is
+    /// [`ErrorClass::Transient`] and retried like any broken answer. Every other one is retried
+    /// once: whoever answers so twice will answer so again.
+    pub class: ErrorClass,
+    /// What is wrong with the body.
+    pub message: String,
+}
 
 /// A page of ListTables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,20 +176,26 @@ impl ScopeClient {
     /// dynamodb:DescribeTable: what `decode` makes of the raw body.
     ///
     /// # Errors
-    /// When no answer that can be decoded came after the last attempt.
+    /// When the last attempt failed, or the answer could not be decoded.
     pub async fn describe_table<T>(
         &self,
         name: &TableName,
         decode: impl Fn(&[u8]) -> Result<T, DecodeFailure>,
     ) -> Result<T, CallError> {
         let decode = &decode;
+        let failed_before = &AtomicBool::new(false);
+        let undecodable = &|failure: DecodeFailure| {
+            let first = !failed_before.swap(true, Ordering::Relaxed);
+            let class = if first { ErrorClass::Transient } else { failure.class };
+            AwsError::new(class, "invalid_response", failure.message)
+        };
         self.attempts(Operation::DescribeTable, || async move {
             // Boxed: the SDK's future has some 15 KB, and would be moved from hand to hand.
             let call = Box::pin(self.dynamodb.describe_table().table_name(name.as_str()).send());
             let (result, body) = raw::capture(call).await;
             result.map_err(|error| AwsError::from_sdk(&error))?;
             let body = body.as_ref().and_then(|body| body.bytes()).unwrap_or_default();
-            decode(body).map_err(|DecodeFailure(said)| AwsError::new(ErrorClass::Transient, "invalid_response", said))
+            decode(body).map_err(undecodable)
         })
         .await
     }

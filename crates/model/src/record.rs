@@ -153,7 +153,7 @@ pub struct Table {
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The version of the fingerprint, a colon, and a hash of the table's structural part: without counts, sizes,
-    /// states in passing, momentary warm throughput, and `extra`.
+    /// provisioned capacity, states in passing, momentary warm throughput, and `extra`.
     pub fingerprint: String,
     /// The table.
     pub table: crate::Table,

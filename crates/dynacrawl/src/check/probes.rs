@@ -2,7 +2,7 @@
 
 use dynacrawl_auth::{AssumeRole, AuthError, StsClient};
 use dynacrawl_aws::{AwsError, ErrorClass, is_known_region, may_be_disabled};
-use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
+use dynacrawl_client::{CallError, ScopeClient};
 use dynacrawl_fetcher::{Fetched, Fetcher};
 use dynacrawl_model::{FailureReason, Region, Scope, TableName};
 use dynacrawl_walker::Listing;
@@ -10,8 +10,8 @@ use futures_util::{StreamExt, stream};
 
 use super::finding::{Findings, Trouble};
 use crate::config::Config;
-use crate::run::TargetConnection;
 use crate::run::identity::{self, Asked, Expected};
+use crate::run::{TargetConnection, decode_failure};
 
 /// Checks a target's credentials, role by role. `false`: none of its scopes can work.
 pub(super) async fn credentials(connection: &TargetConnection, config: &Config, findings: &mut Findings) -> bool {
@@ -163,7 +163,9 @@ async fn describe(
     findings: &mut Findings,
 ) {
     let scope = expected.scope;
-    let decode = |body: &[u8]| dynacrawl_normalizer::decode(body).map_err(|e| DecodeFailure(e.to_string()));
+    let decode = |body: &[u8]| {
+        dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(decode_failure)
+    };
     let fetcher = Fetcher { client, decode, recheck_after: config.crawl.recheck_after };
     let asked = selected.len();
     let (mut denied, mut failed, mut said) = (Vec::new(), Vec::new(), String::new());

@@ -6,6 +6,7 @@ mod changes_tests;
 #[cfg(test)]
 mod chaos;
 mod claims;
+mod decode;
 mod detector;
 #[cfg(test)]
 mod fairness_tests;
@@ -39,6 +40,7 @@ use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
 use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
 
+pub(crate) use decode::decode_failure;
 pub use detector::Detector;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};

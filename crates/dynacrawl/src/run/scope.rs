@@ -9,6 +9,7 @@ use dynacrawl_model::{
     AccountId, FailureReason, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName,
     TableRecord, Timestamp,
 };
+use dynacrawl_normalizer::Decoded;
 use dynacrawl_walker::Listing;
 use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::changes::ScopeChanges;
 use super::claims::Claims;
+use super::decode::decode_failure;
 use super::detector::Told;
 use super::identity::{self, Asked, Expected, Gate, Passed};
 use super::ledger::{Checkpoint, Cursor};
@@ -307,7 +309,10 @@ impl ScopeTask {
 
     /// Reads an answer of DescribeTable.
     pub(super) fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
-        let table = dynacrawl_normalizer::decode(body).map_err(|error| DecodeFailure(describe(&error)))?;
+        let Decoded { table, unexpected } = dynacrawl_normalizer::decode(body).map_err(decode_failure)?;
+        if !unexpected.is_empty() {
+            self.tracker.unexpected(table.name.as_ref(), unexpected);
+        }
         // Boxed here, because a record is large and goes through several hands.
         Ok(Box::new(TableRecord {
             schema: SchemaVersion::V1,
@@ -405,7 +410,9 @@ impl ScopeTask {
         record.table.name.get_or_insert_with(|| name.clone());
         // Whose tables these are has to be sure before they are compared.
         let told = match &self.changes {
-            Some(changes) if self.tracker.is_proven() => changes.described(&record)?,
+            Some(changes) if self.tracker.is_proven() => {
+                changes.described(&record, self.tracker.is_partly_read(name))?
+            }
             _ => None,
         };
         let kind = told.as_ref().and_then(|told| told.kind);
@@ -484,11 +491,4 @@ impl ScopeTask {
 
 fn received<T>(mut queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     poll_fn(move |context| queue.poll_recv(context))
-}
-
-fn describe(error: &dynacrawl_normalizer::DecodeError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

@@ -10,6 +10,7 @@ use dynacrawl_model::{ChangeCounts, Counts, Listing, Outcome, Pace, Problem, Req
 
 use tokio::sync::Notify;
 
+use super::decode::UnexpectedTypes;
 use super::detector::ChangeKind;
 use super::ledger::{Checkpoint, Cursor, Ledger, MAX_DEFERRED};
 
@@ -66,6 +67,7 @@ struct State {
     identity: Identity,
     /// Whether the scope's one note about an emulator's ARNs is made.
     emulator: bool,
+    unexpected: UnexpectedTypes,
     duplicate: bool,
     /// Whether this is the scope's second try, at the end of the run.
     is_retry: bool,
@@ -127,6 +129,7 @@ impl Tracker {
             notes: Vec::new(),
             identity: Identity::Unproven("the scope has not begun".to_owned()),
             emulator: false,
+            unexpected: UnexpectedTypes::default(),
             duplicate: false,
             is_retry: false,
             unsettled: with_changes,
@@ -327,6 +330,16 @@ impl Tracker {
         self.state().notes.push(problem);
     }
 
+    /// Whether fields of the table's description had another type than expected.
+    pub(crate) fn is_partly_read(&self, table: &TableName) -> bool {
+        self.state().unexpected.has(table)
+    }
+
+    /// A description has fields of another type than expected.
+    pub(crate) fn unexpected(&self, table: Option<&TableName>, fields: Vec<String>) {
+        self.state().unexpected.add(table, fields);
+    }
+
     /// The end: everything that is not accounted for was not attempted.
     pub(crate) fn end(&self) -> Ended {
         let mut state = self.state();
@@ -345,6 +358,7 @@ impl Tracker {
             problems.push(Problem { table_count: counts.vanished, ..problem });
         }
         problems.append(&mut state.notes);
+        problems.extend(state.unexpected.problem());
         let client = state.client.as_ref();
         Ended {
             scope: state.scope.clone(),
