@@ -128,7 +128,7 @@ impl Caller {
                     self.budget.throttled(permit, &error);
                 }
                 // What did not come from AWS does not say that AWS has stopped throttling.
-                ErrorClass::Unreachable | ErrorClass::Transient => {}
+                ErrorClass::Unreachable | ErrorClass::Transient | ErrorClass::TimedOut => {}
                 _ => self.budget.answered(),
             }
             let wait = self.retry.backoff(error.class, attempts).or_else(|| self.waits_on(error.class));

@@ -39,7 +39,9 @@ impl RetryPolicy {
     pub fn backoff(&self, class: ErrorClass, attempts: u32) -> Option<Duration> {
         let (most, first, longest) = match class {
             ErrorClass::Throttled => (self.max_attempts, Duration::from_millis(100), Self::MAX_THROTTLED_BACKOFF),
-            ErrorClass::Transient => (self.max_attempts, Duration::from_millis(25), self.max_backoff),
+            ErrorClass::Transient | ErrorClass::TimedOut => {
+                (self.max_attempts, Duration::from_millis(25), self.max_backoff)
+            }
             ErrorClass::Unreachable => {
                 (self.max_unreachable.min(self.max_attempts), Duration::from_millis(100), self.max_backoff)
             }
