@@ -29,9 +29,9 @@ pub enum ErrorClass {
     NotFound,
     /// The policies do not allow the call. Trying again does not help.
     Denied,
-    /// The session ended: refresh the credentials and try again, once.
+    /// The session ended: refresh the credentials and try again.
     ExpiredCredentials,
-    /// The local clock is wrong. The SDK corrects it by the answer's date, so trying again, once, may help.
+    /// The local clock is wrong. The SDK corrects it by the answer's date, so trying again may help.
     ClockSkew,
     /// The service does not know the access key or session. In a Region that is not opted in,
     /// good credentials look like this too.
@@ -58,6 +58,11 @@ impl ErrorClass {
                 | Self::NoCredentials
                 | Self::NotOptedIn
         )
+    }
+
+    /// Whether the service refused the credentials as they are, so that new ones or a corrected time may help.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::ExpiredCredentials | Self::ClockSkew | Self::UnknownCredentials)
     }
 
     /// Whether what was wrong may have passed in a while.
