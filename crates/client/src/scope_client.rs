@@ -30,6 +30,8 @@ pub struct ScopeSettings {
     pub requests: Arc<Semaphore>,
     /// How often a call is tried.
     pub retry: RetryPolicy,
+    /// Whether the Region may not be enabled for the account. It then refuses good credentials as unknown.
+    pub opt_in: bool,
 }
 
 /// A call that failed for good.
@@ -43,12 +45,15 @@ pub struct CallError {
     pub error: AwsError,
     /// How many attempts were sent.
     pub attempts: u32,
+    /// Whether what was wrong may have passed in a while. Credentials that could not be had for the moment are such a reason,
+    /// although the error's class is then about credentials.
+    pub may_pass: bool,
 }
 
 impl CallError {
     /// A call that came to nothing after so many attempts.
     pub fn new(operation: Operation, error: AwsError, attempts: u32) -> Self {
-        Self { operation, error, attempts }
+        Self { operation, may_pass: error.class.may_pass(), error, attempts }
     }
 }
 
@@ -124,6 +129,7 @@ impl ScopeClient {
         }
         let budget = Arc::new(Budget::new(settings.rate));
         let caller = Caller::new(credentials, budget, settings.requests, settings.retry);
+        let caller = if settings.opt_in { caller.opt_in() } else { caller };
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(builder.build()),
             signer,
@@ -216,6 +222,11 @@ impl ScopeClient {
             _ => (&self.describing, &self.describe_table),
         };
         let called = caller.call(operation.name(), |attempt| counter.count(attempt), attempt).await;
-        called.map_err(|failed| CallError { operation, error: failed.error, attempts: failed.attempts })
+        called.map_err(|failed| CallError {
+            operation,
+            may_pass: failed.may_pass(),
+            error: failed.error,
+            attempts: failed.attempts,
+        })
     }
 }

@@ -45,6 +45,7 @@ async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRo
         rate: rate.map(|rate| Rate::per_second(NonZeroU32::new(rate).expect("not zero"))),
         requests: Arc::new(Semaphore::new(64)),
         retry: RetryPolicy { max_attempts: 3, ..RetryPolicy::default() },
+        opt_in: false,
     };
     ScopeClient::new(&sdk, credentials.last().credentials.clone(), settings)
 }

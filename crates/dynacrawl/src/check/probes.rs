@@ -275,7 +275,7 @@ fn not_assumed(role: &AssumeRole, failed: &AuthError) -> Trouble {
                 }
             },
         ),
-        ErrorClass::Unreachable | ErrorClass::Transient | ErrorClass::Throttled => {
+        ErrorClass::Unreachable | ErrorClass::TimedOut | ErrorClass::Transient | ErrorClass::Throttled => {
             ("sts_unreachable", "check the network's way to STS, and sts.regions or --sts-endpoint-url")
         }
         _ => (

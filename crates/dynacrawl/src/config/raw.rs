@@ -51,6 +51,7 @@ section! {
     Aws {
         connect_timeout: String,
         attempt_timeout: String,
+        credentials_timeout: String,
         ca_bundle: String,
         endpoint_url: String,
         fips: bool,

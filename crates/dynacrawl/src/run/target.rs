@@ -107,7 +107,7 @@ impl Connector {
     pub(crate) fn new(aws: AwsSettings, config: &Config) -> Self {
         Self {
             aws,
-            pool: CredentialPool::new(config.budgets.sts),
+            pool: CredentialPool::new(config.budgets.sts, config.credentials_timeout),
             settings: Mutex::default(),
             requests: Arc::new(Semaphore::new(config.crawl.requests)),
         }
@@ -152,6 +152,7 @@ impl TargetConnection {
             rate: config.crawl.rate,
             requests: self.requests.clone(),
             retry: config.crawl.retry,
+            opt_in: may_be_disabled(region),
         };
         Arc::new(ScopeClient::new(&self.sdk, self.chain.last().credentials.clone(), settings))
     }

@@ -33,7 +33,7 @@ impl Stopped {
 
     /// By a call that failed for good.
     pub(crate) fn by_call(failed: &CallError) -> Self {
-        let mut stopped = Self::by_error(&failed.error);
+        let mut stopped = Self { may_pass: failed.may_pass, ..Self::by_error(&failed.error) };
         stopped.problem.operation = Some(failed.operation);
         stopped
     }
