@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, RetryPolicy};
-use tokio::sync::Semaphore;
+use dynacrawl_aws::{AwsError, Budget, BudgetSettings, Connections, ErrorClass, Places, RetryPolicy, Share};
 use tokio::time::Instant;
 
 use crate::{AuthError, CachedCredentials};
@@ -14,7 +13,7 @@ use crate::{AuthError, CachedCredentials};
 pub struct Caller {
     credentials: CachedCredentials,
     budget: Arc<Budget>,
-    requests: Arc<Semaphore>,
+    requests: Share,
     retry: RetryPolicy,
     gives_up: bool,
 }
@@ -40,19 +39,14 @@ pub struct CallFailed {
 }
 
 impl Caller {
-    /// A caller whose requests in flight are bounded by `requests`, which others may share.
-    pub fn new(
-        credentials: CachedCredentials,
-        budget: Arc<Budget>,
-        requests: Arc<Semaphore>,
-        retry: RetryPolicy,
-    ) -> Self {
+    /// A caller whose requests in flight are bounded by `requests`, its share of places that others have, too.
+    pub fn new(credentials: CachedCredentials, budget: Arc<Budget>, requests: Share, retry: RetryPolicy) -> Self {
         Self { credentials, budget, requests, retry, gives_up: false }
     }
 
     /// A caller with a budget and requests in flight of its own.
     pub fn within(budget: BudgetSettings, credentials: CachedCredentials, retry: RetryPolicy) -> Self {
-        let requests = Arc::new(Semaphore::new(budget.concurrency));
+        let requests = Places::new(budget.concurrency, 1, &Connections::default()).share("");
         Self::new(credentials, Arc::new(Budget::new(budget.rate)), requests, retry)
     }
 
@@ -69,8 +63,8 @@ impl Caller {
 
     /// Calls until an attempt succeeds or another one would be of no use. Where AWS does nothing but throttle, a patient call
     /// goes on after its last attempt for as long as the policy's patience. Every attempt takes a permit of the budget, then
-    /// a place among the requests in flight, in this order: whoever waits for his own budget must not hold a place that
-    /// others could use.
+    /// a place among the requests in flight together with a connection, in this order: whoever waits for his own budget
+    /// must not hold a place that others could use. What is signed is sent at once.
     ///
     /// Each attempt is recorded under `operation`, AWS's name of the call.
     ///
@@ -86,6 +80,8 @@ impl Caller {
         F: Future<Output = Result<T, AwsError>>,
     {
         let mut attempts = 0;
+        // Attempts that failed before they were sent: there was no connection.
+        let mut unsent = 0;
         let mut renewed = false;
         loop {
             let permit = match self.budget.permit(self.gives_up.then_some(self.retry.patience)).await {
@@ -100,14 +96,21 @@ impl Caller {
                     return Err(CallFailed { error: about_credentials(error), attempts, no_credentials: Some(failed) });
                 }
             };
-            // The semaphore is never closed.
-            let place = self.requests.acquire().await;
-            attempts += 1;
-            count(Attempt::Sent);
-            let sent = Instant::now();
-            let answer = attempt().await;
-            drop(place);
-            record(operation, sent.elapsed(), answer.as_ref().err());
+            let answer = match self.requests.acquire().await {
+                Ok(mut place) => {
+                    attempts += 1;
+                    count(Attempt::Sent);
+                    let sent = Instant::now();
+                    let answer = place.run(attempt()).await;
+                    place.ended(answer.as_ref().is_err_and(AwsError::is_timeout));
+                    record(operation, sent.elapsed(), answer.as_ref().err());
+                    answer
+                }
+                Err(error) => {
+                    unsent += 1;
+                    Err(error)
+                }
+            };
             let error = match answer {
                 Ok(answer) => {
                     self.budget.answered();
@@ -131,8 +134,8 @@ impl Caller {
                 ErrorClass::Unreachable | ErrorClass::Transient => {}
                 _ => self.budget.answered(),
             }
-            let wait = self.retry.backoff(error.class, attempts).or_else(|| self.waits_on(error.class));
-            match wait {
+            let wait = self.retry.backoff(error.class, attempts + unsent).or_else(|| self.waits_on(error.class));
+            match wait.filter(|_| !error.ends_call()) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(CallFailed { error, attempts, no_credentials: None }),
             }

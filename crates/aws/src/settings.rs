@@ -5,7 +5,7 @@ use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::retry::RetryConfig;
@@ -13,6 +13,8 @@ use aws_types::app_name::AppName;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::region::Region as SdkRegion;
 use dynacrawl_model::Region;
+
+use crate::HttpStack;
 
 /// Which endpoints are called. What is `None` is left to AWS's own environment variables and profile.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +36,7 @@ pub struct EndpointSettings {
 #[derive(Clone, Debug)]
 pub struct AwsSettings {
     /// The HTTP stack.
-    pub http: SharedHttpClient,
+    pub http: HttpStack,
 }
 
 impl AwsSettings {
@@ -44,7 +46,7 @@ impl AwsSettings {
     /// chain itself, and to STS) are retried by the SDK.
     pub async fn sdk_config(&self, profile: Option<&str>, region: &Region, endpoints: &EndpointSettings) -> SdkConfig {
         let mut loader = aws_config::defaults(crate::behavior_version())
-            .http_client(self.http.clone())
+            .http_client(self.http.client().clone())
             .region(SdkRegion::new(region.as_str().to_owned()))
             .app_name(app_name())
             // Resolved by a cache of our own, one for each role: the SDK's is shared, and evicts arbitrarily.
@@ -55,12 +57,7 @@ impl AwsSettings {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(profile) = profile {
             // The default chain would take keys from the environment first, and so crawl another account.
-            let provider = ProviderConfig::default()
-                .with_http_client(self.http.clone())
-                .with_region(Some(SdkRegion::new(region.as_str().to_owned())));
-            let credentials =
-                ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
-            loader = loader.profile_name(profile).credentials_provider(credentials);
+            loader = loader.profile_name(profile).no_credentials();
         }
         if let Some(use_fips) = endpoints.use_fips {
             loader = loader.use_fips(use_fips);
@@ -70,7 +67,24 @@ impl AwsSettings {
         }
         let config = loader.load().await;
         let mode = endpoints.account_id_endpoint_mode.clone().or_else(|| config.account_id_endpoint_mode().cloned());
-        config.into_builder().account_id_endpoint_mode(mode.unwrap_or(AccountIdEndpointMode::Disabled)).build()
+        let credentials = profile.map(|profile| self.profile_credentials(profile, &config));
+        let mut config = config.into_builder();
+        if let Some(credentials) = credentials {
+            config = config.credentials_provider(credentials);
+        }
+        config.account_id_endpoint_mode(mode.unwrap_or(AccountIdEndpointMode::Disabled)).build()
+    }
+
+    /// A profile's credentials, from the kind of endpoints that `config` is for: a profile's role is assumed by the
+    /// provider itself.
+    fn profile_credentials(&self, profile: &str, config: &SdkConfig) -> SharedCredentialsProvider {
+        let provider = ProviderConfig::default()
+            .with_http_client(self.http.client().clone())
+            .with_region(config.region().cloned())
+            .with_use_fips(config.use_fips())
+            .with_use_dual_stack(config.use_dual_stack());
+        let profile = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+        SharedCredentialsProvider::new(profile)
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn plan_of(simulator: &InProcess, config: Config) -> RunPlan {
     let credentials =
         |target: &Target| Ok(CredentialSpec { base: BaseCredentials::Keys(keys.clone()), chain: target.chain.clone() });
     let http = SharedHttpClient::new(Inside(simulator.clone()));
-    RunPlan::with_http(config, credentials, http).expect("a plan")
+    RunPlan::with_http(config, credentials, http.into()).expect("a plan")
 }
 
 /// The same for settings.

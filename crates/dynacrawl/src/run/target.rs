@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_types::endpoint_config::AccountIdEndpointMode;
 use dynacrawl_auth::{AuthError, CallerIdentity, CredentialChain, CredentialPool, CredentialSpec};
-use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass};
+use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass, Places};
 use dynacrawl_client::{ScopeClient, ScopeSettings};
 use dynacrawl_model::{AccountId, Operation, Problem, Region, Scope};
-use tokio::sync::{Mutex, OnceCell, Semaphore};
+use tokio::sync::{Mutex, OnceCell};
 
 use super::tracker::Stopped;
 use crate::config::{Config, Target};
@@ -24,7 +25,7 @@ pub(crate) struct TargetConnection {
     pub(crate) sdk: SdkConfig,
     pub(crate) chain: CredentialChain,
     pub(crate) sts_region: Region,
-    requests: Arc<Semaphore>,
+    requests: Places,
     identity: OnceCell<Result<CallerIdentity, AuthError>>,
 }
 
@@ -56,16 +57,16 @@ pub(crate) struct Connector {
     aws: AwsSettings,
     pool: CredentialPool,
     settings: Mutex<HashMap<(Option<String>, Region), SdkConfig>>,
-    requests: Arc<Semaphore>,
+    requests: Places,
 }
 
 impl Connector {
     pub(crate) fn new(aws: AwsSettings, config: &Config) -> Self {
         Self {
+            requests: Places::new(config.crawl.requests, config.crawl.scopes, aws.http.connections()),
             aws,
             pool: CredentialPool::new(config.budgets.sts),
             settings: Mutex::default(),
-            requests: Arc::new(Semaphore::new(config.crawl.requests)),
         }
     }
 
@@ -103,10 +104,19 @@ impl TargetConnection {
             region: region.clone(),
             dynamodb_url: config.endpoints.dynamodb_url.clone(),
             rate: config.crawl.rate,
-            requests: self.requests.clone(),
+            requests: self.requests.share(&self.endpoint(region)),
             retry: config.crawl.retry,
         };
         Arc::new(ScopeClient::new(&self.sdk, self.chain.last().credentials.clone(), settings))
+    }
+
+    /// What tells the endpoints of clients apart: the Region, and whatever may lead elsewhere.
+    fn endpoint(&self, region: &Region) -> String {
+        let account = match self.sdk.account_id_endpoint_mode() {
+            Some(AccountIdEndpointMode::Disabled) | None => "",
+            Some(_) => &self.target.name,
+        };
+        format!("dynamodb {region} {} {account}", self.target.profile().unwrap_or_default())
     }
 
     /// Whose credentials they are; asked once.
