@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     )]
     Compressed { origin: String, encoding: String },
     /// All connections were in use all the time.
-    #[error("no connection became free within {0:?}: aws.connections (--connections) bounds them")]
+    #[error("no connection became free within {0:?}; crawl.connections (--connections) says how many there are")]
     NoConnection(Duration),
     /// The endpoint could not be reached several times in a row.
     #[error(

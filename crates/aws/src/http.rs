@@ -47,6 +47,10 @@ pub struct HttpStack {
 pub struct Connections(Option<Gate>);
 
 impl Connections {
+    pub(crate) fn of(gate: Gate) -> Self {
+        Self(Some(gate))
+    }
+
     pub(crate) fn gate(&self) -> Option<&Gate> {
         self.0.as_ref()
     }
@@ -146,7 +150,7 @@ impl HttpSettings {
         let pool = pool.map_err(|error| HttpError::Pool(error.to_string()))?;
         let client =
             aws_smithy_http_client::pool::Client::new(&pool).map_err(|error| HttpError::Pool(error.to_string()))?;
-        let connections = Connections(Some(gate.clone()));
+        let connections = Connections::of(gate.clone());
         let client = SharedHttpClient::new(Gated::new(client, gate, self.connect_timeout, self.answer_timeout));
         Ok(HttpStack { client, connections })
     }

@@ -75,16 +75,19 @@ impl AwsSettings {
         config.account_id_endpoint_mode(mode.unwrap_or(AccountIdEndpointMode::Disabled)).build()
     }
 
-    /// A profile's credentials, from the kind of endpoints that `config` is for: a profile's role is assumed by the
-    /// provider itself.
+    /// A profile's credentials.
     fn profile_credentials(&self, profile: &str, config: &SdkConfig) -> SharedCredentialsProvider {
-        let provider = ProviderConfig::default()
+        let provider = ProfileFileCredentialsProvider::builder().configure(&self.provider_config(config));
+        SharedCredentialsProvider::new(provider.profile_name(profile).build())
+    }
+
+    /// What credential providers go by: a profile's role is assumed at the kind of endpoint that `config` is for.
+    fn provider_config(&self, config: &SdkConfig) -> ProviderConfig {
+        ProviderConfig::default()
             .with_http_client(self.http.client().clone())
             .with_region(config.region().cloned())
             .with_use_fips(config.use_fips())
-            .with_use_dual_stack(config.use_dual_stack());
-        let profile = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
-        SharedCredentialsProvider::new(profile)
+            .with_use_dual_stack(config.use_dual_stack())
     }
 }
 
@@ -112,4 +115,64 @@ fn app_name() -> AppName {
 
 fn no_identity_cache() -> SharedIdentityCache {
     aws_config::identity::IdentityCache::no_cache()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_config::profile::ProfileFileCredentialsProvider;
+    use aws_credential_types::provider::ProvideCredentials;
+    use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+    use aws_smithy_runtime_api::client::http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+    use super::{AwsSettings, EndpointSettings};
+
+    /// Writes down where requests go, and answers none.
+    #[derive(Clone, Debug, Default)]
+    struct Recorder(Arc<Mutex<Vec<String>>>);
+
+    impl HttpClient for Recorder {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(self.clone())
+        }
+    }
+
+    impl HttpConnector for Recorder {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.0.lock().expect("the list").push(request.uri().to_owned());
+            HttpConnectorFuture::ready(Err(ConnectorError::user("nobody answers".into())))
+        }
+    }
+
+    /// Where the role of a profile is assumed.
+    async fn sts_of_a_profiles_role(endpoints: &EndpointSettings) -> String {
+        let recorder = Recorder::default();
+        let aws = AwsSettings { http: SharedHttpClient::new(recorder.clone()).into() };
+        let region = "us-east-1".parse().expect("a Region");
+        let config = aws.sdk_config(Some("member"), &region, endpoints).await;
+        let profiles = "[profile member]\nrole_arn = arn:aws:iam::123456789012:role/Reader\nsource_profile = hub\n\
+                        [profile hub]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n";
+        let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, profiles).build();
+        let provider = ProfileFileCredentialsProvider::builder().configure(&aws.provider_config(&config));
+        let provider = provider.profile_files(files).profile_name("member").build();
+        provider.provide_credentials().await.expect_err("nobody answers");
+        let asked = recorder.0.lock().expect("the list");
+        asked.first().cloned().unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_profiles_role_is_assumed_at_the_kind_of_endpoint_that_is_asked_for() {
+        let fips = EndpointSettings { use_fips: Some(true), ..EndpointSettings::default() };
+        assert_eq!(sts_of_a_profiles_role(&fips).await, "https://sts-fips.us-east-1.amazonaws.com/");
+        let dual_stack = EndpointSettings { use_dual_stack: Some(true), ..EndpointSettings::default() };
+        assert_eq!(sts_of_a_profiles_role(&dual_stack).await, "https://sts.us-east-1.api.aws/");
+        let neither = EndpointSettings::default();
+        assert_eq!(sts_of_a_profiles_role(&neither).await, "https://sts.us-east-1.amazonaws.com/");
+    }
 }

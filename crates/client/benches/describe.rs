@@ -6,7 +6,6 @@ use dynacrawl_aws::{AwsSettings, Connections, EndpointSettings, HttpSettings, Pl
 use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use dynacrawl_sim::{Estate, Options, Simulator};
-use std::sync::Arc;
 use std::time::Duration;
 
 async fn client(simulator: &Simulator) -> ScopeClient {

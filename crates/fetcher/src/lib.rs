@@ -120,7 +120,6 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
