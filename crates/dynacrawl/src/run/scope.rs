@@ -284,7 +284,7 @@ impl ScopeTask {
     {
         let deferred = self.tracker.deferred();
         let names = futures_util::stream::iter(deferred.keys().cloned());
-        let concurrency = self.config.crawl.concurrency.min(LAST_PASS_CONCURRENCY);
+        let concurrency = self.config.crawl.concurrency.capped(LAST_PASS_CONCURRENCY);
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, concurrency));
         while let Some(one) = fetched.next().await {
             let one = match one {
