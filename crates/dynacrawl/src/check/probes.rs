@@ -152,7 +152,7 @@ async fn describe(
     scope: &Scope,
     findings: &mut Findings,
 ) {
-    let decode = |body: &[u8]| dynacrawl_normalizer::decode(body).map(drop).map_err(decode_failure);
+    let decode = |body: &[u8]| dynacrawl_normalizer::decode(body).map(drop).map_err(|error| decode_failure(&error));
     let fetcher = Fetcher { client, decode, recheck_after: config.crawl.recheck_after };
     let asked = selected.len();
     let (mut denied, mut failed, mut said) = (Vec::new(), Vec::new(), String::new());

@@ -261,7 +261,8 @@ impl ScopeTask {
 
     /// Reads an answer of DescribeTable.
     pub(super) fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
-        let Decoded { table, unexpected } = dynacrawl_normalizer::decode(body).map_err(decode_failure)?;
+        let Decoded { table, unexpected } =
+            dynacrawl_normalizer::decode(body).map_err(|error| decode_failure(&error))?;
         if !unexpected.is_empty() {
             self.tracker.unexpected(table.name.as_ref(), unexpected);
         }
