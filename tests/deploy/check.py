@@ -396,11 +396,11 @@ def dockerfile_copies_what_cargo_builds(deploy):
     manifest = tomllib.loads((REPOSITORY / "crates/dynacrawl/Cargo.toml").read_text())
     (binary,) = [target["name"] for target in manifest["bin"]]
     run = last(builder, "RUN")
-    if f"cargo build --release --locked -p dynacrawl --bin {binary}" not in run:
-        yield f"no release build of {binary} that keeps to Cargo.lock"
+    if f"cargo build --profile dist --locked -p dynacrawl --bin {binary}" not in run:
+        yield f"no dist build of {binary} that keeps to Cargo.lock"
     installed = re.search(r'install -D "?(\S+?)"? (\S+)$', run)
-    if not installed or installed[1] != f"$CARGO_TARGET_DIR/release/{binary}":
-        yield f"what is installed is not $CARGO_TARGET_DIR/release/{binary}"
+    if not installed or installed[1] != f"$CARGO_TARGET_DIR/dist/{binary}":
+        yield f"what is installed is not $CARGO_TARGET_DIR/dist/{binary}"
     directory = re.search(r"CARGO_TARGET_DIR=(\S+)", last(builder, "ENV"))
     caches = re.findall(r"--mount=type=cache,target=([^\s,]+)", run)
     if not directory or not any(directory[1].startswith(cache) for cache in caches):

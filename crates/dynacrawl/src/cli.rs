@@ -6,6 +6,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::config::ConcurrencySetting;
+
 mod layer;
 
 /// Crawl the metadata of Amazon DynamoDB tables: every table, key and index of your accounts as JSON lines.
@@ -156,9 +158,9 @@ pub struct SpeedArgs {
     /// Requests that may be sent at once after a pause, 0 for a tenth of the rate [default: 0]
     #[arg(long, env = "DYNACRAWL_BURST", value_name = "N")]
     pub burst: Option<u32>,
-    /// Tables described at once in each account and Region [default: 32]
-    #[arg(long, env = "DYNACRAWL_CONCURRENCY", value_name = "N")]
-    pub concurrency: Option<usize>,
+    /// Tables described at once in each account and Region: auto, or an upper bound [default: auto]
+    #[arg(long, env = "DYNACRAWL_CONCURRENCY", value_name = "auto|N")]
+    pub concurrency: Option<ConcurrencySetting>,
     /// Accounts and Regions crawled at once [default: 64]
     #[arg(long, env = "DYNACRAWL_SCOPES", value_name = "N")]
     pub scopes: Option<usize>,

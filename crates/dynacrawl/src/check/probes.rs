@@ -164,7 +164,7 @@ async fn describe(
 ) {
     let scope = expected.scope;
     let decode = |body: &[u8]| {
-        dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(decode_failure)
+        dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(|error| decode_failure(&error))
     };
     let fetcher = Fetcher { client, decode, recheck_after: config.crawl.recheck_after };
     let asked = selected.len();

@@ -2,6 +2,7 @@
 //! hold nonsense. Nothing is called in either; secrets and AWS's own files are read in [`Config::prepare`].
 
 mod changes;
+mod concurrency;
 mod group;
 mod limits;
 mod load;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use changes::{accepted, accepted_before};
 pub use changes::{ChangeSettings, Emit, FailSafe};
+pub use concurrency::ConcurrencySetting;
 pub use group::Group;
 pub use limits::{Budgets, StateSettings};
 pub(crate) use load::{Flags, UnknownTarget};
@@ -113,13 +115,15 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
+    use dynacrawl_fetcher::Concurrency;
+
     use super::{Config, Layer, REFERENCE};
 
     #[test]
     fn the_defaults_are_valid_and_complete() {
         let config = Config::validate(Layer::reference()).expect("the reference configuration");
         assert!(config.targets.is_empty());
-        assert_eq!(config.crawl.concurrency, 32);
+        assert_eq!(config.crawl.concurrency, Concurrency::auto(256));
     }
 
     /// Every key is shown, and every example in a comment can be used as it stands.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dynacrawl_aws::{EndpointSettings, HttpSettings, default_sts_region};
 use dynacrawl_client::{Rate, RetryPolicy};
 use dynacrawl_discovery::DiscoveryUrls;
+use dynacrawl_fetcher::Concurrency;
 use dynacrawl_model::{Partition, Region};
 use dynacrawl_sinks::Layout;
 use dynacrawl_walker::TableFilter;
@@ -74,7 +75,7 @@ pub struct CrawlSettings {
     /// Requests a second and scope; `None`: no limit.
     pub rate: Option<Rate>,
     /// Tables described at once in a scope.
-    pub concurrency: usize,
+    pub concurrency: Concurrency,
     /// Scopes crawled at once.
     pub scopes: usize,
     /// Requests to DynamoDB in flight at once, over all scopes.
@@ -346,12 +347,14 @@ impl CrawlSettings {
         compile("crawl.include (--include)", &include, &[])?;
         compile("crawl.exclude (--exclude)", &[], &exclude)?;
         let patience = duration("crawl.patience (--patience)", raw.patience.as_deref())?;
+        let requests = in_range("crawl.requests (--requests)", raw.requests, 1, 10_000)?;
+        let concurrency = required("crawl.concurrency (--concurrency)", raw.concurrency)?.validate(requests)?;
         let max_attempts = in_range("crawl.max_attempts (--max-attempts)", raw.max_attempts, 1, 100)?;
         Ok(Self {
             rate: rate("crawl", raw.rate, raw.burst)?,
-            concurrency: in_range("crawl.concurrency (--concurrency)", raw.concurrency, 1, 1000)?,
+            concurrency,
             scopes: in_range("crawl.scopes (--scopes)", raw.scopes, 1, 1000)?,
-            requests: in_range("crawl.requests (--requests)", raw.requests, 1, 10_000)?,
+            requests,
             retry: RetryPolicy { max_attempts, patience, ..RetryPolicy::default() },
             recheck_after: Duration::from_secs(1),
             filter: compile("crawl.include", &include, &exclude)?,
