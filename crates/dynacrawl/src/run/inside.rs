@@ -32,6 +32,11 @@ impl HttpClient for Inside {
     }
 }
 
+/// The simulator as a client.
+pub(crate) fn connector(simulator: &InProcess) -> SharedHttpConnector {
+    SharedHttpConnector::new(Inside(simulator.clone()))
+}
+
 impl HttpConnector for Inside {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let simulator = self.0.clone();
@@ -57,6 +62,11 @@ pub(crate) fn config(settings: &str) -> Config {
 
 /// A plan that crawls the simulator with the keys of [`HUB`]'s user.
 pub(crate) fn plan_of(simulator: &InProcess, config: Config) -> RunPlan {
+    plan_over(SharedHttpClient::new(Inside(simulator.clone())), config)
+}
+
+/// The same over any client.
+pub(crate) fn plan_over(http: SharedHttpClient, config: Config) -> RunPlan {
     let hub = Account::new(HUB).access("hub");
     let keys = UserKeys {
         access_key_id: hub.access_key_id,
@@ -65,7 +75,6 @@ pub(crate) fn plan_of(simulator: &InProcess, config: Config) -> RunPlan {
     };
     let credentials =
         |target: &Target| Ok(CredentialSpec { base: BaseCredentials::Keys(keys.clone()), chain: target.chain.clone() });
-    let http = SharedHttpClient::new(Inside(simulator.clone()));
     RunPlan::with_http(config, credentials, http).expect("a plan")
 }
 
