@@ -193,7 +193,10 @@ impl Daemon {
     /// Sends a request, and reads all of the answer.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            text.push_str(&format!("host: {}\r\n", self.address));
+        }
         headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
         let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let mut stream = self.connect();
@@ -235,6 +238,12 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn runs(&self) -> f64 {
         self.metrics().sum("dynacrawl_runs_total")
+    }
+
+    /// How many runs have ended so, whichever schedule began them.
+    #[track_caller]
+    pub(crate) fn ended(&self, outcome: &str) -> f64 {
+        self.metrics().sum_of("dynacrawl_runs_total", "outcome", outcome)
     }
 
     #[track_caller]

@@ -243,7 +243,7 @@ fn a_daemon_with_a_damaged_state_says_so_and_does_not_end() {
     let daemon = place.daemon(&sim, &home);
     daemon.crawl("{}");
     assert!(daemon.running.wait_for_message("the output failed").contains("state.db"));
-    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "failed")]), 1.0);
+    assert_eq!(daemon.ended("failed"), 1.0);
     assert_eq!((daemon.get("/healthz").status, place.text()), (200, before));
     let ended = daemon.stop();
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
@@ -266,7 +266,7 @@ fn a_run_whose_state_could_not_be_written_is_gone_on_with_by_the_next_daemon() {
     let daemon = place.daemon(&sim, &home);
     daemon.crawl("{}");
     assert!(daemon.running.wait_for_message("the output failed").contains("refused by a test"));
-    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "failed")]), 1.0);
+    assert_eq!(daemon.ended("failed"), 1.0);
     assert!(!Path::new(&place.output).exists(), "it is not whole");
     let staged = place.rows("staged");
     assert!(staged >= 100, "{staged} were committed before");

@@ -20,7 +20,7 @@ use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialPool, CredentialSpec
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::TableName;
 use dynacrawl_sim::{Account, Effect, Estate, FaultRule, InProcess, Operation, Options, Role, Tables};
-use tokio::sync::Semaphore;
+use dynacrawl_aws::{Connections, Places};
 use tokio::time::Instant;
 
 const HOME: &str = "111111111111";
@@ -93,7 +93,7 @@ fn client(simulator: &InProcess, region: &str, opt_in: bool, ahead: Duration) ->
         region: region.parse().expect("a Region"),
         dynamodb_url: Some("http://simulator".to_owned()),
         rate: None,
-        requests: Arc::new(Semaphore::new(64)),
+        requests: Places::new(64, 64, &Connections::default()).share("test"),
         retry: RetryPolicy::default(),
         opt_in,
     };

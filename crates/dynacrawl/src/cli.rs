@@ -416,6 +416,9 @@ pub struct PolicyArgs {
     /// Print the policy that lets the crawler's own identity assume the roles instead
     #[arg(long)]
     pub assume: bool,
+    /// Print several policies that each fit a managed one (6,144 characters), as a JSON array
+    #[arg(long, conflicts_with = "trust")]
+    pub split: bool,
     /// With --trust: the identity that assumes the role, as an ARN
     #[arg(long, value_name = "ARN", requires = "trust")]
     pub principal: Option<String>,

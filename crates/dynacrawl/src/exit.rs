@@ -9,7 +9,7 @@ pub enum Exit {
     Usage,
     /// 130: interrupted.
     Interrupted,
-    /// 5: a sink failed for good.
+    /// 5: an output, the state, a sink or the listening address failed. It may work next time.
     SinkFailed,
     /// 4: no scope gave a single page: credentials, permissions, network.
     NothingListed,

@@ -45,6 +45,22 @@ impl Group {
         last.map(|step| step.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
     }
 
+    /// The ARN of the first role that names the account, with `{account}`, for the partition.
+    pub(crate) fn first_account_role(&self, partition: &Partition) -> String {
+        let first = self.template.assume_role.iter().flatten().find(|step| step.names_account());
+        first.map(|step| step.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
+    }
+
+    /// Who assumes the last role, where that is another role, and the last role's external id; both with `{account}`.
+    pub(crate) fn trust_template(&self, partition: &Partition) -> (Option<String>, Option<String>) {
+        let fill = |text: &str| text.replace("{partition}", partition.as_str());
+        match self.template.assume_role.as_deref() {
+            None | Some([]) => (None, None),
+            Some([last]) => (None, last.external_id.as_deref().map(fill)),
+            Some([.., before, last]) => (Some(fill(&before.arn)), last.external_id.as_deref().map(fill)),
+        }
+    }
+
     /// The ARNs of all roles, as they were typed.
     pub(super) fn role_templates(&self) -> impl Iterator<Item = &str> {
         self.template.assume_role.iter().flatten().map(|step| step.arn.as_str())

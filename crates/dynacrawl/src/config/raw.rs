@@ -153,6 +153,7 @@ section! {
     Serve {
         listen: String,
         token: Reference,
+        allowed_hosts: Vec<String>,
         run_at_start: bool,
         reload_every: String,
     }
