@@ -61,7 +61,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use error::StateError;
 pub use outputs::{FilesAsked, RunFile};
-pub use place::{Purpose, files};
+pub use place::{Purpose, files, has_file};
 pub use reader::{KnownScope, Reader};
 pub use reports::{ChangeLine, ChangesAsked, RunLine, ScopeLine, TableLine, TablesAsked};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};

@@ -85,6 +85,14 @@ pub fn files(path: &Path) -> [PathBuf; 5] {
     })
 }
 
+/// Whether a path leads to one of a state's files, or will once that is there: as it is, or by links of any kind.
+pub fn has_file(state: &Path, path: &Path) -> bool {
+    let path = real(path);
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
+    let own = identity(&path);
+    files(state).iter().any(|file| *file == path || (own.is_some() && identity(file) == own))
+}
+
 /// What keeps other writers out.
 #[derive(Debug)]
 pub(crate) struct Locks {

@@ -11,6 +11,7 @@ mod fairness_tests;
 pub(crate) mod inside;
 mod journal;
 mod ledger;
+mod old_files;
 pub(crate) mod plan;
 pub(crate) mod progress;
 mod removals;
@@ -35,6 +36,7 @@ use dynacrawl_aws::AwsSettings;
 use dynacrawl_model::{ChangeCounts, Counts, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
 
 pub use detector::Detector;
+pub use old_files::OldFiles;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub(crate) use resume::{Before, SharedState, opened};

@@ -85,6 +85,14 @@ impl World {
             format!("[[target]]\nname = \"hub\"\nregions = [\"{REGION}\"]\n")
         };
         let (state, output) = (self.path("state.db"), self.path("out.jsonl"));
+        // The tests look at tables and at changes; one that does not says what it looks at.
+        let settings = if settings.contains("emit = ") {
+            settings.to_owned()
+        } else if settings.contains("[changes]\n") {
+            settings.replace("[changes]\n", "[changes]\nemit = \"both\"\n")
+        } else {
+            format!("{settings}\n[changes]\nemit = \"both\"\n")
+        };
         let crawl = settings.strip_prefix("[crawl]\n").map_or(settings.to_owned(), str::to_owned);
         config(&format!("[state]\npath = \"{state}\"\n[crawl]\noutput = \"{output}\"\n{crawl}\n{target}"))
     }
