@@ -1,6 +1,5 @@
 //! The daemon crawls when it is due or asked for, one run after the other, and goes on with what was cut short.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use dynacrawl_sim::{Account, DemoAccount, Denial, Effect, Estate, FaultRule, Operation, Simulator, Tables};

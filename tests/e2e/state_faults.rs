@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 

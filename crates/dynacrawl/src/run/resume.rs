@@ -184,7 +184,7 @@ impl Start {
         // Before anything is changed in the state: a run that cannot write yet may begin later.
         let output = open(place.as_deref())?;
         if let Some(run) = &unfinished {
-            if run.is_replaced {
+            if run.is_replaced && run.output != "-" {
                 old_files::discard(Path::new(&run.output), run.run_id.as_str());
             } else {
                 // What went anywhere else than into a file that is replaced at the end has been delivered.
@@ -356,4 +356,47 @@ fn notify(config: &Config, state: &SharedState) -> Result<(), StateError> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dynacrawl_sinks::SinkError;
+    use dynacrawl_state::{State, StateError};
+    use tokio::time::Instant;
+
+    use super::{Start, StartError};
+    use crate::run::inside::config;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_waits_a_minute_for_a_reader_and_changes_nothing_until_there_is_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (fifo, state) = (directory.path().join("fifo"), directory.path().join("state.db"));
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo is there");
+        assert!(made.success());
+        let target = "[[target]]\nname = \"hub\"\nregions = [\"eu-west-1\"]\n";
+        let settings = |output: &str| {
+            config(&format!("[crawl]\noutput = \"{output}\"\n[state]\npath = \"{}\"\n{target}", state.display()))
+        };
+        let interrupted = Start::new(&settings("/dev/null"), false).expect("begun").run_id;
+        let began = Instant::now();
+        let refused =
+            Start::when_read(&settings(&fifo.display().to_string()), false).await.expect_err("nobody reads it");
+        assert!(
+            matches!(&refused, StartError::Output(SinkError::NoReader { .. })) && refused.may_pass(),
+            "{refused:?}"
+        );
+        assert!((Duration::from_secs(60)..Duration::from_secs(61)).contains(&began.elapsed()), "{:?}", began.elapsed());
+        let unfinished = State::open(&state).expect("free again").unfinished().expect("read").expect("a run");
+        assert_eq!(unfinished.run_id, interrupted);
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+        let path = std::path::PathBuf::from("x");
+        assert!(!StartError::Collision { path: path.clone() }.may_pass());
+        assert!(!StartError::State(StateError::Demo { path: path.clone() }).may_pass());
+        assert!(StartError::State(StateError::Busy { path }).may_pass());
+    }
 }
