@@ -383,7 +383,7 @@ fn a_run_that_ended_is_followed_by_a_new_one() {
 fn a_state_that_cannot_be_used_is_refused_before_any_call() {
     let (sim, home) = ireland(3);
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND);
-    crawl().args(["--state", "/nonexistent/state.db"]).run().fails_with(2, "/nonexistent/state.db");
+    crawl().args(["--state", "/nonexistent/state.db"]).run().fails_with(5, "/nonexistent/state.db");
     crawl().file("text", &"no database\n".repeat(100)).args(["--state", "text"]).run().fails_with(2, "not a database");
     assert_eq!(sim.counts().total.requests, 0);
 }

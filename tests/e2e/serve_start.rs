@@ -32,7 +32,7 @@ fn what_is_missing_or_wrong_is_named_with_what_would_be_right() {
     refused(with(&target("home", &[IRELAND]), ""), 2, &["[[target]]", "configuration file"]);
     let state = format!("path = \"{}\"\n", place.state().display());
     refused(with(&state, ""), 2, &["state.path (--state)", "is missing"]);
-    refused(with("state.db", "no/such/directory/state.db"), 2, &["state.path (--state)", "no/such/directory/state.db"]);
+    refused(with("state.db", "no/such/directory/state.db"), 5, &["state.path (--state)", "no/such/directory/state.db"]);
     refused(with("rate = 0", "dry_run = true"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);
     refused(serve(&good).arg("--dry-run"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);
     let open = good.replace("token = { env = \"TOKEN\" }\n", "").replace("127.0.0.1:0", "0.0.0.0:0");
@@ -103,8 +103,9 @@ fn a_state_has_one_daemon() {
 fn an_output_that_is_in_use_does_not_end_the_daemon() {
     let (sim, home) = ireland(3);
     let (place, mut other) = (Place::new(), Place::new());
-    other.output.clone_from(&place.output);
-    let holder = std::fs::File::create(place.path("out.jsonl.partial")).expect("it is made");
+    other.output = place.path("out-{schedule}.jsonl").display().to_string();
+    other.emit = "snapshot";
+    let holder = std::fs::File::create(place.path("out-manual.jsonl.partial")).expect("it is made");
     holder.try_lock().expect("nobody else has it");
     let daemon = other.daemon(&sim, &home);
     daemon.crawl("{}");

@@ -36,7 +36,11 @@ impl Group {
     pub fn target(&self, account: &AccountId) -> Result<Target, ConfigError> {
         let target = Target::validate(of_account(&self.template, self.name(), account.as_str()), 0)?;
         // What was left to AWS's own settings is known by now.
-        Ok(Target { regions: self.discovery.regions.clone(), ..target })
+        Ok(Target {
+            regions: self.discovery.regions.clone(),
+            configured_as: self.discovery.configured_as.clone(),
+            ..target
+        })
     }
 
     /// The ARN of the role that is assumed last, with `{account}`, for the partition.
@@ -136,7 +140,8 @@ fn listed(
             return Err(ConfigError::value(key("accounts"), problem));
         }
         account.parse::<AccountId>().map_err(|error| ConfigError::value(key("accounts"), error))?;
-        targets.push(Target::validate(of_account(raw, name, account), 0)?);
+        let target = Target::validate(of_account(raw, name, account), 0)?;
+        targets.push(Target { configured_as: name.to_owned(), ..target });
     }
     Ok(targets)
 }

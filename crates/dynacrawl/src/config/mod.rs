@@ -6,6 +6,7 @@ mod concurrency;
 mod group;
 mod limits;
 mod load;
+mod output;
 mod raw;
 mod secret;
 mod serve;
@@ -21,10 +22,12 @@ pub use concurrency::ConcurrencySetting;
 pub use group::Group;
 pub use limits::{Budgets, StateSettings};
 pub(crate) use load::{Flags, UnknownTarget};
+pub(crate) use output::collision;
+pub use output::{Destination, OutputPath, Placeholder};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Regions as RawRegions, Target as RawTarget};
 pub use serve::{NamedSchedule, ServeSettings};
 pub use target::{Elsewhere, Target, TargetBase};
-pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel};
+pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, LogFormat, LogLevel};
 
 /// The reference configuration: what the defaults are, and what they mean.
 pub const REFERENCE: &str = include_str!("../../../../config/reference.toml");

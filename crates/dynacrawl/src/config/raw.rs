@@ -43,6 +43,7 @@ section! {
         exclude: Vec<String>,
         layout: String,
         output: String,
+        keep_files: u32,
         grace: String,
         dry_run: bool,
         quiet: bool,

@@ -87,6 +87,11 @@ impl ServeSettings {
         })
     }
 
+    /// Whether somebody with a token may start runs.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Reads the token.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use dynacrawl_model::{Counts, Outcome, Requests, RunId, RunOutcome, Timestamp};
 use rusqlite::Connection;
@@ -6,6 +7,7 @@ use rusqlite::Connection;
 use super::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, State, StateError, TargetRow};
 
 mod known;
+mod trust;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis).expect("a time")
@@ -18,6 +20,8 @@ fn new_run(started: i64) -> NewRun {
         config_digest: "digest".to_owned(),
         started_at: at(started),
         output: "-".to_owned(),
+        output_template: "-".to_owned(),
+        keep: Duration::from_secs(3600),
         schedule: None,
         only: None,
         accepted: Vec::new(),
