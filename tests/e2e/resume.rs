@@ -171,11 +171,17 @@ fn killed_at_any_moment_on_a_stream_the_state_stays_right() {
         assert_eq!(ended.code(), 3, "seed {seed}: a table is denied: {}", ended.stderr);
         let state = rusqlite::Connection::open(place.state()).expect("a database");
         let number = |sql: &str| state.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
-        assert_eq!(number("SELECT count(*) FROM run_scopes WHERE account_id IS NULL AND outcome IS NOT NULL"), 0, "seed {seed}");
+        assert_eq!(
+            number("SELECT count(*) FROM run_scopes WHERE account_id IS NULL AND outcome IS NOT NULL"),
+            0,
+            "seed {seed}"
+        );
         assert_eq!(number("SELECT count(*) FROM staged"), 0, "seed {seed}");
         for (account, region) in [(HOME, IRELAND), (HOME, VIRGINIA), (MEMBER, IRELAND)] {
             let known = state
-                .prepare("SELECT name FROM estate WHERE account_id = ? AND region = ? AND status = 'present' ORDER BY name")
+                .prepare(
+                    "SELECT name FROM estate WHERE account_id = ? AND region = ? AND status = 'present' ORDER BY name",
+                )
                 .expect("a query")
                 .query_map([account, region], |row| row.get::<_, String>(0))
                 .expect("rows")

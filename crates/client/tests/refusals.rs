@@ -17,10 +17,10 @@ use aws_smithy_types::date_time::Format;
 use aws_types::SdkConfig;
 use aws_types::region::Region as SdkRegion;
 use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialPool, CredentialSpec, SessionName, UserKeys};
+use dynacrawl_aws::{Connections, Places};
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::TableName;
 use dynacrawl_sim::{Account, Effect, Estate, FaultRule, InProcess, Operation, Options, Role, Tables};
-use dynacrawl_aws::{Connections, Places};
 use tokio::time::Instant;
 
 const HOME: &str = "111111111111";

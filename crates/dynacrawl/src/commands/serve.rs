@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::crawl::{cannot_start, crawl_to_output, stuck};
 use crate::cli::{GlobalArgs, ServeArgs};
-use crate::config::{Config, ConfigError, Flags, LogLevel, accepted};
+use crate::config::{Accepted, Config, ConfigError, Flags, LogLevel, scopes};
 use crate::exit::Exit;
 use crate::run::RunPlan;
 use crate::serve::clock::Clock;
@@ -29,9 +29,13 @@ const ORDERS: usize = 64;
 
 pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     // Accepted for one run of each scope, and not for as long as the daemon runs.
-    let accepted = accepted("--accept-removals", &args.state.accept_removals)?;
+    let accepted = Accepted {
+        removals: scopes("--accept-removals", &args.state.accept_removals)?,
+        retirements: scopes("--accept-retirements", &args.state.accept_retirements)?,
+    };
     let mut args = args.clone();
     args.state.accept_removals.clear();
+    args.state.accept_retirements.clear();
     let source = Rc::new(Source { global: global.clone(), args });
     let file = source.file()?;
     let known = std::fs::read(&file).ok();

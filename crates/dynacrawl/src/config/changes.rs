@@ -19,10 +19,17 @@ pub struct ChangeSettings {
     pub drift: bool,
     /// How many tables may go at once.
     pub fail_safe: FailSafe,
-    /// The scopes whose removals a person has accepted.
-    pub accepted: BTreeSet<(AccountId, Region)>,
-    /// The scopes whose retirement a person has accepted.
-    pub accepted_retirements: BTreeSet<(AccountId, Region)>,
+    /// What a person has accepted.
+    pub accepted: Accepted,
+}
+
+/// The scopes about which a person has decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// The scopes whose removals are accepted, however many tables are gone.
+    pub removals: BTreeSet<(AccountId, Region)>,
+    /// The scopes whose retirement is accepted.
+    pub retirements: BTreeSet<(AccountId, Region)>,
 }
 
 /// What the output holds.
@@ -82,14 +89,16 @@ impl ChangeSettings {
                 percent: in_range("changes.fail_safe_percent", raw.fail_safe_percent, 1, 100)?,
                 from: in_range("changes.fail_safe_from", raw.fail_safe_from, 1, 1_000_000)?,
             },
-            accepted: accepted(
-                "changes.accept_removals (--accept-removals)",
-                &raw.accept_removals.unwrap_or_default(),
-            )?,
-            accepted_retirements: accepted(
-                "changes.accept_retirements (--accept-retirements)",
-                &raw.accept_retirements.unwrap_or_default(),
-            )?,
+            accepted: Accepted {
+                removals: scopes(
+                    "changes.accept_removals (--accept-removals)",
+                    &raw.accept_removals.unwrap_or_default(),
+                )?,
+                retirements: scopes(
+                    "changes.accept_retirements (--accept-retirements)",
+                    &raw.accept_retirements.unwrap_or_default(),
+                )?,
+            },
         })
     }
 
@@ -99,8 +108,8 @@ impl ChangeSettings {
         let asked = [
             (self.emit.changes(), "changes.emit (--emit)"),
             (self.drift, "changes.drift (--drift)"),
-            (!self.accepted.is_empty(), "changes.accept_removals (--accept-removals)"),
-            (!self.accepted_retirements.is_empty(), "changes.accept_retirements (--accept-retirements)"),
+            (!self.accepted.removals.is_empty(), "changes.accept_removals (--accept-removals)"),
+            (!self.accepted.retirements.is_empty(), "changes.accept_retirements (--accept-retirements)"),
         ];
         asked.into_iter().find(|(asked, _)| *asked).map_or(Ok(()), |(_, key)| Err(ConfigError::value(key, said)))
     }
@@ -108,36 +117,43 @@ impl ChangeSettings {
     /// Whether a person has accepted the removals of a scope.
     pub fn accepts(&self, scope: &Scope) -> bool {
         let key = scope.account_id.clone().map(|account_id| (account_id, scope.region.clone()));
-        key.is_some_and(|key| self.accepted.contains(&key))
+        key.is_some_and(|key| self.accepted.removals.contains(&key))
     }
 }
 
 /// How the state tells an accepted retirement from an accepted removal.
 const RETIREMENT: &str = "retirement:";
 
-impl ChangeSettings {
-    /// What was accepted, as the state keeps it with a run.
-    pub(crate) fn accepted_words(&self) -> Vec<String> {
+impl Accepted {
+    /// As the state keeps it with a run.
+    pub(crate) fn words(&self) -> Vec<String> {
         let word = |prefix: &str, (account, region): &(AccountId, Region)| format!("{prefix}{account}/{region}");
-        let removals = self.accepted.iter().map(|scope| word("", scope));
-        removals.chain(self.accepted_retirements.iter().map(|scope| word(RETIREMENT, scope))).collect()
+        let removals = self.removals.iter().map(|scope| word("", scope));
+        removals.chain(self.retirements.iter().map(|scope| word(RETIREMENT, scope))).collect()
+    }
+
+    /// From what the state keeps with a run. What cannot be read was not accepted.
+    pub(crate) fn of_words(words: &[String]) -> Self {
+        let mut accepted = Self::default();
+        for word in words {
+            let (scope, into) = match word.strip_prefix(RETIREMENT) {
+                Some(scope) => (scope, &mut accepted.retirements),
+                None => (word.as_str(), &mut accepted.removals),
+            };
+            into.extend(scopes("accepted", &[scope.to_owned()]).unwrap_or_default());
+        }
+        accepted
+    }
+
+    /// Adds what was accepted elsewhere.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.removals.extend(other.removals);
+        self.retirements.extend(other.retirements);
     }
 }
 
-/// What the state keeps with a run: accepted removals, and accepted retirements. What cannot be read was not accepted.
-pub(crate) fn accepted_before(words: &[String]) -> [BTreeSet<(AccountId, Region)>; 2] {
-    let of = |retirements: bool| {
-        let chosen = words.iter().filter_map(|word| match word.strip_prefix(RETIREMENT) {
-            Some(scope) => retirements.then(|| scope.to_owned()),
-            None => (!retirements).then(|| word.clone()),
-        });
-        chosen.filter_map(|scope| accepted("accepted", &[scope]).ok()).flatten().collect()
-    };
-    [of(false), of(true)]
-}
-
 /// Scopes, each as ACCOUNT/REGION.
-pub(crate) fn accepted(key: &str, scopes: &[String]) -> Result<BTreeSet<(AccountId, Region)>, ConfigError> {
+pub(crate) fn scopes(key: &str, texts: &[String]) -> Result<BTreeSet<(AccountId, Region)>, ConfigError> {
     let scope = |text: &String| {
         let parts = text
             .split_once('/')
@@ -150,12 +166,12 @@ pub(crate) fn accepted(key: &str, scopes: &[String]) -> Result<BTreeSet<(Account
             )
         })
     };
-    scopes.iter().map(scope).collect()
+    texts.iter().map(scope).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ChangeSettings, Emit, FailSafe, accepted, accepted_before};
+    use super::{Accepted, FailSafe, scopes};
 
     #[test]
     fn the_fail_safe_holds_from_its_share_on_and_where_nothing_would_be_left() {
@@ -180,25 +196,17 @@ mod tests {
 
     #[test]
     fn what_was_accepted_comes_back_from_the_state() {
-        let scopes = |text: &str| accepted("key", &[text.to_owned()]).expect("a scope");
-        let settings = ChangeSettings {
-            emit_is_given: true,
-            emit: Emit::Both,
-            drift: false,
-            fail_safe: FailSafe { percent: 30, from: 10 },
-            accepted: scopes("123456789012/eu-west-1"),
-            accepted_retirements: scopes("123456789012/us-east-1"),
-        };
-        let words = settings.accepted_words();
-        assert_eq!(accepted_before(&words), [settings.accepted, settings.accepted_retirements]);
+        let one = |text: &str| scopes("key", &[text.to_owned()]).expect("a scope");
+        let accepted = Accepted { removals: one("123456789012/eu-west-1"), retirements: one("123456789012/us-east-1") };
+        assert_eq!(Accepted::of_words(&accepted.words()), accepted);
     }
 
     #[test]
     fn a_scope_is_an_account_and_a_region() {
-        let scopes = |text: &str| accepted("--accept-removals", &[text.to_owned()]);
-        assert_eq!(scopes("123456789012/eu-west-1").expect("a scope").len(), 1);
+        let read = |text: &str| scopes("--accept-removals", &[text.to_owned()]);
+        assert_eq!(read("123456789012/eu-west-1").expect("a scope").len(), 1);
         for wrong in ["123456789012", "12/eu-west-1", "123456789012/Ireland", "eu-west-1/123456789012", ""] {
-            let said = scopes(wrong).expect_err(wrong).to_string();
+            let said = read(wrong).expect_err(wrong).to_string();
             assert!(said.contains("expected ACCOUNT/REGION"), "{said}");
         }
     }

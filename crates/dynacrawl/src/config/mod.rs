@@ -16,8 +16,8 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use changes::{accepted, accepted_before};
-pub use changes::{ChangeSettings, Emit, FailSafe};
+pub(crate) use changes::scopes;
+pub use changes::{Accepted, ChangeSettings, Emit, FailSafe};
 pub use concurrency::ConcurrencySetting;
 pub use group::Group;
 pub use limits::{Budgets, StateSettings};

@@ -15,7 +15,7 @@ use super::journal::Journal;
 use super::ledger::Checkpoint;
 use super::old_files::{self, OldFiles};
 use super::plan::Known;
-use crate::config::{Config, Destination, StateSettings, accepted_before, collision};
+use crate::config::{Accepted, Config, Destination, StateSettings, collision};
 
 /// How a run begins.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl Start {
             keep: settings.keep,
             schedule: config.schedule.clone(),
             only: config.only.clone(),
-            accepted: config.changes.accepted_words(),
+            accepted: config.changes.accepted.words(),
             is_replaced: place.as_deref().is_some_and(Output::replaces),
         })?;
         let detector = Some(detector(config, settings, run_id, &[])?);
@@ -243,9 +243,7 @@ fn detector(
 ) -> Result<Detector, StateError> {
     let mut changes = config.changes.clone();
     // What a person accepted for a run holds to its end, also after a kill.
-    let [removals, retirements] = accepted_before(before);
-    changes.accepted.extend(removals);
-    changes.accepted_retirements.extend(retirements);
+    changes.accepted.extend(Accepted::of_words(before));
     Ok(Detector::new(Reader::open(&settings.path)?, run_id, changes))
 }
 

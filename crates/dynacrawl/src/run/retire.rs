@@ -85,7 +85,7 @@ impl Covered {
         let leaving = known.into_iter().filter(|known| self.has_left(known, claims, elsewhere));
         let accepted = |known: &KnownScope| {
             let key = (known.key.account_id.clone(), known.key.region.clone());
-            wanted.settings.accepted_retirements.contains(&key)
+            wanted.settings.accepted.retirements.contains(&key)
         };
         let (mut retired, waiting): (Vec<_>, Vec<_>) = leaving.partition(accepted);
         let count = waiting.len() as u64;
@@ -94,7 +94,9 @@ impl Covered {
         } else if unproven {
             Some("nothing proves whose tables some of the scopes have".to_owned())
         } else if wanted.settings.fail_safe.holds(total, count) {
-            Some(format!("{count} of {total} accounts and Regions would be retired at once, which is more likely a fault"))
+            Some(format!(
+                "{count} of {total} accounts and Regions would be retired at once, which is more likely a fault"
+            ))
         } else {
             None
         };
@@ -104,7 +106,12 @@ impl Covered {
                 let (held, rest): (Vec<_>, Vec<_>) =
                     waiting.into_iter().partition(|known| shrunk.contains(&known.key.account_id));
                 retired.extend(rest);
-                (held, Some("an organization lists far fewer accounts than before, which is more likely a fault".to_owned()))
+                (
+                    held,
+                    Some(
+                        "an organization lists far fewer accounts than before, which is more likely a fault".to_owned(),
+                    ),
+                )
             }
         };
         let scopes = held.iter().take(NAMED).map(|known| known.key.scope()).collect();
@@ -121,7 +128,8 @@ impl Covered {
                 known.target.strip_prefix(target.as_str()).and_then(|rest| rest.strip_prefix('/'))
                     == Some(known.key.account_id.as_str())
             };
-            let before: BTreeSet<_> = known.iter().filter(is_member).map(|known| known.key.account_id.clone()).collect();
+            let before: BTreeSet<_> =
+                known.iter().filter(is_member).map(|known| known.key.account_id.clone()).collect();
             let gone: BTreeSet<_> = before.difference(now).cloned().collect();
             if wanted.settings.fail_safe.holds(before.len() as u64, gone.len() as u64) {
                 shrunk.extend(gone);
@@ -188,7 +196,6 @@ mod tests {
             drift: false,
             fail_safe: crate::config::FailSafe { percent: 30, from: 10 },
             accepted: Default::default(),
-            accepted_retirements: Default::default(),
         }
     }
 
@@ -220,7 +227,7 @@ mod tests {
         assert_eq!(decided(5, 0, |_, _| {}), (0, 5), "all of them, from two on");
         assert_eq!(decided(1, 0, |_, _| {}), (1, 0));
         let accept = |_: &mut Covered, settings: &mut ChangeSettings| {
-            settings.accepted_retirements.extend((1..20).map(|number| (account(&format!("{number:012}")), region())));
+            settings.accepted.retirements.extend((1..20).map(|number| (account(&format!("{number:012}")), region())));
         };
         assert_eq!(decided(20, 1, accept), (19, 0));
     }
@@ -245,7 +252,7 @@ mod tests {
     #[test]
     fn flags_and_an_unproven_identity_retire_only_what_is_accepted() {
         let mut settings = settings();
-        settings.accepted_retirements.insert((account("000000000001"), region()));
+        settings.accepted.retirements.insert((account("000000000001"), region()));
         for (described_by_flags, unproven) in [(true, false), (false, true)] {
             let wanted = Wanted { settings: &settings, described_by_flags };
             let known = (0..2).map(|number| known(number, "org")).collect();

@@ -1,13 +1,12 @@
 //! The daemon: one run after the other, as schedules and people want them, over a configuration that may change.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use dynacrawl_fetcher::panic_message;
-use dynacrawl_model::{AccountId, Escaped, Region, RunOutcome};
+use dynacrawl_model::{Escaped, RunOutcome};
 use dynacrawl_sinks::{SinkError, Written};
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -20,7 +19,7 @@ use super::clock::Clock;
 use super::due::Due;
 use super::queue::{Job, LONGEST_DELAY, Queue};
 use super::shared::Shared;
-use crate::config::{Config, ConfigError, UnknownTarget, accepted_before};
+use crate::config::{Accepted, Config, ConfigError, UnknownTarget};
 use crate::run::{Progress, RunPlan, RunReport, SharedState, Start, StartError, opened};
 
 /// Reads the configuration anew.
@@ -63,7 +62,7 @@ pub(crate) struct Daemon {
     unfinished: Option<Job>,
     due: Vec<Due>,
     /// What was accepted when the daemon was started: for one run of each scope.
-    accepted: BTreeSet<(AccountId, Region)>,
+    accepted: Accepted,
 }
 
 /// A run under way.
@@ -107,7 +106,7 @@ impl Daemon {
         config: Config,
         state: SharedState,
         shared: Arc<Shared>,
-        accepted: BTreeSet<(AccountId, Region)>,
+        accepted: Accepted,
     ) -> Self {
         let (queue, due) = (Queue::default(), Vec::new());
         Self { outside, config, state, shared, queue, unfinished: None, due, accepted }
@@ -168,7 +167,7 @@ impl Daemon {
         match opened(&self.state).unfinished() {
             Ok(Some(run)) => {
                 // What was accepted for it is kept with it, and counts also where it begins anew.
-                let [accepted, _] = accepted_before(&run.accepted);
+                let accepted = Accepted::of_words(&run.accepted);
                 self.unfinished = Some(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
             }
             Ok(None) => {}
@@ -289,8 +288,8 @@ impl Daemon {
     fn start(&mut self, job: Job, continues: bool, stop: &CancellationToken) -> Option<Running> {
         let mut config = self.config.clone();
         config.schedule.clone_from(&job.schedule);
-        config.changes.accepted.extend(job.accepted.iter().cloned());
-        config.changes.accepted.extend(self.accepted.iter().cloned());
+        config.changes.accepted.extend(job.accepted.clone());
+        config.changes.accepted.extend(self.accepted.clone());
         let began_at = dynacrawl_model::Timestamp::now();
         let begun = catch_unwind(AssertUnwindSafe(|| self.begin_run(config, job.targets.as_deref())));
         let (plan, start) = match begun.unwrap_or_else(|panic| Err(Refused::Panic(panic_message(&*panic)))) {
@@ -367,7 +366,9 @@ impl Daemon {
         match ended {
             Ok((report, Ok(_))) => {
                 let listed = self.shared.listed_since(run.began_at);
-                self.accepted.retain(|scope| !listed.contains(scope));
+                self.accepted.removals.retain(|scope| !listed.contains(scope));
+                // A run that reached its end has retired what was accepted.
+                self.accepted.retirements.clear();
                 let summary = crate::summary::summary(&report, false);
                 let summary = summary.lines().map(str::trim).collect::<Vec<_>>().join("; ");
                 tracing::info!(outcome = ?report.outcome, "the run has ended: {summary}");

@@ -24,7 +24,7 @@ use super::host;
 use super::metrics;
 use super::queue::Job;
 use super::shared::Shared;
-use crate::config::accepted;
+use crate::config::{Accepted, scopes};
 
 /// How large a request may be.
 const MOST_BYTES: usize = 64 * 1024;
@@ -72,6 +72,9 @@ struct RunAsked {
     /// The scopes (ACCOUNT/REGION) whose removals a person has accepted.
     #[serde(default)]
     accept_removals: Vec<String>,
+    /// The scopes (ACCOUNT/REGION) whose retirement a person has accepted.
+    #[serde(default)]
+    accept_retirements: Vec<String>,
 }
 
 async fn start_a_run(State(daemon): State<Daemon>, request: Request) -> Response {
@@ -138,7 +141,11 @@ fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
     if let Some(unknown) = asked.targets.iter().flatten().find(|name| !told.target_names.contains(name)) {
         return Err(format!("targets: '{}' is unknown; there are {names}", dynacrawl_model::Escaped(unknown)));
     }
-    let accepted = accepted("accept_removals", &asked.accept_removals).map_err(|error| error.to_string())?;
+    let read = |key: &str, texts: &[String]| scopes(key, texts).map_err(|error| error.to_string());
+    let accepted = Accepted {
+        removals: read("accept_removals", &asked.accept_removals)?,
+        retirements: read("accept_retirements", &asked.accept_retirements)?,
+    };
     Ok(Job { targets: asked.targets, accepted, ..Job::default() })
 }
 

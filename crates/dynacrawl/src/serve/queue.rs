@@ -1,11 +1,12 @@
 //! The runs that wait for their turn. Runs never overlap, so no scope is ever crawled twice at once.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use dynacrawl_model::{AccountId, Region};
 use jiff::Timestamp;
 use tokio::time::Instant;
+
+use crate::config::Accepted;
 
 /// A run that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub(crate) struct Job {
     pub(crate) due: BTreeMap<String, Timestamp>,
     /// The targets; `None`: all.
     pub(crate) targets: Option<Vec<String>>,
-    /// The scopes whose removals a person has accepted.
-    pub(crate) accepted: BTreeSet<(AccountId, Region)>,
+    /// What a person has accepted.
+    pub(crate) accepted: Accepted,
     /// What became of it so far.
     pub(crate) retry: Retry,
 }
@@ -141,6 +142,8 @@ mod tests {
 
     use tokio::time::{Instant, advance};
 
+    use crate::config::Accepted;
+
     use super::{Job, Queue, Retry};
 
     fn job(schedule: &str, targets: &[&str], accepted: &str) -> Job {
@@ -153,7 +156,7 @@ mod tests {
             schedule: Some(schedule.to_owned()),
             due,
             targets,
-            accepted: scope.into_iter().collect(),
+            accepted: Accepted { removals: scope.into_iter().collect(), ..Accepted::default() },
             retry: Retry::default(),
         }
     }
@@ -168,7 +171,7 @@ mod tests {
         queue.push(job("part", &["payments", "payments"], ""));
         assert_eq!(queue.len(), 2);
         let first = queue.pop().expect("a run");
-        assert_eq!((first.schedule.as_deref(), first.accepted.len()), (Some("first"), 2));
+        assert_eq!((first.schedule.as_deref(), first.accepted.removals.len()), (Some("first"), 2));
         assert_eq!(first.due.keys().collect::<Vec<_>>(), ["first", "second"]);
         assert_eq!(queue.pop(), Some(job("part", &["payments"], "")));
         assert_eq!(queue.pop(), None);
@@ -209,7 +212,11 @@ mod tests {
                 queue.push(newer.clone());
             }
             let run = queue.pop().expect("it is tried at once");
-            assert_eq!((run.due["nightly"], run.due.len(), run.accepted.len()), (later, 2, 1), "{newer_first}");
+            assert_eq!(
+                (run.due["nightly"], run.due.len(), run.accepted.removals.len()),
+                (later, 2, 1),
+                "{newer_first}"
+            );
             assert!(!run.retry.has_failed() && queue.pop().is_none());
         }
     }

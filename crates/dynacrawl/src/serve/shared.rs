@@ -148,6 +148,9 @@ impl Shared {
         *told.runs.entry((schedule.clone(), outcome)).or_default() += 1;
         let Some(report) = report else { return };
         told.last_runs.insert(schedule, (at, report.duration.as_secs_f64()));
+        if let Some(held) = &report.retirements_held {
+            told.retirements_held = held.count;
+        }
         if let Some(changes) = report.changes {
             for (kind, count) in kinds(changes, report.scopes_retired) {
                 *told.changes.entry(kind).or_default() += count;
