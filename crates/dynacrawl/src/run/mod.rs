@@ -11,6 +11,8 @@ mod fairness_tests;
 pub(crate) mod inside;
 mod journal;
 mod ledger;
+#[cfg(test)]
+mod patience_tests;
 pub(crate) mod plan;
 pub(crate) mod progress;
 mod removals;
