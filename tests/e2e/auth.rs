@@ -129,6 +129,43 @@ fn a_credential_process_that_fails_is_no_credentials_and_what_it_said_is_not_sho
 }
 
 #[test]
+fn a_credential_process_that_waits_is_given_up_in_time() {
+    let (sim, _) = ireland(20);
+    let crawled = Dynacrawl::crawl()
+        .sim(&sim)
+        .args(["--region", IRELAND])
+        .file("config", "[default]\ncredential_process = sleep 100\n")
+        .config("[aws]\ncredentials_timeout = \"1s\"\n")
+        .records();
+    refused(&crawled, "credentials_timeout");
+    assert!(crawled.stderr.contains("aws.credentials_timeout"), "{}", crawled.stderr);
+}
+
+#[test]
+fn a_blank_or_a_line_break_in_a_key_is_no_credentials_and_no_panic() {
+    let (sim, home) = ireland(20);
+    let (id, secret) = (&home.access_key_id, &home.secret_access_key);
+    for (id, secret, token) in [
+        (format!("{id}\n"), secret.clone(), None),
+        (format!("{id} "), secret.clone(), None),
+        (id.clone(), format!("{secret}\r\n"), None),
+        (id.clone(), secret.clone(), Some("a token-in-two-lines\nof a file")),
+    ] {
+        let with = |subcommand| Dynacrawl::new(subcommand).sim(&sim).aws_keys(&id, &secret, token);
+        for regions in [IRELAND, "all"] {
+            let crawled = with("crawl").args(["--region", regions]).records();
+            assert_eq!(crawled.code, 4, "{}", crawled.stderr);
+            assert!(crawled.stderr.contains("AWS_ACCESS_KEY_ID"), "{}", crawled.stderr);
+            assert!(!crawled.stderr.contains("panicked"), "{}", crawled.stderr);
+        }
+        let checked = with("check").args(["--region", IRELAND]).run();
+        assert_eq!(checked.status.code(), Some(4), "{}", checked.stderr);
+        assert!(!checked.stderr.contains("panicked"), "{}", checked.stderr);
+    }
+    assert_eq!(sim.counts().total.requests, 0);
+}
+
+#[test]
 fn a_container_gives_keys() {
     let (sim, home) = ireland(20);
     let container = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

@@ -1,7 +1,6 @@
 //! Credentials that are refused in mid-run, on simulated time.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime::client::identity::IdentityCache;

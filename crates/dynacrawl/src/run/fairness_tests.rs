@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::inside::{HUB, plan};
 use super::{Progress, Remembered, RunReport};
 
-const REGION: &str = "us-east-1";
+pub(super) const REGION: &str = "us-east-1";
 
 /// Accounts with so many tables each, in this order, and a hub that may assume a role in each.
-fn estate(tables: &[u64]) -> Estate {
+pub(super) fn estate(tables: &[u64]) -> Estate {
     let member = |(number, tables): (usize, &u64)| {
         Account::new(account(number))
             .role(Role::new("Reader").trusts(HUB))
@@ -28,12 +28,12 @@ fn estate(tables: &[u64]) -> Estate {
     Estate::new(tables.iter().enumerate().map(member).chain([hub]))
 }
 
-fn account(number: usize) -> String {
+pub(super) fn account(number: usize) -> String {
     format!("{:012}", 100_000_000_000 + number)
 }
 
 /// Crawls the first `accounts` accounts; gives the end of each scope's crawl, by account, and the report.
-async fn crawl(
+pub(super) async fn crawl(
     simulator: &InProcess,
     accounts: usize,
     settings: &str,
@@ -66,7 +66,7 @@ async fn crawl(
     (ended, report)
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options { verify_signatures: false, latency: Duration::from_millis(20), ..Options::default() }
 }
 

@@ -16,6 +16,8 @@ pub(crate) mod inside;
 mod journal;
 mod ledger;
 mod old_files;
+#[cfg(test)]
+mod patience_tests;
 pub(crate) mod plan;
 pub(crate) mod progress;
 mod removals;

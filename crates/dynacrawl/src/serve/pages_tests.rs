@@ -22,6 +22,7 @@ use super::daemon_tests::{daemon_of, outside};
 use super::metrics::{add, recorder};
 use super::queue::Job;
 use super::shared::{Shared, Told};
+use crate::config::Accepted;
 use crate::config::ConfigError;
 use crate::run::inside::{HUB, config};
 
@@ -286,7 +287,7 @@ async fn pages_of_what_waits_for_a_person() {
     let accept = |scene: &Scene| {
         scene.told(|told| told.retirements_held = 0);
         let scope = (HUB.parse().expect("an account"), "us-east-1".parse().expect("a Region"));
-        Some(Order::Run(Job { accepted: [scope].into(), ..Job::default() }))
+        Some(Order::Run(Job { accepted: Accepted { removals: [scope].into(), ..Accepted::default() }, ..Job::default() }))
     };
     let events: [(u64, &dyn Fn(&Scene) -> Option<Order>); 5] =
         [(30, &reload), (90, &reload), (150, &remove), (185, &retire), (270, &accept)];
