@@ -32,9 +32,12 @@ tokio::task_local! {
     static ADMISSION: Cell<Option<Admission>>;
 }
 
-/// Runs an attempt that was admitted.
-pub(crate) async fn admitted<T>(admission: Admission, attempt: impl Future<Output = T>) -> T {
-    ADMISSION.scope(Cell::new(Some(admission)), attempt).await
+/// Runs an attempt, whose first request is let through by `admission`.
+pub(crate) fn admitted<F: Future>(
+    admission: Option<Admission>,
+    attempt: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    ADMISSION.scope(Cell::new(admission), attempt)
 }
 
 /// The pool behind the gate.

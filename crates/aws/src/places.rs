@@ -350,12 +350,9 @@ impl Drop for Leave<'_> {
 }
 
 impl Place {
-    /// Runs the attempt that the place is for.
-    pub async fn run<T>(&mut self, attempt: impl Future<Output = T>) -> T {
-        match self.admission.take() {
-            Some(admission) => gated::admitted(admission, attempt).await,
-            None => attempt.await,
-        }
+    /// Runs the attempt that the place is for, with its connection.
+    pub fn run<F: Future>(&mut self, attempt: F) -> impl Future<Output = F::Output> + use<F> {
+        gated::admitted(self.admission.take(), attempt)
     }
 
     /// Gives the place back after an attempt. An answer lets the scope have more places, a time-out fewer.

@@ -87,7 +87,7 @@ async fn an_endpoint_with_more_than_its_share_gives_a_connection_back() {
     assert_eq!(held.len(), 4);
     assert!(now(&gate, &one).is_none());
     assert!(!gate.takes_back(&one), "it may want more itself");
-    let mut waiting = Box::pin(gate.admit(two.clone()));
+    let mut waiting = Box::pin(gate.admit(two));
     assert!(waiting.as_mut().now_or_never().is_none());
     assert!(gate.takes_back(&one) && !gate.takes_back(&one), "one connection for one look");
     // The request whose connection it was has ended.
