@@ -59,8 +59,7 @@ async fn a_panic_in_one_scope_fails_that_scope_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_one_target_fails_that_target_alone() {
-    let settings = "[sts]\nregions = { aws = \"eu-west-1\" }\n\
-                    [[target]]\nname = \"home\"\nregions = [\"us-east-1\"]\n\
+    let settings = "[[target]]\nname = \"home\"\nregions = [\"us-east-1\"]\n\
                     [[target]]\nname = \"role\"\nregions = [\"us-east-1\"]\n\
                     assume_role = [{ arn = \"arn:aws:iam::111111111111:role/Reader\" }]\n";
     // Only the target with a role sends AssumeRole.

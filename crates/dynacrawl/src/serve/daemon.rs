@@ -58,8 +58,8 @@ pub(crate) struct Daemon {
     state: SharedState,
     shared: Arc<Shared>,
     queue: Queue,
-    /// A run that the state has under way, and that continues before any other begins. Not in the queue: what becomes due
-    /// meanwhile is not done with it, it may be a day old.
+    /// A run that the state has under way, and that continues before any other begins, unless it keeps failing. Not in the queue:
+    /// what becomes due meanwhile is not done with it, it may be a day old.
     unfinished: Option<Job>,
     due: Vec<Due>,
     /// What was accepted when the daemon was started: for one run of each scope.
@@ -328,7 +328,17 @@ impl Daemon {
         }
         let seconds = job.retry.after_failure().as_secs();
         tracing::error!(schedule, error = %whole(error), "the run cannot begin; the next try is in {seconds} s");
-        if continues { self.unfinished = Some(job) } else { self.queue.put_back(job) }
+        self.keep(job, continues);
+    }
+
+    /// Keeps a run for its next try. One that the state has under way comes before any other, so that it can continue; but what
+    /// fails again and again must not hold up all others.
+    fn keep(&mut self, job: Job, under_way: bool) {
+        if under_way && !job.retry.is_persistent() {
+            self.unfinished = Some(job);
+        } else {
+            self.queue.put_back(job);
+        }
     }
 
     fn begin_run(&self, mut config: Config, targets: Option<&[String]>) -> Result<(RunPlan, Start), Refused> {
@@ -367,15 +377,15 @@ impl Daemon {
                 return Some(Stopped::OutputGone);
             }
             Ok((_, Err(error))) => {
-                let seconds = run.job.retry.wait(LONGEST_DELAY).as_secs();
+                let seconds = run.job.retry.after_failure_in(LONGEST_DELAY).as_secs();
                 tracing::error!(error = %whole(&error), "the output failed; this run continues in {seconds} s");
-                self.unfinished = Some(run.job);
+                self.keep(run.job, true);
             }
             Err(panic) => {
                 // Others pass: what makes it panic may do so each time.
                 let seconds = run.job.retry.after_failure().as_secs();
                 tracing::error!(panic = %Escaped(&panic), "the run panicked; the next try is in {seconds} s");
-                self.queue.put_back(run.job);
+                self.keep(run.job, false);
             }
         }
         stop.is_cancelled().then_some(if cut_short { Stopped::InARun } else { Stopped::Idle })

@@ -242,6 +242,24 @@ async fn what_did_not_begin_was_not_due_for_a_later_daemon() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_keeps_when_a_schedule_was_due() {
+    let scene = Scene::new();
+    scene.run(scene.outside(), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    let later = Outside {
+        clock: Clock::Simulated { began_at: "2026-01-01T12:30:00Z".parse().expect("a time"), began: Instant::now() },
+        ..scene.outside()
+    };
+    let times = async |_: &mpsc::Sender<Order>, shared: &Shared| {
+        sleep(Duration::from_secs(60)).await;
+        shared.told().schedules["hourly"]
+    };
+    let (shared, times) = scene.run(later, HOURLY, times).await;
+    let millis = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
+    assert_eq!(millis(times.due), Some(self::millis("2026-01-01T12:00:00Z")));
+    assert_eq!((times.begun, ended(&shared, "complete")), (times.due, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_time_of_the_schedule_takes_over_from_one_that_cannot_begin() {
     let scene = Scene::new();
     // Two hours without a plan: the runs of noon, one and two o'clock are one.
@@ -288,6 +306,28 @@ async fn a_run_that_cannot_begin_holds_up_no_other() {
     let (shared, ()) = scene.run(scene.failing(u32::MAX, stuck), schedules, hours).await;
     let runs = shared.told().runs.clone();
     assert_eq!((runs[&("free".to_owned(), "complete")], runs[&("stuck".to_owned(), "complete")]), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only() {
+    let scene = Scene::new();
+    let schedules = "[[schedule]]\nname = \"stuck\"\ncron = \"0 * * * *\"\ntargets = [\"hub\"]\n\
+                     [[schedule]]\nname = \"free\"\ncron = \"1 * * * *\"\ntargets = [\"other\"]\n";
+    let crawl = |plan: crate::run::RunPlan, start, stop, progress| {
+        let stuck = plan.config().only.as_ref().is_some_and(|only| only == &["hub"]);
+        Box::pin(async move {
+            let (report, written) = crawl_to_output(&plan, start, &stop, &progress).await;
+            let full = || dynacrawl_sinks::SinkError::Journal(std::io::Error::other("full").into());
+            (report, if stuck { Err(full()) } else { written })
+        }) as _
+    };
+    let outside = Outside { crawl: Box::new(crawl), ..scene.outside() };
+    // Not at the minute: a try may be under way then.
+    let minutes = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(12 * 60 + 30)).await;
+    let (shared, ()) = scene.run(outside, schedules, minutes).await;
+    let runs = shared.told().runs.clone();
+    assert_eq!(runs[&("free".to_owned(), "complete")], 1);
+    assert!((10..=12).contains(&runs[&("stuck".to_owned(), "failed")]), "{runs:?}");
 }
 
 /// The system, but so many crawls panic after a second.

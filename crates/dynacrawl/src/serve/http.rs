@@ -145,3 +145,45 @@ fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
 pub(super) fn problem_of(status: StatusCode, problem: &str) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "error": problem }))).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{BODY_TIME, router};
+    use crate::run::inside::config;
+    use crate::serve::metrics::recorder;
+    use crate::serve::server::serve;
+    use crate::serve::shared::Shared;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let config = config("[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n");
+        let shared = Arc::new(Shared::new(&config, Some("secret".into()), "no-state.db".into()));
+        let (orders, mut asked) = mpsc::channel(1);
+        let router = router(shared, orders, recorder().expect("a recorder").handle());
+        let stop = CancellationToken::new();
+        let client = async {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let head = "POST /api/v1/runs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer secret\r\n";
+            stream.write_all(format!("{head}content-length: 10\r\n\r\n{{").as_bytes()).await.expect("it is sent");
+            let (asked_at, mut answer) = (Instant::now(), [0; 12]);
+            stream.read_exact(&mut answer).await.expect("an answer");
+            stop.cancel();
+            (asked_at.elapsed(), answer)
+        };
+        let ((), (took, answer)) = tokio::join!(serve(listener, router, &stop), client);
+        assert_eq!(&answer, b"HTTP/1.1 408");
+        assert!(took >= BODY_TIME && took < 2 * BODY_TIME, "{took:?}");
+        assert!(asked.try_recv().is_err(), "no run was asked for");
+    }
+}

@@ -8,6 +8,8 @@ mod due;
 mod host;
 pub(crate) mod http;
 pub(crate) mod metrics;
+#[cfg(test)]
+mod pages_tests;
 mod queue;
 pub mod schedule;
 pub(crate) mod server;

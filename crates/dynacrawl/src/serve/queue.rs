@@ -35,18 +35,26 @@ const FIRST_DELAY: Duration = Duration::from_secs(5);
 /// The longest time between two tries.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
+/// After so many failures a run no longer holds up others.
+const PERSISTENT: u32 = 5;
+
 impl Retry {
     /// Counts a failure, and gives the time until the next try.
     pub(crate) fn after_failure(&mut self) -> Duration {
         let doubled = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(self.failures));
-        self.failures = self.failures.saturating_add(1);
-        self.wait(doubled.min(LONGEST_DELAY))
+        self.after_failure_in(doubled.min(LONGEST_DELAY))
     }
 
-    /// Puts off the next try, without counting a failure.
-    pub(crate) fn wait(&mut self, delay: Duration) -> Duration {
+    /// Counts a failure, and tries again after a time.
+    pub(crate) fn after_failure_in(&mut self, delay: Duration) -> Duration {
+        self.failures = self.failures.saturating_add(1);
         self.at = Some(Instant::now() + delay);
         delay
+    }
+
+    /// Whether it has failed so often that others may pass.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.failures > PERSISTENT
     }
 
     /// Whether it has failed before.
