@@ -322,7 +322,8 @@ async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only(
         }) as _
     };
     let outside = Outside { crawl: Box::new(crawl), ..scene.outside() };
-    let minutes = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(12 * 60)).await;
+    // Not at the minute: a try may be under way then.
+    let minutes = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(12 * 60 + 30)).await;
     let (shared, ()) = scene.run(outside, schedules, minutes).await;
     let runs = shared.told().runs.clone();
     assert_eq!(runs[&("free".to_owned(), "complete")], 1);

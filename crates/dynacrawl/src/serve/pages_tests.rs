@@ -22,8 +22,7 @@ use super::daemon_tests::{daemon_of, outside};
 use super::metrics::{add, recorder};
 use super::queue::Job;
 use super::shared::{Shared, Told};
-use crate::config::Accepted;
-use crate::config::ConfigError;
+use crate::config::{Accepted, ConfigError};
 use crate::run::inside::{HUB, config};
 
 /// When each record begins.
@@ -42,7 +41,10 @@ const CALLS: &str = "dynacrawl_api_requests_total";
 /// A page is asked for so long after the minute: what is due in it has ended then.
 const SCRAPED_AFTER: Duration = Duration::from_secs(150);
 
-/// What happens to a daemon while its pages are recorded.
+/// What happens at a minute, and what the daemon is asked to do then.
+type Event<'a> = (u64, &'a dyn Fn(&Scene) -> Option<Order>);
+
+/// A daemon's surroundings while its pages are recorded.
 struct Scene {
     simulator: InProcess,
     directory: TempDir,
@@ -91,7 +93,7 @@ impl Scene {
         settings: &str,
         hours: u64,
         most_scopes: usize,
-        events: &[(u64, &dyn Fn(&Self) -> Option<Order>)],
+        events: &[Event<'_>],
     ) -> String {
         let settings = format!(
             "[state]\npath = \"{}\"\n[crawl]\noutput = \"{}\"\nmax_attempts = 3\npatience = \"5s\"\n{settings}",
@@ -216,7 +218,7 @@ async fn pages_of_nights_in_which_something_is_missing() {
         scene.simulator.clear_faults();
         None
     };
-    let events: [(u64, &dyn Fn(&Scene) -> Option<Order>); 2] = [(26 * 60, &deny), (50 * 60, &mend)];
+    let events: [Event<'_>; 2] = [(26 * 60, &deny), (50 * 60, &mend)];
     let pages = scene.record(scene.outside(), &settings.concat(), 80, usize::MAX, &events).await;
     let about = "eu-central-1 is denied, from the second night on eu-west-1 as well; in the third all are complete";
     same("nights", about, &pages);
@@ -230,7 +232,7 @@ async fn pages_of_an_estate_that_is_larger_than_the_page() {
         scene.deny("us-east-1");
         None
     };
-    let events: [(u64, &dyn Fn(&Scene) -> Option<Order>); 1] = [(26 * 60, &deny)];
+    let events: [Event<'_>; 1] = [(26 * 60, &deny)];
     let pages = scene.record(scene.outside(), &settings, 34, 1, &events).await;
     same("many", "one scope has a series of its own; from the second night on the other one is denied", &pages);
 }
@@ -248,7 +250,7 @@ async fn pages_of_a_night_without_an_output() {
         std::fs::create_dir(scene.output_directory()).expect("it is made");
         None
     };
-    let events: [(u64, &dyn Fn(&Scene) -> Option<Order>); 2] = [(120, &away), (360, &back)];
+    let events: [Event<'_>; 2] = [(120, &away), (360, &back)];
     let pages = scene.record(scene.outside(), &settings.concat(), 8, usize::MAX, &events).await;
     same(
         "away",
@@ -289,8 +291,7 @@ async fn pages_of_what_waits_for_a_person() {
         let scope = (HUB.parse().expect("an account"), "us-east-1".parse().expect("a Region"));
         Some(Order::Run(Job { accepted: Accepted { removals: [scope].into(), ..Accepted::default() }, ..Job::default() }))
     };
-    let events: [(u64, &dyn Fn(&Scene) -> Option<Order>); 5] =
-        [(30, &reload), (90, &reload), (150, &remove), (185, &retire), (270, &accept)];
+    let events: [Event<'_>; 5] = [(30, &reload), (90, &reload), (150, &remove), (185, &retire), (270, &accept)];
     let outside = Outside { load: Box::new(load), ..scene.outside() };
     let pages = scene.record(outside, &settings, 6, usize::MAX, &events).await;
     let about = "a configuration is refused from 00:30 to 01:30; ten of twenty tables are gone at 02:30, \
@@ -309,7 +310,7 @@ async fn pages_of_an_hour_of_throttling() {
         scene.simulator.clear_faults();
         None
     };
-    let events: [(u64, &dyn Fn(&Scene) -> Option<Order>); 1] = [(60, &mend)];
+    let events: [Event<'_>; 1] = [(60, &mend)];
     let pages = scene.record(scene.outside(), &settings, 2, usize::MAX, &events).await;
     same("throttled", "for an hour half of the listings are throttled, and one description in eleven", &pages);
 }
