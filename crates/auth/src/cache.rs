@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -10,43 +10,74 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_async::time::SharedTimeSource;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::AuthError;
+use crate::usable::check;
 
 /// How long before the end of a session the next one is asked for, at most; short sessions are renewed
 /// when a fifth of their life is left.
 const MAX_MARGIN: Duration = Duration::from_secs(300);
 
-/// How long after a failure the source is asked again. Until then old credentials that still hold are used, and without any
+/// How long new credentials are used whatever the local clock makes of their expiry: a clock that is hours ahead must not cost
+/// new ones for each request. AWS refuses them if they really have expired, and then they are invalidated.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// How long after a refusal the source is asked again. Until then old credentials that still hold are used, and without any
 /// all who ask share the failure: the seventeen Regions of an account whose role cannot be assumed cost one call.
 const RETRY_AFTER: Duration = Duration::from_secs(15);
 /// The same for a failure that may pass at any moment: not reached, throttled, broken.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
+/// The code of the error when a source gave no credentials in time.
+pub(crate) const TIMED_OUT: &str = "credentials_timeout";
+
 /// A source of credentials: a future for each request of new ones.
 pub(crate) trait Source: Send + Sync {
-    /// Gets new credentials.
+    /// Gets new credentials, within a bounded time.
     fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Credentials, AuthError>> + Send + '_>>;
+
+    /// What it is called in an error.
+    fn step(&self) -> String;
 }
 
 impl Source for Box<dyn Source> {
     fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Credentials, AuthError>> + Send + '_>> {
         (**self).fetch()
     }
+
+    fn step(&self) -> String {
+        (**self).step()
+    }
 }
 
+/// Credentials, and which of those that the source has given they are: a source may give the same ones again.
 #[derive(Clone)]
+pub(crate) struct Lease {
+    pub(crate) credentials: Credentials,
+    generation: u64,
+}
+
 struct Entry {
-    credentials: Credentials,
+    lease: Lease,
+    fetched_at: Instant,
     renew_at: Option<SystemTime>,
+    /// After a failed renewal: when to try it again.
+    renew_not_before: Option<Instant>,
+}
+
+#[derive(Default)]
+struct State {
+    entry: Option<Entry>,
+    generations: u64,
+    /// Why there were none the last time, and until when that is taken for the answer.
+    failed: Option<(AuthError, Instant)>,
 }
 
 struct Inner {
     source: Box<dyn Source>,
     clock: SharedTimeSource,
-    entry: StdMutex<Option<Entry>>,
-    /// Why there were none the last time, and until when that is taken for the answer.
-    failed: StdMutex<Option<(AuthError, SystemTime)>>,
+    state: StdMutex<State>,
     /// Held while new credentials are fetched, so that many waiters cost one call.
     fetching: Mutex<()>,
 }
@@ -61,16 +92,27 @@ impl std::fmt::Debug for CachedCredentials {
     }
 }
 
+impl Entry {
+    /// Whether they are too new for the local clock to be asked.
+    fn is_new(&self) -> bool {
+        self.fetched_at.elapsed() < KEPT
+    }
+
+    fn is_valid(&self, now: SystemTime) -> bool {
+        self.is_new() || self.lease.credentials.expiry().is_none_or(|at| now < at)
+    }
+
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        let renewal_is_paused = || self.renew_not_before.is_some_and(|at| Instant::now() < at);
+        let renewal_is_due = || self.renew_at.is_some_and(|at| at <= now) && !renewal_is_paused();
+        self.is_new() || (self.is_valid(now) && !renewal_is_due())
+    }
+}
+
 impl CachedCredentials {
     pub(crate) fn new(source: impl Source + 'static, clock: SharedTimeSource) -> Self {
         let source = Box::new(source);
-        Self(Arc::new(Inner {
-            source,
-            clock,
-            entry: StdMutex::default(),
-            failed: StdMutex::default(),
-            fetching: Mutex::new(()),
-        }))
+        Self(Arc::new(Inner { source, clock, state: StdMutex::default(), fetching: Mutex::new(()) }))
     }
 
     /// Credentials that are good now.
@@ -78,71 +120,89 @@ impl CachedCredentials {
     /// # Errors
     /// When there are none and none can be had. While old ones still hold, a failed renewal is no error.
     pub async fn get(&self) -> Result<Credentials, AuthError> {
-        if let Some(credentials) = self.fresh() {
-            return Ok(credentials);
+        self.lease().await.map(|lease| lease.credentials)
+    }
+
+    /// The same, for those who may have to [`invalidate`](Self::invalidate) them.
+    pub(crate) async fn lease(&self) -> Result<Lease, AuthError> {
+        if let Some(lease) = self.fresh() {
+            return Ok(lease);
         }
-        let _fetching = self.0.fetching.lock().await;
-        if let Some(credentials) = self.fresh() {
-            return Ok(credentials);
+        // One renews; while the old ones hold, the others go on with them.
+        let _fetching = match (self.valid(), self.0.fetching.try_lock()) {
+            (_, Ok(fetching)) => fetching,
+            (Some(lease), Err(_)) => return Ok(lease),
+            (None, Err(_)) => self.0.fetching.lock().await,
+        };
+        if let Some(lease) = self.fresh() {
+            return Ok(lease);
         }
         if let Some(error) = self.failed_lately() {
             return Err(error);
         }
-        match self.0.source.fetch().await {
-            Ok(credentials) => {
-                let entry = Entry { renew_at: self.renew_at(&credentials), credentials: credentials.clone() };
-                *self.entry() = Some(entry);
-                Ok(credentials)
-            }
+        match self.fetch().await {
+            Ok(credentials) => Ok(self.keep(credentials)),
             Err(error) => {
-                let pause = if error.error.class.may_pass() { RETRY_SOON } else { RETRY_AFTER };
-                let again_at = self.0.clock.now() + pause;
-                let Some(credentials) = self.valid() else {
-                    *self.failed() = Some((error.clone(), again_at));
-                    return Err(error);
-                };
-                // Not with every call: as long as the old ones hold, asking again can wait.
-                if let Some(entry) = &mut *self.entry() {
-                    entry.renew_at = Some(again_at);
+                let again_at = Instant::now() + pause(&error);
+                let valid = self.valid();
+                let mut state = self.state();
+                match (&mut state.entry, valid) {
+                    // Not with every call: as long as the old ones hold, asking again can wait.
+                    (Some(entry), Some(lease)) => {
+                        entry.renew_not_before = Some(again_at);
+                        Ok(lease)
+                    }
+                    _ => {
+                        state.failed = Some((error.clone(), again_at));
+                        Err(error)
+                    }
                 }
-                Ok(credentials)
             }
         }
     }
 
-    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(AuthError, SystemTime)>> {
-        self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn fetch(&self) -> Result<Credentials, AuthError> {
+        let credentials = self.0.source.fetch().await?;
+        check(&credentials).map_err(|error| AuthError { step: self.0.source.step(), error })?;
+        Ok(credentials)
+    }
+
+    fn keep(&self, credentials: Credentials) -> Lease {
+        let renew_at = self.renew_at(&credentials);
+        let mut state = self.state();
+        state.generations += 1;
+        let lease = Lease { credentials, generation: state.generations };
+        state.entry =
+            Some(Entry { lease: lease.clone(), fetched_at: Instant::now(), renew_at, renew_not_before: None });
+        lease
     }
 
     fn failed_lately(&self) -> Option<AuthError> {
-        let failed = self.failed();
-        failed.as_ref().filter(|(_, again_at)| self.0.clock.now() < *again_at).map(|(error, _)| error.clone())
+        let state = self.state();
+        state.failed.as_ref().filter(|(_, again_at)| Instant::now() < *again_at).map(|(error, _)| error.clone())
     }
 
-    /// Forgets `used`, after AWS has said that their session ended. Credentials that were renewed meanwhile stay.
-    pub fn invalidate(&self, used: &Credentials) {
-        let mut entry = self.entry();
-        if entry.as_ref().is_some_and(|e| e.credentials.access_key_id() == used.access_key_id()) {
-            *entry = None;
+    /// Forgets `used`, after AWS has refused them. Credentials that were fetched since then stay, even the same ones: of many
+    /// requests that were refused together, one fetches.
+    pub(crate) fn invalidate(&self, used: &Lease) {
+        let mut state = self.state();
+        if state.entry.as_ref().is_some_and(|entry| entry.lease.generation == used.generation) {
+            state.entry = None;
         }
     }
 
-    fn entry(&self) -> std::sync::MutexGuard<'_, Option<Entry>> {
-        self.0.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fresh(&self) -> Option<Credentials> {
-        let entry = self.entry();
-        let entry = entry.as_ref()?;
+    fn fresh(&self) -> Option<Lease> {
         let now = self.0.clock.now();
-        let good = entry.renew_at.is_none_or(|at| now < at) && entry.credentials.expiry().is_none_or(|at| now < at);
-        good.then(|| entry.credentials.clone())
+        self.state().entry.as_ref().filter(|entry| entry.is_fresh(now)).map(|entry| entry.lease.clone())
     }
 
-    fn valid(&self) -> Option<Credentials> {
-        let entry = self.entry();
-        let entry = entry.as_ref()?;
-        entry.credentials.expiry().is_none_or(|at| self.0.clock.now() < at).then(|| entry.credentials.clone())
+    fn valid(&self) -> Option<Lease> {
+        let now = self.0.clock.now();
+        self.state().entry.as_ref().filter(|entry| entry.is_valid(now)).map(|entry| entry.lease.clone())
     }
 
     fn renew_at(&self, credentials: &Credentials) -> Option<SystemTime> {
@@ -152,13 +212,18 @@ impl CachedCredentials {
     }
 }
 
+/// How long a failure is shared. A source that gave nothing in time would cost the whole time again.
+fn pause(error: &AuthError) -> Duration {
+    if error.error.class.may_pass() && error.error.code != TIMED_OUT { RETRY_SOON } else { RETRY_AFTER }
+}
+
 impl ProvideCredentials for CachedCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
         match self.fresh() {
-            Some(credentials) => future::ProvideCredentials::ready(Ok(credentials)),
+            Some(lease) => future::ProvideCredentials::ready(Ok(lease.credentials)),
             None => {
                 future::ProvideCredentials::new(async { self.get().await.map_err(CredentialsError::provider_error) })
             }
@@ -178,17 +243,19 @@ mod tests {
     use aws_smithy_async::time::{SharedTimeSource, TimeSource};
     use dynacrawl_aws::{AwsError, ErrorClass};
 
-    use super::{CachedCredentials, Source};
+    use super::{CachedCredentials, KEPT, Source};
     use crate::AuthError;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    /// The clock on the wall; tokio's is paused.
     #[derive(Clone, Debug)]
     struct Clock(Arc<Mutex<SystemTime>>);
 
     impl Clock {
-        fn advance(&self, by: Duration) {
+        async fn advance(&self, by: Duration) {
             *self.0.lock().expect("clock") += by;
+            tokio::time::advance(by).await;
         }
     }
 
@@ -202,7 +269,9 @@ mod tests {
     struct Sessions {
         asked: Arc<AtomicU32>,
         fetched: Arc<AtomicU32>,
-        broken: Arc<AtomicBool>,
+        broken: Arc<Mutex<Option<ErrorClass>>>,
+        slow: Arc<AtomicBool>,
+        same: bool,
         clock: Clock,
     }
 
@@ -211,91 +280,168 @@ mod tests {
             Box::pin(async {
                 tokio::task::yield_now().await;
                 self.asked.fetch_add(1, Ordering::SeqCst);
-                if self.broken.load(Ordering::SeqCst) {
-                    let error = AwsError::new(ErrorClass::Denied, "AccessDenied", "no");
-                    return Err(AuthError { step: "test".to_owned(), error });
+                if self.slow.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                }
+                if let Some(class) = *self.broken.lock().expect("broken") {
+                    return Err(AuthError { step: self.step(), error: AwsError::new(class, "code", "no") });
                 }
                 let number = self.fetched.fetch_add(1, Ordering::SeqCst);
-                Ok(Credentials::new(format!("key{number}"), "secret", None, Some(self.clock.now() + HOUR), "test"))
+                let key = if self.same { "key".to_owned() } else { format!("key{number}") };
+                Ok(Credentials::new(key, "secret", None, Some(self.clock.now() + HOUR), "test"))
             })
+        }
+
+        fn step(&self) -> String {
+            "test".to_owned()
+        }
+    }
+
+    impl Sessions {
+        fn break_with(&self, class: Option<ErrorClass>) {
+            *self.broken.lock().expect("broken") = class;
+        }
+
+        fn asked(&self) -> u32 {
+            self.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    fn sessions() -> Sessions {
+        let clock = Clock(Arc::new(Mutex::new(SystemTime::UNIX_EPOCH + 24 * HOUR)));
+        Sessions {
+            asked: Arc::default(),
+            fetched: Arc::default(),
+            broken: Arc::default(),
+            slow: Arc::default(),
+            same: false,
+            clock,
         }
     }
 
     fn cached() -> (CachedCredentials, Sessions) {
-        let clock = Clock(Arc::new(Mutex::new(SystemTime::UNIX_EPOCH)));
-        let sessions =
-            Sessions { asked: Arc::default(), fetched: Arc::default(), broken: Arc::default(), clock: clock.clone() };
-        (CachedCredentials::new(sessions.clone(), SharedTimeSource::new(clock)), sessions)
+        let sessions = sessions();
+        let clock = SharedTimeSource::new(sessions.clock.clone());
+        (CachedCredentials::new(sessions.clone(), clock), sessions)
     }
 
     async fn key(cache: &CachedCredentials) -> String {
         cache.get().await.expect("credentials").access_key_id().to_owned()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn many_waiters_cost_one_call() {
         let (cache, sessions) = cached();
-        let waiters: Vec<_> = (0..50)
-            .map(|_| {
-                let cache = cache.clone();
-                tokio::spawn(async move { key(&cache).await })
-            })
-            .collect();
-        for waiter in waiters {
-            assert_eq!(waiter.await.expect("waiter"), "key0");
-        }
-        assert_eq!(sessions.fetched.load(Ordering::SeqCst), 1);
+        let keys = futures_util::future::join_all((0..50).map(|_| key(&cache))).await;
+        assert!(keys.iter().all(|key| key == "key0"));
+        assert_eq!(sessions.asked(), 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_session_is_renewed_before_it_ends() {
         let (cache, sessions) = cached();
         assert_eq!(key(&cache).await, "key0");
-        sessions.clock.advance(HOUR - Duration::from_secs(301));
+        sessions.clock.advance(HOUR - Duration::from_secs(301)).await;
         assert_eq!(key(&cache).await, "key0");
-        sessions.clock.advance(Duration::from_secs(2));
+        sessions.clock.advance(Duration::from_secs(2)).await;
         assert_eq!(key(&cache).await, "key1");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_keeps_nobody_from_a_session_that_still_holds() {
+        let (cache, sessions) = cached();
+        assert_eq!(key(&cache).await, "key0");
+        sessions.clock.advance(HOUR - Duration::from_secs(100)).await;
+        sessions.slow.store(true, Ordering::SeqCst);
+        let renewing = tokio::spawn({
+            let cache = cache.clone();
+            async move { key(&cache).await }
+        });
+        while sessions.asked() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let started = tokio::time::Instant::now();
+        for _ in 0..1000 {
+            assert_eq!(key(&cache).await, "key0");
+        }
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        assert_eq!(renewing.await.expect("no panic"), "key1");
+        assert_eq!((key(&cache).await.as_str(), sessions.asked()), ("key1", 2));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_failed_renewal_is_an_error_only_once_the_old_session_has_ended() {
         let (cache, sessions) = cached();
         assert_eq!(key(&cache).await, "key0");
-        sessions.broken.store(true, Ordering::SeqCst);
-        sessions.clock.advance(HOUR - Duration::from_secs(100));
+        sessions.break_with(Some(ErrorClass::Denied));
+        sessions.clock.advance(HOUR - Duration::from_secs(100)).await;
         for _ in 0..5 {
             assert_eq!(key(&cache).await, "key0");
         }
-        assert_eq!(sessions.asked.load(Ordering::SeqCst), 2, "a failed renewal is not tried with every call");
-        sessions.clock.advance(Duration::from_secs(101));
-        assert_eq!(cache.get().await.expect_err("ended").error.code, "AccessDenied");
+        assert_eq!(sessions.asked(), 2, "a failed renewal is not tried with every call");
+        sessions.clock.advance(Duration::from_secs(101)).await;
+        assert_eq!(cache.get().await.expect_err("ended").error.class, ErrorClass::Denied);
     }
 
-    #[tokio::test]
-    async fn a_failure_is_shared_and_forgotten_after_a_while() {
-        let (cache, sessions) = cached();
-        sessions.broken.store(true, Ordering::SeqCst);
-        for _ in 0..17 {
-            assert_eq!(cache.get().await.expect_err("none").error.code, "AccessDenied");
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_shared_for_a_while_and_what_may_pass_for_a_second() {
+        for (class, seconds) in [(ErrorClass::Denied, 15), (ErrorClass::Transient, 1), (ErrorClass::TimedOut, 1)] {
+            let (cache, sessions) = cached();
+            sessions.break_with(Some(class));
+            for _ in 0..17 {
+                assert_eq!(cache.get().await.expect_err("none").error.class, class);
+            }
+            sessions.break_with(None);
+            sessions.clock.advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
+            assert_eq!(cache.get().await.expect_err("shared").error.class, class);
+            assert_eq!(sessions.asked(), 1, "{class:?}");
+            sessions.clock.advance(Duration::from_millis(1)).await;
+            assert_eq!(key(&cache).await, "key0");
         }
-        assert_eq!(sessions.asked.load(Ordering::SeqCst), 1);
-        sessions.broken.store(false, Ordering::SeqCst);
-        sessions.clock.advance(Duration::from_secs(16));
-        assert_eq!(key(&cache).await, "key0");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn only_the_session_that_was_used_is_forgotten() {
         let (cache, _) = cached();
-        let first = cache.get().await.expect("credentials");
+        let first = cache.lease().await.expect("credentials");
         cache.invalidate(&first);
         assert_eq!(key(&cache).await, "key1");
         cache.invalidate(&first);
         assert_eq!(key(&cache).await, "key1");
     }
 
-    #[test]
-    fn debug_output_has_no_secret() {
+    #[tokio::test(start_paused = true)]
+    async fn requests_refused_together_cost_one_fetch_though_the_key_is_the_same() {
+        let sessions = Sessions { same: true, ..sessions() };
+        let cache = CachedCredentials::new(sessions.clone(), SharedTimeSource::new(sessions.clock.clone()));
+        let mut used = Vec::new();
+        for _ in 0..32 {
+            used.push(cache.lease().await.expect("credentials"));
+        }
+        for used in &used {
+            cache.invalidate(used);
+            key(&cache).await;
+        }
+        assert_eq!(sessions.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_far_ahead_does_not_cost_a_fetch_for_each_request() {
+        let sessions = sessions();
+        let ahead = Clock(Arc::new(Mutex::new(sessions.clock.now() + 10 * HOUR)));
+        let cache = CachedCredentials::new(sessions.clone(), SharedTimeSource::new(ahead));
+        for _ in 0..4000 {
+            assert_eq!(key(&cache).await, "key0");
+        }
+        tokio::time::advance(KEPT).await;
+        assert_eq!(key(&cache).await, "key1");
+        let refused = cache.lease().await.expect("credentials");
+        cache.invalidate(&refused);
+        assert_eq!(key(&cache).await, "key2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn debug_output_has_no_secret() {
         let (cache, _) = cached();
         assert_eq!(format!("{cache:?}"), "CachedCredentials(** redacted **)");
     }

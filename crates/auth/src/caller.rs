@@ -1,9 +1,10 @@
 //! The one loop around every attempt of every call to AWS.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, RetryPolicy};
+use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, Failures, Permit, Probe, RetryPolicy, Trouble};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -17,6 +18,11 @@ pub struct Caller {
     requests: Arc<Semaphore>,
     retry: RetryPolicy,
     gives_up: bool,
+    /// How long a call may take from its first attempt on; `None`: as long as its attempts take.
+    limit: Option<Duration>,
+    trouble: Arc<Trouble>,
+    /// For a Region that may not be enabled: whether it has accepted the credentials. `None`: it surely is enabled.
+    accepted: Option<Arc<AtomicBool>>,
 }
 
 /// What an attempt came to, for those who count.
@@ -39,6 +45,13 @@ pub struct CallFailed {
     pub no_credentials: Option<AuthError>,
 }
 
+impl CallFailed {
+    /// Whether what was wrong may have passed in a while, be it with the call or with getting its credentials.
+    pub fn may_pass(&self) -> bool {
+        self.no_credentials.as_ref().map_or(&self.error, |failed| &failed.error).class.may_pass()
+    }
+}
+
 impl Caller {
     /// A caller whose requests in flight are bounded by `requests`, which others may share.
     pub fn new(
@@ -47,7 +60,8 @@ impl Caller {
         requests: Arc<Semaphore>,
         retry: RetryPolicy,
     ) -> Self {
-        Self { credentials, budget, requests, retry, gives_up: false }
+        let trouble = Arc::default();
+        Self { credentials, budget, requests, retry, gives_up: false, limit: None, trouble, accepted: None }
     }
 
     /// A caller with a budget and requests in flight of its own.
@@ -56,10 +70,24 @@ impl Caller {
         Self::new(credentials, Arc::new(Budget::new(budget.rate)), requests, retry)
     }
 
-    /// The same, but giving up a call without an attempt where AWS throttles without end: for calls of which there are
-    /// many, each of them the less of the whole.
+    /// The same for calls of which there are many, each of them the less of the whole: they are not patient, and given up
+    /// without an attempt once all of them have failed for as long as the policy's patience.
+    #[must_use]
     pub fn giving_up(self) -> Self {
-        Self { gives_up: true, ..self }
+        Self { gives_up: true, trouble: Arc::default(), ..self }
+    }
+
+    /// The same, but a call takes no longer than this from its first attempt on.
+    #[must_use]
+    pub fn within_time(self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    /// The same for a Region that may not be enabled for the account, where good credentials look unknown. Until it has
+    /// accepted a call, unknown credentials are tried only once more, and not renewed.
+    #[must_use]
+    pub fn opt_in(self) -> Self {
+        Self { accepted: Some(Arc::default()), ..self }
     }
 
     /// The budget that every attempt takes a permit of.
@@ -67,8 +95,8 @@ impl Caller {
         &self.budget
     }
 
-    /// Calls until an attempt succeeds or another one would be of no use. Where AWS does nothing but throttle, a patient call
-    /// goes on after its last attempt for as long as the policy's patience. Every attempt takes a permit of the budget, then
+    /// Calls until an attempt succeeds or another one would be of no use. If the failure may pass, a patient call continues
+    /// after its last attempt for as long as the policy's patience. Every attempt takes a permit of the budget, then
     /// a place among the requests in flight, in this order: whoever waits for his own budget must not hold a place that
     /// others could use.
     ///
@@ -86,14 +114,18 @@ impl Caller {
         F: Future<Output = Result<T, AwsError>>,
     {
         let mut attempts = 0;
-        let mut renewed = false;
+        let mut failures = Failures::default();
+        let mut last = None;
+        let mut deadline = None;
         loop {
-            let permit = match self.budget.permit(self.gives_up.then_some(self.retry.patience)).await {
-                Ok(permit) => permit,
-                Err(error) => return Err(CallFailed { error, attempts, no_credentials: None }),
+            let (probe, permit) = match self.admit().await {
+                Ok(admitted) => admitted,
+                Err(error) => {
+                    return Err(CallFailed { error: last.unwrap_or(error), attempts, no_credentials: None });
+                }
             };
-            let used = match self.credentials.get().await {
-                Ok(credentials) => credentials,
+            let used = match self.credentials.lease().await {
+                Ok(lease) => lease,
                 Err(failed) => {
                     // The step tells which of several roles it was.
                     let error = AwsError::new(failed.error.class, &*failed.error.code, failed.to_string());
@@ -105,46 +137,87 @@ impl Caller {
             attempts += 1;
             count(Attempt::Sent);
             let sent = Instant::now();
-            let answer = attempt().await;
+            let answer = match self.limit {
+                None => attempt().await,
+                Some(limit) => {
+                    let deadline = *deadline.get_or_insert(sent + limit);
+                    let answer = tokio::time::timeout_at(deadline, attempt()).await;
+                    answer.unwrap_or_else(|_| Err(too_slow(limit)))
+                }
+            };
             drop(place);
             record(operation, sent.elapsed(), answer.as_ref().err());
             let error = match answer {
                 Ok(answer) => {
-                    self.budget.answered();
+                    self.trouble.answered();
+                    self.accept();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             tracing::debug!(attempts, code = %error.code, "attempt failed");
+            if error.class.may_pass() {
+                self.trouble.failed(&error, sent);
+            } else {
+                self.trouble.answered();
+            }
+            // Whoever waits for the probe's outcome finds it recorded.
+            drop(probe);
+            let closed = self.may_be_closed();
             match error.class {
-                // The SDK neither retries an ended session nor drops it from a cache.
-                ErrorClass::ExpiredCredentials | ErrorClass::ClockSkew if !renewed => {
-                    renewed = true;
-                    self.credentials.invalidate(&used);
-                    continue;
-                }
                 ErrorClass::Throttled => {
                     count(Attempt::Throttled);
-                    self.budget.throttled(permit, &error);
+                    self.budget.throttled(permit);
                 }
-                // What did not come from AWS does not say that AWS has stopped throttling.
-                ErrorClass::Unreachable | ErrorClass::Transient => {}
-                _ => self.budget.answered(),
+                ErrorClass::Denied | ErrorClass::NotFound => self.accept(),
+                // The SDK neither retries an ended session nor drops it from a cache. No new one helps against a wrong clock.
+                ErrorClass::ExpiredCredentials => self.credentials.invalidate(&used),
+                ErrorClass::UnknownCredentials if closed && failures.were_refused() => {
+                    return Err(CallFailed { error, attempts, no_credentials: None });
+                }
+                ErrorClass::UnknownCredentials if !closed => self.credentials.invalidate(&used),
+                _ => {}
             }
-            let wait = self.retry.backoff(error.class, attempts).or_else(|| self.waits_on(error.class));
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(CallFailed { error, attempts, no_credentials: None }),
+            let again_at =
+                self.retry.backoff(&error, &mut failures, self.is_patient()).map(|wait| Instant::now() + wait);
+            match again_at {
+                Some(at) if deadline.is_none_or(|deadline| at < deadline) => {
+                    last = Some(error);
+                    tokio::time::sleep_until(at).await;
+                }
+                _ => return Err(CallFailed { error, attempts, no_credentials: None }),
             }
         }
     }
 
-    /// How long a patient call waits once more after its last attempt, where all that AWS says is that it is too much.
-    fn waits_on(&self, class: ErrorClass) -> Option<Duration> {
-        let storm = self.budget.storm().unwrap_or_default();
-        let patient = class == ErrorClass::Throttled && !self.gives_up && storm < self.retry.patience;
-        patient.then_some(RetryPolicy::MAX_THROTTLED_BACKOFF)
+    /// Waits until an attempt may be made.
+    async fn admit(&self) -> Result<(Option<Probe<'_>>, Permit), AwsError> {
+        let patience = self.retry.patience;
+        let probe = if self.gives_up { self.trouble.admit(patience).await? } else { None };
+        let give_up = (self.gives_up && probe.is_none()).then_some((&*self.trouble, patience));
+        Ok((probe, self.budget.permit(give_up).await?))
     }
+
+    /// Whether it is worth while to continue after the last attempt. Where others have waited as long in vain, it is not.
+    fn is_patient(&self) -> bool {
+        !self.gives_up && self.trouble.age().unwrap_or_default() < self.retry.patience
+    }
+
+    /// The Region has accepted the credentials.
+    fn accept(&self) {
+        if let Some(accepted) = &self.accepted {
+            accepted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the Region may refuse good credentials, because it is not enabled.
+    fn may_be_closed(&self) -> bool {
+        self.accepted.as_ref().is_some_and(|accepted| !accepted.load(Ordering::Relaxed))
+    }
+}
+
+fn too_slow(limit: Duration) -> AwsError {
+    AwsError::new(ErrorClass::TimedOut, "timeout", format!("the call got no whole answer within {limit:?}"))
 }
 
 /// Tells whoever measures, if anyone does.

@@ -10,6 +10,7 @@ mod pool;
 mod provider;
 mod role;
 mod sts;
+mod usable;
 
 pub use cache::CachedCredentials;
 pub use caller::{Attempt, CallFailed, Caller};

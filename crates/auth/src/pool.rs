@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use aws_smithy_async::time::SharedTimeSource;
 use aws_types::SdkConfig;
@@ -22,6 +23,7 @@ use crate::{AssumeRole, BaseCredentials, CachedCredentials, CredentialSpec, StsC
 pub struct CredentialPool {
     steps: Mutex<HashMap<Key, Arc<Step>>>,
     budget: BudgetSettings,
+    timeout: Duration,
 }
 
 /// What tells credentials apart.
@@ -37,6 +39,7 @@ pub struct Step {
     config: SdkConfig,
     sts_url: Option<String>,
     budget: BudgetSettings,
+    timeout: Duration,
 }
 
 /// The credentials of a target, step by step.
@@ -64,15 +67,16 @@ impl Step {
     /// STS, asked with these credentials.
     pub fn sts(&self) -> &StsClient {
         self.sts.get_or_init(|| {
-            StsClient::new(&self.config, self.sts_url.as_deref(), self.credentials.clone(), self.budget)
+            let url = self.sts_url.as_deref();
+            StsClient::new(&self.config, url, self.credentials.clone(), self.budget, self.timeout)
         })
     }
 }
 
 impl CredentialPool {
-    /// No credentials yet. `budget` is what each caller of STS has.
-    pub fn new(budget: BudgetSettings) -> Self {
-        Self { steps: Mutex::default(), budget }
+    /// No credentials yet. `budget` is what each caller of STS has, `timeout` how long each source of credentials may take.
+    pub fn new(budget: BudgetSettings, timeout: Duration) -> Self {
+        Self { steps: Mutex::default(), budget, timeout }
     }
 
     /// The credentials of `spec`: for the base and for each role the cache that all who name the same have in common.
@@ -95,7 +99,7 @@ impl CredentialPool {
             }),
         };
         let base = self.step(&key, || {
-            let source = base_source(&spec.base, config);
+            let source = base_source(&spec.base, config, self.timeout);
             self.new_step(CachedCredentials::new(source, clock.clone()), config, sts_url)
         });
         let mut chain = CredentialChain { base, roles: Vec::new() };
@@ -115,7 +119,8 @@ impl CredentialPool {
 
     fn new_step(&self, credentials: CachedCredentials, config: &SdkConfig, sts_url: Option<&str>) -> Arc<Step> {
         let sts_url = sts_url.map(str::to_owned);
-        Arc::new(Step { credentials, sts: OnceLock::new(), config: config.clone(), sts_url, budget: self.budget })
+        let (budget, timeout, config) = (self.budget, self.timeout, config.clone());
+        Arc::new(Step { credentials, sts: OnceLock::new(), config, sts_url, budget, timeout })
     }
 
     fn step(&self, key: &Key, make: impl FnOnce() -> Arc<Step>) -> Arc<Step> {
@@ -125,9 +130,10 @@ impl CredentialPool {
 }
 
 impl Default for CredentialPool {
-    /// With half of STS's 600 requests a second: others call it, too.
+    /// With half of STS's 600 requests a second, because others call it, too; and with half a minute.
     fn default() -> Self {
-        Self::new(BudgetSettings { rate: NonZeroU32::new(300).map(Rate::per_second), concurrency: 16 })
+        let budget = BudgetSettings { rate: NonZeroU32::new(300).map(Rate::per_second), concurrency: 16 };
+        Self::new(budget, Duration::from_secs(30))
     }
 }
 

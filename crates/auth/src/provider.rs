@@ -1,16 +1,20 @@
 //! From what is configured to a source of credentials.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::SdkConfig;
 use dynacrawl_aws::{AwsError, ErrorClass};
+use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::cache::Source;
+use crate::cache::{Source, TIMED_OUT};
+use crate::sts::step_name;
 use crate::{AssumeRole, AuthError, StsClient};
 
 /// An IAM user's access key, or the keys of a session that someone else began.
@@ -50,10 +54,10 @@ impl UserKeys {
     }
 }
 
-/// Where base credentials come from.
-pub(crate) fn base_source(base: &BaseCredentials, config: &SdkConfig) -> Box<dyn Source> {
+/// Where base credentials come from. AWS's chain gets this long to find them.
+pub(crate) fn base_source(base: &BaseCredentials, config: &SdkConfig, timeout: Duration) -> Box<dyn Source> {
     match base {
-        BaseCredentials::DefaultChain => Box::new(Chain(config.credentials_provider())),
+        BaseCredentials::DefaultChain => Box::new(Chain { provider: config.credentials_provider(), timeout }),
         BaseCredentials::Keys(keys) => Box::new(Keys(keys.clone())),
     }
 }
@@ -69,34 +73,77 @@ impl Source for Keys {
         });
         Box::pin(std::future::ready(Ok(credentials)))
     }
+
+    fn step(&self) -> String {
+        "configured keys".to_owned()
+    }
 }
 
-struct Chain(Option<SharedCredentialsProvider>);
+struct Chain {
+    provider: Option<SharedCredentialsProvider>,
+    timeout: Duration,
+}
 
 impl Source for Chain {
     fn fetch(&self) -> Fetch<'_> {
         Box::pin(async {
-            let provider = self.0.as_ref().ok_or(CredentialsError::not_loaded("no credentials provider"));
-            let credentials = match provider {
-                Ok(provider) => provider.provide_credentials().await,
-                Err(error) => Err(error),
+            let found = match &self.provider {
+                // The SDK panics where a profile's key has a line break and it signs with it itself.
+                Some(provider) => {
+                    let found = AssertUnwindSafe(provider.provide_credentials()).catch_unwind();
+                    tokio::time::timeout(self.timeout, found).await
+                }
+                None => Ok(Ok(Err(CredentialsError::not_loaded("no credentials provider")))),
             };
-            credentials.map_err(|error| AuthError { step: "base credentials".to_owned(), error: describe(&error) })
+            let error = match found {
+                Ok(Ok(Ok(credentials))) => return Ok(credentials),
+                Ok(Ok(Err(error))) => describe(&error),
+                Ok(Err(_)) => panicked(),
+                Err(_) => self.too_slow(),
+            };
+            Err(AuthError { step: self.step(), error })
         })
     }
+
+    fn step(&self) -> String {
+        "base credentials".to_owned()
+    }
+}
+
+impl Chain {
+    fn too_slow(&self) -> AwsError {
+        let message = format!(
+            "the profile, its credential_process, web identity, the container or the instance gave no credentials within \
+             {:?}: log in first if it waits for a code or a password, or raise aws.credentials_timeout",
+            self.timeout
+        );
+        AwsError::new(ErrorClass::TimedOut, TIMED_OUT, message)
+    }
+}
+
+/// What a panic says may contain anything, so it is not repeated.
+fn panicked() -> AwsError {
+    let message = "the AWS SDK failed to use what it found: look for blanks and line breaks in the profile's keys";
+    AwsError::new(ErrorClass::NoCredentials, "no_credentials", message)
 }
 
 /// The chain's error, without what a credential process wrote to its standard error: that may be anything.
 fn describe(error: &CredentialsError) -> AwsError {
-    let said = match error {
-        CredentialsError::CredentialsNotLoaded(_) => {
-            "none found in the environment, the profile, web identity, the container or the instance".to_owned()
+    let (class, code, message) = match error {
+        CredentialsError::CredentialsNotLoaded(_) => (
+            ErrorClass::NoCredentials,
+            "no_credentials",
+            "none found in the environment, the profile, web identity, the container or the instance".to_owned(),
+        ),
+        CredentialsError::ProviderTimedOut(_) => {
+            (ErrorClass::TimedOut, TIMED_OUT, "the provider did not answer in time".to_owned())
         }
-        CredentialsError::ProviderTimedOut(_) => "the provider did not answer in time".to_owned(),
-        CredentialsError::InvalidConfiguration(_) => format!("the configuration is not valid: {}", causes(error)),
-        _ => format!("the provider failed: {}", causes(error)),
+        CredentialsError::InvalidConfiguration(_) => {
+            (ErrorClass::NoCredentials, "no_credentials", format!("the configuration is not valid: {}", causes(error)))
+        }
+        _ => (ErrorClass::NoCredentials, "no_credentials", format!("the provider failed: {}", causes(error))),
     };
-    AwsError::new(ErrorClass::NoCredentials, "no_credentials", said)
+    AwsError::new(class, code, message)
 }
 
 fn causes(error: &CredentialsError) -> String {
@@ -120,5 +167,9 @@ pub(crate) struct Role {
 impl Source for Role {
     fn fetch(&self) -> Fetch<'_> {
         Box::pin(self.sts.assume_role(&self.step))
+    }
+
+    fn step(&self) -> String {
+        step_name(&self.step)
     }
 }

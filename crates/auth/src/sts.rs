@@ -10,6 +10,7 @@ use aws_types::SdkConfig;
 use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy};
 use dynacrawl_model::{AccountId, Operation};
 
+use crate::cache::TIMED_OUT;
 use crate::{AssumeRole, AuthError, CachedCredentials, Caller, ExternalId};
 
 /// Whose credentials they are: GetCallerIdentity's answer, which needs no permission.
@@ -26,21 +27,38 @@ pub struct CallerIdentity {
 pub struct StsClient {
     client: aws_sdk_sts::Client,
     caller: Caller,
+    timeout: Duration,
 }
 
-/// Fewer attempts than for tables, because whole scopes wait for the answer; but some seconds of an STS that cannot be reached
-/// are no reason to give up an account.
-const RETRY: RetryPolicy = RetryPolicy {
-    max_attempts: 5,
-    max_unreachable: 6,
-    max_backoff: Duration::from_secs(2),
-    patience: Duration::from_secs(60),
-};
+/// Fewer attempts than for tables, because whole scopes wait for the answer; but some seconds without STS are no reason to
+/// give up an account.
+fn retry(patience: Duration) -> RetryPolicy {
+    RetryPolicy {
+        max_attempts: 5,
+        max_unreachable: 5,
+        max_backoff: Duration::from_secs(2),
+        patience,
+        awaits_endpoint: true,
+        ..RetryPolicy::default()
+    }
+}
+
+/// What a step is called in an error.
+pub(crate) fn step_name(step: &AssumeRole) -> String {
+    format!("assuming {}", step.arn)
+}
 
 impl StsClient {
     /// A client for the Region of `config`; `url` replaces that Region's endpoint. A thousand roles at the start of a run are
-    /// no reason for a thousand requests at once: `budget` paces them.
-    pub fn new(config: &SdkConfig, url: Option<&str>, credentials: CachedCredentials, budget: BudgetSettings) -> Self {
+    /// no reason for a thousand requests at once: `budget` paces them. A call is repeated for at most `timeout` from its
+    /// first attempt on; the wait for its turn before that does not count.
+    pub fn new(
+        config: &SdkConfig,
+        url: Option<&str>,
+        credentials: CachedCredentials,
+        budget: BudgetSettings,
+        timeout: Duration,
+    ) -> Self {
         let mut builder = Builder::from(config)
             .credentials_provider(credentials.clone())
             .retry_config(RetryConfig::disabled())
@@ -48,8 +66,8 @@ impl StsClient {
         if let Some(url) = url {
             builder = builder.endpoint_url(url);
         }
-        let caller = Caller::within(budget, credentials, RETRY);
-        Self { client: aws_sdk_sts::Client::from_conf(builder.build()), caller }
+        let caller = Caller::within(budget, credentials, retry(timeout)).within_time(timeout);
+        Self { client: aws_sdk_sts::Client::from_conf(builder.build()), caller, timeout }
     }
 
     /// sts:GetCallerIdentity
@@ -89,7 +107,7 @@ impl StsClient {
         step: &AssumeRole,
         external_id: Option<&ExternalId>,
     ) -> Result<Credentials, AuthError> {
-        let name = format!("assuming {}", step.arn);
+        let name = step_name(step);
         let answer = self
             .call(Operation::AssumeRole, &name, || async {
                 self.client
@@ -125,7 +143,19 @@ impl StsClient {
     {
         self.caller.call(operation.name(), |_| {}, call).await.map_err(|failed| match failed.no_credentials {
             Some(before) => before,
-            None => AuthError { step: step.to_owned(), error: failed.error },
+            None => AuthError { step: step.to_owned(), error: self.explained(failed.error) },
         })
+    }
+
+    /// A time-out says little about where to look.
+    fn explained(&self, error: AwsError) -> AwsError {
+        if error.class != ErrorClass::TimedOut {
+            return error;
+        }
+        let message = format!(
+            "STS gave no answer within {:?}: check the network's way to it, or raise aws.credentials_timeout ({})",
+            self.timeout, error.message
+        );
+        AwsError::new(error.class, TIMED_OUT, message)
     }
 }

@@ -17,7 +17,7 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::AwsError;
+use crate::{AwsError, Trouble};
 
 /// A rate of requests, at least one a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +72,6 @@ struct State {
     /// When the rate was last lowered.
     lowered_at: Option<Instant>,
     sent: Sent,
-    /// Since when AWS has given nothing but throttled answers, and the last of them.
-    storm: Option<(Instant, AwsError)>,
 }
 
 /// A limit below the configured rate climbs; one at it stays.
@@ -99,57 +97,36 @@ pub struct Permit {
 impl Budget {
     /// A budget of `rate`; of any number of requests where there is none.
     pub fn new(rate: Option<Rate>) -> Self {
-        let state = State {
-            limit: rate.map(Limit::configured),
-            lowest: None,
-            lowered_at: None,
-            sent: Sent::default(),
-            storm: None,
-        };
+        let state = State { limit: rate.map(Limit::configured), lowest: None, lowered_at: None, sent: Sent::default() };
         Self { configured: rate, state: StdMutex::new(state), queue: Mutex::new(()) }
     }
 
     /// Waits until one more request may be sent.
     ///
-    /// With `patience`, it does not wait where AWS has given nothing but throttled answers for that long: a storm that does
-    /// not end must not hold up a crawl for days. Who comes when a permit is there tries again all the same.
+    /// With `give_up`, it does not wait once that trouble is older than the patience: at the lowest rate, ten thousand
+    /// tables would hold up a crawl for half a day.
     ///
     /// # Errors
-    /// The last throttled answer, where AWS is taken to be throttling without end.
-    pub async fn permit(&self, patience: Option<Duration>) -> Result<Permit, AwsError> {
+    /// The trouble's last failure, if it gives up.
+    pub async fn permit(&self, give_up: Option<(&Trouble, Duration)>) -> Result<Permit, AwsError> {
         let _turn = self.queue.lock().await;
         loop {
-            let now = Instant::now();
-            let wait_until = {
-                let mut state = self.state();
-                match state.take(self.configured, now) {
-                    Ok(permit) => return Ok(permit),
-                    Err(not_until) => match (&state.storm, patience) {
-                        (Some((since, error)), Some(patience)) if now.duration_since(*since) >= patience => {
-                            return Err(error.clone());
-                        }
-                        _ => not_until,
-                    },
-                }
+            let taken = self.state().take(self.configured, Instant::now());
+            let wait_until = match taken {
+                Ok(permit) => return Ok(permit),
+                Err(not_until) => not_until,
             };
+            if let Some(error) = give_up.and_then(|(trouble, patience)| trouble.older_than(patience)) {
+                return Err(error);
+            }
             tokio::time::sleep_until(wait_until).await;
         }
     }
 
     /// AWS has throttled the request of this permit: halves the rate. Of many requests that were under way together
     /// only the first one counts, because the others were sent before it was known.
-    pub fn throttled(&self, permit: Permit, error: &AwsError) {
-        self.state().lower(permit, Instant::now(), error);
-    }
-
-    /// AWS has given any other answer.
-    pub fn answered(&self) {
-        self.state().storm = None;
-    }
-
-    /// How long AWS has given nothing but throttled answers.
-    pub fn storm(&self) -> Option<Duration> {
-        self.state().storm.as_ref().map(|(since, _)| since.elapsed())
+    pub fn throttled(&self, permit: Permit) {
+        self.state().lower(permit, Instant::now());
     }
 
     /// How fast it went so far.
@@ -179,9 +156,7 @@ impl State {
         Ok(Permit { given_at: now })
     }
 
-    fn lower(&mut self, permit: Permit, now: Instant, error: &AwsError) {
-        let since = self.storm.as_ref().map_or(now, |(since, _)| *since);
-        self.storm = Some((since, error.clone()));
+    fn lower(&mut self, permit: Permit, now: Instant) {
         if self.lowered_at.is_some_and(|at| permit.given_at <= at) {
             return;
         }
@@ -312,7 +287,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{Budget, Permit, Rate};
-    use crate::{AwsError, ErrorClass};
+    use crate::{AwsError, ErrorClass, Trouble};
 
     fn rate(per_second: u32) -> Rate {
         Rate::per_second(NonZeroU32::new(per_second).expect("not zero"))
@@ -323,7 +298,7 @@ mod tests {
     }
 
     fn throttle(budget: &Budget, permit: Permit) {
-        budget.throttled(permit, &AwsError::new(ErrorClass::Throttled, "ThrottlingException", "slow down"));
+        budget.throttled(permit);
     }
 
     /// How many permits are given within a time.
@@ -425,26 +400,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_storm_that_does_not_end_is_given_up_by_the_impatient_and_one_in_a_while_tries_again() {
+    async fn those_who_wait_for_a_permit_give_up_with_their_kind() {
         let budget = Budget::new(Some(rate(250)));
-        let patience = Some(Duration::from_secs(60));
+        let trouble = Trouble::default();
+        let give_up = Some((&trouble, Duration::from_secs(60)));
         let start = Instant::now();
         let given_up = loop {
-            match budget.permit(patience).await {
-                Ok(sent) => throttle(&budget, sent),
+            match budget.permit(give_up).await {
+                Ok(sent) => {
+                    throttle(&budget, sent);
+                    let error = AwsError::new(ErrorClass::Throttled, "ThrottlingException", "slow down");
+                    trouble.failed(&error, Instant::now());
+                }
                 Err(error) => break error,
             }
         };
         assert_eq!(given_up.code, "ThrottlingException");
         assert!((60..62).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-        assert!(budget.permit(patience).await.is_err(), "not in vain at once");
-        tokio::time::advance(Duration::from_secs(1)).await;
-        budget.permit(patience).await.expect("a try");
-        assert!(tokio::time::timeout(Duration::from_secs(1), budget.permit(None)).await.is_ok(), "the patient wait");
-        budget.answered();
-        tokio::time::timeout(Duration::from_secs(1), budget.permit(patience))
-            .await
-            .expect("in time")
-            .expect("a permit");
+        assert!(budget.permit(give_up).await.is_err(), "not in vain at once");
+        assert!(tokio::time::timeout(Duration::from_secs(2), budget.permit(None)).await.is_ok(), "the others wait");
+        trouble.answered();
+        let waited = tokio::time::timeout(Duration::from_secs(2), budget.permit(give_up)).await;
+        waited.expect("in time").expect("a permit");
     }
 }

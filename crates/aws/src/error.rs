@@ -2,28 +2,36 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::ErrorKind;
+
+/// The longest wait that a service may ask for: a longer one would stall the crawl.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// What an error asks its caller to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// Slow down and try again.
     Throttled,
-    /// Try again: an error of the server, a broken answer, a time-out.
+    /// Try again: an error of the server, or a broken answer.
     Transient,
+    /// No whole answer arrived in time. Try again, a few times: each attempt takes as long as the time-out.
+    TimedOut,
     /// The endpoint was not reached: DNS, connection, TLS. Try again, a few times.
     Unreachable,
     /// The resource does not exist.
     NotFound,
     /// The policies do not allow the call. Trying again does not help.
     Denied,
-    /// The session ended: refresh the credentials and try again, once.
+    /// The session ended: refresh the credentials and try again.
     ExpiredCredentials,
-    /// The local clock is wrong. The SDK corrects it by the answer's date, so trying again, once, may help.
+    /// The local clock is wrong. The SDK corrects it by the answer's date, so trying again may help.
     ClockSkew,
     /// The service does not know the access key or session. In a Region that is not opted in,
     /// good credentials look like this too.
@@ -52,9 +60,14 @@ impl ErrorClass {
         )
     }
 
+    /// Whether the service refused the credentials as they are, so that new ones or a corrected time may help.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::ExpiredCredentials | Self::ClockSkew | Self::UnknownCredentials)
+    }
+
     /// Whether what was wrong may have passed in a while.
     pub fn may_pass(self) -> bool {
-        matches!(self, Self::Throttled | Self::Transient | Self::Unreachable)
+        matches!(self, Self::Throttled | Self::Transient | Self::TimedOut | Self::Unreachable | Self::ClockSkew)
     }
 
     /// By AWS's error code; HTTP statuses are not asked, because services disagree on them.
@@ -118,12 +131,14 @@ pub struct AwsError {
     pub code: String,
     /// What was said about it.
     pub message: String,
+    /// How long the service asks to wait before the next attempt (`Retry-After`), at most 30 s.
+    pub retry_after: Option<Duration>,
 }
 
 impl AwsError {
     /// An error that did not come from the SDK.
     pub fn new(class: ErrorClass, code: impl Into<String>, message: impl AsRef<str>) -> Self {
-        Self { class, code: code.into(), message: presentable(message.as_ref()) }
+        Self { class, code: code.into(), message: presentable(message.as_ref()), retry_after: None }
     }
 
     /// Classifies what an SDK call failed with.
@@ -136,10 +151,11 @@ impl AwsError {
                 let status = service.raw().status().as_u16();
                 let said = service.err().message().map(str::to_owned).or_else(|| body_start(service.raw()));
                 let said = said.unwrap_or_else(|| chain(service.err()));
-                Self::from_answer(service.err().code(), &said, status)
+                let retry_after = retry_after(service.raw());
+                Self { retry_after, ..Self::from_answer(service.err().code(), &said, status) }
             }
             SdkError::ResponseError(_) => Self::new(ErrorClass::Transient, "invalid_response", chain(error)),
-            SdkError::TimeoutError(_) => Self::new(ErrorClass::Transient, "timeout", chain(error)),
+            SdkError::TimeoutError(_) => Self::new(ErrorClass::TimedOut, "timeout", chain(error)),
             SdkError::DispatchFailure(failure) => {
                 let text = chain(error);
                 let refused = ["TLS handshake failed", "tunnel error"].iter().any(|sign| text.contains(sign));
@@ -147,7 +163,7 @@ impl AwsError {
                     // A certificate that is not trusted, or a proxy that lets nobody through.
                     Self::new(ErrorClass::Unreachable, "connection_failed", text)
                 } else if failure.is_timeout() && !text.contains("connect") {
-                    Self::new(ErrorClass::Transient, "timeout", text)
+                    Self::new(ErrorClass::TimedOut, "timeout", text)
                 } else if failure.is_io()
                     || failure.is_timeout()
                     || failure.as_other() == Some(ErrorKind::TransientError)
@@ -173,6 +189,22 @@ impl AwsError {
             None => Self::new(class_of_status(status), format!("http_{status}"), said),
         }
     }
+}
+
+/// The wait that an answer asks for: seconds, or an HTTP date. A date is compared with the answer's own `Date` where it has
+/// one, because the local clock may be wrong.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    let headers = response.headers();
+    let value = headers.get("retry-after")?.trim();
+    let date = |text: &str| DateTime::from_str(text.trim(), Format::HttpDate).ok();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let now = headers.get("date").and_then(date).unwrap_or_else(|| SystemTime::now().into());
+            Duration::try_from_secs_f64(date(value)?.as_secs_f64() - now.as_secs_f64()).unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 /// How the body of an answer begins that is not AWS's: a proxy's or a portal's page says best who answered.
@@ -232,6 +264,14 @@ fn presentable(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
     use super::{AwsError, ErrorClass};
 
     fn class(code: &str) -> Option<ErrorClass> {
@@ -284,5 +324,42 @@ mod tests {
              been 'POST\n/\n\nx-amz-security-token:SECRET'",
         );
         assert_eq!(error.message, "The request signature we calculated does not match. The");
+    }
+
+    #[test]
+    fn an_attempt_without_an_answer_in_time_has_a_class_of_its_own() {
+        let slow = || Box::new(std::io::Error::other("slow"));
+        for error in [
+            SdkError::<ErrorMetadata, HttpResponse>::timeout_error(slow()),
+            SdkError::dispatch_failure(ConnectorError::timeout(slow())),
+        ] {
+            let error = AwsError::from_sdk(&error);
+            assert_eq!((error.class, &*error.code), (ErrorClass::TimedOut, "timeout"));
+            assert!(error.class.may_pass());
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_or_a_date_and_capped() {
+        let wait = |headers: &[(&'static str, &'static str)]| {
+            let mut response = HttpResponse::new(StatusCode::try_from(503).expect("a status"), SdkBody::empty());
+            for (name, value) in headers {
+                response.headers_mut().insert(*name, *value);
+            }
+            AwsError::from_sdk(&SdkError::service_error(ErrorMetadata::builder().build(), response)).retry_after
+        };
+        let date = ("date", "Fri, 27 Nov 2026 12:00:00 GMT");
+        for (headers, expected) in [
+            (&[("retry-after", "7")][..], Some(7)),
+            (&[("retry-after", "86400")], Some(30)),
+            (&[("retry-after", "Fri, 27 Nov 2026 12:00:09 GMT"), date], Some(9)),
+            (&[("retry-after", "Fri, 27 Nov 2026 11:00:00 GMT"), date], Some(0)),
+            (&[("retry-after", "Sat, 28 Nov 2026 12:00:00 GMT"), date], Some(30)),
+            (&[("retry-after", "in a while")], None),
+            (&[("retry-after", "-1")], None),
+            (&[date], None),
+        ] {
+            assert_eq!(wait(headers), expected.map(Duration::from_secs), "{headers:?}");
+        }
     }
 }

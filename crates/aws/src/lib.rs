@@ -8,13 +8,15 @@ mod http;
 mod region;
 mod retry;
 mod settings;
+mod trouble;
 
 pub use budget::{Budget, BudgetSettings, Permit, Rate};
 pub use error::{AwsError, ErrorClass};
 pub use http::{HttpError, HttpSettings};
-pub use region::{default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions};
-pub use retry::RetryPolicy;
+pub use region::{default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions, may_be_disabled};
+pub use retry::{Failures, RetryPolicy};
 pub use settings::{AwsSettings, EndpointSettings, ambient_region};
+pub use trouble::{Probe, Trouble};
 
 /// What every SDK client of this project behaves like; a newer SDK must not change it by itself.
 pub fn behavior_version() -> aws_smithy_runtime_api::client::behavior_version::BehaviorVersion {

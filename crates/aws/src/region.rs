@@ -67,6 +67,12 @@ pub fn is_opt_in_region(region: &Region) -> bool {
     REGIONS.iter().any(|(name, opt_in)| *opt_in && *name == region.as_str())
 }
 
+/// Whether an account may not have enabled the Region. Every Region that AWS opened since 2019 has to be opted in to, so a
+/// Region that this version does not know is taken for one of them.
+pub fn may_be_disabled(region: &Region) -> bool {
+    is_opt_in_region(region) || !is_known_region(region)
+}
+
 /// The Region whose STS is asked where nothing else is configured: the first of the target's Regions that
 /// every account has enabled, else the partition's main one. Tokens of a Regional endpoint hold in all Regions.
 pub fn default_sts_region(partition: &Partition, regions: &[Region]) -> Region {

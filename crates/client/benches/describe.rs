@@ -32,6 +32,7 @@ async fn client(simulator: &Simulator) -> ScopeClient {
         rate: None,
         requests: Arc::new(Semaphore::new(64)),
         retry: RetryPolicy::default(),
+        opt_in: false,
     };
     ScopeClient::new(&sdk, credentials.last().credentials.clone(), settings)
 }

@@ -1,7 +1,7 @@
 //! The two calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::config::{Builder, Region as SdkRegion};
 use aws_smithy_runtime::client::retries::RetryPartition;
@@ -30,6 +30,8 @@ pub struct ScopeSettings {
     pub requests: Arc<Semaphore>,
     /// How often a call is tried.
     pub retry: RetryPolicy,
+    /// Whether the Region may not be enabled for the account. It then refuses good credentials as unknown.
+    pub opt_in: bool,
 }
 
 /// A call that failed for good.
@@ -43,11 +45,28 @@ pub struct CallError {
     pub error: AwsError,
     /// How many attempts were sent.
     pub attempts: u32,
+    /// Whether what was wrong may have passed in a while. Credentials that could not be had for the moment are such a reason,
+    /// although the error's class is then about credentials.
+    pub may_pass: bool,
 }
 
-/// A body that could not be decoded. It is asked for again, like any broken answer.
-#[derive(Debug)]
-pub struct DecodeFailure(pub String);
+impl CallError {
+    /// A call that came to nothing after so many attempts.
+    pub fn new(operation: Operation, error: AwsError, attempts: u32) -> Self {
+        Self { operation, may_pass: error.class.may_pass(), error, attempts }
+    }
+}
+
+/// A body that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeFailure {
+    /// What to do about it. A body that was damaged on the way, or that somebody else sent, is
+    /// [`ErrorClass::Transient`] and retried like any broken answer. Every other one is retried
+    /// once: whoever answers so twice will answer so again.
+    pub class: ErrorClass,
+    /// What is wrong with the body.
+    pub message: String,
+}
 
 /// A page of ListTables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +129,7 @@ impl ScopeClient {
         }
         let budget = Arc::new(Budget::new(settings.rate));
         let caller = Caller::new(credentials, budget, settings.requests, settings.retry);
+        let caller = if settings.opt_in { caller.opt_in() } else { caller };
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(builder.build()),
             signer,
@@ -162,20 +182,26 @@ impl ScopeClient {
     /// dynamodb:DescribeTable: what `decode` makes of the raw body.
     ///
     /// # Errors
-    /// When no answer that can be decoded came after the last attempt.
+    /// When the last attempt failed, or the answer could not be decoded.
     pub async fn describe_table<T>(
         &self,
         name: &TableName,
         decode: impl Fn(&[u8]) -> Result<T, DecodeFailure>,
     ) -> Result<T, CallError> {
         let decode = &decode;
+        let failed_before = &AtomicBool::new(false);
+        let undecodable = &|failure: DecodeFailure| {
+            let first = !failed_before.swap(true, Ordering::Relaxed);
+            let class = if first { ErrorClass::Transient } else { failure.class };
+            AwsError::new(class, "invalid_response", failure.message)
+        };
         self.attempts(Operation::DescribeTable, || async move {
             // Boxed: the SDK's future has some 15 KB, and would be moved from hand to hand.
             let call = Box::pin(self.dynamodb.describe_table().table_name(name.as_str()).send());
             let (result, body) = raw::capture(call).await;
             result.map_err(|error| AwsError::from_sdk(&error))?;
             let body = body.as_ref().and_then(|body| body.bytes()).unwrap_or_default();
-            decode(body).map_err(|DecodeFailure(said)| AwsError::new(ErrorClass::Transient, "invalid_response", said))
+            decode(body).map_err(undecodable)
         })
         .await
     }
@@ -196,6 +222,11 @@ impl ScopeClient {
             _ => (&self.describing, &self.describe_table),
         };
         let called = caller.call(operation.name(), |attempt| counter.count(attempt), attempt).await;
-        called.map_err(|failed| CallError { operation, error: failed.error, attempts: failed.attempts })
+        called.map_err(|failed| CallError {
+            operation,
+            may_pass: failed.may_pass(),
+            error: failed.error,
+            attempts: failed.attempts,
+        })
     }
 }

@@ -130,9 +130,10 @@ impl Inner {
         let token = credentials.session_token().map(str::to_owned);
         let headers = request.headers_mut();
         headers.insert("x-amz-date", time);
-        headers.insert("authorization", authorization);
+        // What no header can carry is an error, not a panic.
+        headers.try_insert("authorization", authorization)?;
         if let Some(token) = token {
-            headers.insert("x-amz-security-token", token);
+            headers.try_insert("x-amz-security-token", token)?;
         }
         Ok(())
     }

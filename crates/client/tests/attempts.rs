@@ -45,6 +45,7 @@ async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRo
         rate: rate.map(|rate| Rate::per_second(NonZeroU32::new(rate).expect("not zero"))),
         requests: Arc::new(Semaphore::new(64)),
         retry: RetryPolicy { max_attempts: 3, ..RetryPolicy::default() },
+        opt_in: false,
     };
     ScopeClient::new(&sdk, credentials.last().credentials.clone(), settings)
 }
@@ -102,17 +103,26 @@ async fn a_broken_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_decoded_is_asked_for_again() {
+async fn an_answer_that_cannot_be_decoded_is_asked_for_once_more() {
     let simulator = simulator(1);
     let client = as_user(&simulator).await;
     let name = TableName::from(simulator.table_names(HOME, REGION)[0].as_str());
+    let failure = |class| DecodeFailure { class, message: "broken".to_owned() };
     let tries = AtomicU32::new(0);
     let decode = |_: &[u8]| match tries.fetch_add(1, Ordering::SeqCst) {
-        0 => Err(DecodeFailure("broken".to_owned())),
+        0 => Err(failure(ErrorClass::Other)),
         _ => Ok(()),
     };
     client.describe_table(&name, decode).await.expect("the second answer");
     assert_eq!(client.requests().describe_table.sent, 2);
+
+    // Three attempts are allowed. A damaged body takes them all, and a well-formed one that is no description does not.
+    for (class, attempts) in [(ErrorClass::Other, 2), (ErrorClass::Transient, 3)] {
+        let decode = |_: &[u8]| Err::<(), _>(failure(class));
+        let failed = client.describe_table(&name, decode).await.expect_err("broken");
+        assert_eq!((failed.error.code.as_str(), failed.error.message.as_str()), ("invalid_response", "broken"));
+        assert_eq!((failed.error.class, failed.attempts), (class, attempts));
+    }
 }
 
 #[tokio::test]

@@ -248,6 +248,9 @@ pub struct StateArgs {
     /// Let the tables of this account and Region go, however many are gone; repeatable
     #[arg(long, env = "DYNACRAWL_ACCEPT_REMOVALS", value_name = "ACCOUNT/REGION", value_delimiter = ',')]
     pub accept_removals: Vec<String>,
+    /// Retire this account and Region, which the configuration does not cover any more; repeatable
+    #[arg(long, env = "DYNACRAWL_ACCEPT_RETIREMENTS", value_name = "ACCOUNT/REGION", value_delimiter = ',')]
+    pub accept_retirements: Vec<String>,
 }
 
 /// `dynacrawl serve`

@@ -70,11 +70,14 @@ where
         let described = AssertUnwindSafe(self.describe_or_recheck(&name)).catch_unwind().await;
         match described {
             Ok(Ok(value)) => Fetched::Described(name, value),
-            Ok(Err(failed)) if failed.error.class.is_about_credentials() => Fetched::Stopped(failed),
+            // A clock that is wrong for one table may be right for the next one.
+            Ok(Err(failed)) if failed.error.class.is_about_credentials() && !failed.error.class.may_pass() => {
+                Fetched::Stopped(failed)
+            }
             Ok(Err(failed)) => Fetched::Failed(FailedTable {
                 name,
                 reason: reason(&failed),
-                may_pass: failed.error.class.may_pass(),
+                may_pass: failed.may_pass,
                 code: failed.error.code,
                 message: failed.error.message,
                 attempts: failed.attempts,
@@ -158,6 +161,7 @@ mod tests {
             rate: None,
             requests: Arc::new(Semaphore::new(64)),
             retry,
+            opt_in: false,
         };
         let client = ScopeClient::new(&sdk, credentials.last().credentials.clone(), settings);
         (simulator, client)

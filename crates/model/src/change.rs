@@ -37,7 +37,7 @@ pub struct TableChanged {
     pub scope: Arc<Scope>,
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
-    /// The table's fingerprint before.
+    /// The table's fingerprint before, by the rules of this version.
     pub fingerprint_before: String,
     /// The table's fingerprint.
     pub fingerprint: String,

@@ -142,6 +142,17 @@ impl TableArn {
     pub fn account_id(&self) -> Option<AccountId> {
         self.0.split(':').nth(4)?.parse().ok()
     }
+
+    /// The text in the place of the Region, which emulators fill with names of their own; `None` if it is empty.
+    pub fn region(&self) -> Option<&str> {
+        self.0.split(':').nth(3).filter(|region| !region.is_empty())
+    }
+
+    /// The name of the table, if it is there.
+    pub fn table_name(&self) -> Option<&str> {
+        let resource = self.0.splitn(6, ':').nth(5)?;
+        resource.strip_prefix("table/").filter(|name| !name.is_empty())
+    }
 }
 
 /// The id of one run: a ULID, so that runs sort by their start.
@@ -258,7 +269,9 @@ mod tests {
     fn an_arn_tells_its_account() {
         let arn = TableArn::from("arn:aws-cn:dynamodb:cn-north-1:123456789012:table/a:b".to_owned());
         assert_eq!(arn.account_id().expect("an account").as_str(), "123456789012");
-        assert_eq!(TableArn::from("nonsense".to_owned()).account_id(), None);
+        assert_eq!((arn.region(), arn.table_name()), (Some("cn-north-1"), Some("a:b")));
+        let nonsense = TableArn::from("nonsense".to_owned());
+        assert_eq!((nonsense.account_id(), nonsense.region(), nonsense.table_name()), (None, None, None));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use outcome::{
     RequestCounts, Requests, RunOutcome, ScopeTotals,
 };
 pub use record::{
-    AccountsDiscovered, FilterRule, FilterRuleKind, Index as IndexRecord, KeySchema, OwnerIndex, Probe, ProbeStatus,
+    AccountsDiscovered, FilterRule, FilterRuleKind, HeldRetirements, Index as IndexRecord, KeySchema, OwnerIndex, Probe, ProbeStatus,
     Record, RegionsDiscovered, RunCompleted, RunStarted, SchemaVersion, ScopeCompleted, Table as TableRecord,
     TableFailed, TableListed, TargetFailed, TargetSummary,
 };

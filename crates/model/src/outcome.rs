@@ -40,8 +40,8 @@ impl Operation {
 pub enum Outcome {
     /// The listing reached its end, and every selected table was described or is gone.
     Complete,
-    /// The listing reached its end; some tables were denied, throttled, failed or not attempted, or (with a state) it is not
-    /// settled which are gone.
+    /// The listing reached its end; some tables were denied, throttled, failed or not attempted, the listing left out tables
+    /// that exist, all listed tables vanished, or (with a state) it is not settled which are gone.
     Partial,
     /// At least one page of the listing came, the last one did not.
     IncompleteListing,
@@ -51,7 +51,7 @@ pub enum Outcome {
     Throttled,
     /// No page came: the Region is not enabled for the account.
     NotOptedIn,
-    /// No page came: the credentials could not be had, or were refused.
+    /// The credentials could not be had, were refused, or belong to another account or Region than the scope's.
     AuthFailed,
     /// No page came: the endpoint could not be reached.
     Unreachable,
@@ -86,15 +86,18 @@ pub enum FailureReason {
 }
 
 /// Tables by what became of them: `listed = unselected + selected` and
-/// `selected = described + denied + throttled + vanished + failed + not_attempted`.
+/// `selected + unlisted = described + denied + throttled + vanished + failed + not_attempted`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
-    /// Names that ListTables gave.
+    /// Names that ListTables gave, each counted once.
     pub listed: u64,
     /// Names that the filters left out.
     pub unselected: u64,
     /// Names that the filters let through.
     pub selected: u64,
+    /// With a state: tables of earlier crawls that ListTables left out and DescribeTable found all the same.
+    #[serde(default)]
+    pub unlisted: u64,
     /// Tables that were described.
     pub described: u64,
     /// Tables whose DescribeTable was denied.
@@ -113,7 +116,7 @@ impl Counts {
     /// Whether both equations hold.
     pub fn add_up(&self) -> bool {
         let ended = self.described + self.denied + self.throttled + self.vanished + self.failed + self.not_attempted;
-        self.listed == self.unselected + self.selected && self.selected == ended
+        self.listed == self.unselected + self.selected && self.selected + self.unlisted == ended
     }
 
     /// Counts one table that could not be described.
@@ -135,11 +138,22 @@ impl Counts {
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         // Taken apart field by field, so that a new field cannot be forgotten.
-        let Self { listed, unselected, selected, described, denied, throttled, vanished, failed, not_attempted } =
-            other;
+        let Self {
+            listed,
+            unselected,
+            selected,
+            unlisted,
+            described,
+            denied,
+            throttled,
+            vanished,
+            failed,
+            not_attempted,
+        } = other;
         self.listed += listed;
         self.unselected += unselected;
         self.selected += selected;
+        self.unlisted += unlisted;
         self.described += described;
         self.denied += denied;
         self.throttled += throttled;
@@ -334,6 +348,9 @@ mod tests {
         counts.fail(FailureReason::Vanished);
         assert!(counts.add_up());
         assert_eq!(counts.missing(), 2);
+        counts.unlisted += 1;
+        assert!(!counts.add_up());
+        counts.described += 1;
         counts += counts;
         assert!(counts.add_up());
         counts.listed += 1;

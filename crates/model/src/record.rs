@@ -153,7 +153,7 @@ pub struct Table {
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The version of the fingerprint, a colon, and a hash of the table's structural part: without counts, sizes,
-    /// states in passing, momentary warm throughput, and `extra`.
+    /// provisioned capacity, states in passing, momentary warm throughput, and `extra`.
     pub fingerprint: String,
     /// The table.
     pub table: crate::Table,
@@ -347,6 +347,17 @@ pub struct TargetFailed {
     pub message: String,
 }
 
+/// Accounts and Regions whose retirement waits for a person.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldRetirements {
+    /// How many there are.
+    pub count: u64,
+    /// The first 100 of them.
+    pub scopes: Vec<Scope>,
+    /// Why they are held; `null` if there are none.
+    pub reason: Option<String>,
+}
+
 /// How the run went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCompleted {
@@ -366,6 +377,10 @@ pub struct RunCompleted {
     pub requests: Requests,
     /// What changed since the state was written last, over all scopes; `null` without a state.
     pub changes: Option<ChangeCounts>,
+    /// The accounts and Regions that the run does not cover and that stay in the state until a person accepts that they are
+    /// retired; `null` without a state.
+    #[serde(default)]
+    pub retirements_held: Option<HeldRetirements>,
     /// How long it took, in milliseconds; where it was resumed, without the time in between.
     pub duration_ms: u64,
 }

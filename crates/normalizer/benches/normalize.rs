@@ -19,7 +19,7 @@ fn normalize(criterion: &mut Criterion) {
             bencher.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(body.as_bytes())));
         });
         group.bench_function("decode", |bencher| bencher.iter(|| decode(black_box(body.as_bytes()))));
-        let table = decode(body.as_bytes()).expect("a description");
+        let table = decode(body.as_bytes()).expect("a description").table;
         group.bench_function("fingerprint", |bencher| bencher.iter(|| fingerprint(black_box(&table))));
         let record = Record::Table(Box::new(TableRecord {
             schema: SchemaVersion::V1,

@@ -2,14 +2,15 @@
 //!
 //! Every struct is taken apart field by field, so that a new field of the model does not compile
 //! until someone decides whether it is structure. What drifts by itself stands after `without`: item
-//! counts, sizes, momentary warm throughput, times of the last increase, states in passing, `extra`.
+//! counts, sizes, momentary warm throughput, provisioned capacity (auto scaling changes it many times
+//! a day), states in passing, `extra`. The maxima of on-demand tables are structure: a person sets them.
 
 use std::borrow::Cow;
 
 use dynacrawl_model::{
     Archival, AttributeDefinition, Encryption, Index, IndexKind, KeyElement, OnDemandThroughput,
-    OnDemandThroughputOverride, Projection, ProvisionedThroughput, ProvisionedThroughputOverride, Replica,
-    ReplicaIndex, Restore, SearchElement, Stream, Table, TableArn, TableName, Timestamp, VectorSettings, Witness,
+    OnDemandThroughputOverride, Projection, Replica, ReplicaIndex, Restore, SearchElement, Stream, Table, TableArn,
+    TableName, Timestamp, VectorSettings, Witness,
 };
 use serde_json::{Map, Value};
 
@@ -179,33 +180,29 @@ structure! {
     // The position is the place in the list.
     KeyElement { attribute, attribute_type as "type", role } without { position, extra }
     Projection { projection_type as "type", non_key_attributes } without { extra }
-    ProvisionedThroughput { read_capacity_units, write_capacity_units }
-        without { last_increase_at, last_decrease_at, number_of_decreases_today, extra }
     OnDemandThroughput { max_read_request_units, max_write_request_units } without { extra }
-    ProvisionedThroughputOverride { read_capacity_units } without { extra }
     OnDemandThroughputOverride { max_read_request_units } without { extra }
     Stream { enabled, view_type, latest_arn, latest_label } without { extra }
     Encryption { encryption_type as "type", kms_master_key_arn, inaccessible_at } without { status, extra }
-    ReplicaIndex { name, provisioned_throughput_override, on_demand_throughput_override }
-        without { warm_throughput, extra }
+    ReplicaIndex { name, on_demand_throughput_override }
+        without { provisioned_throughput_override, warm_throughput, extra }
     Restore { source_backup_arn, source_table_arn, restored_at } without { in_progress, extra }
     Archival { archived_at, reason, backup_arn } without { extra }
     VectorSettings { attribute, dimensions, distance_function, search_schema } without {}
     SearchElement { attribute, attribute_type as "type", element_type } without { extra }
     Witness { region, status via lasting } without { extra }
     Replica {
-        region, status via lasting, arn, kms_master_key_id, provisioned_throughput_override,
-        on_demand_throughput_override, indexes, inaccessible_at, table_class, table_class_updated_at,
-        global_table_settings_replication_mode
-    } without { status_description, status_percent_progress, warm_throughput, extra }
+        region, status via lasting, arn, kms_master_key_id, on_demand_throughput_override, indexes, inaccessible_at,
+        table_class, table_class_updated_at, global_table_settings_replication_mode
+    } without { status_description, status_percent_progress, provisioned_throughput_override, warm_throughput, extra }
     Index {
-        kind, name, arn, status via lasting, key_schema, projection, provisioned_throughput, on_demand_throughput, vector
-    } without { backfilling, warm_throughput, item_count, size_bytes, extra }
+        kind, name, arn, status via lasting, key_schema, projection, on_demand_throughput, vector
+    } without { backfilling, provisioned_throughput, warm_throughput, item_count, size_bytes, extra }
     Table {
         arn, id, name, status via lasting, created_at, attributes, key_schema, indexes, billing_mode,
-        last_update_to_pay_per_request_at, provisioned_throughput, on_demand_throughput, stream, encryption, replicas,
-        global_table_version, global_table_witnesses, global_table_settings_replication_mode, multi_region_consistency,
+        last_update_to_pay_per_request_at, on_demand_throughput, stream, encryption, replicas, global_table_version,
+        global_table_witnesses, global_table_settings_replication_mode, multi_region_consistency,
         table_class, table_class_updated_at, deletion_protection_enabled, disassociation_protection_enabled, restore,
         archival
-    } without { warm_throughput, item_count, size_bytes, extra }
+    } without { provisioned_throughput, warm_throughput, item_count, size_bytes, extra }
 }

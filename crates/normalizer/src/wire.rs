@@ -7,7 +7,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Defines structs that read the named fields and keep all others.
+use crate::lenient::{Lenient, Unexpected};
+
+/// Defines structs that read the named fields and keep all others: from bytes, where a field of
+/// another type than expected is an error, and leniently from parsed JSON.
 ///
 /// serde's `flatten` would do the same by buffering every object first, at several times the cost.
 macro_rules! wire {
@@ -43,6 +46,27 @@ macro_rules! wire {
                     }
                 }
                 deserializer.deserialize_map(Fields)
+            }
+        }
+
+        impl Lenient for $name {
+            fn read(value: &Value, unexpected: &mut Unexpected) -> Option<Self> {
+                let mut read = Self::default();
+                for (key, value) in value.as_object()? {
+                    match key.as_str() {
+                        $($wire if value.is_null() => {}
+                        $wire => {
+                            read.$field = unexpected.member($wire, value);
+                            if read.$field.is_none() {
+                                read.extra.insert(key.clone(), value.clone());
+                            }
+                        })*
+                        _ => {
+                            read.extra.insert(key.clone(), value.clone());
+                        }
+                    }
+                }
+                Some(read)
             }
         }
     )*};

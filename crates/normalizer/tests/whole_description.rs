@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use dynacrawl_model::Table;
-use dynacrawl_normalizer::decode;
+use dynacrawl_normalizer::{Decoded, decode};
 use dynacrawl_sim::{Account, Estate, Options, Simulator, Tables, fixtures};
 use serde_json::{Value, json};
 
@@ -13,6 +13,12 @@ fn full() -> Value {
 }
 
 fn table(description: &Value) -> Table {
+    let decoded = decoded(description);
+    assert_eq!(decoded.unexpected, Vec::<String>::new());
+    decoded.table
+}
+
+fn decoded(description: &Value) -> Decoded {
     decode(json!({ "Table": description }).to_string().as_bytes()).expect("a description")
 }
 
@@ -71,7 +77,7 @@ fn a_field_that_aws_adds_anywhere_is_kept() {
         assert!(text.contains(r#""AddedTomorrow":{"Deep":[1,"two",null]}"#), "lost at {pointer}");
     }
     let outside = json!({ "Table": full(), "AddedTomorrow": 1 }).to_string();
-    assert_eq!(decode(outside.as_bytes()).expect("a description").extra["AddedTomorrow"], 1);
+    assert_eq!(decode(outside.as_bytes()).expect("a description").table.extra["AddedTomorrow"], 1);
 }
 
 #[test]
@@ -151,8 +157,92 @@ fn keys_keep_the_order_of_aws_and_know_their_types() {
 
 #[test]
 fn what_is_no_description_is_an_error() {
-    for body in ["", "<html>", "[]", "{}", r#"{"Table":null}"#, r#"{"Table":[]}"#, r#"{"Table":{"ItemCount":"x"}}"#] {
+    let deep = format!(r#"{{"Table":{{"ItemCount":{}1{}}}}}"#, "[".repeat(5_000), "]".repeat(5_000));
+    for body in ["", "<html>", "[]", "{}", r#"{"Table":null}"#, r#"{"Table":[]}"#, r#"{"Table":{"A":1}"#, &deep] {
         assert!(decode(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+/// Every member of every object, replaced by a value of another type: the rest is read as before, and nothing is lost.
+#[test]
+fn a_field_of_another_type_is_null_named_and_kept_in_extra() {
+    let mut places = Vec::new();
+    member_pointers(&full(), String::new(), &mut places);
+    assert!(places.len() > 100, "{}", places.len());
+    let whole = table(&full());
+    for (object, member) in places {
+        let original = full().pointer(&object).expect("an object")[&member].clone();
+        let wrong = match original {
+            Value::Object(_) | Value::Array(_) => json!("wrong-type"),
+            _ => json!({"wrong-type": [1.5, null]}),
+        };
+        let mut odd = full();
+        odd.pointer_mut(&object).expect("an object")[&member] = wrong.clone();
+        let Decoded { table, unexpected } = decoded(&odd);
+        assert_eq!(unexpected, [path(&format!("{object}/{member}"))]);
+        let text = serde_json::to_string(&table).expect("JSON");
+        assert!(text.contains(&format!("\"{member}\":{wrong}")), "lost: {object}/{member}");
+        // The same as if the field had not been sent, but for `extra`.
+        let mut without = full();
+        without.pointer_mut(&object).and_then(Value::as_object_mut).expect("an object").remove(&member);
+        let mut expected = serde_json::to_value(decoded(&without).table).expect("JSON");
+        let mut found = serde_json::to_value(&table).expect("JSON");
+        assert_ne!(found, serde_json::to_value(&whole).expect("JSON"));
+        strip_extras(&mut expected);
+        strip_extras(&mut found);
+        assert_eq!(found, expected, "{object}/{member}");
+    }
+}
+
+#[test]
+fn a_list_with_an_element_of_another_type_is_kept_whole() {
+    let mut odd = full();
+    odd["Replicas"][0]["RegionName"] = json!(1);
+    odd["Replicas"].as_array_mut().expect("a list").push(json!("eu-west-1"));
+    odd["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"] = json!(["a", 2]);
+    odd["ItemCount"] = json!(1.5);
+    let Decoded { table, unexpected } = decoded(&odd);
+    let fields = ["GlobalSecondaryIndexes[].Projection.NonKeyAttributes", "ItemCount", "Replicas"];
+    assert_eq!(unexpected, fields);
+    assert_eq!((table.replicas, &table.extra["Replicas"]), (vec![], &odd["Replicas"]));
+    let indexes = table.indexes.expect("indexes");
+    let projections: Vec<_> = indexes.iter().filter_map(|index| index.projection.as_ref()).collect();
+    assert!(
+        projections.iter().any(|one| one.extra.get("NonKeyAttributes") == Some(&json!(["a", 2]))),
+        "{projections:?}"
+    );
+}
+
+/// A field is named once, in however many elements of a list it is: the names stay as few as the fields.
+#[test]
+fn a_field_is_named_once() {
+    let replicas: Vec<_> = (0..1_000).map(|number| json!({"RegionName": number, "KMSMasterKeyId": number})).collect();
+    let unexpected = decoded(&json!({"TableName": "t", "Replicas": replicas})).unexpected;
+    assert_eq!(unexpected, ["Replicas[].KMSMasterKeyId", "Replicas[].RegionName"]);
+}
+
+/// A JSON pointer as a path without positions.
+fn path(pointer: &str) -> String {
+    let mut path = String::new();
+    for part in pointer.split('/').skip(1) {
+        if part.parse::<usize>().is_ok() {
+            path.push_str("[]");
+        } else {
+            path.push_str(if path.is_empty() { "" } else { "." });
+            path.push_str(part);
+        }
+    }
+    path
+}
+
+fn strip_extras(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.remove("extra");
+            members.values_mut().for_each(strip_extras);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_extras),
+        _ => {}
     }
 }
 

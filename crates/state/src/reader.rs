@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynacrawl_model::{Partition, Region, RunId, TableArn, TableName, Timestamp};
+use dynacrawl_model::{Partition, RunId, TableArn, TableName, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::rows::{parsed, time, time_if_any, unreadable, unsigned};
@@ -65,15 +65,6 @@ impl Reader {
                 .query_row([key.partition.as_str(), key.account_id.as_str(), key.region.as_str()], known_scope)
                 .optional()
         })
-    }
-
-    /// Whether a target has been crawled in a Region, in whichever account.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn knows_target(&self, target: &str, region: &Region) -> Result<bool, StateError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM scopes WHERE target = ? AND region = ? AND retired_at IS NULL)";
-        self.read(|| self.connection.query_row(sql, [target, region.as_str()], |row| row.get(0)))
     }
 
     /// All scopes that are not retired, and that the run has not told to be.

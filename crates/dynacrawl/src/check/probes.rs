@@ -1,8 +1,8 @@
 //! The checks themselves. Each failure is told apart, with what to do about it.
 
 use dynacrawl_auth::{AssumeRole, AuthError, StsClient};
-use dynacrawl_aws::{AwsError, ErrorClass, is_known_region};
-use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
+use dynacrawl_aws::{AwsError, ErrorClass, is_known_region, may_be_disabled};
+use dynacrawl_client::{CallError, ScopeClient};
 use dynacrawl_fetcher::{Fetched, Fetcher};
 use dynacrawl_model::{FailureReason, Region, Scope, TableName};
 use dynacrawl_walker::Listing;
@@ -10,7 +10,8 @@ use futures_util::{StreamExt, stream};
 
 use super::finding::{Findings, Trouble};
 use crate::config::Config;
-use crate::run::TargetConnection;
+use crate::run::identity::{self, Asked, Expected};
+use crate::run::{TargetConnection, decode_failure};
 
 /// Checks a target's credentials, role by role. `false`: none of its scopes can work.
 pub(super) async fn credentials(connection: &TargetConnection, config: &Config, findings: &mut Findings) -> bool {
@@ -48,6 +49,14 @@ pub(super) async fn credentials(connection: &TargetConnection, config: &Config, 
         if config.check.external_id_probe && role.external_id.is_some() {
             external_id(connection.chain.before(number).sts(), role, name, findings).await;
         }
+    }
+    let expected = connection.expected_account();
+    let expected = expected.as_ref().map(|(account, by)| (account, by));
+    if let Asked::Foreign(problem) = identity::ask(connection, expected).await {
+        let fix = "use the credentials of that account, or correct the account's id".to_owned();
+        let trouble = Trouble { code: "account_mismatch", message: problem.message, fix };
+        findings.add("credentials", name, None, Err(trouble));
+        return false;
     }
     true
 }
@@ -122,7 +131,8 @@ async fn scope_calls(
         findings.warn("tables", target, Some(scope), nothing_selected(listed));
         return;
     }
-    describe(client, config, selected, target, scope, findings).await;
+    let expected = Expected { scope, custom_endpoint: connection.custom_endpoint };
+    describe(client, config, selected, target, &expected, findings).await;
 }
 
 /// Lists until enough tables are selected. Returns how many names were seen, and the error that ended it early.
@@ -149,17 +159,25 @@ async fn describe(
     config: &Config,
     selected: Vec<TableName>,
     target: &str,
-    scope: &Scope,
+    expected: &Expected<'_>,
     findings: &mut Findings,
 ) {
-    let decode = |body: &[u8]| dynacrawl_normalizer::decode(body).map(drop).map_err(|e| DecodeFailure(e.to_string()));
+    let scope = expected.scope;
+    let decode = |body: &[u8]| {
+        dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(decode_failure)
+    };
     let fetcher = Fetcher { client, decode, recheck_after: config.crawl.recheck_after };
     let asked = selected.len();
     let (mut denied, mut failed, mut said) = (Vec::new(), Vec::new(), String::new());
     let mut fetched = std::pin::pin!(fetcher.describe_all(stream::iter(selected), config.crawl.concurrency));
     while let Some(one) = fetched.next().await {
         match one {
-            Fetched::Described(..) => {}
+            Fetched::Described(name, table) => {
+                if let Some(wrong) = expected.wrong_answer(&name, &table) {
+                    said = format!("invalid_response: {wrong}");
+                    failed.push(name.to_string());
+                }
+            }
             Fetched::Failed(table) if table.reason == FailureReason::Vanished => {}
             Fetched::Failed(table) if table.reason == FailureReason::Denied => denied.push(table.name.to_string()),
             Fetched::Failed(table) => {
@@ -257,7 +275,7 @@ fn not_assumed(role: &AssumeRole, failed: &AuthError) -> Trouble {
                 }
             },
         ),
-        ErrorClass::Unreachable | ErrorClass::Transient | ErrorClass::Throttled => {
+        ErrorClass::Unreachable | ErrorClass::TimedOut | ErrorClass::Transient | ErrorClass::Throttled => {
             ("sts_unreachable", "check the network's way to STS, and sts.regions or --sts-endpoint-url")
         }
         _ => (
@@ -289,7 +307,7 @@ async fn region_trouble(connection: &TargetConnection, region: &Region, failed: 
             fix: "check DNS, the firewall, HTTPS_PROXY and NO_PROXY, the CA bundle, and --endpoint-url".to_owned(),
         }),
         ErrorClass::NotOptedIn => Some(not_opted_in(said)),
-        ErrorClass::UnknownCredentials if connection.identity().await.is_ok() => {
+        ErrorClass::UnknownCredentials if may_be_disabled(region) && connection.identity().await.is_ok() => {
             Some(not_opted_in(format!("{region} refuses credentials that STS accepts: {said}")))
         }
         class if class.is_about_credentials() => Some(refused(&failed.error, &said)),

@@ -94,7 +94,9 @@ impl StateArgs {
         layer.state.path = self.state.clone();
         layer.changes.emit = self.emit.clone();
         layer.changes.drift = self.drift;
-        layer.changes.accept_removals = Some(self.accept_removals.clone()).filter(|scopes| !scopes.is_empty());
+        let given = |scopes: &Vec<String>| Some(scopes.clone()).filter(|scopes| !scopes.is_empty());
+        layer.changes.accept_removals = given(&self.accept_removals);
+        layer.changes.accept_retirements = given(&self.accept_retirements);
     }
 }
 

@@ -19,6 +19,8 @@ pub struct ChangeSettings {
     pub fail_safe: FailSafe,
     /// The scopes whose removals a person has accepted.
     pub accepted: BTreeSet<(AccountId, Region)>,
+    /// The scopes whose retirement a person has accepted.
+    pub accepted_retirements: BTreeSet<(AccountId, Region)>,
 }
 
 /// What the output holds.
@@ -83,6 +85,10 @@ impl ChangeSettings {
                 "changes.accept_removals (--accept-removals)",
                 &raw.accept_removals.unwrap_or_default(),
             )?,
+            accepted_retirements: accepted(
+                "changes.accept_retirements (--accept-retirements)",
+                &raw.accept_retirements.unwrap_or_default(),
+            )?,
         })
     }
 
@@ -93,6 +99,7 @@ impl ChangeSettings {
             (self.emit.changes(), "changes.emit (--emit)"),
             (self.drift, "changes.drift (--drift)"),
             (!self.accepted.is_empty(), "changes.accept_removals (--accept-removals)"),
+            (!self.accepted_retirements.is_empty(), "changes.accept_retirements (--accept-retirements)"),
         ];
         asked.into_iter().find(|(asked, _)| *asked).map_or(Ok(()), |(_, key)| Err(ConfigError::value(key, said)))
     }
@@ -102,6 +109,30 @@ impl ChangeSettings {
         let key = scope.account_id.clone().map(|account_id| (account_id, scope.region.clone()));
         key.is_some_and(|key| self.accepted.contains(&key))
     }
+}
+
+/// How the state tells an accepted retirement from an accepted removal.
+const RETIREMENT: &str = "retirement:";
+
+impl ChangeSettings {
+    /// What was accepted, as the state keeps it with a run.
+    pub(crate) fn accepted_words(&self) -> Vec<String> {
+        let word = |prefix: &str, (account, region): &(AccountId, Region)| format!("{prefix}{account}/{region}");
+        let removals = self.accepted.iter().map(|scope| word("", scope));
+        removals.chain(self.accepted_retirements.iter().map(|scope| word(RETIREMENT, scope))).collect()
+    }
+}
+
+/// What the state keeps with a run: accepted removals, and accepted retirements. What cannot be read was not accepted.
+pub(crate) fn accepted_before(words: &[String]) -> [BTreeSet<(AccountId, Region)>; 2] {
+    let of = |retirements: bool| {
+        let chosen = words.iter().filter_map(|word| match word.strip_prefix(RETIREMENT) {
+            Some(scope) => retirements.then(|| scope.to_owned()),
+            None => (!retirements).then(|| word.clone()),
+        });
+        chosen.filter_map(|scope| accepted("accepted", &[scope]).ok()).flatten().collect()
+    };
+    [of(false), of(true)]
 }
 
 /// Scopes, each as ACCOUNT/REGION.
@@ -123,7 +154,7 @@ pub(crate) fn accepted(key: &str, scopes: &[String]) -> Result<BTreeSet<(Account
 
 #[cfg(test)]
 mod tests {
-    use super::{FailSafe, accepted};
+    use super::{ChangeSettings, Emit, FailSafe, accepted, accepted_before};
 
     #[test]
     fn the_fail_safe_holds_from_its_share_on_and_where_nothing_would_be_left() {
@@ -144,6 +175,20 @@ mod tests {
         ] {
             assert_eq!(fail_safe.holds(known, going), holds, "{going} of {known}");
         }
+    }
+
+    #[test]
+    fn what_was_accepted_comes_back_from_the_state() {
+        let scopes = |text: &str| accepted("key", &[text.to_owned()]).expect("a scope");
+        let settings = ChangeSettings {
+            emit: Emit::Both,
+            drift: false,
+            fail_safe: FailSafe { percent: 30, from: 10 },
+            accepted: scopes("123456789012/eu-west-1"),
+            accepted_retirements: scopes("123456789012/us-east-1"),
+        };
+        let words = settings.accepted_words();
+        assert_eq!(accepted_before(&words), [settings.accepted, settings.accepted_retirements]);
     }
 
     #[test]

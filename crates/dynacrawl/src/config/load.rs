@@ -46,8 +46,9 @@ impl Config {
             Self::validate_file(layer.clone(), path)?;
         }
         layer.overlay(flag_layer(global, flags));
+        let described_by_flags = layer.target.is_empty() && flags.target.is_some();
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
-        let mut config = Self::validate(layer)?;
+        let mut config = Self { described_by_flags, ..Self::validate(layer)? };
         config.need_a_state()?;
         if let Some(args) = flags.target.filter(|args| !args.targets.is_empty()) {
             let place = global.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();

@@ -14,7 +14,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use changes::accepted;
+pub(crate) use changes::{accepted, accepted_before};
 pub use changes::{ChangeSettings, Emit, FailSafe};
 pub use group::Group;
 pub use limits::{Budgets, StateSettings};

@@ -51,6 +51,7 @@ section! {
     Aws {
         connect_timeout: String,
         attempt_timeout: String,
+        credentials_timeout: String,
         ca_bundle: String,
         endpoint_url: String,
         fips: bool,
@@ -89,6 +90,7 @@ section! {
         fail_safe_percent: u32,
         fail_safe_from: u64,
         accept_removals: Vec<String>,
+        accept_retirements: Vec<String>,
     }
 }
 section! {

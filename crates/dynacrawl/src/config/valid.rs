@@ -28,6 +28,8 @@ pub struct Config {
     pub crawl: CrawlSettings,
     /// How connections are made.
     pub http: HttpSettings,
+    /// How long each source of credentials may take.
+    pub credentials_timeout: Duration,
     /// Which endpoints are called.
     pub endpoints: EndpointSettings,
     /// The Region whose STS is asked, by partition.
@@ -56,6 +58,8 @@ pub struct Config {
     pub only: Option<Vec<String>>,
     /// What is configured, and not part of the run.
     pub elsewhere: Vec<Elsewhere>,
+    /// Whether flags or environment variables describe the target, and not a file.
+    pub described_by_flags: bool,
     /// The schedule that begins the run, if one does.
     pub schedule: Option<String>,
     /// What to crawl.
@@ -185,6 +189,7 @@ impl Config {
             return Err(ConfigError::value("aws.endpoint_url (--endpoint-url)", problem));
         }
         let connections = in_range("crawl.connections (--connections)", layer.crawl.connections, 1, 10_000)?;
+        let credentials_timeout = duration("aws.credentials_timeout", layer.aws.credentials_timeout.as_deref())?;
         let attempt_timeout = duration("aws.attempt_timeout", layer.aws.attempt_timeout.as_deref())?;
         let state = StateSettings::validate(layer.state)?;
         let changes = ChangeSettings::validate(layer.changes, state.is_some())?;
@@ -196,6 +201,7 @@ impl Config {
             target_names,
             only: None,
             elsewhere: Vec::new(),
+            described_by_flags: false,
             schedule: None,
             crawl: CrawlSettings::validate(layer.crawl)?,
             http: HttpSettings {
@@ -206,6 +212,7 @@ impl Config {
                 use_proxies: true,
                 plain: false,
             },
+            credentials_timeout,
             endpoints: EndpointSettings {
                 dynamodb_url: url("aws.endpoint_url (--endpoint-url)", layer.aws.endpoint_url)?,
                 sts_url: url("sts.endpoint_url (--sts-endpoint-url)", layer.sts.endpoint_url)?,

@@ -9,7 +9,7 @@ use dynacrawl_model::{
     FilterRule, Record, SchemaVersion, Scope, Table, TableAdded, TableChanged, TableName, TableRecord, TableRecreated,
     TableRemoved, TableUnselected, Timestamp,
 };
-use dynacrawl_normalizer::{all_changes, comparable, structural_changes};
+use dynacrawl_normalizer::{all_changes, comparable, fingerprint, structural_changes};
 use dynacrawl_state::{KnownScope, ScopeKey, TableRow, TableStatus};
 
 use super::detector::{ChangeKind, Detector, Told, record_json};
@@ -112,8 +112,9 @@ impl ScopeChanges {
         Ok(self.known.get_or_init(|| known).as_ref())
     }
 
-    /// A table was described. None where there is nothing new about it, or nothing tells whose it is.
-    pub(crate) fn described(&self, now: &TableRecord) -> Result<Option<Told>, SinkGone> {
+    /// A table was described. None where there is nothing new about it, or nothing tells whose it is. Of a description that is
+    /// `partly_read` nobody knows what changed: a field that could not be read looks like one that is gone.
+    pub(crate) fn described(&self, now: &TableRecord, partly_read: bool) -> Result<Option<Told>, SinkGone> {
         let detector = &*self.detector;
         let Some(name) = &now.table.name else { return Ok(None) };
         if self.is_as_known(name, &now.fingerprint) && !detector.settings.drift {
@@ -136,32 +137,51 @@ impl ScopeChanges {
             let row = row(now, name, now.observed_at, now.observed_at);
             return Ok(Some(detector.told(ChangeKind::Added, key, now, row, event)));
         };
-        let same = before.fingerprint == now.fingerprint;
         // Listed again after it was not, which is nothing that is told.
         let seen_again = || {
             let row = TableRow { last_seen_at: None, ..before.clone() };
             before.last_seen_at.map(|_| Told::silent(key.clone(), now.observed_at, row, None))
         };
-        if same && !detector.settings.drift {
+        let drift = detector.settings.drift;
+        if partly_read || (before.fingerprint == now.fingerprint && !drift) {
             return Ok(seen_again());
         }
         let unchanged = row(now, name, before.first_seen_at, before.changed_at);
-        if !comparable(&before.fingerprint, &now.fingerprint) {
-            // Another version of dynacrawl looks at tables in another way, which is no change of theirs.
-            return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
-        }
         let Some(then) = detector.read(|reader| reader.record(&before))?.and_then(|json| parse(&json)) else {
             tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "its record in the state cannot be read; it is taken as it is now");
             return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
         };
-        let compare = if detector.settings.drift { all_changes } else { structural_changes };
-        let changes = compare(&then, &now.table);
-        if same && changes.is_empty() {
+        let (then, learned) = with_identity_of(then, &now.table);
+        let completed;
+        let now = match with_identity_of(now.table.clone(), &then) {
+            (_, false) => now,
+            (table, true) => {
+                let fingerprint = fingerprint(&table);
+                completed = TableRecord { fingerprint, table, ..now.clone() };
+                &completed
+            }
+        };
+        let unchanged = row(now, name, before.first_seen_at, before.changed_at);
+        let upgraded = !comparable(&before.fingerprint, &now.fingerprint);
+        // Another version of dynacrawl has hashed the table in another way, which is no change of the table's. What it
+        // has kept of the table is hashed in today's way, so that a change since then is neither lost nor invented.
+        let fingerprint_before =
+            if upgraded || learned { fingerprint(&then) } else { before.fingerprint.clone() };
+        let same = fingerprint_before == now.fingerprint;
+        let changes = match (drift, same) {
+            (true, _) => all_changes(&then, &now.table),
+            (false, false) => structural_changes(&then, &now.table),
+            (false, true) => Vec::new(),
+        };
+        if changes.is_empty() && (upgraded || learned) {
+            return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
+        }
+        if changes.is_empty() && same {
             return Ok(seen_again());
         }
         let (schema, run_id, scope) = (SchemaVersion::V1, now.run_id, now.scope.clone());
         let (observed_at, table) = (now.observed_at, now.table.clone());
-        let (fingerprint_before, fingerprint) = (before.fingerprint.clone(), now.fingerprint.clone());
+        let fingerprint = now.fingerprint.clone();
         if is_another(&then, &now.table) {
             let event = Record::TableRecreated(Box::new(TableRecreated {
                 schema,
@@ -221,11 +241,6 @@ impl ScopeChanges {
     /// Whether anything is known of the scope.
     pub(crate) fn is_known(&self, scope: &Scope) -> Result<bool, SinkGone> {
         self.known(scope).map(|known| known.is_some())
-    }
-
-    /// Whether an earlier run has crawled this target here, in whichever account.
-    pub(crate) fn knows_target(&self, target: &str, scope: &Scope) -> Result<bool, SinkGone> {
-        self.detector.read(|reader| reader.knows_target(target, &scope.region))
     }
 
     /// What is known of a table, and when its scope was listed last.
@@ -301,12 +316,34 @@ fn row(now: &TableRecord, name: &TableName, first_seen_at: Timestamp, changed_at
     }
 }
 
-/// Whether it is another table under the same name. Emulators that give no ids tell it by the time of creation.
-fn is_another(then: &Table, now: &Table) -> bool {
-    match (&then.id, &now.id) {
-        (Some(then), Some(now)) => then != now,
-        _ => then.arn != now.arn || then.created_at != now.created_at,
+/// A table with the id, ARN and time of creation that it lacks and `other` has, and whether it lacked any. An answer without them
+/// is not about another table.
+fn with_identity_of(mut table: Table, other: &Table) -> (Table, bool) {
+    fn complete<T: Clone>(own: &mut Option<T>, other: Option<&T>) -> bool {
+        let lacks = own.is_none() && other.is_some();
+        if lacks {
+            *own = other.cloned();
+        }
+        lacks
     }
+    let completed = [
+        complete(&mut table.id, other.id.as_ref()),
+        complete(&mut table.arn, other.arn.as_ref()),
+        complete(&mut table.created_at, other.created_at.as_ref()),
+    ];
+    (table, completed.contains(&true))
+}
+
+/// Whether it is another table under the same name. Emulators that give no ids tell it by the time of creation. What one of the
+/// two answers lacks is not a difference.
+fn is_another(then: &Table, now: &Table) -> bool {
+    fn differ<T: PartialEq>(then: Option<&T>, now: Option<&T>) -> Option<bool> {
+        Some(then? != now?)
+    }
+    let by_id = differ(then.id.as_ref(), now.id.as_ref());
+    let arns = || differ(then.arn.as_ref(), now.arn.as_ref());
+    let times = || differ(then.created_at.as_ref(), now.created_at.as_ref());
+    by_id.unwrap_or_else(|| arns().unwrap_or_default() || times().unwrap_or_default())
 }
 
 fn parse(line: &str) -> Option<Table> {

@@ -1,8 +1,7 @@
 //! What is told to have changed, from crawl to crawl.
 
 use dynacrawl_model::{Outcome, RunOutcome};
-use dynacrawl_sim::Denial;
-use dynacrawl_sim::Operation;
+use dynacrawl_sim::{Denial, Effect, FaultRule, Operation};
 use serde_json::{Value, json};
 
 use super::inside::HUB;
@@ -45,6 +44,7 @@ async fn a_table_that_comes_later_is_added_and_one_that_goes_is_removed() {
     world.crawl().await;
     let mut description = world.simulator.describe_json(HUB, REGION, &table(0)).expect("a table");
     description["TableName"] = json!("another");
+    description["TableArn"] = json!(format!("arn:aws:dynamodb:{REGION}:{HUB}:table/another"));
     description["TableId"] = json!("00000000-0000-0000-0000-000000000001");
     world.simulator.put_table(HUB, REGION, "another", &description).expect("a scope");
     world.remove(2..3);
@@ -107,22 +107,98 @@ async fn what_is_emitted_is_chosen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_version_of_the_fingerprint_or_a_new_field_is_no_change() {
+async fn a_field_without_a_name_is_no_change() {
     let world = World::new(5);
     world.crawl().await;
     for number in 0..5 {
         world.edit(&table(number), |table| table["FieldOfTomorrow"] = json!({"a": 1}));
     }
     assert_eq!(world.crawl().await.changes(), 0);
+}
+
+/// Makes a state one of an older version, whose fingerprints are others.
+fn downgrade(state: &rusqlite::Connection) {
+    state.execute("UPDATE tables SET fingerprint = '1:' || substr(fingerprint, 3)", []).expect("written");
+}
+
+/// How many tables have a fingerprint of a version.
+fn of_version(state: &rusqlite::Connection, version: u32) -> i64 {
+    let like = format!("{version}:%");
+    state.query_row("SELECT count(*) FROM tables WHERE fingerprint LIKE ?1", [like], |row| row.get(0)).expect("a count")
+}
+
+/// From now on every row that is written about tables is counted, by the database itself.
+fn count_rows(state: &rusqlite::Connection) -> impl Fn() -> i64 {
+    let mut sql = "CREATE TABLE written (rows INTEGER); INSERT INTO written VALUES (0);".to_owned();
+    for table in ["tables", "records", "changes", "staged"] {
+        for event in ["INSERT", "UPDATE", "DELETE"] {
+            sql.push_str(&format!(
+                "CREATE TRIGGER written_{table}_{event} AFTER {event} ON {table} \
+                 BEGIN UPDATE written SET rows = rows + 1; END;"
+            ));
+        }
+    }
+    state.execute_batch(&sql).expect("triggers");
+    move || state.query_row("SELECT rows FROM written", [], |row| row.get(0)).expect("a count")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_of_the_fingerprint_reports_exactly_what_changed_since() {
+    let world = World::new(1_000);
+    let first = world.crawl().await;
     let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
-    state.execute("UPDATE tables SET fingerprint = '0:' || substr(fingerprint, 3, 9)", []).expect("written");
-    assert_eq!(world.crawl().await.changes(), 0);
-    let rebased: i64 = state
-        .query_row("SELECT count(*) FROM tables WHERE fingerprint LIKE '1:%'", [], |row| row.get(0))
-        .expect("a count");
-    assert_eq!(rebased, 5);
-    world.edit(&table(0), |table| table["DeletionProtectionEnabled"] = json!(false));
-    assert_eq!(world.crawl().await.names("table_changed"), [table(0)]);
+    downgrade(&state);
+    for number in 0..100 {
+        world.edit(&table(number), |table| table["ProvisionedThroughput"]["ReadCapacityUnits"] = json!(41));
+    }
+    world.edit(&table(7), |table| table["DeletionProtectionEnabled"] = json!(false));
+    world.simulator.recreate_table(HUB, REGION, &table(500)).expect("a scope");
+
+    let second = world.crawl().await;
+    assert_eq!(
+        (second.names("table_changed"), second.names("table_recreated")),
+        (vec![&*table(7)], vec![&*table(500)])
+    );
+    assert_eq!((second.changes(), of_version(&state, 2)), (2, 1_000));
+    let change = second.of("table_changed")[0];
+    let before = first.of("table").into_iter().find(|one| one["table"]["name"] == table(7)).expect("it was there");
+    assert_eq!(change["fingerprint_before"], before["fingerprint"], "by today's rules");
+    assert_eq!(change["changes"], json!([{"path": "/deletion_protection_enabled", "before": true, "after": false}]));
+
+    let rows = count_rows(&state);
+    assert_eq!((world.crawl().await.changes(), rows()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_takes_a_table_as_it_is_where_its_stored_record_cannot_be_read() {
+    let world = World::new(3);
+    world.crawl().await;
+    let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
+    downgrade(&state);
+    state.execute("UPDATE records SET record = '{}'", []).expect("written");
+    world.edit(&table(1), |table| table["DeletionProtectionEnabled"] = json!(false));
+    assert_eq!((world.crawl().await.changes(), of_version(&state, 2)), (0, 3));
+    world.edit(&table(1), |table| table["DeletionProtectionEnabled"] = json!(true));
+    assert_eq!(world.crawl().await.names("table_changed"), [table(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn provisioned_capacity_is_reported_as_drift_only() {
+    let world = World::new(3);
+    world.crawl().await;
+    world.edit(&table(0), |table| table["ProvisionedThroughput"]["WriteCapacityUnits"] = json!(41));
+    world.edit(&table(1), |table| {
+        let index = &mut table["GlobalSecondaryIndexes"][0];
+        index["ProvisionedThroughput"] = json!({"ReadCapacityUnits": 7, "WriteCapacityUnits": 8});
+    });
+    world.edit(&table(2), |table| {
+        table["OnDemandThroughput"] = json!({"MaxReadRequestUnits": 100, "MaxWriteRequestUnits": 100});
+    });
+    assert_eq!(world.crawl().await.names("table_changed"), [table(2)], "a person sets the maxima");
+    let asked = world.crawl_with("[changes]\ndrift = true").await;
+    assert_eq!(asked.names("table_changed"), [table(0), table(1)]);
+    let units = &asked.of("table_changed")[0]["changes"][0];
+    assert_eq!((&units["path"], &units["after"]), (&json!("/provisioned_throughput/write_capacity_units"), &json!(41)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,4 +224,31 @@ async fn the_first_layout_or_the_other_changes_hold_the_whole_table() {
     assert!(crawl.of("table_added")[0]["table"]["key_schema"].is_array());
     let outcome = crawl.of("scope_completed")[0]["outcome"].clone();
     assert_eq!(outcome, serde_json::to_value(Outcome::Complete).expect("a word"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_of_another_type_is_named_and_its_table_described_with_one_request() {
+    let world = World::new(3);
+    world.edit(&table(1), |table| table["ItemCount"] = json!("many"));
+    world.edit(&table(2), |table| table["Replicas"] = json!([{"RegionName": 7}]));
+    let crawl = world.crawl().await;
+    let problem = crawl.problem("unexpected_type");
+    assert_eq!((&problem["table_count"], &problem["tables"]), (&json!(2), &json!([table(1), table(2)])));
+    let message = problem["message"].as_str().expect("a text");
+    assert!(message.contains("ItemCount") && message.contains("Replicas[].RegionName"), "{message}");
+    assert_eq!((crawl.report.outcome, crawl.of("table").len()), (RunOutcome::Complete, 3));
+    assert_eq!(world.simulator.counts().requests(Operation::DescribeTable), 3);
+    let odd = crawl.of("table").into_iter().find(|one| one["table"]["name"] == table(1)).expect("a table");
+    assert_eq!((&odd["table"]["item_count"], &odd["table"]["extra"]["ItemCount"]), (&Value::Null, &json!("many")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_table_is_asked_for_once_more() {
+    let world = World::new(3);
+    let empty = Effect::Error { code: "Login".to_owned(), message: "login required".to_owned(), status: 200 };
+    world.simulator.add_fault(FaultRule::new(empty).operation(Operation::DescribeTable).table(table(1)));
+    let crawl = world.crawl().await;
+    let [failed] = crawl.of("table_failed")[..] else { panic!("one") };
+    assert_eq!((&failed["code"], &failed["attempts"]), (&json!("invalid_response"), &json!(2)));
+    assert_eq!(world.simulator.counts().requests(Operation::DescribeTable), 4);
 }

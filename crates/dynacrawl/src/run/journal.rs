@@ -204,11 +204,16 @@ impl dynacrawl_sinks::Journal<Said> for Journal {
 
 impl Books {
     fn new(began: &Began) -> Self {
-        let Began { target, region, partition, checkpoint } = began;
-        let began =
-            Began { target: target.clone(), region: region.clone(), partition: partition.clone(), checkpoint: None };
-        let ledger = checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
-        Self { began, account_id: None, ledger, requests: Requests::default(), ended: None, dirty: true }
+        let ledger = began.checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
+        let account_id = began.account_id.clone();
+        let began = Began {
+            target: began.target.clone(),
+            region: began.region.clone(),
+            partition: began.partition.clone(),
+            account_id: None,
+            checkpoint: None,
+        };
+        Self { began, account_id, ledger, requests: Requests::default(), ended: None, dirty: true }
     }
 
     fn see(&mut self, note: &Note) {
@@ -223,7 +228,11 @@ impl Books {
                 if self.account_id.is_none() {
                     self.account_id.clone_from(&described.account_id);
                 }
-                self.ledger.described(&described.name);
+                if described.unlisted {
+                    self.ledger.described_unlisted(&described.name);
+                } else {
+                    self.ledger.described(&described.name);
+                }
                 self.count(described.told.as_ref());
             }
             Note::Told(told) => self.count(Some(told)),
@@ -250,13 +259,17 @@ impl Books {
     }
 
     fn end(&mut self, ended: &ScopeCompleted) {
+        let gave_a_page = matches!(
+            ended.outcome,
+            Outcome::Complete | Outcome::Partial | Outcome::IncompleteListing | Outcome::Cancelled
+        );
         self.account_id.clone_from(&ended.scope.account_id);
         self.ended = Some(EndedScope {
             outcome: ended.outcome,
             counts: ended.counts,
             requests: ended.requests,
             changes: ended.changes,
-            listed_a_page: self.ledger.listed_a_page(),
+            listed_a_page: gave_a_page && self.ledger.listed_a_page(),
         });
     }
 

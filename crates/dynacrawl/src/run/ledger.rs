@@ -3,7 +3,7 @@
 //! There are two of them for a scope. The run keeps one, from which the scope's last record is made; the journal keeps one
 //! of what has gone out, from which a checkpoint is made.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{ChangeCounts, Counts, FailureReason, MAX_NAMED_TABLES, Operation, Problem, Requests, TableName};
@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     failures: BTreeMap<(FailureReason, String), Failures>,
     /// Tables behind the cursor that an earlier process is done with; they are going to be listed once more.
     done_before: HashSet<TableName>,
+    /// Tables that were described although the listing left them out.
+    unlisted: BTreeSet<TableName>,
     requests_before: Requests,
 }
 
@@ -77,18 +79,22 @@ pub(crate) struct Checkpoint {
     done: Vec<TableName>,
     deferred: Vec<FailedTable>,
     failures: Vec<(FailureReason, String, Failures)>,
+    /// The tables that were described although the listing left them out.
+    #[serde(default)]
+    unlisted: BTreeSet<TableName>,
     requests: Requests,
 }
 
 impl Ledger {
     /// Goes on at a checkpoint.
     pub(crate) fn resumed(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { cursor, counts, listed_a_page, changes, done, deferred, failures, requests } = checkpoint;
+        let Checkpoint { cursor, counts, listed_a_page, changes, done, deferred, failures, unlisted, requests } = checkpoint;
         Self {
             counts,
             changes,
             cursor,
             listed_a_page,
+            unlisted,
             done_before: done.into_iter().collect(),
             deferred: deferred.into_iter().map(|failed| (failed.name.clone(), failed)).collect(),
             failures: failures.into_iter().map(|(reason, code, failures)| ((reason, code), failures)).collect(),
@@ -114,6 +120,7 @@ impl Ledger {
             done: self.pages.iter().flat_map(|page| &page.done).chain(&self.done_before).cloned().collect(),
             deferred: self.deferred.values().cloned().collect(),
             failures: failures.collect(),
+            unlisted: self.unlisted.clone(),
             requests: self.requests(requests),
         }
     }
@@ -164,6 +171,19 @@ impl Ledger {
         let closed = self.close(name);
         self.counts.described += u64::from(closed);
         closed
+    }
+
+    /// A table was described that the listing left out.
+    pub(crate) fn described_unlisted(&mut self, name: &TableName) {
+        if self.unlisted.insert(name.clone()) {
+            self.counts.unlisted += 1;
+            self.counts.described += 1;
+        }
+    }
+
+    /// The tables that were described although the listing left them out.
+    pub(crate) fn unlisted(&self) -> &BTreeSet<TableName> {
+        &self.unlisted
     }
 
     /// A table failed for good.
@@ -244,12 +264,12 @@ impl Ledger {
 
     /// The counts at the end: everything that is not accounted for was not attempted.
     pub(crate) fn counts(&self) -> Counts {
-        let Counts { selected, described, denied, throttled, vanished, failed, .. } = self.counts;
+        let Counts { selected, unlisted, described, denied, throttled, vanished, failed, .. } = self.counts;
         let ended = described + denied + throttled + vanished + failed;
         // What an earlier process is done with was listed and selected there, whether or not it has been listed again.
         let before = self.done_before.len() as u64;
         let (listed, selected) = (self.counts.listed + before, selected + before);
-        Counts { listed, selected, not_attempted: selected.saturating_sub(ended), ..self.counts }
+        Counts { listed, selected, not_attempted: (selected + unlisted).saturating_sub(ended), ..self.counts }
     }
 
     /// What is missing, and why.
@@ -379,6 +399,20 @@ mod tests {
         let counts = Ledger::resumed(stored(&before)).counts();
         assert_eq!((counts.listed, counts.selected, counts.described, counts.not_attempted), (2, 2, 1, 1));
         assert!(counts.add_up());
+    }
+
+    #[test]
+    fn a_table_that_the_listing_left_out_has_a_count_of_its_own() {
+        let mut before = Ledger::default();
+        before.page(0, names(0..2), None);
+        before.described(&name(0));
+        before.described(&name(1));
+        before.described_unlisted(&name(7));
+        let mut after = Ledger::resumed(stored(&before));
+        after.described_unlisted(&name(7));
+        let counts = after.counts();
+        assert_eq!((counts.listed, counts.unlisted, counts.described, counts.not_attempted), (2, 1, 3, 0));
+        assert!(counts.add_up() && after.unlisted().contains(&name(7)));
     }
 
     #[test]

@@ -6,9 +6,11 @@ mod changes_tests;
 #[cfg(test)]
 mod chaos;
 mod claims;
+mod decode;
 mod detector;
 #[cfg(test)]
 mod fairness_tests;
+pub(crate) mod identity;
 #[cfg(test)]
 pub(crate) mod inside;
 mod journal;
@@ -26,6 +28,8 @@ mod scopes;
 mod target;
 mod tracker;
 #[cfg(test)]
+mod trust_tests;
+#[cfg(test)]
 mod world;
 
 use std::sync::Arc;
@@ -34,8 +38,9 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::AwsSettings;
-use dynacrawl_model::{ChangeCounts, Counts, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
+use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
 
+pub(crate) use decode::decode_failure;
 pub use detector::Detector;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
@@ -72,6 +77,8 @@ pub struct RunReport {
     pub changes: Option<ChangeCounts>,
     /// Known scopes that the configuration does not cover any more.
     pub scopes_retired: u64,
+    /// Scopes of the state whose retirement waits for a person; `None` without a state.
+    pub retirements_held: Option<HeldRetirements>,
     /// How long it took.
     pub duration: Duration,
     /// The scopes that are not complete, or have something to tell; the first ones.

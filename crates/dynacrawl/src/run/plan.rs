@@ -1,15 +1,17 @@
 //! From targets to scopes, as the run has room for them: the accounts of organizations, and the Regions of accounts.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use dynacrawl_auth::AuthError;
+use dynacrawl_fetcher::panic_message;
 use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
 use dynacrawl_model::{
     AccountId, AccountsDiscovered, Outcome, Problem, Record, Region, RegionsDiscovered, RegionsSource, RunId,
     SchemaVersion, TargetFailed,
 };
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +74,7 @@ impl Planner<'_> {
                     Ok(target) => targets.push(target),
                     Err(error) => {
                         let problem = Problem::new("invalid_target", error.to_string());
-                        let stopped = Stopped { outcome: Outcome::Failed, problem };
+                        let stopped = Stopped::for_good(Outcome::Failed, problem);
                         let name = format!("{}/{account}", group.name());
                         told.extend(self.failed(name, Some(account), stopped));
                     }
@@ -106,7 +108,7 @@ impl Planner<'_> {
         let found = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(cancelled()),
-            found = organization_accounts(group, ready, self.plan) => found,
+            found = caught(organization_accounts(group, ready, self.plan)) => found,
         };
         let name = group.name().to_owned();
         let found = match found {
@@ -136,12 +138,12 @@ impl Planner<'_> {
             let said = format!(
                 "of {listed} accounts {inactive} are not active and {filtered} are left out: none is to be crawled"
             );
-            let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("no_accounts", said) };
+            let stopped = Stopped::for_good(Outcome::Failed, Problem::new("no_accounts", said));
             told.extend(self.failed(name.clone(), None, stopped));
         }
         for account in found.not_found {
             let said = format!("include_accounts names {account}, which is no active account of the organization");
-            let stopped = Stopped { outcome: Outcome::Failed, problem: Problem::new("account_not_found", said) };
+            let stopped = Stopped::for_good(Outcome::Failed, Problem::new("account_not_found", said));
             told.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
         }
         // Last: where it is in the output, everything else that is to be said is.
@@ -173,7 +175,7 @@ impl Planner<'_> {
         let found = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(cancelled()),
-            found = self.ask_account(&target, &connection) => found,
+            found = caught(self.ask_account(&target, &connection)) => found,
         };
         match found {
             Err(stopped) => Vec::from_iter(self.failed(of.name.clone(), of.account_id.clone(), stopped)),
@@ -296,5 +298,13 @@ pub(crate) fn no_credentials(failed: &AuthError) -> Stopped {
 
 fn cancelled() -> Stopped {
     let problem = Problem::new("cancelled", "interrupted before its scopes were found out");
-    Stopped { outcome: Outcome::Cancelled, problem }
+    Stopped::for_good(Outcome::Cancelled, problem)
+}
+
+/// Turns a panic on the way to a target's scopes into a failure of that target: the others are not to be lost with it.
+async fn caught<T>(work: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let problem = Problem::new("panic", panic_message(&*panic));
+        Err(Stopped::for_good(Outcome::Failed, problem))
+    })
 }

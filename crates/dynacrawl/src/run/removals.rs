@@ -10,13 +10,12 @@ use futures_util::StreamExt;
 
 use super::changes::{Missing, ScopeChanges};
 use super::scope::{ScopeTask, SinkGone};
+use super::target::TargetConnection;
 
 /// What DescribeTable says about tables that were not listed.
 #[derive(Default)]
 struct Confirmed {
     gone: Vec<TableName>,
-    /// Not listed, and there all the same.
-    there: Vec<TableName>,
     /// Nobody knows.
     unknown: Vec<TableName>,
 }
@@ -26,26 +25,18 @@ impl ScopeTask {
     pub(super) async fn removals(
         &self,
         changes: &ScopeChanges,
+        connection: &TargetConnection,
         client: &ScopeClient,
-        resumed: bool,
     ) -> Result<(), SinkGone> {
-        if !self.tracker.has_listed_all() || self.stop.is_cancelled() || self.tracker.is_duplicate() {
+        self.proven_by_another_scope(connection);
+        // As long as nothing proves whose tables these are, none of them is gone.
+        let usable = self.tracker.has_listed_all() && self.tracker.is_proven() && !self.tracker.is_duplicate();
+        if !usable || self.stop.is_cancelled() {
             return Ok(());
         }
         let scope = self.tracker.scope();
-        if scope.account_id.is_none() {
-            // Nothing tells whose tables these are, or would be: where there are any, nothing was compared.
-            let target = &self.plan.target.target.name;
-            if self.tracker.has_described() || changes.knows_target(target, &scope)? {
-                let said = "nothing tells the account's id, so its tables are not compared with what is known";
-                self.tracker.note(Problem::new("changes_unknown", said));
-            } else {
-                self.tracker.settle();
-            }
-            return Ok(());
-        }
         // An earlier process has seen the first pages, and what it saw has gone with it.
-        if resumed && changes.is_known(&scope)? && !self.list_again(changes, client).await? {
+        if self.resumed && changes.is_known(&scope)? && !self.list_again(changes, client).await? {
             return Ok(());
         }
         let missing = changes.missing(&scope)?;
@@ -54,7 +45,7 @@ impl ScopeTask {
             self.tell(changes.unselected(name, rule)?).await?;
         }
         let Missing { known, told, unlisted, vanished, .. } = missing;
-        let mut confirmed = self.confirm(changes, client, unlisted).await?;
+        let mut confirmed = self.confirm(connection, client, unlisted).await?;
         if self.stop.is_cancelled() {
             return Ok(());
         }
@@ -79,9 +70,11 @@ impl ScopeTask {
         for name in confirmed.gone.iter().chain(&confirmed.unknown) {
             self.tell(changes.kept(name)?).await?;
         }
-        if !confirmed.there.is_empty() {
-            let said = "ListTables does not name them, and DescribeTable finds them";
-            self.tracker.note(naming("unlisted", said.to_owned(), &confirmed.there));
+        let unlisted = self.tracker.unlisted();
+        if !unlisted.is_empty() {
+            let message = "ListTables leaves them out, and DescribeTable finds them: there may be more that are not listed";
+            self.tracker.note(naming("unlisted", message.to_owned(), &unlisted));
+            settled = false;
         }
         if settled {
             self.tracker.settle();
@@ -111,25 +104,27 @@ impl ScopeTask {
         Ok(listing.is_complete())
     }
 
+    /// Asks DescribeTable about tables that were not listed. Those that it finds are written like any other.
     async fn confirm(
         &self,
-        changes: &ScopeChanges,
+        connection: &TargetConnection,
         client: &ScopeClient,
         unlisted: Vec<TableName>,
     ) -> Result<Confirmed, SinkGone> {
         let mut confirmed = Confirmed::default();
         let decode = |body: &[u8]| self.decode(body);
         let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
-        let mut waiting: std::collections::BTreeSet<_> = unlisted.iter().cloned().collect();
-        let names = futures_util::stream::iter(unlisted);
+        // An earlier process may have described some of them.
+        let waiting = unlisted.into_iter().filter(|name| !self.tracker.has_described_unlisted(name));
+        let mut waiting: std::collections::BTreeSet<_> = waiting.collect();
+        let names = futures_util::stream::iter(waiting.clone());
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, self.config.crawl.concurrency));
         while let Some(one) = fetched.next().await {
-            match one {
-                Fetched::Described(name, mut record) => {
+            match self.checked(connection, one) {
+                Fetched::Described(name, record) => {
                     waiting.remove(&name);
-                    record.table.name.get_or_insert_with(|| name.clone());
-                    self.tell(changes.described(&record)?).await?;
-                    confirmed.there.push(name);
+                    self.described(&name, record, true).await?;
+                    self.tracker.described_unlisted(&name);
                 }
                 Fetched::Failed(failed) => {
                     waiting.remove(&failed.name);

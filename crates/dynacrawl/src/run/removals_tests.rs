@@ -161,23 +161,16 @@ async fn what_a_person_accepted_holds_after_a_kill() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_tells_the_account_nothing_is_said_to_be_whole() {
+async fn without_a_proof_of_the_account_nothing_is_removed_and_the_scope_is_partial() {
     let world = World::new(20);
     world.crawl().await;
     world.remove(0..20);
     world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity));
     let crawl = world.crawl().await;
     assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
-    crawl.problem("changes_unknown");
+    crawl.problem("identity_unproven");
     world.simulator.clear_faults();
     assert_eq!(counts(&world.crawl().await)[5], 20, "held back");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_empty_region_that_was_never_known_is_complete_whoever_it_belongs_to() {
-    let world = World::new(0);
-    world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity));
-    assert_eq!(world.crawl().await.report.outcome, RunOutcome::Complete);
 }
 
 #[tokio::test(start_paused = true)]

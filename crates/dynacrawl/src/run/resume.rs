@@ -13,7 +13,7 @@ use super::detector::Detector;
 use super::journal::Journal;
 use super::ledger::Checkpoint;
 use super::plan::Known;
-use crate::config::{Config, Destination, StateSettings, accepted};
+use crate::config::{Config, Destination, StateSettings, accepted_before};
 
 /// How a run begins.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Start {
             output: place(&config.crawl.output),
             schedule: config.schedule.clone(),
             only: config.only.clone(),
-            accepted: config.changes.accepted.iter().map(|(account, region)| format!("{account}/{region}")).collect(),
+            accepted: config.changes.accepted_words(),
             is_replaced: match &config.crawl.output {
                 Destination::Stdout => false,
                 Destination::File(path) => Output::replaces(path),
@@ -165,11 +165,13 @@ fn detector(
     config: &Config,
     settings: &StateSettings,
     run_id: RunId,
-    accepted_before: &[String],
+    before: &[String],
 ) -> Result<Detector, StateError> {
     let mut changes = config.changes.clone();
     // What a person accepted for a run holds to its end, also after a kill.
-    changes.accepted.extend(accepted("accept_removals", accepted_before).unwrap_or_default());
+    let [removals, retirements] = accepted_before(before);
+    changes.accepted.extend(removals);
+    changes.accepted_retirements.extend(retirements);
     Ok(Detector::new(Reader::open(&settings.path)?, run_id, changes))
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Began {
     pub(crate) target: String,
     pub(crate) region: Region,
     pub(crate) partition: Partition,
+    /// The account, if an earlier process has learned it. It stays with the scope when the run is resumed.
+    pub(crate) account_id: Option<AccountId>,
     pub(crate) checkpoint: Option<super::ledger::Checkpoint>,
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct Described {
     pub(crate) snapshot: Option<Record>,
     /// What changed.
     pub(crate) told: Option<Told>,
+    /// Whether the listing left the table out.
+    pub(crate) unlisted: bool,
 }
 
 impl Entry for Said {

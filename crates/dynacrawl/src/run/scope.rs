@@ -1,5 +1,6 @@
 //! The crawl of one scope: the walker and the fetcher side by side, with a bounded queue of names between them.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
 use dynacrawl_client::{CallError, DecodeFailure, ScopeClient};
@@ -8,6 +9,7 @@ use dynacrawl_model::{
     AccountId, FailureReason, Problem, Record, RunId, SchemaVersion, Scope, Table, TableFailed, TableListed, TableName,
     TableRecord, Timestamp,
 };
+use dynacrawl_normalizer::Decoded;
 use dynacrawl_walker::Listing;
 use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt};
@@ -16,21 +18,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::changes::ScopeChanges;
 use super::claims::Claims;
+use super::decode::decode_failure;
 use super::detector::Told;
+use super::identity::{self, Asked, Expected, Gate, Passed};
 use super::ledger::{Checkpoint, Cursor};
 use super::plan::{ScopePlan, no_credentials};
 use super::progress::Progress;
 use super::said::{Began, Described, Note, Said, ScopeNo};
-use super::target::TargetConnection;
+use super::target::{NamedBy, TargetConnection};
 use super::tracker::{Stopped, Tracker};
 use crate::config::Config;
 
 /// How many names wait between the walker and the fetcher: a page and the next, so that listing runs ahead.
 const QUEUED_NAMES: usize = 200;
-/// How many tables are described one after the other in the hope that an ARN tells the account. Each may take all its
-/// attempts, so they are few.
-const ACCOUNT_ATTEMPTS: usize = 4;
-
 /// How many tables are described at once in the last pass: what failed there, failed under load.
 const LAST_PASS_CONCURRENCY: usize = 8;
 
@@ -46,10 +46,14 @@ pub(crate) struct ScopeTask {
     pub(crate) records: mpsc::Sender<Said>,
     /// Whether a journal follows, and has to be told more than the records.
     pub(crate) journaled: bool,
-    /// Where an earlier process stopped, for the journal.
+    /// Where an earlier process or try stopped, for the journal.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// The account that an earlier process has learned.
+    pub(crate) account_before: Option<AccountId>,
+    /// Whether an earlier process listed the first pages, so that what it saw of them has gone with it.
+    pub(crate) resumed: bool,
     /// What the last runs knew, where there is a state.
-    pub(crate) changes: Option<ScopeChanges>,
+    pub(crate) changes: Option<Arc<ScopeChanges>>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracker: Arc<Tracker>,
     pub(crate) claims: Arc<Claims>,
@@ -60,12 +64,12 @@ impl ScopeTask {
     /// Crawls the scope. How it went is in the tracker.
     pub(crate) async fn crawl(&mut self, connection: &TargetConnection) -> Result<(), SinkGone> {
         let checkpoint = self.checkpoint.take();
-        let resumed = checkpoint.is_some();
         self.note(|| {
             let scope = self.tracker.scope();
             let target = self.plan.target.target.name.clone();
             let (region, partition) = (scope.region.clone(), scope.partition.clone());
-            Note::Began(Box::new(Began { target, region, partition, checkpoint }))
+            let account_id = self.account_before.clone();
+            Note::Began(Box::new(Began { target, region, partition, account_id, checkpoint }))
         })
         .await?;
         let region = &self.plan.region;
@@ -73,20 +77,25 @@ impl ScopeTask {
             self.tracker.stop(no_credentials(&failed));
             return Ok(());
         }
-        // An earlier process may have learned it from a table.
-        let account = match (connection.account_id().await, self.tracker.scope().account_id.clone()) {
-            (Err(_), Some(known)) => Ok(known),
-            (Ok(asked), Some(known)) if asked != known => {
-                let said =
-                    format!("the credentials are those of {asked}, and the crawl that goes on here began in {known}");
-                let problem = Problem::new("account_mismatch", said);
-                self.tracker.stop(Stopped { outcome: dynacrawl_model::Outcome::AuthFailed, problem });
+        let expected = self.expected_account(connection);
+        let asked = identity::ask(connection, expected.as_ref().map(|(account, by)| (account, by))).await;
+        let (account, by_sts) = match asked {
+            Asked::Proven(account) => {
+                connection.prove(account.clone());
+                self.tracker.prove();
+                (Some(account), true)
+            }
+            Asked::Unproven(why) => {
+                self.tracker.doubt(why);
+                (expected.as_ref().map(|(account, _)| account.clone()), false)
+            }
+            Asked::Foreign(problem) => {
+                self.tracker.foreign(problem);
                 return Ok(());
             }
-            (asked, _) => asked,
         };
-        if let Ok(account_id) = &account
-            && self.claim(account_id) == Goes::No
+        if let Some(account) = &account
+            && self.claim(account).is_break()
         {
             return Ok(());
         }
@@ -96,15 +105,22 @@ impl ScopeTask {
         // Ended by an interrupt of the run, or by the fetcher where no table can be described any more.
         let walking = self.stop.child_token();
         let (names, queue) = mpsc::channel(QUEUED_NAMES);
+        let gate = Gate::new(by_sts, expected.map(|(_, by)| by));
         let (walked, fetched) = tokio::join!(
             self.walk(connection, &client, names, &walking),
-            self.fetch(&client, queue, account.err().map(|error| error.to_string()), &walking),
+            self.fetch(connection, &client, queue, gate, &walking),
         );
         walked.and(fetched)?;
         match &self.changes {
-            Some(changes) => self.removals(changes, &client, resumed).await,
+            Some(changes) => self.removals(changes, connection, &client).await,
             None => Ok(()),
         }
+    }
+
+    /// The account that the scope is expected to be in, and what says so.
+    fn expected_account(&self, connection: &TargetConnection) -> Option<(AccountId, NamedBy)> {
+        let before = || self.account_before.clone().map(|account| (account, NamedBy::EarlierProcess));
+        connection.expected_account().or_else(before)
     }
 
     /// Lists to the last page, and hands on the names that are selected.
@@ -135,6 +151,7 @@ impl ScopeTask {
             match page {
                 None => break,
                 Some(Ok(page)) => {
+                    connection.accept();
                     self.progress.listed(page.len());
                     if listing.is_complete() {
                         self.tracker.listing_complete();
@@ -142,8 +159,9 @@ impl ScopeTask {
                     self.select(page, listing.next_start(), client, &names).await?;
                 }
                 Some(Err(failed)) => {
-                    let stopped = connection.told_apart(&failed.error, Stopped::by_call(&failed)).await;
-                    self.tracker.stop(stopped);
+                    let stopped = Stopped::by_call(&failed);
+                    let region = &self.plan.region;
+                    self.tracker.stop(connection.not_enabled_or_refused(region, &failed.error, stopped).await);
                 }
             }
         }
@@ -197,58 +215,62 @@ impl ScopeTask {
         Ok(())
     }
 
-    /// Describes what the walker hands on.
+    /// Describes what the walker hands on. Nothing is written before it is proven whose tables these are.
     async fn fetch(
         &self,
+        connection: &TargetConnection,
         client: &ScopeClient,
-        mut queue: mpsc::Receiver<TableName>,
-        unknown_account: Option<String>,
+        queue: mpsc::Receiver<TableName>,
+        mut gate: Gate,
         walking: &CancellationToken,
     ) -> Result<(), SinkGone> {
         let decode = |body: &[u8]| self.decode(body);
         let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
-        let end = |goes_on: Goes| {
-            if goes_on == Goes::No {
-                walking.cancel();
-            }
-            goes_on
-        };
-        let mut goes_on = Goes::On;
-        if let Some(why) = unknown_account {
-            // Until an ARN has told the account, one table after the other, so that no record lacks it: a table that failed
-            // is told about once another has told whose they are.
-            let mut failed = Vec::new();
-            for _ in 0..ACCOUNT_ATTEMPTS {
-                let Some(name) = queue.recv().await else { break };
-                match fetcher.describe(name).await {
-                    one @ Fetched::Failed(_) => failed.push(one),
-                    one => goes_on = end(self.take(one, Account::Open).await?),
-                }
-                if goes_on == Goes::No || self.tracker.scope().account_id.is_some() {
-                    break;
-                }
-            }
-            if self.tracker.is_duplicate() {
-                return Ok(());
-            }
-            for one in failed {
-                self.take(one, Account::Settled).await?;
-            }
-            if goes_on == Goes::On && self.tracker.scope().account_id.is_none() {
-                self.tracker.note(Problem::new("account_unknown", format!("nothing tells the account's id; {why}")));
-            }
-        }
-        if goes_on == Goes::On {
+        let mut flow = Continue(());
+        {
             let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
-            while let Some(one) = fetched.next().await {
-                goes_on = end(self.take(one, Account::Settled).await?);
-                if goes_on == Goes::No {
+            while flow.is_continue() {
+                let scope = self.tracker.scope();
+                let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+                let next = fetched.next().await;
+                let is_last = next.is_none();
+                let mut claimed = Continue(());
+                let passed = match next {
+                    Some(one) => gate.pass(&expected, one, |table| claimed = self.prove(connection, table)),
+                    None => gate.end(&expected),
+                };
+                if claimed.is_break() {
+                    // Another target crawls the scope.
+                    walking.cancel();
+                    return Ok(());
+                }
+                match passed {
+                    Passed::Foreign(problem) => {
+                        self.tracker.foreign(problem);
+                        walking.cancel();
+                        return Ok(());
+                    }
+                    Passed::Through(results) => {
+                        for one in results {
+                            flow = self.take(connection, one).await?;
+                            if flow.is_break() {
+                                walking.cancel();
+                                break;
+                            }
+                        }
+                    }
+                }
+                if is_last {
                     break;
                 }
             }
         }
-        if goes_on == Goes::On && !self.stop.is_cancelled() {
-            self.last_pass(&fetcher).await?;
+        if flow.is_continue() && !self.stop.is_cancelled() {
+            self.last_pass(connection, &fetcher).await?;
+        }
+        if self.tracker.deserves_a_retry() {
+            // They have their second chance then.
+            return Ok(());
         }
         // Those that did not get their second chance have failed the first time.
         for failed in self.tracker.deferred().values() {
@@ -257,9 +279,40 @@ impl ScopeTask {
         Ok(())
     }
 
+    /// Another scope of the target, with the same credentials, may have proven meanwhile whose they are.
+    pub(super) fn proven_by_another_scope(&self, connection: &TargetConnection) {
+        if self.tracker.is_proven() {
+            return;
+        }
+        let Some(account_id) = connection.proven_account() else { return };
+        let own = self.tracker.scope().account_id.clone();
+        // Records without an account may have been written.
+        if own.as_ref() == Some(&account_id)
+            || (own.is_none() && !self.tracker.has_described() && self.claim(&account_id).is_continue())
+        {
+            self.tracker.prove();
+        }
+    }
+
+    /// A table's ARN has proven whose tables these are. Claims the account, if nothing else has named it.
+    fn prove(&self, connection: &TargetConnection, table: &Table) -> ControlFlow<()> {
+        self.tracker.prove();
+        let Some(account_id) = table.arn.as_ref().and_then(|arn| arn.account_id()) else { return Continue(()) };
+        if self.tracker.scope().account_id.is_none() {
+            self.claim(&account_id)?;
+        }
+        if self.tracker.scope().account_id.as_ref() == Some(&account_id) {
+            connection.prove(account_id);
+        }
+        Continue(())
+    }
+
     /// Reads an answer of DescribeTable.
     pub(super) fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
-        let table = dynacrawl_normalizer::decode(body).map_err(|error| DecodeFailure(describe(&error)))?;
+        let Decoded { table, unexpected } = dynacrawl_normalizer::decode(body).map_err(decode_failure)?;
+        if !unexpected.is_empty() {
+            self.tracker.unexpected(table.name.as_ref(), unexpected);
+        }
         // Boxed here, because a record is large and goes through several hands.
         Ok(Box::new(TableRecord {
             schema: SchemaVersion::V1,
@@ -273,7 +326,7 @@ impl ScopeTask {
     }
 
     /// Asks once more for the tables that failed: what was wrong then may have passed.
-    async fn last_pass<D>(&self, fetcher: &Fetcher<'_, D>) -> Result<(), SinkGone>
+    async fn last_pass<D>(&self, connection: &TargetConnection, fetcher: &Fetcher<'_, D>) -> Result<(), SinkGone>
     where
         D: Fn(&[u8]) -> Result<Box<TableRecord>, DecodeFailure>,
     {
@@ -282,7 +335,7 @@ impl ScopeTask {
         let concurrency = self.config.crawl.concurrency.min(LAST_PASS_CONCURRENCY);
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, concurrency));
         while let Some(one) = fetched.next().await {
-            let one = match one {
+            let one = match self.checked(connection, one) {
                 Fetched::Failed(mut failed) => {
                     failed.attempts += deferred.get(&failed.name).map_or(0, |first| first.attempts);
                     self.fail(&failed).await?;
@@ -290,7 +343,7 @@ impl ScopeTask {
                 }
                 other => other,
             };
-            if self.take(one, Account::Settled).await? == Goes::No {
+            if self.take(connection, one).await?.is_break() {
                 break;
             }
         }
@@ -307,27 +360,32 @@ impl ScopeTask {
         Ok(())
     }
 
+    /// Turns an answer that is about something else into a failure of the table that was asked for.
+    pub(super) fn checked(
+        &self,
+        connection: &TargetConnection,
+        one: Fetched<Box<TableRecord>>,
+    ) -> Fetched<Box<TableRecord>> {
+        let scope = self.tracker.scope();
+        let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+        if let Fetched::Described(_, record) = &one
+            && let Some(note) = expected.emulator_note(&record.table)
+        {
+            self.tracker.note_emulator(|| note);
+        }
+        expected.checked(one)
+    }
+
     /// Turns what became of a table into a record.
-    async fn take(&self, fetched: Fetched<Box<TableRecord>>, account: Account) -> Result<Goes, SinkGone> {
-        match fetched {
-            Fetched::Described(name, mut record) => {
-                if self.tell_account(&record.table, account) == Goes::No {
-                    return Ok(Goes::No);
-                }
-                record.scope = self.tracker.scope();
-                record.table.name.get_or_insert_with(|| name.clone());
-                let told = match &self.changes {
-                    Some(changes) => changes.described(&record)?,
-                    None => None,
-                };
-                let kind = told.as_ref().and_then(|told| told.kind);
-                let account_id = record.scope.account_id.clone();
-                let snapshot = self.config.changes.emit.snapshot().then_some(Record::Table(record));
-                self.say(Note::Described(Box::new(Described { name: name.clone(), account_id, snapshot, told })))
-                    .await?;
+    async fn take(
+        &self,
+        connection: &TargetConnection,
+        fetched: Fetched<Box<TableRecord>>,
+    ) -> Result<ControlFlow<()>, SinkGone> {
+        match self.checked(connection, fetched) {
+            Fetched::Described(name, record) => {
+                self.described(&name, record, false).await?;
                 self.tracker.described(&name);
-                kind.into_iter().for_each(|kind| self.tracker.told(kind));
-                self.progress.described();
             }
             Fetched::Failed(failed) if failed.may_pass && self.tracker.defer(&failed) => {
                 self.note(|| Note::Deferred(failed)).await?;
@@ -335,42 +393,53 @@ impl ScopeTask {
             Fetched::Failed(failed) => self.fail(&failed).await?,
             Fetched::Stopped(failed) => {
                 self.tracker.stop(self.stopped_in_mid_run(&failed));
-                return Ok(Goes::No);
+                return Ok(Break(()));
             }
         }
-        Ok(Goes::On)
+        Ok(Continue(()))
     }
 
-    /// The table's ARN is the last to tell the account, and a witness against a wrong configuration.
-    fn tell_account(&self, table: &Table, account: Account) -> Goes {
-        let scope = self.tracker.scope();
-        let Some(account_id) = table.arn.as_ref().and_then(|arn| arn.account_id()) else { return Goes::On };
-        match &scope.account_id {
-            None if account == Account::Settled => {}
-            None => {
-                return self.claim(&account_id);
+    /// Writes a table that was described, with what changed.
+    pub(super) async fn described(
+        &self,
+        name: &TableName,
+        mut record: Box<TableRecord>,
+        unlisted: bool,
+    ) -> Result<(), SinkGone> {
+        record.scope = self.tracker.scope();
+        record.table.name.get_or_insert_with(|| name.clone());
+        // Whose tables these are has to be sure before they are compared.
+        let told = match &self.changes {
+            Some(changes) if self.tracker.is_proven() => {
+                changes.described(&record, self.tracker.is_partly_read(name))?
             }
-            Some(configured) if *configured != account_id => self.tracker.other_account(configured, &account_id),
-            Some(_) => {}
-        }
-        Goes::On
+            _ => None,
+        };
+        let kind = told.as_ref().and_then(|told| told.kind);
+        let account_id = record.scope.account_id.clone();
+        let snapshot = self.config.changes.emit.snapshot().then_some(Record::Table(record));
+        self.say(Note::Described(Box::new(Described { name: name.clone(), account_id, snapshot, told, unlisted })))
+            .await?;
+        kind.into_iter().for_each(|kind| self.tracker.told(kind));
+        self.progress.described();
+        Ok(())
     }
 
     /// Claims the account and Region for the target. Where another target has them, the scope stops here, and its record
     /// names no account: there is exactly one that does.
-    fn claim(&self, account_id: &AccountId) -> Goes {
+    fn claim(&self, account_id: &AccountId) -> ControlFlow<()> {
         let target = &self.plan.target.target.name;
         let scope = Scope { account_id: Some(account_id.clone()), ..(*self.tracker.scope()).clone() };
         match self.claims.claim(account_id, &self.plan.region, target) {
             None => {
                 self.tracker.set_scope(scope);
-                Goes::On
+                Continue(())
             }
             Some(other) => {
                 let said = format!("the target '{other}' has the same account and Region ({scope}), and crawls it");
                 self.tracker.set_scope(Scope { account_id: None, ..scope });
                 self.tracker.duplicate(Problem::new("duplicate_scope", said));
-                Goes::No
+                Break(())
             }
         }
     }
@@ -420,28 +489,6 @@ impl ScopeTask {
     }
 }
 
-/// Whether a scope goes on after a table.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goes {
-    On,
-    No,
-}
-
-/// Whether a table may still tell the scope's account. Once records have gone out without it, it stays unknown: a scope has
-/// one name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Account {
-    Open,
-    Settled,
-}
-
 fn received<T>(mut queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     poll_fn(move |context| queue.poll_recv(context))
-}
-
-fn describe(error: &dynacrawl_normalizer::DecodeError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

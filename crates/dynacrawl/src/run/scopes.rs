@@ -1,12 +1,12 @@
 //! All scopes of a run, as many at once as there is room for: from the first record to the last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
-    ChangeCounts, Counts, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted,
+    AccountId, ChangeCounts, Counts, HeldRetirements, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted,
     SchemaVersion, ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
 };
 use dynacrawl_state::{ScopeProgress, ScopeRow};
@@ -20,13 +20,13 @@ use tracing::{Instrument, Span};
 use super::changes::ScopeChanges;
 use super::claims::Claims;
 use super::detector::Detector;
-use super::ledger::{Checkpoint, Ledger};
+use super::ledger::Checkpoint;
 use super::plan::{Known, Planned, Planner, ScopePlan};
 use super::progress::Progress;
-use super::retire::Covered;
+use super::retire::{Covered, Retirements, Wanted};
 use super::said::{Note, Said, ScopeNo};
 use super::scope::{ScopeTask, SinkGone};
-use super::target::{ReadyTarget, scope_of};
+use super::target::scope_of;
 use super::tracker::{Ended, Stopped, Tracker};
 use super::{Before, Remembered, RunPlan, RunReport};
 
@@ -52,9 +52,11 @@ pub(crate) async fn run(
         run_id,
         journaled,
         changes: detector.as_ref().map(|_| ChangeCounts::default()),
-        detector,
         covered: Covered::default(),
         retired: 0,
+        retirements_held: detector.as_ref().map(|_| HeldRetirements::default()),
+        unproven: false,
+        retries: VecDeque::new(),
         records,
         active_before: before.active,
         started: Instant::now(),
@@ -66,6 +68,7 @@ pub(crate) async fn run(
         failed_targets: Vec::new(),
         held: Vec::new(),
         claims: Arc::default(),
+        detector,
     };
     let crawled = run.crawl(before, stop, progress).await;
     // Of a run whose sink went away there is no last record, and nothing depends on its outcome.
@@ -81,6 +84,7 @@ pub(crate) async fn run(
         changes: run.changes,
         scopes_retired: run.retired,
         duration: run.duration(),
+        retirements_held: run.retirements_held,
         notable: run.notable,
         failed_targets: run.failed_targets,
         sink_gone,
@@ -95,6 +99,11 @@ struct Run<'a> {
     changes: Option<ChangeCounts>,
     covered: Covered,
     retired: u64,
+    retirements_held: Option<HeldRetirements>,
+    /// Whether a scope ended without anything that proves whose tables it has.
+    unproven: bool,
+    /// Scopes that failed for a reason that may pass, and are tried once more at the end.
+    retries: VecDeque<UnderWay>,
     records: mpsc::Sender<Said>,
     /// How long earlier processes worked on it.
     active_before: Duration,
@@ -113,10 +122,20 @@ struct Run<'a> {
 /// What the run keeps of a scope while its task is under way.
 struct UnderWay {
     number: ScopeNo,
-    target: Arc<ReadyTarget>,
+    plan: ScopePlan,
     tracker: Arc<Tracker>,
+    changes: Option<Arc<ScopeChanges>>,
+    /// What earlier processes have done of it.
+    before: Option<Earlier>,
     started: Instant,
     span: Span,
+}
+
+/// What earlier processes have done of a scope.
+#[derive(Clone)]
+struct Earlier {
+    account_id: Option<AccountId>,
+    checkpoint: Checkpoint,
 }
 
 type Tasks = JoinSet<Result<(), SinkGone>>;
@@ -149,7 +168,23 @@ impl Run<'_> {
             tokio::time::sleep(plan.config.crawl.grace).await;
         });
         let mut aborted = false;
-        while more_planned || !tasks.is_empty() {
+        let mut retrying = false;
+        while more_planned || !tasks.is_empty() || !self.retries.is_empty() {
+            // The second tries begin when every first one has ended.
+            retrying |= !more_planned && tasks.is_empty();
+            if retrying
+                && tasks.len() < plan.config.crawl.scopes
+                && let Some(scope) = self.retries.pop_front()
+            {
+                if stop.is_cancelled() {
+                    self.finish_scope(scope, true).await?;
+                    progress.scope_ended();
+                } else {
+                    let (id, scope) = self.retry(scope, stop, progress, &mut tasks);
+                    running.insert(id, scope);
+                }
+                continue;
+            }
             tokio::select! {
                 biased;
                 Some(joined) = tasks.join_next_with_id() => {
@@ -158,8 +193,11 @@ impl Run<'_> {
                         Err(failed) => (failed.id(), Err(failed)),
                     };
                     if let Some(scope) = running.remove(&id) {
+                        let retries = self.retries.len();
                         self.end_scope(scope, crawled, stop.is_cancelled()).await?;
-                        progress.scope_ended();
+                        if self.retries.len() == retries {
+                            progress.scope_ended();
+                        }
                     }
                 }
                 () = self.records.closed() => return Err(SinkGone),
@@ -200,23 +238,30 @@ impl Run<'_> {
         for said in std::mem::take(&mut self.held) {
             self.tell(said, false).await?;
         }
-        let outcome = self.outcome(stop.is_cancelled());
+        let mut outcome = self.outcome(stop.is_cancelled());
         if matches!(outcome, RunOutcome::Complete | RunOutcome::Partial) {
             self.retire().await?;
+        }
+        if outcome == RunOutcome::Complete && self.retirements_held.as_ref().is_some_and(|held| held.count > 0) {
+            outcome = RunOutcome::Partial;
         }
         self.emit(self.run_completed(outcome)).await?;
         Ok(outcome)
     }
 
-    /// Tells which known scopes are not covered any more.
+    /// Retires the scopes of the state that are not covered any more, as far as a person need not accept it first.
     async fn retire(&mut self) -> Result<(), SinkGone> {
         let Some(detector) = &self.detector else { return Ok(()) };
-        for known in detector.scopes()? {
-            if self.covered.has_left(&known, &self.claims, &self.plan.config.elsewhere) {
-                self.records.send(Said::Retired(Box::new(detector.retired(known)?))).await.map_err(|_| SinkGone)?;
-                self.retired += 1;
-            }
+        let known = detector.scopes()?;
+        let config = &self.plan.config;
+        let wanted = Wanted { settings: &detector.settings, described_by_flags: config.described_by_flags };
+        let Retirements { retired, held } =
+            self.covered.decide(known, &self.claims, &config.elsewhere, &wanted, self.unproven);
+        for known in retired {
+            self.records.send(Said::Retired(Box::new(detector.retired(known)?))).await.map_err(|_| SinkGone)?;
+            self.retired += 1;
         }
+        self.retirements_held = Some(held);
         Ok(())
     }
 
@@ -230,6 +275,7 @@ impl Run<'_> {
     ) {
         self.totals.targets_failed += known.failed.len() as u64;
         known.unsure.iter().for_each(|account_id| self.covered.unsure(account_id.as_ref()));
+        known.accounts.iter().for_each(|(group, accounts)| self.covered.organization(group, accounts));
         // Whoever has written tables of an account and Region goes on with it, however fast another target is now.
         for row in under_way.values().map(|(row, _)| row).chain(ended.values()) {
             if let Some(account_id) = &row.account_id {
@@ -255,7 +301,7 @@ impl Run<'_> {
         }
     }
 
-    /// Starts a scope's task.
+    /// Starts a scope.
     fn start(
         &self,
         plan: ScopePlan,
@@ -264,32 +310,65 @@ impl Run<'_> {
         progress: &Arc<Progress>,
         tasks: &mut Tasks,
     ) -> (tokio::task::Id, UnderWay) {
-        let (target, connection) = (plan.target.clone(), plan.connection.clone());
-        let mut scope = scope_of(&target.target, &plan.region);
-        let checkpoint = before.map(|(row, checkpoint)| {
-            scope.account_id = scope.account_id.take().or(row.account_id);
-            checkpoint
-        });
-        let ledger = checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
-        let with_changes = self.detector.is_some();
-        let tracker = Arc::new(Tracker::new(scope, self.plan.config.crawl.dry_run, with_changes, ledger));
-        let number = ScopeNo(u32::try_from(self.totals.planned).unwrap_or(u32::MAX));
+        let before = before.map(|(row, checkpoint)| Earlier { account_id: row.account_id, checkpoint });
+        let mut scope = scope_of(&plan.target.target, &plan.region);
+        if let Some(before) = &before {
+            scope.account_id = scope.account_id.take().or_else(|| before.account_id.clone());
+        }
+        let (dry_run, with_changes) = (self.plan.config.crawl.dry_run, self.detector.is_some());
+        let checkpoint = before.as_ref().map(|before| before.checkpoint.clone());
+        let tracker = Arc::new(Tracker::new(scope, dry_run, with_changes, checkpoint.clone()));
+        let span = tracing::debug_span!("scope", target_name = %plan.target.target.name, region = %plan.region, outcome = Empty);
+        let scope = UnderWay {
+            number: ScopeNo(u32::try_from(self.totals.planned).unwrap_or(u32::MAX)),
+            plan,
+            tracker,
+            changes: self.detector.clone().map(ScopeChanges::new).map(Arc::new),
+            before,
+            started: Instant::now(),
+            span,
+        };
+        self.spawn(scope, checkpoint, stop, progress, tasks)
+    }
+
+    /// Starts a scope's second try, from where the first one stopped.
+    fn retry(
+        &self,
+        scope: UnderWay,
+        stop: &CancellationToken,
+        progress: &Arc<Progress>,
+        tasks: &mut Tasks,
+    ) -> (tokio::task::Id, UnderWay) {
+        tracing::debug!(parent: &scope.span, "second try");
+        let checkpoint = scope.tracker.retry();
+        self.spawn(scope, Some(checkpoint), stop, progress, tasks)
+    }
+
+    fn spawn(
+        &self,
+        scope: UnderWay,
+        checkpoint: Option<Checkpoint>,
+        stop: &CancellationToken,
+        progress: &Arc<Progress>,
+        tasks: &mut Tasks,
+    ) -> (tokio::task::Id, UnderWay) {
         let mut task = ScopeTask {
             run_id: self.run_id,
-            number,
+            number: scope.number,
             config: self.plan.config.clone(),
-            plan,
+            plan: scope.plan.clone(),
             records: self.records.clone(),
             journaled: self.journaled,
             checkpoint,
-            changes: self.detector.clone().map(ScopeChanges::new),
+            account_before: scope.before.as_ref().and_then(|before| before.account_id.clone()),
+            resumed: scope.before.is_some(),
+            changes: scope.changes.clone(),
             stop: stop.clone(),
-            tracker: tracker.clone(),
+            tracker: scope.tracker.clone(),
             claims: self.claims.clone(),
             progress: progress.clone(),
         };
-        let connector = self.plan.connector.clone();
-        let span = tracing::debug_span!("scope", target_name = %target.target.name, region = %task.plan.region, outcome = Empty);
+        let (connector, connection) = (self.plan.connector.clone(), scope.plan.connection.clone());
         let crawling = async move {
             if task.stop.is_cancelled() {
                 return Ok(());
@@ -298,11 +377,11 @@ impl Run<'_> {
             let connection = connection.get_or_init(connect).await;
             Box::pin(task.crawl(connection)).await
         };
-        let handle = tasks.spawn(crawling.instrument(span.clone()));
-        (handle.id(), UnderWay { number, target, tracker, started: Instant::now(), span })
+        let handle = tasks.spawn(crawling.instrument(scope.span.clone()));
+        (handle.id(), scope)
     }
 
-    /// Ends a scope with its record, whether its task ended by itself, was aborted or panicked.
+    /// Ends a scope whose task has ended by itself, was aborted or panicked; or keeps it for its second try.
     async fn end_scope(
         &mut self,
         scope: UnderWay,
@@ -312,16 +391,25 @@ impl Run<'_> {
         match crawled {
             Ok(crawled) => crawled?,
             Err(failed) if failed.is_panic() => {
-                let said = panic_message(&*failed.into_panic());
-                let problem = Problem::new("panic", said);
-                scope.tracker.stop(Stopped { outcome: Outcome::Failed, problem });
+                let problem = Problem::new("panic", panic_message(&*failed.into_panic()));
+                scope.tracker.stop(Stopped::for_good(Outcome::Failed, problem));
             }
             // Aborted at the end of the grace time.
             Err(_) => {}
         }
+        if !cancelled && scope.tracker.deserves_a_retry() {
+            self.retries.push_back(scope);
+            return Ok(());
+        }
+        self.finish_scope(scope, cancelled).await
+    }
+
+    /// Writes a scope's last record.
+    async fn finish_scope(&mut self, scope: UnderWay, cancelled: bool) -> Result<(), SinkGone> {
         if cancelled {
             scope.tracker.cancel();
         }
+        self.unproven |= !scope.tracker.is_proven();
         let Ended { scope: id, outcome, listing, counts, requests, pace, changes, problems, listed_a_page } =
             scope.tracker.end();
         scope.span.record("outcome", tracing::field::debug(outcome));
@@ -334,7 +422,7 @@ impl Run<'_> {
             schema: SchemaVersion::V1,
             run_id: self.run_id,
             scope: id,
-            target: scope.target.target.name.clone(),
+            target: scope.plan.target.target.name.clone(),
             outcome,
             listing,
             counts,
@@ -392,6 +480,7 @@ impl Run<'_> {
             counts: self.counts,
             requests: self.requests,
             changes: self.changes,
+            retirements_held: self.retirements_held.clone(),
             duration_ms: millis(self.duration()),
         })
     }

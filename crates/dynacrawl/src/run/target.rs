@@ -1,21 +1,28 @@
 //! A target's connection, shared by its scopes: the SDK's settings, the credentials, and whose they are.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
 use dynacrawl_auth::{AuthError, CallerIdentity, CredentialChain, CredentialPool, CredentialSpec};
-use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass};
+use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass, may_be_disabled};
 use dynacrawl_client::{ScopeClient, ScopeSettings};
-use dynacrawl_model::{AccountId, Operation, Problem, Region, Scope};
-use tokio::sync::{Mutex, OnceCell, Semaphore};
+use dynacrawl_model::{AccountId, Escaped, Operation, Problem, Region, Scope};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
 use super::tracker::Stopped;
 use crate::config::{Config, Target};
 
 /// GetCallerIdentity is a convenience: a missing STS must not hold up a crawl for long.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long those who ask whose credentials they are share a failure: the Regions of one account ask at the same time.
+const SHARED_FAILURE: Duration = Duration::from_secs(1);
 
 /// What a target's scopes share.
 #[derive(Debug)]
@@ -24,8 +31,45 @@ pub(crate) struct TargetConnection {
     pub(crate) sdk: SdkConfig,
     pub(crate) chain: CredentialChain,
     pub(crate) sts_region: Region,
+    /// Whether DynamoDB is asked at another endpoint than AWS's own.
+    pub(crate) custom_endpoint: bool,
     requests: Arc<Semaphore>,
-    identity: OnceCell<Result<CallerIdentity, AuthError>>,
+    identity: Mutex<Option<Identity>>,
+    /// The account that STS or a table's ARN has proven.
+    proven: OnceLock<AccountId>,
+    /// Whether a Region has accepted the credentials.
+    accepted: AtomicBool,
+}
+
+/// What STS said about whose credentials they are.
+#[derive(Debug)]
+enum Identity {
+    Caller(CallerIdentity),
+    /// It did not say, and until when that is taken for its answer.
+    Failed(AuthError, Instant),
+}
+
+/// What names the account that a scope is expected to be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    /// The configuration of this target.
+    Configuration(String),
+    /// The ARN of the role that is assumed last.
+    Role(String),
+    /// The process that began the run.
+    EarlierProcess,
+}
+
+impl fmt::Display for NamedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(target) => {
+                write!(f, "account_id (--account-id) of the target '{}'", Escaped(target))
+            }
+            Self::Role(arn) => write!(f, "the role {}", Escaped(arn)),
+            Self::EarlierProcess => f.write_str("the process that began this run"),
+        }
+    }
 }
 
 /// A target whose secrets were read and that can be connected.
@@ -63,7 +107,7 @@ impl Connector {
     pub(crate) fn new(aws: AwsSettings, config: &Config) -> Self {
         Self {
             aws,
-            pool: CredentialPool::new(config.budgets.sts),
+            pool: CredentialPool::new(config.budgets.sts, config.credentials_timeout),
             settings: Mutex::default(),
             requests: Arc::new(Semaphore::new(config.crawl.requests)),
         }
@@ -76,11 +120,14 @@ impl Connector {
         let chain = self.pool.chain(spec, target.profile(), &sdk, config.endpoints.sts_url.as_deref());
         TargetConnection {
             target: target.clone(),
-            sdk,
             chain,
             sts_region: sts_region.clone(),
+            custom_endpoint: config.endpoints.dynamodb_url.is_some() || has_custom_endpoint(&sdk),
+            sdk,
             requests: self.requests.clone(),
-            identity: OnceCell::new(),
+            identity: Mutex::default(),
+            proven: OnceLock::new(),
+            accepted: AtomicBool::new(false),
         }
     }
 
@@ -105,22 +152,61 @@ impl TargetConnection {
             rate: config.crawl.rate,
             requests: self.requests.clone(),
             retry: config.crawl.retry,
+            opt_in: may_be_disabled(region),
         };
         Arc::new(ScopeClient::new(&self.sdk, self.chain.last().credentials.clone(), settings))
     }
 
-    /// Whose credentials they are; asked once.
+    /// Whose credentials they are. An answer is kept; a failure is shared only by those who ask at the same time.
     pub(crate) async fn identity(&self) -> Result<CallerIdentity, AuthError> {
-        let ask = || async {
-            match tokio::time::timeout(IDENTITY_TIMEOUT, self.chain.last().sts().caller_identity()).await {
-                Ok(answer) => answer,
-                Err(_) => Err(AuthError::new(
-                    Operation::GetCallerIdentity.name(),
-                    AwsError::new(ErrorClass::Unreachable, "timeout", "STS did not answer in time"),
-                )),
-            }
+        let mut known = self.identity.lock().await;
+        match &*known {
+            Some(Identity::Caller(caller)) => return Ok(caller.clone()),
+            Some(Identity::Failed(error, until)) if Instant::now() < *until => return Err(error.clone()),
+            _ => {}
+        }
+        let answer = self.ask_sts().await;
+        *known = Some(match &answer {
+            Ok(caller) => Identity::Caller(caller.clone()),
+            Err(error) => Identity::Failed(error.clone(), Instant::now() + SHARED_FAILURE),
+        });
+        answer
+    }
+
+    async fn ask_sts(&self) -> Result<CallerIdentity, AuthError> {
+        match tokio::time::timeout(IDENTITY_TIMEOUT, self.chain.last().sts().caller_identity()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(AuthError::new(
+                Operation::GetCallerIdentity.name(),
+                AwsError::new(ErrorClass::Unreachable, "timeout", "STS did not answer in time"),
+            )),
+        }
+    }
+
+    /// The account that STS or the tables of one of the target's scopes have proven.
+    pub(crate) fn proven_account(&self) -> Option<AccountId> {
+        self.proven.get().cloned()
+    }
+
+    /// A Region has accepted the credentials.
+    pub(crate) fn accept(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// STS, or a table of one of the target's scopes, has proven the account.
+    pub(crate) fn prove(&self, account_id: AccountId) {
+        // All scopes have the same credentials.
+        let _ = self.proven.set(account_id);
+    }
+
+    /// The account that the target is expected to be, and what says so.
+    pub(crate) fn expected_account(&self) -> Option<(AccountId, NamedBy)> {
+        let account_id = self.target.account_id.clone()?;
+        let by = match self.target.chain.last() {
+            Some(role) => NamedBy::Role(role.arn.to_string()),
+            None => NamedBy::Configuration(self.target.name.clone()),
         };
-        self.identity.get_or_init(ask).await.clone()
+        Some((account_id, by))
     }
 
     /// The account, from the configuration, the role's ARN or STS.
@@ -136,17 +222,34 @@ impl TargetConnection {
         scope_of(&self.target, region)
     }
 
-    /// A Region that is not opted in refuses good credentials as if they were unknown. Told apart by whether STS knows them.
-    pub(crate) async fn told_apart(&self, error: &AwsError, stopped: Stopped) -> Stopped {
-        if error.class != ErrorClass::UnknownCredentials || self.identity().await.is_err() {
+    /// A Region that is not enabled refuses good credentials as if they were unknown. STS tells the two apart; it is asked now,
+    /// because a key that was good at the start of the run may have been deleted since.
+    pub(crate) async fn not_enabled_or_refused(&self, region: &Region, error: &AwsError, stopped: Stopped) -> Stopped {
+        if error.class != ErrorClass::UnknownCredentials || !may_be_disabled(region) {
             return stopped;
         }
+        let accepted = match self.ask_sts().await {
+            Ok(_) => "STS accepts",
+            // It cannot say; that another Region has accepted them has to do.
+            Err(failed) if !failed.error.class.is_about_credentials() && self.accepted.load(Ordering::Relaxed) => {
+                "other Regions accept"
+            }
+            Err(_) => return stopped,
+        };
         let message = format!(
-            "the Region is not enabled for the account: it refuses credentials that STS accepts ({}: {})",
+            "the Region is not enabled for the account: it refuses credentials that {accepted} ({}: {})",
             error.code, error.message
         );
-        Stopped { outcome: dynacrawl_model::Outcome::NotOptedIn, problem: Problem { message, ..stopped.problem } }
+        let problem = Problem { message, ..stopped.problem };
+        Stopped::for_good(dynacrawl_model::Outcome::NotOptedIn, problem)
     }
+}
+
+/// Whether AWS's own settings (environment, profile) name an endpoint for DynamoDB.
+fn has_custom_endpoint(sdk: &SdkConfig) -> bool {
+    let key = ServiceConfigKey::builder().service_id("DynamoDB").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let named = key.ok().and_then(|key| sdk.service_config()?.load_config(key));
+    named.is_some() || sdk.endpoint_url().is_some()
 }
 
 /// The scope of a target's Region, as far as the configuration tells it.

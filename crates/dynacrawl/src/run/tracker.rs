@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dynacrawl_client::{AwsError, CallError, ErrorClass, ScopeClient};
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{AccountId, ChangeCounts, Counts, Listing, Outcome, Pace, Problem, Requests, Scope, TableName};
+use dynacrawl_model::{ChangeCounts, Counts, Listing, Outcome, Pace, Problem, Requests, Scope, TableName};
 
 use tokio::sync::Notify;
 
+use super::decode::UnexpectedTypes;
 use super::detector::ChangeKind;
-use super::ledger::{Cursor, Ledger, MAX_DEFERRED};
+use super::ledger::{Checkpoint, Cursor, Ledger, MAX_DEFERRED};
 
 /// Why a scope cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +21,19 @@ pub(crate) struct Stopped {
     pub(crate) outcome: Outcome,
     /// What is said about it.
     pub(crate) problem: Problem,
+    /// Whether what was wrong may have passed in a while.
+    pub(crate) may_pass: bool,
 }
 
 impl Stopped {
+    /// By something that does not pass by itself.
+    pub(crate) fn for_good(outcome: Outcome, problem: Problem) -> Self {
+        Self { outcome, problem, may_pass: false }
+    }
+
     /// By a call that failed for good.
     pub(crate) fn by_call(failed: &CallError) -> Self {
-        let mut stopped = Self::by_error(&failed.error);
+        let mut stopped = Self { may_pass: failed.may_pass, ..Self::by_error(&failed.error) };
         stopped.problem.operation = Some(failed.operation);
         stopped
     }
@@ -40,7 +48,7 @@ impl Stopped {
             class if class.is_about_credentials() => Outcome::AuthFailed,
             _ => Outcome::Failed,
         };
-        Self { outcome, problem: Problem::new(&*error.code, &*error.message) }
+        Self { outcome, problem: Problem::new(&*error.code, &*error.message), may_pass: error.class.may_pass() }
     }
 }
 
@@ -49,16 +57,34 @@ struct State {
     scope: Arc<Scope>,
     client: Option<Arc<ScopeClient>>,
     ledger: Ledger,
+    /// What an earlier process had done.
+    before: Option<Checkpoint>,
     listing: Listing,
     dry_run: bool,
     stopped: Option<Stopped>,
     cancelled: bool,
     notes: Vec<Problem>,
-    other_account: bool,
+    identity: Identity,
+    /// Whether the scope's one note about an emulator's ARNs is made.
+    emulator: bool,
+    unexpected: UnexpectedTypes,
     duplicate: bool,
+    /// Whether this is the scope's second try, at the end of the run.
+    is_retry: bool,
     /// With a state: whether it is still to be found out, or could not be, which known tables are gone.
     unsettled: bool,
     with_changes: bool,
+}
+
+/// What is proven about whose tables a scope has.
+#[derive(Debug)]
+enum Identity {
+    /// Nothing yet, and why.
+    Unproven(String),
+    /// GetCallerIdentity or the ARN of a table named the account.
+    Proven,
+    /// The credentials or the tables belong to another account or Region: the scope has nothing that is its own.
+    Foreign,
 }
 
 /// The state of a scope, shared by its task and the run.
@@ -88,18 +114,24 @@ pub(crate) struct Ended {
 }
 
 impl Tracker {
-    pub(crate) fn new(scope: Scope, dry_run: bool, with_changes: bool, ledger: Ledger) -> Self {
+    /// A scope that begins, or continues after what an earlier process did.
+    pub(crate) fn new(scope: Scope, dry_run: bool, with_changes: bool, before: Option<Checkpoint>) -> Self {
+        let ledger = before.clone().map(Ledger::resumed).unwrap_or_default();
         let state = Mutex::new(State {
             scope: Arc::new(scope),
             client: None,
             ledger,
+            before,
             listing: Listing::Incomplete,
             dry_run,
             stopped: None,
             cancelled: false,
             notes: Vec::new(),
-            other_account: false,
+            identity: Identity::Unproven("the scope has not begun".to_owned()),
+            emulator: false,
+            unexpected: UnexpectedTypes::default(),
             duplicate: false,
+            is_retry: false,
             unsettled: with_changes,
             with_changes,
         });
@@ -206,20 +238,78 @@ impl Tracker {
         self.state().ledger.counts().described > 0
     }
 
-    /// Notes, once, that the tables belong to another account than the configuration says.
-    pub(crate) fn other_account(&self, configured: &AccountId, found: &AccountId) {
+    /// A table was described that the listing left out.
+    pub(crate) fn described_unlisted(&self, name: &TableName) {
+        self.state().ledger.described_unlisted(name);
+    }
+
+    /// Whether the listing left a table out that was described all the same, in this process or an earlier one.
+    pub(crate) fn has_described_unlisted(&self, name: &TableName) -> bool {
+        self.state().ledger.unlisted().contains(name)
+    }
+
+    /// How many tables were described that the listing left out.
+    pub(crate) fn unlisted(&self) -> Vec<TableName> {
+        self.state().ledger.unlisted().iter().cloned().collect()
+    }
+
+    /// It is proven whose tables these are.
+    pub(crate) fn prove(&self) {
+        self.state().identity = Identity::Proven;
+    }
+
+    /// Why it is not proven whose tables these are.
+    pub(crate) fn doubt(&self, why: String) {
         let mut state = self.state();
-        if !std::mem::replace(&mut state.other_account, true) {
-            let said = format!("the tables' ARNs name the account {found}, the configuration names {configured}");
-            state.notes.push(Problem::new("account_mismatch", said));
+        if let Identity::Unproven(reason) = &mut state.identity {
+            *reason = why;
         }
+    }
+
+    pub(crate) fn is_proven(&self) -> bool {
+        matches!(self.state().identity, Identity::Proven)
+    }
+
+    /// The credentials or the tables belong to another account or Region. What this process listed is not the scope's.
+    pub(crate) fn foreign(&self, problem: Problem) {
+        let mut state = self.state();
+        state.identity = Identity::Foreign;
+        state.ledger = state.before.clone().map(Ledger::resumed).unwrap_or_default();
+        state.listing = Listing::Incomplete;
+        state.stopped = Some(Stopped::for_good(Outcome::AuthFailed, problem));
+        drop(state);
+        self.settled.notify_waiters();
+    }
+
+    /// Notes, once, that an emulator's ARNs are not those of the scope.
+    pub(crate) fn note_emulator(&self, note: impl FnOnce() -> Problem) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.emulator, true) {
+            state.notes.push(note());
+        }
+    }
+
+    /// Whether the scope failed for a reason that may have passed by the end of the run, and has not been tried again yet.
+    pub(crate) fn deserves_a_retry(&self) -> bool {
+        let state = self.state();
+        !state.is_retry && !state.cancelled && state.stopped.as_ref().is_some_and(|stopped| stopped.may_pass)
+    }
+
+    /// Begins the scope's second try. Returns where it continues.
+    pub(crate) fn retry(&self) -> Checkpoint {
+        let mut state = self.state();
+        let requests = state.client.take().map(|client| client.requests()).unwrap_or_default();
+        let checkpoint = state.ledger.checkpoint(requests);
+        state.ledger = Ledger::resumed(checkpoint.clone());
+        (state.is_retry, state.stopped, state.listing) = (true, None, Listing::Incomplete);
+        checkpoint
     }
 
     /// Another target crawls the same account and Region.
     pub(crate) fn duplicate(&self, problem: Problem) {
         let mut state = self.state();
         state.duplicate = true;
-        state.stopped.get_or_insert(Stopped { outcome: Outcome::Failed, problem });
+        state.stopped.get_or_insert(Stopped::for_good(Outcome::Failed, problem));
     }
 
     pub(crate) fn is_duplicate(&self) -> bool {
@@ -240,13 +330,35 @@ impl Tracker {
         self.state().notes.push(problem);
     }
 
+    /// Whether fields of the table's description had another type than expected.
+    pub(crate) fn is_partly_read(&self, table: &TableName) -> bool {
+        self.state().unexpected.has(table)
+    }
+
+    /// A description has fields of another type than expected.
+    pub(crate) fn unexpected(&self, table: Option<&TableName>, fields: Vec<String>) {
+        self.state().unexpected.add(table, fields);
+    }
+
     /// The end: everything that is not accounted for was not attempted.
     pub(crate) fn end(&self) -> Ended {
         let mut state = self.state();
         let counts = state.ledger.counts();
         let mut problems: Vec<_> = state.stopped.iter().map(|stopped| stopped.problem.clone()).collect();
         problems.extend(state.ledger.problems());
+        if let Identity::Unproven(why) = &state.identity
+            && state.ledger.listed_a_page()
+        {
+            let message = format!("nothing proves whose tables these are: {why}");
+            problems.push(Problem::new("identity_unproven", message));
+        }
+        if all_vanished(&counts) {
+            let message = "every table that was listed vanished before it was described, which is more likely a fault";
+            let problem = Problem::new("all_vanished", message);
+            problems.push(Problem { table_count: counts.vanished, ..problem });
+        }
         problems.append(&mut state.notes);
+        problems.extend(state.unexpected.problem());
         let client = state.client.as_ref();
         Ended {
             scope: state.scope.clone(),
@@ -262,10 +374,15 @@ impl Tracker {
     }
 }
 
+/// Two tables or more that are all gone at once.
+fn all_vanished(counts: &Counts) -> bool {
+    counts.selected >= 2 && counts.vanished >= counts.selected
+}
+
 fn outcome(state: &State, counts: &Counts) -> Outcome {
     let missing = if state.dry_run { 0 } else { counts.missing() };
     let complete = state.listing == Listing::Complete;
-    let whole = complete && missing == 0 && !state.unsettled;
+    let whole = complete && missing == 0 && !state.unsettled && !all_vanished(counts);
     if state.cancelled && !whole {
         Outcome::Cancelled
     } else if whole {
@@ -286,11 +403,12 @@ mod tests {
     use dynacrawl_model::{FailureReason, Listing, Outcome, Scope, TableName};
 
     use super::{Stopped, Tracker};
-    use crate::run::ledger::Ledger;
 
     fn tracker(dry_run: bool) -> Tracker {
         let region = "eu-west-1".parse().expect("region");
-        Tracker::new(Scope { partition: "aws".into(), account_id: None, region }, dry_run, false, Ledger::default())
+        let tracker = Tracker::new(Scope { partition: "aws".into(), account_id: None, region }, dry_run, false, None);
+        tracker.prove();
+        tracker
     }
 
     fn name(number: usize) -> TableName {
@@ -333,6 +451,32 @@ mod tests {
             assert_eq!(ended.outcome, outcome);
             assert!(ended.counts.add_up());
         }
+    }
+
+    #[test]
+    fn where_all_tables_vanish_at_once_the_scope_is_not_complete() {
+        for (tables, outcome) in [(1, Outcome::Complete), (2, Outcome::Partial)] {
+            let tracker = tracker(false);
+            list(&tracker, tables);
+            tracker.listing_complete();
+            (0..tables).for_each(|number| tracker.failed(&failed(number, FailureReason::Vanished)));
+            let ended = tracker.end();
+            assert_eq!(ended.outcome, outcome);
+            assert_eq!(ended.problems.iter().any(|problem| problem.code == "all_vanished"), tables > 1);
+        }
+    }
+
+    #[test]
+    fn an_identity_that_nothing_proves_is_named() {
+        let region = "eu-west-1".parse().expect("region");
+        let scope = Scope { partition: "aws".into(), account_id: None, region };
+        let tracker = Tracker::new(scope, false, true, None);
+        tracker.doubt("STS did not answer".to_owned());
+        list(&tracker, 0);
+        tracker.listing_complete();
+        let ended = tracker.end();
+        assert_eq!((ended.outcome, ended.problems[0].code.as_str()), (Outcome::Partial, "identity_unproven"));
+        assert!(ended.problems[0].message.contains("STS did not answer"));
     }
 
     #[test]

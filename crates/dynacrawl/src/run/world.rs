@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::inside::{HUB, config, plan_of};
 use super::{Progress, RunReport, Start};
 use crate::commands::crawl_to_output;
-use crate::config::Config;
+use crate::config::{Config, Emit};
 
 pub(super) const REGION: &str = "us-east-1";
 pub(super) const OTHER_REGION: &str = "eu-west-1";
@@ -51,6 +51,12 @@ impl Crawl {
         kinds.iter().map(|kind| self.of(kind).len()).sum()
     }
 
+    /// The scope's last record; there is one scope.
+    pub(super) fn scope(&self) -> &Value {
+        let [scope] = self.of("scope_completed")[..] else { panic!("one scope") };
+        scope
+    }
+
     pub(super) fn problem(&self, code: &str) -> &Value {
         let problems =
             self.of("scope_completed").into_iter().flat_map(|scope| scope["problems"].as_array().expect("a list"));
@@ -86,7 +92,13 @@ impl World {
         };
         let (state, output) = (self.path("state.db"), self.path("out.jsonl"));
         let crawl = settings.strip_prefix("[crawl]\n").map_or(settings.to_owned(), str::to_owned);
-        config(&format!("[state]\npath = \"{state}\"\n[crawl]\noutput = \"{output}\"\n{crawl}\n{target}"))
+        let mut config =
+            config(&format!("[state]\npath = \"{state}\"\n[crawl]\noutput = \"{output}\"\n{crawl}\n{target}"));
+        if !settings.contains("emit") {
+            // Most tests look at tables and at changes.
+            config.changes.emit = Emit::Both;
+        }
+        config
     }
 
     pub(super) async fn crawl(&self) -> Crawl {

@@ -18,7 +18,7 @@ use super::due::Due;
 use super::queue::{Job, Queue};
 use super::shared::Shared;
 use crate::commands::crawl_to_output;
-use crate::config::{Config, ConfigError, accepted};
+use crate::config::{Config, ConfigError, accepted_before};
 use crate::run::{Progress, RunPlan, RunReport, SharedState, Start, StartError, opened};
 
 /// Reads the configuration anew.
@@ -144,7 +144,7 @@ impl Daemon {
         match opened(&self.state).unfinished() {
             Ok(Some(run)) => {
                 // What was accepted for it is kept with it, and counts also where it begins anew.
-                let accepted = accepted("accept_removals", &run.accepted).unwrap_or_default();
+                let [accepted, _] = accepted_before(&run.accepted);
                 self.unfinished = Some(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
             }
             Ok(None) => {}

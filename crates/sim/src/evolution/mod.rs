@@ -17,8 +17,8 @@ use crate::{
 const REMOVED: f64 = 0.2;
 
 /// Changes an estate at random, by the methods of [`Control`]: tables are created, removed, recreated and updated
-/// (billing mode, provisioned throughput, global secondary indexes, streams, deletion protection), and their numbers of
-/// items drift. What it does follows from its seed, from what it did before and from the tables that it finds.
+/// (billing mode, global secondary indexes, streams, deletion protection), and their numbers of items and provisioned
+/// throughput drift. What it does follows from its seed, from what it did before and from the tables that it finds.
 #[derive(Clone, Debug)]
 pub struct Evolution {
     seed: u64,

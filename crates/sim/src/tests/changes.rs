@@ -61,6 +61,9 @@ fn generated_tables_are_logged_like_others() {
     assert_eq!((taken(&sim), described(&sim)), (vec![], table.clone()));
     table["ProvisionedThroughput"]["ReadCapacityUnits"] = json!(41);
     sim.put_table(HOME, IRELAND, TABLE, &table).unwrap();
+    assert_eq!((taken(&sim), described(&sim)), (vec![], table.clone()));
+    table["DeletionProtectionEnabled"] = json!(false);
+    sim.put_table(HOME, IRELAND, TABLE, &table).unwrap();
     table["TableId"] = json!("another");
     sim.put_table(HOME, IRELAND, TABLE, &table).unwrap();
     assert_eq!([(); 2].map(|()| sim.remove_table(HOME, IRELAND, TABLE)), [Ok(true), Ok(false)]);

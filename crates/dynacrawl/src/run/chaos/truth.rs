@@ -150,7 +150,7 @@ impl Truth {
     fn look(&mut self, account: &str, region: &str, name: &str) {
         let version = self.simulator.describe_json(account, region, name).map(|table| {
             let body = json!({ "Table": table }).to_string();
-            let table = dynacrawl_normalizer::decode(body.as_bytes()).expect("a description");
+            let table = dynacrawl_normalizer::decode(body.as_bytes()).expect("a description").table;
             Version { id: table.id.clone(), fingerprint: dynacrawl_normalizer::fingerprint(&table) }
         });
         let key = (account.to_owned(), region.to_owned(), name.to_owned());

@@ -1,0 +1,189 @@
+//! Since when all calls of one kind have failed for reasons that may pass.
+//!
+//! A service that only hangs, throttles or breaks down makes each of ten thousand tables fail after minutes of attempts. So
+//! once it has gone on for too long, such calls are given up without an attempt. A probe every few seconds finds out
+//! whether the service has recovered.
+
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::AwsError;
+
+/// How long after a failed probe the next one may be sent.
+const PROBE_PAUSE: Duration = Duration::from_secs(2);
+/// A failure whose attempt was sent so long after the last failure is the first one of another trouble: nobody has asked in
+/// between. Longer than any wait between two attempts of a call.
+const IDLE: Duration = Duration::from_secs(40);
+
+/// How calls of one kind, such as DescribeTable in one account and Region, have fared lately.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    state: StdMutex<Option<State>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    since: Instant,
+    last: AwsError,
+    last_at: Instant,
+    /// `None`: a probe is under way.
+    next_probe: Option<Instant>,
+}
+
+/// Leave to send one attempt although the others are given up. Its drop lets those who wait for its outcome go on.
+#[derive(Debug)]
+pub struct Probe<'a>(&'a Trouble);
+
+impl Trouble {
+    /// An attempt that was sent then has failed for a reason that may pass.
+    pub fn failed(&self, error: &AwsError, sent: Instant) {
+        let now = Instant::now();
+        let mut state = self.state();
+        match &mut *state {
+            Some(state) => {
+                if sent.saturating_duration_since(state.last_at) > IDLE {
+                    state.since = now;
+                }
+                (state.last, state.last_at) = (error.clone(), now);
+            }
+            None => *state = Some(State { since: now, last: error.clone(), last_at: now, next_probe: Some(now) }),
+        }
+    }
+
+    /// An attempt got an answer, good or bad, that says that the service works.
+    pub fn answered(&self) {
+        let ended = self.state().take().is_some();
+        if ended {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// How long all attempts have failed.
+    pub fn age(&self) -> Option<Duration> {
+        self.state().as_ref().map(|state| state.since.elapsed())
+    }
+
+    /// The last failure, if all attempts have failed for as long as `patience`.
+    pub fn older_than(&self, patience: Duration) -> Option<AwsError> {
+        self.state().as_ref().filter(|state| state.since.elapsed() >= patience).map(|state| state.last.clone())
+    }
+
+    /// Lets a call make an attempt. When all have failed for as long as `patience`, only a probe every few seconds does; who
+    /// comes while a probe is under way waits for its outcome.
+    ///
+    /// # Errors
+    /// The last failure, if the call is to be given up.
+    pub async fn admit(&self, patience: Duration) -> Result<Option<Probe<'_>>, AwsError> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // From here on, no change is missed.
+            changed.as_mut().enable();
+            {
+                let mut state = self.state();
+                let Some(state) = state.as_mut().filter(|state| state.since.elapsed() >= patience) else {
+                    return Ok(None);
+                };
+                match state.next_probe {
+                    Some(at) if at <= Instant::now() => {
+                        state.next_probe = None;
+                        return Ok(Some(Probe(self)));
+                    }
+                    Some(_) => return Err(state.last.clone()),
+                    None => {}
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = &mut *self.0.state() {
+            state.next_probe = Some(Instant::now() + PROBE_PAUSE);
+        }
+        self.0.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{IDLE, PROBE_PAUSE, Trouble};
+    use crate::{AwsError, ErrorClass};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn fail(trouble: &Trouble, code: &str, sent: Instant) {
+        trouble.failed(&AwsError::new(ErrorClass::Transient, code, "again"), sent);
+    }
+
+    async fn in_trouble() -> Trouble {
+        let trouble = Trouble::default();
+        fail(&trouble, "timeout", Instant::now());
+        assert!(trouble.admit(PATIENCE).await.expect("patience").is_none());
+        tokio::time::advance(PATIENCE).await;
+        trouble
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_patience_one_probe_at_a_time_is_sent_and_the_others_share_its_failure() {
+        let trouble = in_trouble().await;
+        let probe = trouble.admit(PATIENCE).await.expect("a probe").expect("a probe");
+        let waiting = async { trouble.admit(PATIENCE).await.err().map(|error| error.code) };
+        let probing = async {
+            tokio::task::yield_now().await;
+            fail(&trouble, "http_503", Instant::now() - PATIENCE / 2);
+            drop(probe);
+        };
+        let (waited, ()) = tokio::join!(waiting, probing);
+        assert_eq!(waited.as_deref(), Some("http_503"));
+        assert!(trouble.admit(PATIENCE).await.is_err(), "not so soon");
+        tokio::time::advance(PROBE_PAUSE).await;
+        assert!(trouble.admit(PATIENCE).await.expect("the next probe").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_good_probe_ends_it_for_those_who_wait() {
+        let trouble = in_trouble().await;
+        let probe = trouble.admit(PATIENCE).await.expect("a probe");
+        let probing = async {
+            tokio::task::yield_now().await;
+            trouble.answered();
+            drop(probe);
+        };
+        let (waited, ()) = tokio::join!(trouble.admit(PATIENCE), probing);
+        assert!(waited.expect("all is well").is_none());
+        assert_eq!(trouble.age(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_was_dropped_is_no_probe_for_ever() {
+        let trouble = in_trouble().await;
+        drop(trouble.admit(PATIENCE).await.expect("a probe"));
+        tokio::time::advance(PROBE_PAUSE).await;
+        assert!(trouble.admit(PATIENCE).await.expect("another").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_with_a_long_pause_in_between_are_no_lasting_trouble() {
+        let trouble = in_trouble().await;
+        tokio::time::advance(IDLE).await;
+        let probe = trouble.admit(PATIENCE).await.expect("a probe");
+        fail(&trouble, "http_503", Instant::now());
+        drop(probe);
+        assert_eq!(trouble.age(), Some(Duration::ZERO));
+        assert!(trouble.admit(PATIENCE).await.expect("patience").is_none());
+    }
+}
