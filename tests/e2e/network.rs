@@ -67,7 +67,10 @@ fn endpoints(change: impl FnOnce(Dynacrawl) -> Dynacrawl) -> Vec<String> {
         .env("HTTPS_PROXY", &proxy.url);
     let crawled = change(crawl).records();
     assert_eq!(crawled.code, 4, "the proxy refuses");
-    assert_eq!(crawled.scope("us-east-1")["outcome"], "unreachable", "{}", crawled.stderr);
+    let scope = crawled.scope("us-east-1");
+    assert_eq!(scope["outcome"], "unreachable", "{}", crawled.stderr);
+    let message = scope["problems"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("the proxy refused the connection; check HTTPS_PROXY"), "{message}");
     proxy.asked()
 }
 
@@ -86,6 +89,19 @@ fn fips_and_dual_stack_endpoints_are_called_when_asked_for() {
     assert_eq!(endpoints(|crawl| crawl.config("[aws]\nfips = true\n")), fips);
     let dual_stack = ["dynamodb.us-east-1.api.aws:443", "sts.us-east-1.api.aws:443"];
     assert_eq!(endpoints(|crawl| crawl.arg("--dual-stack")), dual_stack);
+}
+
+#[test]
+fn a_profiles_role_is_assumed_at_a_fips_endpoint_when_asked_for() {
+    let proxy = RefusingProxy::start();
+    let profiles = "[profile member]\nrole_arn = arn:aws:iam::123456789012:role/Reader\nsource_profile = hub\n\
+                    [profile hub]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n";
+    let crawl = Dynacrawl::crawl()
+        .file("config", profiles)
+        .args(["--profile", "member", "--fips", "--region", "us-east-1", "--max-attempts", "1"])
+        .env("HTTPS_PROXY", &proxy.url);
+    assert_eq!(crawl.records().code, 4, "the proxy refuses");
+    assert_eq!(proxy.asked(), ["sts-fips.us-east-1.amazonaws.com:443"]);
 }
 
 #[test]

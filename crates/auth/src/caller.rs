@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dynacrawl_aws::{AwsError, Budget, BudgetSettings, ErrorClass, Failures, Permit, Probe, RetryPolicy, Trouble};
-use tokio::sync::Semaphore;
+use dynacrawl_aws::{
+    AwsError, Budget, BudgetSettings, Connections, ErrorClass, Failures, Permit, Places, Probe, RetryPolicy, Share, Trouble,
+};
 use tokio::time::Instant;
 
 use crate::{AuthError, CachedCredentials};
@@ -15,7 +16,7 @@ use crate::{AuthError, CachedCredentials};
 pub struct Caller {
     credentials: CachedCredentials,
     budget: Arc<Budget>,
-    requests: Arc<Semaphore>,
+    requests: Share,
     retry: RetryPolicy,
     gives_up: bool,
     /// How long a call may take from its first attempt on; `None`: as long as its attempts take.
@@ -53,20 +54,15 @@ impl CallFailed {
 }
 
 impl Caller {
-    /// A caller whose requests in flight are bounded by `requests`, which others may share.
-    pub fn new(
-        credentials: CachedCredentials,
-        budget: Arc<Budget>,
-        requests: Arc<Semaphore>,
-        retry: RetryPolicy,
-    ) -> Self {
+    /// A caller whose requests in flight are bounded by `requests`, its share of places that others have, too.
+    pub fn new(credentials: CachedCredentials, budget: Arc<Budget>, requests: Share, retry: RetryPolicy) -> Self {
         let trouble = Arc::default();
         Self { credentials, budget, requests, retry, gives_up: false, limit: None, trouble, accepted: None }
     }
 
     /// A caller with a budget and requests in flight of its own.
     pub fn within(budget: BudgetSettings, credentials: CachedCredentials, retry: RetryPolicy) -> Self {
-        let requests = Arc::new(Semaphore::new(budget.concurrency));
+        let requests = Places::new(budget.concurrency, 1, &Connections::default()).share("");
         Self::new(credentials, Arc::new(Budget::new(budget.rate)), requests, retry)
     }
 
@@ -97,8 +93,8 @@ impl Caller {
 
     /// Calls until an attempt succeeds or another one would be of no use. If the failure may pass, a patient call continues
     /// after its last attempt for as long as the policy's patience. Every attempt takes a permit of the budget, then
-    /// a place among the requests in flight, in this order: whoever waits for his own budget must not hold a place that
-    /// others could use.
+    /// a place among the requests in flight together with a connection, in this order: whoever waits for his own budget
+    /// must not hold a place that others could use. What is signed is sent at once.
     ///
     /// Each attempt is recorded under `operation`, AWS's name of the call.
     ///
@@ -132,21 +128,27 @@ impl Caller {
                     return Err(CallFailed { error: about_credentials(error), attempts, no_credentials: Some(failed) });
                 }
             };
-            // The semaphore is never closed.
-            let place = self.requests.acquire().await;
-            attempts += 1;
-            count(Attempt::Sent);
-            let sent = Instant::now();
-            let answer = match self.limit {
-                None => attempt().await,
-                Some(limit) => {
-                    let deadline = *deadline.get_or_insert(sent + limit);
-                    let answer = tokio::time::timeout_at(deadline, attempt()).await;
-                    answer.unwrap_or_else(|_| Err(too_slow(limit)))
+            let began = Instant::now();
+            let answer = match self.requests.acquire().await {
+                Ok(mut place) => {
+                    attempts += 1;
+                    count(Attempt::Sent);
+                    let sent = Instant::now();
+                    let answer = match self.limit {
+                        None => place.run(attempt()).await,
+                        Some(limit) => {
+                            let deadline = *deadline.get_or_insert(sent + limit);
+                            let answer = tokio::time::timeout_at(deadline, place.run(attempt())).await;
+                            answer.unwrap_or_else(|_| Err(too_slow(limit)))
+                        }
+                    };
+                    place.ended(answer.as_ref().is_err_and(|error| error.class == ErrorClass::TimedOut));
+                    record(operation, sent.elapsed(), answer.as_ref().err());
+                    answer
                 }
+                // There was no connection, so nothing was sent.
+                Err(error) => Err(error),
             };
-            drop(place);
-            record(operation, sent.elapsed(), answer.as_ref().err());
             let error = match answer {
                 Ok(answer) => {
                     self.trouble.answered();
@@ -157,7 +159,7 @@ impl Caller {
             };
             tracing::debug!(attempts, code = %error.code, "attempt failed");
             if error.class.may_pass() {
-                self.trouble.failed(&error, sent);
+                self.trouble.failed(&error, began);
             } else {
                 self.trouble.answered();
             }
@@ -178,9 +180,8 @@ impl Caller {
                 ErrorClass::UnknownCredentials if !closed => self.credentials.invalidate(&used),
                 _ => {}
             }
-            let again_at =
-                self.retry.backoff(&error, &mut failures, self.is_patient()).map(|wait| Instant::now() + wait);
-            match again_at {
+            let again_at = self.retry.backoff(&error, &mut failures, self.is_patient());
+            match again_at.filter(|_| !error.ends_call()).map(|wait| Instant::now() + wait) {
                 Some(at) if deadline.is_none_or(|deadline| at < deadline) => {
                     last = Some(error);
                     tokio::time::sleep_until(at).await;

@@ -10,9 +10,8 @@ use aws_types::region::Region as SdkRegion;
 use dynacrawl_auth::{
     BaseCredentials, CachedCredentials, CallFailed, Caller, CredentialPool, CredentialSpec, UserKeys,
 };
-use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy};
+use dynacrawl_aws::{AwsError, Budget, Connections, ErrorClass, Places, Rate, RetryPolicy};
 use futures_util::{StreamExt, stream};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 fn credentials() -> CachedCredentials {
@@ -32,7 +31,8 @@ fn credentials() -> CachedCredentials {
 fn caller() -> Caller {
     let rate = Rate::per_second(NonZeroU32::new(250).expect("not zero"));
     let budget = Arc::new(Budget::new(Some(rate)));
-    Caller::new(credentials(), budget, Arc::new(Semaphore::new(256)), RetryPolicy::default())
+    let places = Places::new(256, 64, &Connections::default());
+    Caller::new(credentials(), budget, places.share("test"), RetryPolicy::default())
 }
 
 fn error(class: ErrorClass) -> AwsError {

@@ -1,39 +1,64 @@
-//! How many connections there are at once, over all endpoints.
+//! How many connections there are at once, over all endpoints, and which endpoints cannot be reached.
 //!
-//! The SDK's pool bounds the connections to one endpoint, and a crawl has an endpoint for each Region. So a request that
-//! would need a new connection waits here until there may be one more. At the start of a run, when every request would
-//! need one, that also paces the handshakes.
+//! The SDK's pool bounds the connections to one endpoint, and a crawl has an endpoint for each Region.
+//! So a request that would need a new connection waits here until there may be one more. At the start
+//! of a run, when every request would need one, that also paces the handshakes.
+//!
+//! Calls that share the places for requests (`places.rs`) are admitted before they are signed, together
+//! with their place. All others (the SDK's own credential providers, STS) are admitted by the connector.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use aws_smithy_http_client::pool::{Client, ConnectionEvent, ConnectionEventListener, ConnectionProtocol, OriginKey};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::ConfigBag;
-use http_body_util::BodyExt;
-use tokio::sync::Notify;
+use aws_smithy_http_client::pool::{ConnectionEvent, ConnectionEventListener, ConnectionProtocol, OriginKey};
+use tokio::sync::oneshot;
+
+use crate::fault::Fault;
+use crate::unreachable::{Reach, Unreachable};
 
 /// How many handshakes may be under way at once.
 const HANDSHAKES: usize = 32;
+/// How many of them may go to an endpoint that has no connection yet: if none of them succeeds, they
+/// must not keep all others waiting until they time out.
+const FIRST_HANDSHAKES: usize = 8;
+/// How long a request waits for a connection.
+pub(crate) const CONNECTION_WAIT: Duration = Duration::from_secs(30);
+
+/// Somebody who lets requests through when the connections allow it.
+pub(crate) trait Changed: Send + Sync {
+    /// A connection was closed or has become free.
+    fn connections_changed(self: Arc<Self>);
+}
 
 /// Counts connections, and lets requests through.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     most: usize,
-    loads: Mutex<HashMap<OriginKey, Load>>,
-    changed: Notify,
+    state: Mutex<State>,
+    listeners: Mutex<Vec<Weak<dyn Changed>>>,
+}
+
+#[derive(Default)]
+struct State {
+    loads: HashMap<OriginKey, Load>,
+    /// Requests that were let through before anybody knew where they would go.
+    unbound: usize,
+    routes: HashMap<String, Route>,
+    unreachable: Unreachable,
+    waiting: VecDeque<Waiting>,
+    next_ticket: u64,
+    /// Whether an endpoint with few connections wants another one, and others have all there may be.
+    starved: bool,
+}
+
+/// A request that the connector has to admit.
+struct Waiting {
+    ticket: u64,
+    origin: OriginKey,
+    answer: oneshot::Sender<Result<Admission, Fault>>,
 }
 
 /// What one endpoint has.
@@ -62,62 +87,208 @@ impl Load {
     }
 }
 
-impl Gate {
-    pub(crate) fn new(most: usize) -> Self {
-        Self(Arc::new(Inner { most, loads: Mutex::default(), changed: Notify::new() }))
+/// Which endpoint the calls of a client go to. The first request shows it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Route(Arc<Mutex<Option<OriginKey>>>);
+
+impl Route {
+    fn origin(&self) -> Option<OriginKey> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn loads(&self) -> MutexGuard<'_, HashMap<OriginKey, Load>> {
-        self.0.loads.lock().unwrap_or_else(PoisonError::into_inner)
+    fn learn(&self, origin: &OriginKey) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(origin.clone());
+    }
+}
+
+/// Whether a request may be sent.
+pub(crate) enum Verdict {
+    /// Now.
+    Admitted(Admission),
+    /// Later.
+    Wait,
+    /// The endpoint cannot be reached.
+    Refused(Fault),
+}
+
+impl State {
+    /// Books one request to `origin`, if it may be sent now.
+    fn book(&mut self, origin: Option<&OriginKey>, most: usize) -> Result<bool, Fault> {
+        let load = origin.and_then(|origin| self.loads.get(origin)).copied().unwrap_or_default();
+        let reach = origin.map_or(Reach::Untried, |origin| self.unreachable.reach(origin));
+        let may = load.is_free() || {
+            let own = match reach {
+                Reach::Unreachable(fault) => return Err(fault),
+                // One after the other: all who wait share what becomes of it.
+                Reach::Failing => 1,
+                Reach::Untried if load.open == 0 => FIRST_HANDSHAKES,
+                Reach::Untried => HANDSHAKES,
+            };
+            let sums = self.loads.values().fold((self.unbound, self.unbound), |(connections, starting), load| {
+                (connections + load.connections(), starting + load.starting())
+            });
+            let room = sums.0 < most;
+            if !room && load.connections() < self.fair_share(most) {
+                self.starved = true;
+            }
+            room && sums.1 < HANDSHAKES && load.starting() < own
+        };
+        if may {
+            match origin {
+                Some(origin) => self.loads.entry(origin.clone()).or_default().in_flight += 1,
+                None => self.unbound += 1,
+            }
+        }
+        Ok(may)
+    }
+
+    /// How many connections each endpoint has if they are shared evenly.
+    fn fair_share(&self, most: usize) -> usize {
+        (most / (self.loads.len() + 1)).max(1)
+    }
+
+    fn change(&mut self, origin: &OriginKey, change: impl FnOnce(&mut Load)) {
+        let load = self.loads.entry(origin.clone()).or_default();
+        change(load);
+        if load.open == 0 && load.in_flight == 0 {
+            self.loads.remove(origin);
+        }
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(most: usize) -> Self {
+        Self(Arc::new(Inner { most, state: Mutex::default(), listeners: Mutex::default() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Weak<dyn Changed>>> {
+        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `listener` after each change, for as long as it lives.
+    pub(crate) fn listen(&self, listener: Weak<dyn Changed>) {
+        let mut listeners = self.listeners();
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(listener);
+    }
+
+    /// The route of all clients with this key, which have the same endpoint.
+    pub(crate) fn route(&self, key: &str) -> Route {
+        self.state().routes.entry(key.to_owned()).or_default().clone()
+    }
+
+    /// Lets a request on `route` through, if it may be sent now.
+    pub(crate) fn try_admit(&self, route: &Route) -> Verdict {
+        let origin = route.origin();
+        match self.state().book(origin.as_ref(), self.0.most) {
+            Ok(true) => Verdict::Admitted(Admission { gate: self.clone(), origin, route: Some(route.clone()) }),
+            Ok(false) => Verdict::Wait,
+            Err(fault) => Verdict::Refused(fault),
+        }
     }
 
     /// Waits until a request may be sent to `origin`.
-    async fn admit(&self, origin: OriginKey) -> Admitted {
-        loop {
-            let mut changed = std::pin::pin!(self.0.changed.notified());
-            // From here on, no change is missed.
-            changed.as_mut().enable();
-            if self.try_admit(&origin) {
-                return Admitted { gate: self.clone(), origin };
+    pub(crate) async fn admit(&self, origin: OriginKey) -> Result<Admission, Fault> {
+        let (ticket, answer) = {
+            let mut state = self.state();
+            if state.book(Some(&origin), self.0.most)? {
+                return Ok(Admission { gate: self.clone(), origin: Some(origin), route: None });
             }
-            changed.await;
+            let ticket = state.next_ticket;
+            state.next_ticket += 1;
+            let (sender, answer) = oneshot::channel();
+            state.waiting.push_back(Waiting { ticket, origin, answer: sender });
+            (ticket, answer)
+        };
+        let _leave = Leave { gate: self, ticket };
+        match tokio::time::timeout(CONNECTION_WAIT, answer).await {
+            Ok(Ok(admitted)) => admitted,
+            // The sender stays in the queue until it answers.
+            Ok(Err(_)) | Err(_) => Err(Fault::NoConnection(CONNECTION_WAIT)),
         }
     }
 
-    fn try_admit(&self, origin: &OriginKey) -> bool {
-        let mut loads = self.loads();
-        let load = loads.get(origin).copied().unwrap_or_default();
-        let may = load.is_free() || {
-            let (connections, starting) = loads.values().fold((0, 0), |(connections, starting), load| {
-                (connections + load.connections(), starting + load.starting())
-            });
-            connections < self.0.most && starting < HANDSHAKES
-        };
-        if may {
-            loads.entry(origin.clone()).or_default().in_flight += 1;
+    /// Serves those who wait, in the order in which they came, after something has changed.
+    fn serve(&self) {
+        let mut served = Vec::new();
+        {
+            let mut state = self.state();
+            let mut at = 0;
+            while let Some(origin) = state.waiting.get(at).map(|waiting| waiting.origin.clone()) {
+                let verdict = state.book(Some(&origin), self.0.most);
+                if verdict == Ok(false) {
+                    at += 1;
+                } else if let Some(waiting) = state.waiting.remove(at) {
+                    let admission = || Admission { gate: self.clone(), origin: Some(origin), route: None };
+                    served.push((waiting.answer, verdict.map(|_| admission())));
+                }
+            }
         }
-        may
+        for (waiting, verdict) in served {
+            // Who has left meanwhile gives it back: the admission is dropped.
+            let _ = waiting.send(verdict);
+        }
+        let listeners: Vec<_> = self.listeners().iter().filter_map(Weak::upgrade).collect();
+        for listener in listeners {
+            listener.connections_changed();
+        }
     }
 
     fn change(&self, origin: &OriginKey, change: impl FnOnce(&mut Load)) {
-        let mut loads = self.loads();
-        let load = loads.entry(origin.clone()).or_default();
-        change(load);
-        if load.open == 0 && load.in_flight == 0 {
-            loads.remove(origin);
+        self.state().change(origin, change);
+        self.serve();
+    }
+
+    /// Whether the connection that has just served a request of `origin` should be closed, because others
+    /// have fewer than their share.
+    pub(crate) fn takes_back(&self, origin: &OriginKey) -> bool {
+        let mut state = self.state();
+        if !state.starved {
+            return false;
         }
-        drop(loads);
-        self.0.changed.notify_waiters();
+        let share = state.fair_share(self.0.most);
+        let takes = state.loads.get(origin).is_some_and(|load| load.open > share);
+        if takes {
+            // Who still needs one asks again.
+            state.starved = false;
+        }
+        takes
+    }
+
+    /// Tries the endpoints again that could not be reached.
+    pub(crate) fn forget_unreachable(&self) {
+        self.state().unreachable.forget_all();
+        self.serve();
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("most", &self.most).finish_non_exhaustive()
     }
 }
 
 impl ConnectionEventListener for Gate {
     fn on_event(&self, event: &ConnectionEvent<'_>) {
         match event {
-            ConnectionEvent::Opened(opened) => self.change(opened.establishment().origin(), |load| {
-                load.open += 1;
-                load.multiplexed = opened.connection().protocol() == ConnectionProtocol::Http2;
-            }),
+            ConnectionEvent::Opened(opened) => {
+                let origin = opened.establishment().origin();
+                self.state().unreachable.reached(origin);
+                self.change(origin, |load| {
+                    load.open += 1;
+                    load.multiplexed = opened.connection().protocol() == ConnectionProtocol::Http2;
+                });
+            }
+            ConnectionEvent::EstablishmentFailed(failed) => {
+                let (origin, took) = (failed.establishment().origin(), failed.stats().total_duration());
+                let text = crate::cause::connection_failure(&crate::cause::chain(failed.error()));
+                self.state().unreachable.failed(origin, took, text);
+                self.serve();
+            }
             ConnectionEvent::LogicalClose(closed) => {
                 self.change(closed.connection().origin(), |load| load.open = load.open.saturating_sub(1));
             }
@@ -126,139 +297,80 @@ impl ConnectionEventListener for Gate {
     }
 }
 
-/// A request that was let through.
-struct Admitted {
-    gate: Gate,
-    origin: OriginKey,
+/// Takes a request out of the queue, whether it was served or not.
+struct Leave<'a> {
+    gate: &'a Gate,
+    ticket: u64,
 }
 
-impl Drop for Admitted {
+impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.gate.change(&self.origin, |load| load.in_flight = load.in_flight.saturating_sub(1));
+        let left = {
+            let mut state = self.gate.state();
+            let at = state.waiting.iter().position(|waiting| waiting.ticket == self.ticket);
+            at.and_then(|at| state.waiting.remove(at))
+        };
+        drop(left);
     }
 }
 
-/// The pool behind the gate.
+/// A request that was let through.
 #[derive(Debug)]
-pub(crate) struct Gated {
-    client: Client,
+pub(crate) struct Admission {
     gate: Gate,
-    settings: HttpConnectorSettings,
-    answer_timeout: Duration,
+    /// `None`: it is the first request of its route.
+    origin: Option<OriginKey>,
+    route: Option<Route>,
 }
 
-impl Gated {
-    pub(crate) fn new(client: Client, gate: Gate, connect_timeout: Duration, answer_timeout: Duration) -> Self {
-        let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
-        Self { client, gate, settings, answer_timeout }
-    }
-}
-
-impl HttpClient for Gated {
-    fn http_connector(&self, _: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        // The time-outs are the process's, whatever a client's configuration repeats.
-        let inner = self.client.http_connector(&self.settings, components);
-        SharedHttpConnector::new(GatedConnector { inner, gate: self.gate.clone(), answer_timeout: self.answer_timeout })
-    }
-
-    fn validate_base_client_config(
-        &self,
-        components: &RuntimeComponentsBuilder,
-        config: &ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.client.validate_base_client_config(components, config)
-    }
-
-    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.client.connector_metadata()
-    }
-}
-
-#[derive(Debug)]
-struct GatedConnector {
-    inner: SharedHttpConnector,
-    gate: Gate,
-    answer_timeout: Duration,
-}
-
-/// The whole answer did not come in time.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer was not whole after {0:?}")]
-struct TooSlow(Duration);
-
-impl HttpConnector for GatedConnector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (inner, gate, answer_timeout) = (self.inner.clone(), self.gate.clone(), self.answer_timeout);
-        HttpConnectorFuture::new(async move {
-            let origin = request.uri().parse().map_err(BoxError::from);
-            let origin = origin.and_then(|uri| OriginKey::from_uri(&uri).map_err(BoxError::from));
-            let admitted = gate.admit(origin.map_err(ConnectorError::user)?).await;
-            // Waiting here is nobody's fault but ours, so the time-out begins now. The connection is taken until the last byte
-            // of the answer. None of the answers is large.
-            let answer = tokio::time::timeout(answer_timeout, async { whole(inner.call(request).await?).await }).await;
-            drop(admitted);
-            answer.unwrap_or_else(|_| Err(ConnectorError::timeout(TooSlow(answer_timeout).into())))
-        })
+impl Admission {
+    /// The admission of a request that turns out to go to `origin`; `None` if it was admitted to another one.
+    pub(crate) fn bind(mut self, origin: &OriginKey) -> Option<Self> {
+        if self.origin.as_ref() == Some(origin) {
+            return Some(self);
+        }
+        if let Some(route) = &self.route {
+            route.learn(origin);
+        }
+        if self.origin.is_some() {
+            return None;
+        }
+        {
+            let mut state = self.gate.state();
+            state.unbound = state.unbound.saturating_sub(1);
+            state.loads.entry(origin.clone()).or_default().in_flight += 1;
+        }
+        self.origin = Some(origin.clone());
+        // Others on this route need not wait for a connection of their own any more.
+        self.gate.serve();
+        Some(self)
     }
 }
 
-async fn whole(mut answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {
-    if answer.body().bytes().is_none() {
-        let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
-        let body = body.collect().await.map_err(ConnectorError::io)?;
-        *answer.body_mut() = SdkBody::from(body.to_bytes());
+impl Drop for Admission {
+    fn drop(&mut self) {
+        match &self.origin {
+            Some(origin) => self.gate.change(origin, |load| load.in_flight = load.in_flight.saturating_sub(1)),
+            None => {
+                {
+                    let mut state = self.gate.state();
+                    state.unbound = state.unbound.saturating_sub(1);
+                }
+                self.gate.serve();
+            }
+        }
     }
-    Ok(answer)
+}
+#[cfg(test)]
+impl Gate {
+    pub(crate) fn opened(&self, origin: &OriginKey) {
+        self.change(origin, |load| load.open += 1);
+    }
+
+    pub(crate) fn closed(&self, origin: &OriginKey) {
+        self.change(origin, |load| load.open -= 1);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use aws_smithy_http_client::pool::OriginKey;
-
-    use super::{Gate, HANDSHAKES};
-
-    fn origin(host: &str) -> OriginKey {
-        OriginKey::from_uri(&format!("https://{host}/").parse().expect("a URI")).expect("an origin")
-    }
-
-    #[tokio::test]
-    async fn no_more_connections_than_allowed_over_all_endpoints() {
-        let gate = Gate::new(3);
-        let (one, two) = (origin("one.example"), origin("two.example"));
-        let first = gate.admit(one.clone()).await;
-        gate.change(&one, |load| load.open = 2);
-        drop(first);
-        // Two are open to the first endpoint, so the second one gets one.
-        let second = gate.admit(two.clone()).await;
-        assert!(!gate.try_admit(&two));
-        // The open ones are there to be used.
-        let again = gate.admit(one.clone()).await;
-        let more = gate.admit(one.clone()).await;
-        assert!(!gate.try_admit(&one));
-        drop((second, again, more));
-        assert!(gate.try_admit(&two));
-    }
-
-    #[tokio::test]
-    async fn who_waits_goes_on_when_a_connection_is_closed() {
-        let gate = Gate::new(1);
-        let (one, two) = (origin("one.example"), origin("two.example"));
-        gate.change(&one, |load| load.open = 1);
-        let (waiting, ()) = tokio::join!(gate.admit(two), async {
-            tokio::task::yield_now().await;
-            gate.change(&one, |load| load.open = 0);
-        });
-        drop(waiting);
-        assert!(gate.loads().is_empty());
-    }
-
-    #[tokio::test]
-    async fn handshakes_are_paced() {
-        let gate = Gate::new(1000);
-        let one = origin("one.example");
-        assert!((0..HANDSHAKES).all(|_| gate.try_admit(&one)));
-        assert!(!gate.try_admit(&one));
-        gate.change(&one, |load| load.open += 1);
-        assert!(gate.try_admit(&one));
-    }
-}
+mod tests;

@@ -1,15 +1,17 @@
 //! The one place that decides what an AWS error means. Callers act on the class alone.
 
 use std::error::Error;
-use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::ErrorKind;
+
+use crate::cause;
+use crate::fault::Fault;
 
 /// The longest wait that a service may ask for: a longer one would stall the crawl.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -136,6 +138,9 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    /// The code of an attempt whose answer did not come in time.
+    pub(crate) const TIMEOUT: &'static str = "timeout";
+
     /// An error that did not come from the SDK.
     pub fn new(class: ErrorClass, code: impl Into<String>, message: impl AsRef<str>) -> Self {
         Self { class, code: code.into(), message: presentable(message.as_ref()), retry_after: None }
@@ -147,47 +152,64 @@ impl AwsError {
         E: Error + ProvideErrorMetadata + 'static,
     {
         match error {
-            SdkError::ServiceError(service) => {
-                let status = service.raw().status().as_u16();
-                let said = service.err().message().map(str::to_owned).or_else(|| body_start(service.raw()));
-                let said = said.unwrap_or_else(|| chain(service.err()));
-                let retry_after = retry_after(service.raw());
-                Self { retry_after, ..Self::from_answer(service.err().code(), &said, status) }
+            SdkError::ServiceError(service) => Self::from_answer(service.raw(), Some(service.err())),
+            // Who answers with something else than AWS's protocol may still say why by the status.
+            SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
+                Self::from_answer::<E>(answer.raw(), None)
             }
-            SdkError::ResponseError(_) => Self::new(ErrorClass::Transient, "invalid_response", chain(error)),
-            SdkError::TimeoutError(_) => Self::new(ErrorClass::TimedOut, "timeout", chain(error)),
-            SdkError::DispatchFailure(failure) => {
-                let text = chain(error);
-                let refused = ["TLS handshake failed", "tunnel error"].iter().any(|sign| text.contains(sign));
-                if refused {
-                    // A certificate that is not trusted, or a proxy that lets nobody through.
-                    Self::new(ErrorClass::Unreachable, "connection_failed", text)
-                } else if failure.is_timeout() && !text.contains("connect") {
-                    Self::new(ErrorClass::TimedOut, "timeout", text)
-                } else if failure.is_io()
-                    || failure.is_timeout()
-                    || failure.as_other() == Some(ErrorKind::TransientError)
-                {
-                    // The last is a connection that was closed in the middle of an answer's head.
-                    Self::new(connection_class(&text), "connection_failed", text)
-                } else {
-                    Self::new(ErrorClass::Other, "dispatch_failed", text)
-                }
-            }
-            _ => Self::new(ErrorClass::Other, "request_not_built", chain(error)),
+            SdkError::ResponseError(_) => Self::new(ErrorClass::Transient, "invalid_response", cause::chain(error)),
+            SdkError::TimeoutError(_) => Self::new(ErrorClass::TimedOut, Self::TIMEOUT, cause::chain(error)),
+            SdkError::DispatchFailure(failure) => match Fault::find(error) {
+                Some(fault) => fault.clone().into(),
+                None => Self::from_dispatch(failure, &cause::chain(error)),
+            },
+            _ => Self::new(ErrorClass::Other, "request_not_built", cause::chain(error)),
         }
     }
 
-    fn from_answer(code: Option<&str>, said: &str, status: u16) -> Self {
-        match code {
-            Some(code) => {
-                let class = ErrorClass::of_code(code, said).unwrap_or_else(|| class_of_status(status));
-                Self::new(class, code, said)
-            }
-            // The SDK takes a body that it cannot read for an error of the service.
-            None if (200..300).contains(&status) => Self::new(ErrorClass::Transient, "invalid_response", said),
-            None => Self::new(class_of_status(status), format!("http_{status}"), said),
+    /// Whether another attempt of the same call is of no use, whatever the class says: the endpoint is remembered as
+    /// unreachable, or no connection became free for a long time.
+    pub fn ends_call(&self) -> bool {
+        self.code == Fault::UNREACHABLE || self.code == Fault::NO_CONNECTION
+    }
+
+    /// A request that had no answer.
+    fn from_dispatch(failure: &DispatchFailure, text: &str) -> Self {
+        let refused = ["TLS handshake failed", "tunnel error"].iter().any(|sign| text.contains(sign));
+        if refused {
+            // A certificate that is not trusted, or a proxy that lets nobody through.
+            Self::new(ErrorClass::Unreachable, "connection_failed", cause::connection_failure(text))
+        } else if failure.is_timeout() && !text.contains("connect") {
+            Self::new(ErrorClass::TimedOut, Self::TIMEOUT, text)
+        } else if failure.is_user() {
+            Self::new(ErrorClass::Other, "request_not_built", text)
+        } else if failure.is_io() || failure.is_timeout() || failure.as_other() == Some(ErrorKind::TransientError) {
+            // The last is a connection that was closed in the middle of an answer's head.
+            Self::new(connection_class(text), "connection_failed", text)
+        } else {
+            // An answer that is no HTTP, or whose head is too large: a proxy's, or a connection's that was damaged.
+            Self::new(ErrorClass::Transient, "invalid_response", text)
         }
+    }
+
+    /// A call that was answered by an error, which is AWS's if it has a code.
+    fn from_answer<E>(answer: &HttpResponse, error: Option<&E>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        let code = error.and_then(ProvideErrorMetadata::code);
+        let said = error.and_then(ProvideErrorMetadata::message).map(str::to_owned).or_else(|| body_start(answer));
+        let said = said.or_else(|| error.map(|error| cause::chain(error))).unwrap_or_default();
+        let status = answer.status().as_u16();
+        let class = code.and_then(|code| ErrorClass::of_code(code, &said)).unwrap_or_else(|| class_of_status(status));
+        let message = cause::of_answer(answer, code, class, &said);
+        let error = match code {
+            Some(code) => Self::new(class, code, message),
+            // The SDK takes a body that it cannot read for an error of the service.
+            None if (200..300).contains(&status) => Self::new(ErrorClass::Transient, "invalid_response", message),
+            None => Self::new(class, format!("http_{status}"), message),
+        };
+        Self { retry_after: retry_after(answer), ..error }
     }
 }
 
@@ -232,20 +254,6 @@ fn class_of_status(status: u16) -> ErrorClass {
         500 | 502 | 503 | 504 => ErrorClass::Transient,
         _ => ErrorClass::Other,
     }
-}
-
-/// An error's text with those of its causes.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            let _ = write!(text, ": {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Cuts what must not be shown or is too long to be.

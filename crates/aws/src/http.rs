@@ -11,7 +11,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::connections::{Gate, Gated};
+use crate::connections::Gate;
+use crate::gated::Gated;
 
 /// How long a connection is kept without a request: longer than the pauses of a crawl, and no longer than others should wait
 /// for its place.
@@ -32,6 +33,53 @@ pub struct HttpSettings {
     pub use_proxies: bool,
     /// Whether only plain HTTP is spoken, as with a simulator.
     pub plain: bool,
+}
+
+/// The HTTP stack that every SDK client of the process shares.
+#[derive(Clone, Debug)]
+pub struct HttpStack {
+    client: SharedHttpClient,
+    connections: Connections,
+}
+
+/// The connections of an HTTP stack; those of another HTTP client are not known.
+#[derive(Clone, Debug, Default)]
+pub struct Connections(Option<Gate>);
+
+impl Connections {
+    pub(crate) fn of(gate: Gate) -> Self {
+        Self(Some(gate))
+    }
+
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.0.as_ref()
+    }
+}
+
+impl HttpStack {
+    /// For SDK clients.
+    pub fn client(&self) -> &SharedHttpClient {
+        &self.client
+    }
+
+    /// For [`Places`](crate::Places), which are given together with connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Tries the endpoints again that could not be reached, and are remembered for it.
+    pub fn forget_unreachable(&self) {
+        if let Some(gate) = self.connections.gate() {
+            gate.forget_unreachable();
+        }
+    }
+}
+
+impl From<SharedHttpClient> for HttpStack {
+    /// Another HTTP client, whose connections are its own business.
+    fn from(client: SharedHttpClient) -> Self {
+        Self { client, connections: Connections::default() }
+    }
 }
 
 /// Why the HTTP stack could not be set up.
@@ -75,11 +123,11 @@ impl HttpSettings {
         }
     }
 
-    /// Builds the client that every SDK client of the process shares.
+    /// Builds the HTTP stack.
     ///
     /// # Errors
     /// When the CA bundle is missing or is none.
-    pub fn build(&self) -> Result<SharedHttpClient, HttpError> {
+    pub fn build(&self) -> Result<HttpStack, HttpError> {
         let gate = Gate::new(self.connections);
         let mut builder = ConnectionPool::builder()
             .sleep_impl(TokioSleep::new())
@@ -102,7 +150,9 @@ impl HttpSettings {
         let pool = pool.map_err(|error| HttpError::Pool(error.to_string()))?;
         let client =
             aws_smithy_http_client::pool::Client::new(&pool).map_err(|error| HttpError::Pool(error.to_string()))?;
-        Ok(SharedHttpClient::new(Gated::new(client, gate, self.connect_timeout, self.answer_timeout)))
+        let connections = Connections::of(gate.clone());
+        let client = SharedHttpClient::new(Gated::new(client, gate, self.connect_timeout, self.answer_timeout));
+        Ok(HttpStack { client, connections })
     }
 
     /// Whom to trust; `None` where TLS is not used. The TLS library would panic over an empty trust store.

@@ -2,17 +2,23 @@
 //! proxies and trusted certificates, the endpoint settings, budgets and retries, and the one classifier of errors.
 
 mod budget;
+mod cause;
 mod connections;
 mod error;
+mod fault;
+mod gated;
 mod http;
+mod places;
 mod region;
 mod retry;
 mod settings;
 mod trouble;
+mod unreachable;
 
 pub use budget::{Budget, BudgetSettings, Permit, Rate};
 pub use error::{AwsError, ErrorClass};
-pub use http::{HttpError, HttpSettings};
+pub use http::{Connections, HttpError, HttpSettings, HttpStack};
+pub use places::{Place, Places, Share};
 pub use region::{default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions, may_be_disabled};
 pub use retry::{Failures, RetryPolicy};
 pub use settings::{AwsSettings, EndpointSettings, ambient_region};

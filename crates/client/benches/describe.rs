@@ -2,13 +2,11 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
-use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
+use dynacrawl_aws::{AwsSettings, Connections, EndpointSettings, HttpSettings, Places};
 use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use dynacrawl_sim::{Estate, Options, Simulator};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 async fn client(simulator: &Simulator) -> ScopeClient {
     let account = simulator.access().accounts[0].clone();
@@ -30,7 +28,7 @@ async fn client(simulator: &Simulator) -> ScopeClient {
         region,
         dynamodb_url: endpoints.dynamodb_url,
         rate: None,
-        requests: Arc::new(Semaphore::new(64)),
+        requests: Places::new(64, 1, &Connections::default()).share("simulator"),
         retry: RetryPolicy::default(),
         opt_in: false,
     };

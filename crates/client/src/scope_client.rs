@@ -9,9 +9,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use dynacrawl_auth::{Attempt, CachedCredentials, Caller};
-use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy};
+use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy, Share};
 use dynacrawl_model::{Operation, Pace, Region, RequestCounts, Requests, TableName};
-use tokio::sync::Semaphore;
 
 use crate::endpoint::EndpointOnce;
 use crate::raw::{self, RawDescribeTable};
@@ -26,8 +25,8 @@ pub struct ScopeSettings {
     pub dynamodb_url: Option<String>,
     /// Requests a second; `None`: no limit.
     pub rate: Option<Rate>,
-    /// Requests in flight, which all scopes of a process share.
-    pub requests: Arc<Semaphore>,
+    /// The scope's share of the requests in flight, which all scopes of a process have in common.
+    pub requests: Share,
     /// How often a call is tried.
     pub retry: RetryPolicy,
     /// Whether the Region may not be enabled for the account. It then refuses good credentials as unknown.

@@ -15,8 +15,10 @@ use aws_smithy_runtime_api::client::auth::{AuthScheme, AuthSchemeEndpointConfig,
 use aws_smithy_runtime_api::client::identity::{Identity, SharedIdentityResolver};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, RuntimeComponents};
+use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::config_bag::ConfigBag;
 use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 const SERVICE: &str = "dynamodb";
@@ -127,14 +129,13 @@ impl Inner {
         let mut authorization = format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, Signature=");
         write_hex(&mut authorization, &hmac(&self.day_key(date, credentials)?, to_sign.as_bytes())?);
 
-        let token = credentials.session_token().map(str::to_owned);
+        if let Some(token) = credentials.session_token() {
+            add_secret(request.headers_mut(), "x-amz-security-token", token)?;
+        }
         let headers = request.headers_mut();
         headers.insert("x-amz-date", time);
         // What no header can carry is an error, not a panic.
         headers.try_insert("authorization", authorization)?;
-        if let Some(token) = token {
-            headers.try_insert("x-amz-security-token", token)?;
-        }
         Ok(())
     }
 
@@ -155,6 +156,20 @@ impl Inner {
         *cached = Some(DayKey { date: date.to_owned(), access_key_id, key });
         Ok(key)
     }
+}
+
+/// Adds a header that nobody may show or keep: HTTP libraries leave it out of their logs, and HTTP/2 out of its tables.
+///
+/// The SDK's headers cannot be marked one by one, so they move to those that begin with the marked one.
+fn add_secret(headers: &mut Headers, name: &'static str, value: &str) -> Result<(), BoxError> {
+    let mut value = HeaderValue::from_str(value)?;
+    value.set_sensitive(true);
+    let secret = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
+    let others = std::mem::replace(headers, Headers::try_from(secret)?);
+    for (other, value) in others.iter().filter(|(other, _)| *other != name) {
+        headers.append(other.to_owned(), value.to_owned());
+    }
+    Ok(())
 }
 
 /// The value of the Host header that hyper is going to send, for requests to the root of an endpoint.
@@ -226,6 +241,17 @@ mod tests {
             authorization.ends_with("Signature=1081913c32bf8c42929f4224092d2ceb9b73b6528d7df3d1be197ec298cb7e0c"),
             "{authorization}"
         );
+    }
+
+    #[test]
+    fn the_session_token_is_not_shown_by_any_library() {
+        let request = signed(Some("IQoJb3JpZ2luX2VjEXAMPLE"));
+        assert_eq!(request.headers().len(), 5, "{request:?}");
+        assert!(!format!("{request:?}").contains("IQoJb3JpZ2luX2VjEXAMPLE"));
+        let sent = request.try_into_http1x().expect("a request");
+        assert!(sent.headers()["x-amz-security-token"].is_sensitive());
+        assert_eq!(sent.headers()["content-type"], "application/x-amz-json-1.0");
+        assert!(!format!("{sent:?}").contains("IQoJb3JpZ2luX2VjEXAMPLE"));
     }
 
     #[test]

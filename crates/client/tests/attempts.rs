@@ -1,18 +1,16 @@
 //! The retry loop, seen from the simulator's side.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialPool, CredentialSpec, SessionName, UserKeys};
-use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
+use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings, Places};
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, Rate, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use dynacrawl_sim::{
     Account, DemoAccount, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables, When,
 };
-use tokio::sync::Semaphore;
 
 const HOME: &str = "111111111111";
 const MEMBER: &str = "222222222222";
@@ -43,7 +41,7 @@ async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRo
         region,
         dynamodb_url: Some(simulator.url()),
         rate: rate.map(|rate| Rate::per_second(NonZeroU32::new(rate).expect("not zero"))),
-        requests: Arc::new(Semaphore::new(64)),
+        requests: Places::new(64, 1, aws.http.connections()).share("simulator"),
         retry: RetryPolicy { max_attempts: 3, ..RetryPolicy::default() },
         opt_in: false,
     };

@@ -9,6 +9,8 @@ mod regions;
 pub use organization::{AccountFilter, FoundAccounts, InvalidUnit, Organization, UnitId};
 pub use regions::{AccountRegions, FoundRegions};
 
+use std::collections::{BTreeMap, HashSet};
+
 use dynacrawl_auth::Caller;
 use dynacrawl_aws::{AwsError, ErrorClass};
 
@@ -39,33 +41,140 @@ fn operation(action: &'static str) -> &'static str {
     action.rsplit(':').next().unwrap_or(action)
 }
 
-/// All pages of a listing, and what ended it early. A page may be empty and not be the last.
-async fn pages<C, T, F>(
-    caller: &Caller,
-    action: &'static str,
-    page: impl Fn(Option<String>) -> F,
-) -> (C, Option<DiscoveryError>)
+/// One page of a listing.
+struct Page<K, V> {
+    items: Vec<(K, V)>,
+    /// What could not be read of it.
+    unreadable: Vec<String>,
+    next: Option<String>,
+}
+
+impl<K, V> Page<K, V> {
+    /// A page of items, each of which is one or says why it is none.
+    fn new(items: impl IntoIterator<Item = Result<(K, V), String>>, next: Option<String>) -> Self {
+        let mut page = Self { items: Vec::new(), unreadable: Vec::new(), next };
+        for item in items {
+            match item {
+                Ok(item) => page.items.push(item),
+                Err(problem) => page.unreadable.push(problem),
+            }
+        }
+        page
+    }
+}
+
+/// What a listing brought.
+struct Listed<K, V> {
+    items: BTreeMap<K, V>,
+    /// What ended it early.
+    failed: Option<DiscoveryError>,
+    /// The first of what could not be read of it.
+    unreadable: Option<DiscoveryError>,
+}
+
+/// AWS may send empty pages that are not the last; so many in a row bring nothing more.
+const PAGES_WITHOUT_NEWS: u32 = 100;
+
+/// All pages of a listing.
+async fn pages<K: Ord, V, F>(caller: &Caller, action: &'static str, page: impl Fn(Option<String>) -> F) -> Listed<K, V>
 where
-    C: Default + Extend<T> + IntoIterator<Item = T>,
-    F: Future<Output = Result<(C, Option<String>), AwsError>>,
+    F: Future<Output = Result<Page<K, V>, AwsError>>,
 {
-    let mut all = C::default();
-    let mut next: Option<String> = None;
+    let mut listed = Listed { items: BTreeMap::new(), failed: None, unreadable: None };
+    let invalid = |message: &str| {
+        let error = AwsError::new(ErrorClass::Other, "invalid_response", message);
+        Some(DiscoveryError { action, error })
+    };
+    let (mut next, mut seen, mut without_news) = (None::<String>, HashSet::new(), 0);
     loop {
-        let (items, following) = match caller.call(operation(action), |_| {}, || page(next.clone())).await {
+        let answer = match caller.call(operation(action), |_| {}, || page(next.clone())).await {
             Ok(answer) => answer,
-            Err(failed) => return (all, Some(DiscoveryError { action, error: failed.error })),
+            Err(failed) => {
+                listed.failed = Some(DiscoveryError { action, error: failed.error });
+                return listed;
+            }
         };
-        all.extend(items);
-        let following = following.filter(|token| !token.is_empty());
-        if following.is_none() {
-            return (all, None);
+        let before = listed.items.len();
+        listed.items.extend(answer.items);
+        if let Some(problem) = answer.unreadable.first()
+            && listed.unreadable.is_none()
+        {
+            listed.unreadable = invalid(problem);
         }
-        if following == next {
-            let said = "NextToken is that of the page before: the listing would never end";
-            let error = AwsError::new(ErrorClass::Other, "invalid_response", said);
-            return (all, Some(DiscoveryError { action, error }));
+        let Some(token) = answer.next.filter(|token| !token.is_empty()) else { return listed };
+        without_news = if listed.items.len() > before { 0 } else { without_news + 1 };
+        if without_news >= PAGES_WITHOUT_NEWS {
+            listed.failed = invalid("100 pages in a row brought nothing new: the listing would never end");
+        } else if !seen.insert(token.clone()) {
+            listed.failed = invalid("NextToken is that of an earlier page: the listing would never end");
         }
-        next = following;
+        if listed.failed.is_some() {
+            return listed;
+        }
+        next = Some(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
+    use dynacrawl_aws::{AwsError, BudgetSettings, RetryPolicy};
+
+    use super::{Caller, Listed, PAGES_WITHOUT_NEWS, Page, pages};
+
+    fn caller() -> Caller {
+        let secret_access_key = "secret".to_owned().into();
+        let keys = UserKeys { access_key_id: "AKIA".to_owned(), secret_access_key, session_token: None };
+        let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain: Vec::new() };
+        let config = aws_types::SdkConfig::builder().build();
+        let chain = CredentialPool::default().chain(&spec, None, &config, None);
+        let budget = BudgetSettings { rate: None, concurrency: 1 };
+        Caller::within(budget, chain.last().credentials.clone(), RetryPolicy::default())
+    }
+
+    /// A listing whose page of each number is `page`; with the number of pages that were asked for.
+    async fn listing(page: impl Fn(u32) -> Page<u32, ()>) -> (Listed<u32, ()>, u32) {
+        let asked = AtomicU32::new(0);
+        let answer =
+            |_: Option<String>| std::future::ready(Ok::<_, AwsError>(page(asked.fetch_add(1, Ordering::SeqCst))));
+        let listed = pages(&caller(), "test:List", answer).await;
+        (listed, asked.into_inner())
+    }
+
+    fn message(listed: &Listed<u32, ()>) -> String {
+        listed.failed.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn empty_pages_are_allowed() {
+        let (listed, asked) = listing(|number| {
+            let items = if number % 50 == 49 { vec![Ok((number, ()))] } else { Vec::new() };
+            Page::new(items, (number < 199).then(|| number.to_string()))
+        })
+        .await;
+        assert_eq!((listed.items.len(), message(&listed).as_str(), asked), (4, "", 200));
+    }
+
+    #[tokio::test]
+    async fn pages_that_point_at_each_other_end_the_listing() {
+        let (listed, asked) = listing(|number| Page::new([Ok((number, ()))], Some((number % 2).to_string()))).await;
+        assert!(message(&listed).contains("NextToken is that of an earlier page"), "{}", message(&listed));
+        assert_eq!((listed.items.len(), asked), (3, 3));
+    }
+
+    #[tokio::test]
+    async fn pages_without_anything_new_end_the_listing() {
+        let (listed, asked) = listing(|number| Page::new([Ok((7, ()))], Some(number.to_string()))).await;
+        assert!(message(&listed).contains("brought nothing new"), "{}", message(&listed));
+        assert_eq!((listed.items.len(), asked), (1, PAGES_WITHOUT_NEWS + 1));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_reported_and_the_rest_stays() {
+        let (listed, _) = listing(|_| Page::new([Ok((1, ())), Err("'x' is no number".to_owned())], None)).await;
+        assert_eq!((listed.items.len(), listed.failed), (1, None));
+        assert!(listed.unreadable.is_some_and(|problem| problem.to_string().contains("'x' is no number")));
     }
 }

@@ -1,6 +1,6 @@
 //! organizations:ListAccounts, and the organizational units that filters name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,9 +11,9 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
 use dynacrawl_aws::{AwsError, BudgetSettings, RetryPolicy, global_region};
-use dynacrawl_model::{AccountId, Partition};
+use dynacrawl_model::{AccountId, Escaped, Partition};
 
-use crate::{DiscoveryError, pages};
+use crate::{DiscoveryError, Listed, Page, pages};
 
 const LIST_ACCOUNTS: &str = "organizations:ListAccounts";
 const LIST_FOR_PARENT: &str = "organizations:ListAccountsForParent";
@@ -76,7 +76,7 @@ pub struct FoundAccounts {
     pub filtered: u64,
     /// The accounts that the filter includes by their ids, and that are not active accounts of the organization.
     pub not_found: Vec<AccountId>,
-    /// Why there may be more: a call that failed. What was found before it stays.
+    /// Why there may be more: a call that failed, or an account that cannot be read. What was found stays.
     pub failed: Option<DiscoveryError>,
 }
 
@@ -119,8 +119,8 @@ impl Organization {
         let (included, mut failed) = self.in_units(&filter.include_units).await;
         let mut found = FoundAccounts::default();
         let mut active = BTreeSet::new();
-        let (listed, broke_off) = self.list().await;
-        for (id, is_active) in listed {
+        let listed = self.list().await;
+        for (id, is_active) in listed.items {
             found.listed += 1;
             if !is_active {
                 found.inactive += 1;
@@ -134,7 +134,7 @@ impl Organization {
                 found.filtered += 1;
             }
         }
-        failed = failed.or(broke_off);
+        failed = failed.or(listed.failed).or(listed.unreadable);
         if failed.is_none() {
             let named = filter.include_accounts.difference(&filter.exclude_accounts);
             found.not_found = named.filter(|id| !active.contains(id) && !excluded.contains(id)).cloned().collect();
@@ -142,13 +142,12 @@ impl Organization {
         FoundAccounts { accounts: active.into_iter().collect(), failed, ..found }
     }
 
-    /// All accounts, and whether each is active; with what ended the listing early.
-    async fn list(&self) -> (BTreeMap<AccountId, bool>, Option<DiscoveryError>) {
+    /// All accounts, and whether each is active.
+    async fn list(&self) -> Listed<AccountId, bool> {
         let page = |next: Option<String>| async {
             let answer = self.client.list_accounts().set_next_token(next).send().await;
             let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
-            let accounts = answer.accounts().iter().filter_map(account).collect();
-            Ok((accounts, answer.next_token))
+            Ok(Page::new(answer.accounts().iter().map(account), answer.next_token.clone()))
         };
         pages(&self.caller, LIST_ACCOUNTS, page).await
     }
@@ -159,34 +158,37 @@ impl Organization {
         let mut waiting: Vec<String> = units.iter().map(UnitId::to_string).collect();
         let mut seen: BTreeSet<String> = waiting.iter().cloned().collect();
         while let Some(unit) = waiting.pop() {
-            let (below, failed) = self.accounts_of(&unit).await;
-            accounts.extend(below.into_keys());
-            let (units, failed_units) = self.units_of(&unit).await;
-            waiting.extend(units.into_iter().filter(|unit| seen.insert(unit.clone())));
-            if let Some(failed) = failed.or(failed_units) {
-                return (accounts, Some(failed));
+            let below = self.accounts_of(&unit).await;
+            accounts.extend(below.items.into_keys());
+            let inside = self.units_of(&unit).await;
+            waiting.extend(inside.items.into_keys().filter(|unit| seen.insert(unit.clone())));
+            let failed = below.failed.or(inside.failed).or(below.unreadable).or(inside.unreadable);
+            if failed.is_some() {
+                return (accounts, failed);
             }
         }
         (accounts, None)
     }
 
-    async fn accounts_of(&self, unit: &str) -> (BTreeMap<AccountId, bool>, Option<DiscoveryError>) {
+    async fn accounts_of(&self, unit: &str) -> Listed<AccountId, bool> {
         let page = |next: Option<String>| async {
             let answer = self.client.list_accounts_for_parent().parent_id(unit).set_next_token(next).send().await;
             let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
-            let accounts = answer.accounts().iter().filter_map(account).collect();
-            Ok((accounts, answer.next_token))
+            Ok(Page::new(answer.accounts().iter().map(account), answer.next_token.clone()))
         };
         pages(&self.caller, LIST_FOR_PARENT, page).await
     }
 
-    async fn units_of(&self, unit: &str) -> (Vec<String>, Option<DiscoveryError>) {
+    async fn units_of(&self, unit: &str) -> Listed<String, ()> {
         let page = |next: Option<String>| async {
             let call = self.client.list_organizational_units_for_parent();
             let answer = call.parent_id(unit).set_next_token(next).send().await;
             let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
-            let units = answer.organizational_units().iter().filter_map(|unit| unit.id().map(str::to_owned)).collect();
-            Ok((units, answer.next_token))
+            let units = answer.organizational_units().iter().map(|unit| match unit.id() {
+                Some(id) => Ok((id.to_owned(), ())),
+                None => Err("an organizational unit has no id".to_owned()),
+            });
+            Ok(Page::new(units, answer.next_token.clone()))
         };
         pages(&self.caller, LIST_UNITS, page).await
     }
@@ -194,14 +196,15 @@ impl Organization {
 
 /// The account's id, and whether it is active: by `State`, or by `Status` where an older service sends no `State`. One that
 /// says neither is taken for active: that it cannot be reached would show.
-fn account(account: &Account) -> Option<(AccountId, bool)> {
-    let id = account.id()?.parse().ok()?;
+fn account(account: &Account) -> Result<(AccountId, bool), String> {
+    let id = account.id().unwrap_or_default();
+    let id = id.parse().map_err(|_| format!("'{}' is not the id of an account", Escaped(id)))?;
     let active = match (account.state(), account.status()) {
         (Some(state), _) => *state == AccountState::Active,
         (None, Some(status)) => *status == AccountStatus::Active,
         (None, None) => true,
     };
-    Some((id, active))
+    Ok((id, active))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The Regions that an account has enabled: account:ListRegions, else ec2:DescribeRegions, else the list of this version.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_account::config::{Builder, Region as SdkRegion};
 use aws_sdk_account::types::RegionOptStatus;
 use aws_smithy_runtime::client::retries::RetryPartition;
@@ -7,10 +9,10 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
 use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy, global_region, known_regions};
-use dynacrawl_model::{Partition, Region, RegionsSource};
+use dynacrawl_model::{Escaped, Partition, Region, RegionsSource};
 
 use crate::ec2::Ec2;
-use crate::{DiscoveryError, DiscoveryUrls, pages};
+use crate::{DiscoveryError, DiscoveryUrls, Page, pages};
 
 /// The Regions that were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub struct FoundRegions {
     pub regions: Vec<Region>,
     /// What told them.
     pub source: RegionsSource,
-    /// The sources that were asked before it, and why they did not tell.
+    /// The sources that were asked before it, and why they did not answer; and what of its answer cannot be read.
     pub passed_over: Vec<DiscoveryError>,
 }
 
@@ -55,7 +57,7 @@ impl AccountRegions {
         }
         Self {
             account: aws_sdk_account::Client::from_conf(builder.build()),
-            ec2: Ec2::new(config, credentials.clone(), urls.ec2.as_deref(), &partition),
+            ec2: Ec2::new(config, credentials.clone(), urls.ec2.clone()),
             caller: Caller::within(budget, credentials.clone(), retry),
             partition,
         }
@@ -66,19 +68,26 @@ impl AccountRegions {
     pub async fn enabled(&self) -> FoundRegions {
         let mut passed_over = Vec::new();
         match self.ask_account().await {
-            Ok(regions) => return FoundRegions { regions, source: RegionsSource::ListRegions, passed_over },
+            Ok((regions, unreadable)) => {
+                passed_over.extend(unreadable);
+                return FoundRegions { regions, source: RegionsSource::ListRegions, passed_over };
+            }
             Err(error) => passed_over.push(error),
         }
         match self.ask_ec2().await {
-            Ok(regions) => return FoundRegions { regions, source: RegionsSource::DescribeRegions, passed_over },
+            Ok((regions, unreadable)) => {
+                passed_over.extend(unreadable);
+                return FoundRegions { regions, source: RegionsSource::DescribeRegions, passed_over };
+            }
             Err(error) => passed_over.push(error),
         }
         let known = known_regions().filter_map(|name| name.parse::<Region>().ok());
-        let regions = sorted(known.filter(|region| region.partition() == self.partition));
+        let regions: BTreeSet<_> = known.filter(|region| region.partition() == self.partition).collect();
+        let regions = Vec::from_iter(regions);
         FoundRegions { regions, source: RegionsSource::BuiltIn, passed_over }
     }
 
-    async fn ask_account(&self) -> Result<Vec<Region>, DiscoveryError> {
+    async fn ask_account(&self) -> Result<Answer, DiscoveryError> {
         let page = |next: Option<String>| async {
             let call = self.account.list_regions().max_results(50).set_next_token(next);
             let enabled = call
@@ -92,34 +101,46 @@ impl AccountRegions {
                     None | Some(RegionOptStatus::Enabled | RegionOptStatus::EnabledByDefault)
                 )
             });
-            let regions: Vec<_> = enabled.filter_map(|region| region.region_name()?.parse().ok()).collect();
-            Ok((regions, answer.next_token))
+            let regions = enabled.map(|region| self::region(region.region_name().unwrap_or_default()));
+            Ok(Page::new(regions, answer.next_token.clone()))
         };
-        match pages(&self.caller, LIST_REGIONS, page).await {
-            (regions, None) => told(regions, LIST_REGIONS),
-            (_, Some(failed)) => Err(failed),
+        let listed = pages(&self.caller, LIST_REGIONS, page).await;
+        match listed.failed {
+            Some(failed) => Err(failed),
+            None => not_empty(LIST_REGIONS, listed.items.into_keys().collect(), listed.unreadable),
         }
     }
 
-    async fn ask_ec2(&self) -> Result<Vec<Region>, DiscoveryError> {
+    async fn ask_ec2(&self) -> Result<Answer, DiscoveryError> {
         let names = self.caller.call(crate::operation(DESCRIBE_REGIONS), |_| {}, || self.ec2.describe_regions()).await;
         let names = names.map_err(|failed| DiscoveryError { action: DESCRIBE_REGIONS, error: failed.error })?;
-        told(names.iter().filter_map(|name| name.parse().ok()).collect(), DESCRIBE_REGIONS)
+        let page = Page::new(names.iter().map(|name| region(name)), None);
+        let regions: BTreeSet<_> = page.items.into_iter().map(|(region, ())| region).collect();
+        let unreadable = page.unreadable.first().map(|problem| invalid(DESCRIBE_REGIONS, problem));
+        not_empty(DESCRIBE_REGIONS, Vec::from_iter(regions), unreadable)
     }
+}
+
+/// The Regions of an answer, in order, and what of it cannot be read.
+type Answer = (Vec<Region>, Option<DiscoveryError>);
+
+fn region(name: &str) -> Result<(Region, ()), String> {
+    let region = name.parse().map_err(|_| format!("'{}' is not the name of a Region", Escaped(name)))?;
+    Ok((region, ()))
+}
+
+fn invalid(action: &'static str, message: &str) -> DiscoveryError {
+    DiscoveryError { action, error: AwsError::new(ErrorClass::Other, "invalid_response", message) }
 }
 
 /// No account is without a Region, so an answer that names none is broken.
-fn told(regions: Vec<Region>, action: &'static str) -> Result<Vec<Region>, DiscoveryError> {
+fn not_empty(
+    action: &'static str,
+    regions: Vec<Region>,
+    unreadable: Option<DiscoveryError>,
+) -> Result<Answer, DiscoveryError> {
     if regions.is_empty() {
-        let error = AwsError::new(ErrorClass::Other, "invalid_response", "the answer names no Region");
-        return Err(DiscoveryError { action, error });
+        return Err(unreadable.unwrap_or_else(|| invalid(action, "the answer names no Region")));
     }
-    Ok(sorted(regions))
-}
-
-fn sorted(regions: impl IntoIterator<Item = Region>) -> Vec<Region> {
-    let mut regions: Vec<_> = regions.into_iter().collect();
-    regions.sort();
-    regions.dedup();
-    regions
+    Ok((regions, unreadable))
 }

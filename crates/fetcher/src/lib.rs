@@ -123,16 +123,14 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
-    use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
+    use dynacrawl_aws::{AwsSettings, Connections, EndpointSettings, HttpSettings, Places};
     use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
     use dynacrawl_model::{FailureReason, Region, TableName};
     use dynacrawl_sim::{Account, Denial, Estate, Operation, Options, Simulator, Tables, fixtures};
     use futures_util::{StreamExt, stream};
-    use tokio::sync::Semaphore;
 
     use super::{FailedTable, Fetched, Fetcher};
 
@@ -159,7 +157,7 @@ mod tests {
             region,
             dynamodb_url: Some(simulator.url()),
             rate: None,
-            requests: Arc::new(Semaphore::new(64)),
+            requests: Places::new(64, 1, &Connections::default()).share("simulator"),
             retry,
             opt_in: false,
         };

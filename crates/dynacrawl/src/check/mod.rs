@@ -23,10 +23,10 @@ pub async fn check(plan: &RunPlan) -> Findings {
     let mut findings = Findings::default();
     let mut targets: Vec<Arc<ReadyTarget>> = plan.targets.clone();
     for (group, ready) in &plan.groups {
-        targets.extend(organization(group, ready, plan, &mut findings).await);
+        targets.extend(Box::pin(organization(group, ready, plan, &mut findings)).await);
     }
     let at_once = (plan.config().crawl.scopes / REGIONS).max(1);
-    let checked = stream::iter(&targets).map(|target| check_target(target, plan)).buffered(at_once);
+    let checked = stream::iter(&targets).map(|target| Box::pin(check_target(target, plan))).buffered(at_once);
     let checked: Vec<Findings> = checked.collect().await;
     checked.into_iter().fold(findings, Findings::and)
 }
@@ -46,7 +46,7 @@ async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
         return findings;
     }
     let scopes = stream::iter(&regions)
-        .map(|region| probes::scope(&connection, region, config))
+        .map(|region| Box::pin(probes::scope(&connection, region, config)))
         .buffered(REGIONS.min(config.crawl.scopes))
         .collect::<Vec<_>>()
         .await;

@@ -34,7 +34,7 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
     let (plan, _simulator) = plan(global, &flags, args.demo, patient).await?;
     let config = plan.config();
     let _telemetry = terminal.show_messages(config, crate::config::LogLevel::WARN)?;
-    let findings = check::check(&plan).await;
+    let findings = Box::pin(check::check(&plan)).await;
     match config.check.format {
         CheckFormat::Text => to_stdout(findings.to_text().as_bytes())?,
         CheckFormat::Json => json_to_stdout(&findings)?,

@@ -53,13 +53,13 @@ impl From<ConfigError> for Failure {
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     let terminal = Terminal::new();
     match cli.command {
-        Command::Crawl(args) => crawl::crawl(&cli.global, &args, &terminal).await,
+        Command::Crawl(args) => Box::pin(crawl::crawl(&cli.global, &args, &terminal)).await,
         Command::Serve(args) => Box::pin(serve::serve(&cli.global, &args, &terminal)).await,
         Command::Status(args) => reads::status(&cli.global, &args),
         Command::Runs(args) => reads::runs(&cli.global, &args),
         Command::Tables(args) => reads::tables(&cli.global, &args),
         Command::Changes(args) => reads::changes(&cli.global, &args),
-        Command::Check(args) => check::check(&cli.global, &args, &terminal).await,
+        Command::Check(args) => Box::pin(check::check(&cli.global, &args, &terminal)).await,
         Command::Policy(args) => policy::policy(&cli.global, &args).await,
         Command::Schema => print::schema(),
         Command::Config(args) => print::config(&args),

@@ -129,6 +129,28 @@ async fn many_throttled_scopes_keep_no_other_from_the_places_for_requests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn scopes_that_hang_do_not_slow_others_down() {
+    const HANGING: usize = 8;
+    let tables = [200; 56];
+    // With more requests at once in each scope than there are places, whoever hangs could take all of them.
+    let settings = "rate = 0\nrequests = 64\nconcurrency = 64\nscopes = 64\nmax_attempts = 1";
+    let healthy_end = async |simulator: InProcess| {
+        let (ended, _) = crawl(&simulator, 56, settings).await;
+        let healthy: Vec<_> = (HANGING..56).map(|number| ended[&account(number)].clone()).collect();
+        assert!(healthy.iter().all(|(_, scope)| scope.outcome == Outcome::Complete));
+        healthy.into_iter().map(|(at, _)| at).max().expect("healthy ones")
+    };
+    let without = healthy_end(InProcess::new(estate(&tables), &options())).await;
+    let simulator = InProcess::new(estate(&tables), &options());
+    for number in 0..HANGING {
+        let hang = FaultRule::new(Effect::Delay(Duration::from_secs(3600)));
+        simulator.add_fault(hang.account(account(number)).operation(Operation::DescribeTable));
+    }
+    let beside = healthy_end(simulator).await;
+    assert!(beside <= without * 2, "{beside:?} beside scopes that hang, {without:?} without");
+}
+
+#[tokio::test(start_paused = true)]
 async fn tables_that_failed_under_load_are_there_after_the_last_pass() {
     let simulator = InProcess::new(estate(&[200]), &options());
     // Ten tables, each at all three attempts of its turn.

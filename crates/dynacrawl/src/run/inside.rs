@@ -1,5 +1,7 @@
 //! The simulator inside the process, in the place of a network: for tests on simulated time.
 
+use std::time::Duration;
+
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
@@ -15,6 +17,9 @@ use crate::config::{Config, Target};
 
 /// The account whose user crawls.
 pub(crate) const HUB: &str = "999999999999";
+
+/// How long an attempt may take, as over a network.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The simulator in the place of a network.
 #[derive(Clone)]
@@ -38,7 +43,9 @@ impl HttpConnector for Inside {
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             let request = request.map(|body| bytes::Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
-            let answer = simulator.answer(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            let answer = tokio::time::timeout(ATTEMPT_TIMEOUT, simulator.answer(request)).await;
+            let answer = answer.map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?;
+            let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
             HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::user(error.into()))
         })
     }
@@ -72,7 +79,7 @@ pub(crate) fn plan_with(simulator: &InProcess, config: Config, account: impl Fn(
         Ok(CredentialSpec { base: BaseCredentials::Keys(keys), chain: target.chain.clone() })
     };
     let http = SharedHttpClient::new(Inside(simulator.clone()));
-    RunPlan::with_http(config, credentials, http).expect("a plan")
+    RunPlan::with_http(config, credentials, http.into()).expect("a plan")
 }
 
 /// The same for settings.

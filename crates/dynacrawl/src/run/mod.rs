@@ -35,9 +35,8 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dynacrawl_auth::CredentialSpec;
-use dynacrawl_aws::AwsSettings;
+use dynacrawl_aws::{AwsSettings, HttpStack};
 use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
 
 pub(crate) use decode::decode_failure;
@@ -114,7 +113,7 @@ impl RunPlan {
     pub(crate) fn with_http(
         config: Config,
         credentials: impl Fn(&Target) -> Result<CredentialSpec, ConfigError>,
-        http: SharedHttpClient,
+        http: HttpStack,
     ) -> Result<Self, ConfigError> {
         let ready =
             |target: &Target| Ok(ReadyTarget::new(target.clone(), credentials(target)?, config.sts_region(target)));

@@ -171,7 +171,10 @@ impl Run<'_> {
         let mut retrying = false;
         while more_planned || !tasks.is_empty() || !self.retries.is_empty() {
             // The second tries begin when every first one has ended.
-            retrying |= !more_planned && tasks.is_empty();
+            if !retrying && !more_planned && tasks.is_empty() {
+                retrying = true;
+                plan.connector.forget_unreachable();
+            }
             if retrying
                 && tasks.len() < plan.config.crawl.scopes
                 && let Some(scope) = self.retries.pop_front()

@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::service_config::ServiceConfigKey;
 use dynacrawl_auth::{AuthError, CallerIdentity, CredentialChain, CredentialPool, CredentialSpec};
-use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass, may_be_disabled};
+use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass, Places, may_be_disabled};
 use dynacrawl_client::{ScopeClient, ScopeSettings};
 use dynacrawl_model::{AccountId, Escaped, Operation, Problem, Region, Scope};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::tracker::Stopped;
@@ -33,7 +34,7 @@ pub(crate) struct TargetConnection {
     pub(crate) sts_region: Region,
     /// Whether DynamoDB is asked at another endpoint than AWS's own.
     pub(crate) custom_endpoint: bool,
-    requests: Arc<Semaphore>,
+    requests: Places,
     identity: Mutex<Option<Identity>>,
     /// The account that STS or a table's ARN has proven.
     proven: OnceLock<AccountId>,
@@ -100,17 +101,22 @@ pub(crate) struct Connector {
     aws: AwsSettings,
     pool: CredentialPool,
     settings: Mutex<HashMap<(Option<String>, Region), SdkConfig>>,
-    requests: Arc<Semaphore>,
+    requests: Places,
 }
 
 impl Connector {
     pub(crate) fn new(aws: AwsSettings, config: &Config) -> Self {
         Self {
+            requests: Places::new(config.crawl.requests, config.crawl.scopes, aws.http.connections()),
             aws,
             pool: CredentialPool::new(config.budgets.sts, config.credentials_timeout),
             settings: Mutex::default(),
-            requests: Arc::new(Semaphore::new(config.crawl.requests)),
         }
+    }
+
+    /// Lets endpoints that could not be reached be tried once more.
+    pub(crate) fn forget_unreachable(&self) {
+        self.aws.http.forget_unreachable();
     }
 
     /// Loads the SDK's settings, and sets up the credentials. Nothing is called yet.
@@ -150,11 +156,20 @@ impl TargetConnection {
             region: region.clone(),
             dynamodb_url: config.endpoints.dynamodb_url.clone(),
             rate: config.crawl.rate,
-            requests: self.requests.clone(),
+            requests: self.requests.share(&self.endpoint(region)),
             retry: config.crawl.retry,
             opt_in: may_be_disabled(region),
         };
         Arc::new(ScopeClient::new(&self.sdk, self.chain.last().credentials.clone(), settings))
+    }
+
+    /// What tells the endpoints of clients apart: the Region, and whatever may lead elsewhere.
+    fn endpoint(&self, region: &Region) -> String {
+        let account = match self.sdk.account_id_endpoint_mode() {
+            Some(AccountIdEndpointMode::Disabled) | None => "",
+            Some(_) => &self.target.name,
+        };
+        format!("dynamodb {region} {} {account}", self.target.profile().unwrap_or_default())
     }
 
     /// Whose credentials they are. An answer is kept; a failure is shared only by those who ask at the same time.

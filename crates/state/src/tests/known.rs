@@ -60,6 +60,7 @@ fn completed(run_id: RunId, millis: i64) -> RunCompleted {
         counts: Counts::default(),
         requests: Requests::default(),
         changes: None,
+        retirements_held: None,
         duration_ms: 1,
     }
 }

@@ -1,0 +1,165 @@
+//! The SDK's pool of connections, behind the gate.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use aws_smithy_http_client::pool::{Client, OriginKey};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+
+use crate::connections::{Admission, Gate};
+use crate::fault::Fault;
+use crate::unreachable::shown;
+
+/// The largest answer: many times the largest of AWS's.
+const LARGEST_ANSWER: usize = 16 << 20;
+/// How much memory an answer gets because it announces to be large; the rest as it comes.
+const TRUSTED_LENGTH: usize = 1 << 20;
+
+tokio::task_local! {
+    /// The admission of the attempt under way: the connector runs inside the attempt's own future.
+    static ADMISSION: Cell<Option<Admission>>;
+}
+
+/// Runs an attempt that was admitted.
+pub(crate) async fn admitted<T>(admission: Admission, attempt: impl Future<Output = T>) -> T {
+    ADMISSION.scope(Cell::new(Some(admission)), attempt).await
+}
+
+/// The pool behind the gate.
+#[derive(Debug)]
+pub(crate) struct Gated {
+    client: Client,
+    gate: Gate,
+    settings: HttpConnectorSettings,
+    answer_timeout: Duration,
+}
+
+impl Gated {
+    pub(crate) fn new(client: Client, gate: Gate, connect_timeout: Duration, answer_timeout: Duration) -> Self {
+        let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
+        Self { client, gate, settings, answer_timeout }
+    }
+}
+
+impl HttpClient for Gated {
+    fn http_connector(&self, _: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        // The time-outs are the process's, whatever a client's configuration repeats.
+        let inner = self.client.http_connector(&self.settings, components);
+        SharedHttpConnector::new(GatedConnector { inner, gate: self.gate.clone(), answer_timeout: self.answer_timeout })
+    }
+
+    fn validate_base_client_config(
+        &self,
+        components: &RuntimeComponentsBuilder,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.client.validate_base_client_config(components, config)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.client.connector_metadata()
+    }
+}
+
+#[derive(Debug)]
+struct GatedConnector {
+    inner: SharedHttpConnector,
+    gate: Gate,
+    answer_timeout: Duration,
+}
+
+impl HttpConnector for GatedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (inner, gate, answer_timeout) = (self.inner.clone(), self.gate.clone(), self.answer_timeout);
+        HttpConnectorFuture::new(async move {
+            let origin = request.uri().parse().map_err(BoxError::from);
+            let origin = origin.and_then(|uri| OriginKey::from_uri(&uri).map_err(BoxError::from));
+            let origin = origin.map_err(ConnectorError::user)?;
+            let before = ADMISSION.try_with(Cell::take).ok().flatten();
+            let admission = match before.and_then(|admission| admission.bind(&origin)) {
+                Some(admission) => admission,
+                None => gate.admit(origin.clone()).await?,
+            };
+            let connection = request.extension::<CaptureSmithyConnection>().cloned();
+            let answer = async {
+                let answer = inner.call(request).await?;
+                if gate.takes_back(&origin)
+                    && let Some(connection) = connection.and_then(|connection| connection.get())
+                {
+                    connection.poison();
+                }
+                whole(answer, &origin).await
+            };
+            // Waiting for a connection is nobody's fault but ours, so the time-out begins now. The connection is
+            // taken until the last byte of the answer. None of the answers is large.
+            let answer = tokio::time::timeout(answer_timeout, answer).await;
+            drop(admission);
+            answer.unwrap_or_else(|_| Err(Fault::TooSlow(answer_timeout).into()))
+        })
+    }
+}
+
+/// The answer with its body in memory.
+async fn whole(mut answer: HttpResponse, origin: &OriginKey) -> Result<HttpResponse, ConnectorError> {
+    let encoding = answer.headers().get("content-encoding").unwrap_or("identity");
+    if !encoding.eq_ignore_ascii_case("identity") && !encoding.is_empty() {
+        let encoding = encoding.chars().take(20).collect();
+        return Err(Fault::Compressed { origin: shown(origin), encoding }.into());
+    }
+    if answer.body().bytes().is_some() {
+        return Ok(answer);
+    }
+    let too_large = |answer: &HttpResponse| {
+        let server = answer.headers().get("server").map(|server| server.chars().take(60).collect::<String>());
+        Fault::TooLarge {
+            origin: shown(origin),
+            limit: LARGEST_ANSWER,
+            status: answer.status().as_u16(),
+            server: server.map(|server| format!(", server {server}")).unwrap_or_default(),
+        }
+    };
+    let announced = answer.headers().get("content-length").and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > LARGEST_ANSWER) {
+        return Err(too_large(&answer).into());
+    }
+    let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
+    match collect(body, announced.unwrap_or_default()).await.map_err(ConnectorError::io)? {
+        Some(body) => *answer.body_mut() = SdkBody::from(body),
+        None => return Err(too_large(&answer).into()),
+    }
+    Ok(answer)
+}
+
+/// All bytes of a body; `None` if they are too many. They are copied once, and not at all if they come in one piece.
+async fn collect(mut body: SdkBody, announced: usize) -> Result<Option<Bytes>, BoxError> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.len() + all.len() + data.len() > LARGEST_ANSWER {
+            return Ok(None);
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.reserve(announced.min(TRUSTED_LENGTH).max(first.len() + data.len()));
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(Some(if all.is_empty() { first } else { all.freeze() }))
+}

@@ -1,0 +1,393 @@
+//! Places for requests in flight, shared fairly by scopes.
+//!
+//! A scope whose requests hang keeps its places until they time out. Three rules keep it from taking
+//! those of others:
+//!
+//! 1. A quarter of the places is reserved for scopes that have fewer than their base, which is the
+//!    total divided by the scopes there are at once.
+//! 2. A place that becomes free goes to the waiting scope with the fewest places; among equals, and
+//!    inside a scope, to the one that came first.
+//! 3. Each scope has a limit of its own. It begins with the base, grows by one with each answer, and is
+//!    halved by a time-out.
+//!
+//! A place is given together with the leave to use a connection. So nobody waits for a connection who
+//! holds a place, and nobody waits for a place who holds a connection.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::connections::{Admission, CONNECTION_WAIT, Changed, Gate, Route, Verdict};
+use crate::fault::Fault;
+use crate::{AwsError, Connections, gated};
+
+/// The places of a process, or of one caller.
+#[derive(Clone, Debug)]
+pub struct Places(Arc<Shared>);
+
+struct Shared {
+    total: usize,
+    /// What each scope can have whatever others do.
+    base: usize,
+    gate: Option<Gate>,
+    state: Mutex<State>,
+    /// How many wait. With none, a change of the connections is none of our business.
+    waiting: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: usize,
+    scopes: HashMap<u64, Scope>,
+    /// The scopes with waiting requests and room below their limit: by places held, then by the ticket of
+    /// the request that came first.
+    order: BTreeSet<(usize, u64, u64)>,
+    next_scope: u64,
+    /// Counts requests: those that came and those that got a place.
+    now: u64,
+}
+
+#[derive(Debug)]
+struct Scope {
+    held: usize,
+    limit: usize,
+    /// Time-outs of places given before this one count no more: they were under way together with one
+    /// that did.
+    halved_at: u64,
+    route: Option<Route>,
+    queue: VecDeque<Waiting>,
+    /// Since when it could have had a place but no connection.
+    without_connection: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    answer: oneshot::Sender<Result<Place, Fault>>,
+}
+
+/// One scope's share of the places.
+#[derive(Clone, Debug)]
+pub struct Share(Arc<Member>);
+
+#[derive(Debug)]
+struct Member {
+    id: u64,
+    places: Arc<Shared>,
+}
+
+/// A place for one request in flight. It is given back when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Place {
+    places: Arc<Shared>,
+    scope: u64,
+    given_at: u64,
+    admission: Option<Admission>,
+    ended: Ended,
+}
+
+/// How the request went, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Unknown,
+    Answered,
+    TimedOut,
+}
+
+impl Scope {
+    /// Where the scope stands in the order; `None` if it wants nothing or may have nothing.
+    fn order(&self, id: u64) -> Option<(usize, u64, u64)> {
+        let first = self.queue.front().filter(|_| self.held < self.limit)?;
+        Some((self.held, first.ticket, id))
+    }
+}
+
+impl State {
+    /// Changes a scope, and its place in the order.
+    fn change<T>(&mut self, id: u64, change: impl FnOnce(&mut Scope) -> T) -> Option<T> {
+        let scope = self.scopes.get_mut(&id)?;
+        let before = scope.order(id);
+        let result = change(scope);
+        let after = scope.order(id);
+        if before != after {
+            if let Some(before) = before {
+                self.order.remove(&before);
+            }
+            self.order.extend(after);
+        }
+        Some(result)
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
+}
+
+impl Places {
+    /// So many places for `scopes` scopes at once. Connections are given together with the places.
+    pub fn new(total: usize, scopes: usize, connections: &Connections) -> Self {
+        let total = total.max(1);
+        let shared = Arc::new(Shared {
+            total,
+            base: (total / scopes.max(1)).max(1),
+            gate: connections.gate().cloned(),
+            state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        });
+        if let Some(gate) = &shared.gate {
+            let listener: Weak<dyn Changed> = Arc::<Shared>::downgrade(&shared);
+            gate.listen(listener);
+        }
+        Self(shared)
+    }
+
+    /// A share for one scope. Scopes with the same `endpoint`, a name of any kind, call the same one.
+    pub fn share(&self, endpoint: &str) -> Share {
+        let route = self.0.gate.as_ref().map(|gate| gate.route(endpoint));
+        let mut state = self.0.state();
+        let id = state.next_scope;
+        state.next_scope += 1;
+        // The base at first: a scope that hangs from its beginning never has more, so all others have theirs.
+        let scope = Scope {
+            held: 0,
+            limit: self.0.base,
+            halved_at: 0,
+            route,
+            queue: VecDeque::new(),
+            without_connection: None,
+        };
+        state.scopes.insert(id, scope);
+        drop(state);
+        Share(Arc::new(Member { id, places: self.0.clone() }))
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a scope that holds so many may have one more now.
+    fn may_have(&self, state: &State, held: usize) -> bool {
+        let reserved = if state.scopes.len() > 1 { self.total / 4 } else { 0 };
+        let free = self.total.saturating_sub(state.held);
+        free > 0 && (held < self.base || free > reserved)
+    }
+
+    /// Leave to use a connection on a scope's route.
+    fn connect(&self, route: Option<&Route>) -> Result<Option<Admission>, Option<Fault>> {
+        match self.gate.as_ref().zip(route).map(|(gate, route)| gate.try_admit(route)) {
+            None => Ok(None),
+            Some(Verdict::Admitted(admission)) => Ok(Some(admission)),
+            Some(Verdict::Wait) => Err(None),
+            Some(Verdict::Refused(fault)) => Err(Some(fault)),
+        }
+    }
+
+    /// Gives the scope a place, which it may have.
+    fn give(self: &Arc<Self>, state: &mut State, scope: u64, admission: Option<Admission>) -> Place {
+        state.held += 1;
+        let given_at = state.tick();
+        state.change(scope, |scope| {
+            scope.held += 1;
+            scope.without_connection = None;
+        });
+        Place { places: self.clone(), scope, given_at, admission, ended: Ended::Unknown }
+    }
+
+    /// The next request that can be served, with what it gets.
+    fn next(self: &Arc<Self>, state: &mut State) -> Option<(Waiting, Result<Place, Fault>)> {
+        let mut without_connection = Vec::new();
+        let mut next = None;
+        for (held, _, id) in &state.order {
+            if !self.may_have(state, *held) {
+                break;
+            }
+            let Some(scope) = state.scopes.get(id) else { continue };
+            match self.connect(scope.route.as_ref()) {
+                Ok(admission) => next = Some((*id, Ok(admission))),
+                Err(Some(fault)) => next = Some((*id, Err(fault))),
+                Err(None) => {
+                    without_connection.push(*id);
+                    continue;
+                }
+            }
+            break;
+        }
+        for id in without_connection {
+            if let Some(scope) = state.scopes.get_mut(&id) {
+                scope.without_connection.get_or_insert_with(Instant::now);
+            }
+        }
+        let (id, admitted) = next?;
+        let waiting = state.change(id, |scope| scope.queue.pop_front()).flatten()?;
+        let given = admitted.map(|admission| self.give(state, id, admission));
+        Some((waiting, given))
+    }
+
+    /// Serves all who can be served, after something has changed.
+    fn serve(self: &Arc<Self>) {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut served = Vec::new();
+        {
+            let mut state = self.state();
+            while let Some(one) = self.next(&mut state) {
+                served.push(one);
+            }
+        }
+        for (waiting, given) in served {
+            // Who has left meanwhile gives the place back: it is dropped.
+            let _ = waiting.answer.send(given);
+        }
+    }
+}
+
+impl Changed for Shared {
+    fn connections_changed(self: Arc<Self>) {
+        self.serve();
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Places").field("total", &self.total).field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+impl Share {
+    /// Waits for a place, and for a connection.
+    ///
+    /// # Errors
+    /// When no connection became free in time, or the endpoint cannot be reached.
+    pub async fn acquire(&self) -> Result<Place, AwsError> {
+        self.place().await.map_err(AwsError::from)
+    }
+
+    async fn place(&self) -> Result<Place, Fault> {
+        let Member { id, places } = &*self.0;
+        let (ticket, mut answer) = {
+            let mut state = places.state();
+            let ready = state.scopes.get(id).filter(|scope| scope.queue.is_empty() && scope.held < scope.limit);
+            if let Some(scope) = ready
+                && places.may_have(&state, scope.held)
+            {
+                match places.connect(scope.route.as_ref()) {
+                    Ok(admission) => return Ok(places.give(&mut state, *id, admission)),
+                    Err(Some(fault)) => return Err(fault),
+                    Err(None) => {}
+                }
+            }
+            let ticket = state.tick();
+            let (sender, answer) = oneshot::channel();
+            state.change(*id, |scope| scope.queue.push_back(Waiting { ticket, answer: sender }));
+            places.waiting.fetch_add(1, Ordering::AcqRel);
+            (ticket, answer)
+        };
+        let _leave = Leave { member: &self.0, ticket };
+        // A change between the look at the connections and the entry in the queue is not missed.
+        places.serve();
+        loop {
+            tokio::select! {
+                biased;
+                given = &mut answer => return given.unwrap_or(Err(Fault::NoConnection(CONNECTION_WAIT))),
+                () = tokio::time::sleep(CONNECTION_WAIT) => {
+                    let state = places.state();
+                    let since = state.scopes.get(id).and_then(|scope| scope.without_connection);
+                    if since.is_some_and(|since| since.elapsed() >= CONNECTION_WAIT) {
+                        return Err(Fault::NoConnection(CONNECTION_WAIT));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Share {
+    /// How many requests the scope may have in flight at the moment.
+    fn limit(&self) -> usize {
+        self.0.places.state().scopes[&self.0.id].limit
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut state = self.places.state();
+        let left = state.scopes.remove(&self.id);
+        if let Some(order) = left.as_ref().and_then(|scope| scope.order(self.id)) {
+            state.order.remove(&order);
+        }
+        drop(state);
+        self.places.serve();
+    }
+}
+
+/// Takes a request out of the queue, whether it was served or not.
+struct Leave<'a> {
+    member: &'a Member,
+    ticket: u64,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let places = &self.member.places;
+        places.waiting.fetch_sub(1, Ordering::AcqRel);
+        let mut state = places.state();
+        let left = state.change(self.member.id, |scope| {
+            let at = scope.queue.iter().position(|waiting| waiting.ticket == self.ticket);
+            at.and_then(|at| scope.queue.remove(at))
+        });
+        drop(state);
+        drop(left);
+    }
+}
+
+impl Place {
+    /// Runs the attempt that the place is for.
+    pub async fn run<T>(&mut self, attempt: impl Future<Output = T>) -> T {
+        match self.admission.take() {
+            Some(admission) => gated::admitted(admission, attempt).await,
+            None => attempt.await,
+        }
+    }
+
+    /// Gives the place back after an attempt. An answer lets the scope have more places, a time-out fewer.
+    pub fn ended(mut self, timed_out: bool) {
+        self.ended = if timed_out { Ended::TimedOut } else { Ended::Answered };
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // An attempt that was not sent: its connection is for others.
+        drop(self.admission.take());
+        let total = self.places.total;
+        {
+            let mut state = self.places.state();
+            state.held = state.held.saturating_sub(1);
+            let now = state.now;
+            state.change(self.scope, |scope| {
+                scope.held = scope.held.saturating_sub(1);
+                match self.ended {
+                    Ended::Answered => scope.limit = (scope.limit + 1).min(total),
+                    Ended::TimedOut if self.given_at > scope.halved_at => {
+                        scope.limit = (scope.limit / 2).max(1);
+                        scope.halved_at = now;
+                    }
+                    Ended::TimedOut | Ended::Unknown => {}
+                }
+            });
+        }
+        self.places.serve();
+    }
+}
+
+#[cfg(test)]
+mod tests;
