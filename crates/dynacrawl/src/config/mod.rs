@@ -14,8 +14,8 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use changes::{accepted, accepted_before};
 pub use changes::{ChangeSettings, Emit, FailSafe};
+pub(crate) use changes::{accepted, accepted_before};
 pub use group::Group;
 pub use limits::{Budgets, StateSettings};
 pub(crate) use load::{Flags, UnknownTarget};

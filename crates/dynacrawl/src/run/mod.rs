@@ -37,7 +37,9 @@ use std::time::Duration;
 
 use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::{AwsSettings, HttpStack};
-use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed};
+use dynacrawl_model::{
+    ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed,
+};
 
 pub(crate) use decode::decode_failure;
 pub use detector::Detector;

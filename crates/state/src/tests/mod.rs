@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, State, StateError, TargetRow};
 
+mod columns;
 mod known;
 
 fn at(millis: i64) -> Timestamp {

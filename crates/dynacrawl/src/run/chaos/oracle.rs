@@ -206,7 +206,9 @@ impl Oracle<'_> {
             };
             ensure(before.is_none() == (kind == "table_added"), || format!("{kind} {key:?}, and before: {before:?}"))?;
             if let Some(claimed) = change["fingerprint_before"].as_str() {
-                ensure(!exact || before.as_deref() == Some(claimed), || format!("{kind} {key:?} was {before:?}, not {claimed}"))?;
+                ensure(!exact || before.as_deref() == Some(claimed), || {
+                    format!("{kind} {key:?} was {before:?}, not {claimed}")
+                })?;
             }
         }
         let reader = Reader::open(&self.state).map_err(|error| error.to_string())?;
