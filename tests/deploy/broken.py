@@ -7,6 +7,7 @@ Needs what check.py needs. Each way names the check that has to find it, and the
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -67,8 +68,8 @@ WAYS = [
     ("dockerfile_has_a_small_unprivileged_last_stage", "runs", "Dockerfile", "ENTRYPOINT", "RUN id\nENTRYPOINT"),
     ("dockerfile_brings_nothing_from_the_network", "ADD", "Dockerfile", "COPY crates", "ADD crates"),
     ("dockerfile_brings_nothing_from_the_network", "curl", "Dockerfile", "WORKDIR", "RUN curl -O x.example\nWORKDIR"),
-    ("dockerfile_copies_what_cargo_builds", "no release build", "Dockerfile", " --locked", ""),
-    ("dockerfile_copies_what_cargo_builds", "installed", "Dockerfile", "/release/dynacrawl", "/debug/dynacrawl"),
+    ("dockerfile_copies_what_cargo_builds", "no dist build", "Dockerfile", " --locked", ""),
+    ("dockerfile_copies_what_cargo_builds", "installed", "Dockerfile", "/dist/dynacrawl", "/debug/dynacrawl"),
     ("dockerfile_copies_what_cargo_builds", "COPY", "Dockerfile", "=build /out/", "=build /src/target/release/"),
     ("dockerfile_copies_what_cargo_builds", "cache mount", "Dockerfile", "TARGET_DIR=/var/cache/", "TARGET_DIR=/tmp/"),
     ("dockerfile_has_the_right_versions", "Rust 1.94", "Dockerfile", "rust:1.95", "rust:1.94"),
@@ -87,12 +88,12 @@ WAYS = [
         "image_crawls",
         "there is no /out/dynacrawl",
         "Dockerfile",
-        '/release/dynacrawl" /out/',
-        '/release/dynacrawl" /opt/',
+        '/dist/dynacrawl" /out/',
+        '/dist/dynacrawl" /opt/',
     ),
     ("image_crawls", "there is no config/reference", "Dockerfile.dockerignore", "!config/reference.toml\n", ""),
     ("image_crawls", "not in a workspace", "Dockerfile", "COPY Cargo.toml Cargo.lock ./", "COPY Cargo.toml ./"),
-    ("image_crawls", "RUN find", "Dockerfile", "/release/dynacrawl", "/debug/dynacrawl"),
+    ("image_crawls", "RUN find", "Dockerfile", "/dist/dynacrawl", "/debug/dynacrawl"),
     ("image_crawls", "Permission denied", "Dockerfile", " --chown=65532:65532", ""),
     ("image_crawls", "No such file", "Dockerfile", "--volume ./data:/data ", ""),
     ("image_crawls", "not --read-only", "Dockerfile", "--rm --read-only", "--rm"),
@@ -296,6 +297,7 @@ WAYS = [
     ("jobs_end", "restartPolicy", CRON_JOB, "restartPolicy: Never", "restartPolicy: OnFailure"),
     ("jobs_end", "termination", CRON_JOB, "PeriodSeconds: 45", "PeriodSeconds: 20"),
     ("jobs_end", "termination", CRON_JOB, 'grace = "20s"', 'grace = "60s"'),
+    ("exit_codes_are_handled", "exit code 5", CRON_JOB, "values: [3]", "values: [3, 5]"),
     ("exit_codes_are_handled", "code 3", CRON_JOB, "values: [3]", "values: [4]"),
     ("exit_codes_are_handled", "code 2", CRON_JOB, "values: [2]", "values: [1]"),
     ("exit_codes_are_handled", "without end", CRON_JOB, "action: FailJob", "action: Ignore"),
@@ -551,18 +553,22 @@ WAYS = [
         "          unless on (job, instance) time() - dynacrawl_scope_last_complete_timestamp_seconds > 26 * 3600\n",
         "",
     ),
+    ("alerts_pass_their_tests", "FAILED", ALERTS, "last_due_timestamp_seconds > 15", "next_run_timestamp_seconds > 15"),
     (
         "alerts_pass_their_tests",
         "FAILED",
         ALERTS,
-        "          and on (job, instance) dynacrawl_run_in_progress == 0\n",
+        "          and dynacrawl_schedule_last_due_timestamp_seconds > dynacrawl_schedule_last_begun_timestamp_seconds\n",
         "",
     ),
+    ("alerts_pass_their_tests", "FAILED", ALERTS, "sum by (job, namespace, schedule)", "sum by (job, namespace)"),
+    ("alerts_pass_their_tests", "FAILED", ALERTS, "retirements_held > 0", "retirements_held > 50"),
     ("alerts_pass_their_tests", "FAILED", ALERTS, "reload_successful == 0", "reload_successful == 1"),
     ("alerts_pass_their_tests", "FAILED", ALERTS, "[30m])) > 0.2", "[30m])) > 0.05"),
     ("alerts_pass_their_tests", "FAILED", ALERTS, "removals_held > 0", "removals_held > 50"),
     ("alerts_pass_their_tests", "FAILED", ALERTS, 'outcome=~"partial|failed"', 'outcome=~"failed"'),
     ("alerts_pass_their_tests", "FAILED", ALERTS, "$labels.account_id", "$labels.account"),
+    ("alerts_are_tested_with_recorded_pages", "no recorded page", ALERTS, "removals_held > 0", "removals_kept > 0"),
     ("alerts_are_tested_and_explained", "no test", ALERTS, "alert: DynacrawlThrottled", "alert: DynacrawlSlow"),
     (
         "alerts_are_tested_and_explained",
@@ -625,8 +631,6 @@ def broken(way, binary):
         (root / file).write_text(text.replace(old, new) if old else new)
         try:
             problems = check.found(function, check.Deploy(root, binary))
-        except check.SkippedError as reason:
-            return "skip", str(reason)
         except Exception as error:
             return "FAIL", f"{type(error).__name__}: {error}"
     if not problems:
@@ -634,6 +638,57 @@ def broken(way, binary):
     if not any(words in problem for problem in problems):
         return "FAIL", f"was found as something else: {problems}"
     return "ok", ""
+
+
+# What setup itself calls; neither promtool nor systemd-analyze, and no apt-get to install them with.
+CALLED = ["bash", "cat", "cmp", "cp", "dirname", "id", "mkdir", "mktemp", "rm", "tail"]
+
+
+def missing_tools_are_not_seen():
+    """What is wrong with how a tool is missed: a check that needs it has to fail, and so has setup."""
+
+    def needs_a_tool(_):
+        check.tool("no-such-tool")
+        yield from ()
+
+    if not any("no-such-tool" in problem for problem in check.found(needs_a_tool, None)):
+        yield "a check whose tool is missing passes"
+    with tempfile.TemporaryDirectory() as directory:
+        here = Path(directory)
+        (here / "tests/deploy").mkdir(parents=True)
+        (here / "tests/.servers/deploy").mkdir(parents=True)
+        (here / "bin").mkdir()
+        for name in ("setup", "requirements.txt"):
+            shutil.copy2(Path(__file__).parent / name, here / "tests/deploy")
+        shutil.copy2(here / "tests/deploy/requirements.txt", here / "tests/.servers/deploy/installed")
+        for name in CALLED:
+            (here / "bin" / name).symlink_to(shutil.which(name))
+        for tool in ("promtool", "systemd-analyze"):
+            result = subprocess.run(
+                [here / "bin/bash", here / "tests/deploy/setup"],
+                check=False,
+                capture_output=True,
+                text=True,
+                env={"PATH": str(here / "bin")},
+            )
+            if not result.returncode or f"needs {tool}" not in result.stderr:
+                yield f"setup without {tool} ends with {result.returncode}: {result.stderr}"
+            (here / "bin" / tool).symlink_to(shutil.which("true"))
+
+
+def filters_without_a_test_are_not_seen():
+    """What is wrong with how .ci/run takes a filter that matches no test: cargo calls that a success."""
+    script = (check.REPOSITORY / ".ci/run").read_text()
+    function = script[script.index("some_tests() {") :]
+    function = function[: function.index("\n}") + 2]
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "target").mkdir()
+        for passed, ends_well in ((0, False), (3, True)):
+            cargo = f"cargo() {{ echo 'test result: ok. {passed} passed; 0 failed; 7 filtered out'; }}"
+            command = f"set -euo pipefail\n{cargo}\n{function}\nsome_tests --lib name"
+            result = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, cwd=directory)
+            if (result.returncode == 0) != ends_well:
+                yield f".ci/run ends with {result.returncode} after {passed} tests: {result.stderr}"
 
 
 def main():
@@ -651,7 +706,10 @@ def main():
         if function.__name__ not in {way[0] for way in WAYS}:
             verdicts.append("FAIL")
             print(f"FAIL\t{function.__name__}: nothing is broken for it")
-    print(f"{verdicts.count('ok')} passed, {verdicts.count('FAIL')} failed, {verdicts.count('skip')} skipped")
+    for problem in [*missing_tools_are_not_seen(), *filters_without_a_test_are_not_seen()]:
+        verdicts.append("FAIL")
+        print(f"FAIL\t{problem}")
+    print(f"{verdicts.count('ok')} passed, {verdicts.count('FAIL')} failed")
     return 1 if "FAIL" in verdicts else 0
 
 

@@ -52,7 +52,7 @@ set -eu
 [ "$1" = build ] && [ -f Cargo.toml ] && [ -f Cargo.lock ] || { echo "cargo $*: not in a workspace" >&2; exit 1; }
 profile=debug name=
 while [ $# -gt 0 ]; do
-    case $1 in --release) profile=release ;; --bin) name=$2 ;; esac
+    case $1 in --profile) profile=$2 ;; --bin) name=$2 ;; esac
     shift
 done
 install -D /cargo/binary "${CARGO_TARGET_DIR:-target}/$profile/$name"

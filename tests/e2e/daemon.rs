@@ -51,9 +51,11 @@ pub(crate) struct Place {
     directory: TempDir,
     pub(crate) serve: String,
     pub(crate) crawl: String,
+    /// What is emitted.
+    pub(crate) emit: &'static str,
     /// Targets and schedules.
     pub(crate) rest: String,
-    /// A file, or `-`.
+    /// A file for each run, or another one, or `-`.
     pub(crate) output: String,
 }
 
@@ -61,9 +63,9 @@ impl Place {
     /// One target, `home`, in Ireland.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let output = directory.path().join("out.jsonl").display().to_string();
+        let output = directory.path().join("out-{run_id}.jsonl").display().to_string();
         let rest = target("home", &[IRELAND]);
-        Self { directory, serve: String::new(), crawl: String::new(), rest, output }
+        Self { directory, serve: String::new(), crawl: String::new(), emit: "both", rest, output }
     }
 
     /// The same with settings of the daemon.
@@ -82,9 +84,9 @@ impl Place {
     }
 
     pub(crate) fn config(&self) -> String {
-        let Self { serve, crawl, rest, output, .. } = self;
+        let Self { serve, crawl, emit, rest, output, .. } = self;
         format!(
-            "[serve]\nlisten = \"127.0.0.1:0\"\ntoken = {{ env = \"TOKEN\" }}\n{serve}[state]\npath = \"{}\"\n\
+            "changes.emit = \"{emit}\"\n[serve]\nlisten = \"127.0.0.1:0\"\ntoken = {{ env = \"TOKEN\" }}\n{serve}[state]\npath = \"{}\"\n\
              [crawl]\nrate = 0\noutput = \"{output}\"\n{crawl}{rest}",
             self.state().display()
         )
@@ -100,10 +102,31 @@ impl Place {
         Daemon::of(self.serve(sim, home))
     }
 
-    /// The output as it is now.
+    /// The newest file of a run, if there is one: their names are as old as the runs.
+    fn newest(&self, end: &str) -> Option<PathBuf> {
+        let files = fs::read_dir(self.directory.path()).expect("there is a directory");
+        let files = files.map(|file| file.expect("an entry").path());
+        let of_run = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("out-") && name.ends_with(end)
+        };
+        files.filter(of_run).max()
+    }
+
+    /// Whether a run has put its output in place.
+    pub(crate) fn has_output(&self) -> bool {
+        self.newest(".jsonl").is_some()
+    }
+
+    /// The output of the last run that put it in place.
     #[track_caller]
     pub(crate) fn text(&self) -> String {
-        fs::read_to_string(&self.output).expect("there is an output")
+        fs::read_to_string(self.newest(".jsonl").expect("there is an output")).expect("it can be read")
+    }
+
+    /// What the last run has written that did not put its output in place.
+    pub(crate) fn partial(&self) -> Option<String> {
+        self.newest(".jsonl.partial").map(|path| fs::read_to_string(path).expect("it can be read"))
     }
 
     /// The records of the last run that put its output in place.
@@ -193,7 +216,10 @@ impl Daemon {
     /// Sends a request, and reads all of the answer.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            text.push_str(&format!("host: {}\r\n", self.address));
+        }
         headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
         let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let mut stream = self.connect();
@@ -235,6 +261,12 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn runs(&self) -> f64 {
         self.metrics().sum("dynacrawl_runs_total")
+    }
+
+    /// How many runs have ended so, whichever schedule began them.
+    #[track_caller]
+    pub(crate) fn ended(&self, outcome: &str) -> f64 {
+        self.metrics().sum_of("dynacrawl_runs_total", "outcome", outcome)
     }
 
     #[track_caller]

@@ -112,12 +112,12 @@ fn a_target_is_chosen_by_its_name() {
 }
 
 #[test]
-fn an_output_that_cannot_be_opened_is_usage_and_one_that_fills_up_is_not() {
+fn an_output_that_is_none_is_usage_and_one_that_may_be_there_later_is_not() {
     let (sim, home) = ireland(50);
-    unusable(
-        Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/no/such/directory/out.jsonl"]),
-        &["--output", "/no/such/directory/out.jsonl"],
-    );
+    unusable(Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/"]), &["--output", "directory"]);
+    let missing = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/no/such/directory/out.jsonl"]).run();
+    missing.fails_with(5, "/no/such/directory/out.jsonl");
+    assert!(missing.stderr.contains("--output"), "{}", missing.stderr);
     assert_eq!(sim.counts().total.requests, 0);
     let full = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/dev/full"]).run();
     full.fails_with(5, "/dev/full");

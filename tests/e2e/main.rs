@@ -17,6 +17,7 @@ mod demo;
 mod describe_faults;
 mod exits;
 mod fault_matrix;
+mod files;
 mod filters;
 mod ministack_auth;
 mod network;

@@ -137,3 +137,94 @@ fn a_principal_that_is_none_is_refused() {
     trust("arn:aws:iam::12:user/x").run().fails_with(2, "--principal");
     assert_eq!(policy(trust("123456789012"))["Statement"][0]["Principal"]["AWS"], "123456789012");
 }
+
+/// An organization whose accounts are reached by two roles, each of them in the account.
+const ORGANIZATION: &str = "[[target]]\nname = \"all\"\nregions = [\"eu-west-1\"]\norganizations = true\n";
+
+#[test]
+fn of_two_roles_in_each_account_the_crawler_assumes_the_first() {
+    let roles = "assume_role = [{ arn = \"arn:{partition}:iam::{account}:role/Entry\" }, \
+                 { arn = \"arn:{partition}:iam::{account}:role/Reader\", external_id = \"acme\" }]\n";
+    let config = format!("{ORGANIZATION}{roles}");
+    let assume = policy(plain().arg("--assume").config(&config));
+    let statements = assume["Statement"].as_array().expect("statements");
+    let roles = statements.iter().find(|one| one["Action"] == "sts:AssumeRole").expect("the roles");
+    assert_eq!(roles["Resource"], json!(["arn:aws:iam::*:role/Entry"]));
+    // And the last one trusts the first.
+    let ended = plain().arg("--trust").config(&config).run();
+    assert!(ended.stderr.contains("{account}"), "{}", ended.stderr);
+    let trust: Value = serde_json::from_str(&ended.succeeded()).expect("JSON");
+    assert_eq!(trust["Statement"][0]["Principal"]["AWS"], "arn:aws:iam::{account}:role/Entry");
+    assert_eq!(trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], json!(["acme"]));
+}
+
+#[test]
+fn an_organizations_role_has_one_trust_policy() {
+    let crawler = "arn:aws:iam::999999999999:role/crawler";
+    let trust = |external_id: &str| {
+        let role = format!("arn:{{partition}}:iam::{{account}}:role/Reader\", external_id = \"{external_id}");
+        let config = format!("{ORGANIZATION}assume_role = [{{ arn = \"{role}\" }}]\n");
+        plain().args(["--trust", "--principal", crawler]).config(&config).run()
+    };
+    let same = trust("acme-42");
+    assert_eq!(same.stderr, "");
+    let same: Value = serde_json::from_str(&same.succeeded()).expect("JSON");
+    assert_eq!(same["Statement"][0]["Principal"]["AWS"], crawler);
+    assert_eq!(same["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], json!(["acme-42"]));
+    let each = trust("acme-{account}");
+    assert!(each.stderr.contains("note: {account} stands for"), "{}", each.stderr);
+    let each: Value = serde_json::from_str(&each.succeeded()).expect("JSON");
+    assert_eq!(each["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], json!(["acme-{account}"]));
+}
+
+#[test]
+fn listed_accounts_have_one_trust_policy_or_one_each() {
+    let trust = |external_id: &str| {
+        let role = format!("arn = \"arn:aws:iam::{{account}}:role/Reader\", external_id = \"{external_id}\"");
+        let accounts = "accounts = [\"111111111111\", \"222222222222\"]";
+        let config = format!(
+            "[[target]]\nname = \"some\"\nregions = [\"eu-west-1\"]\n{accounts}\nassume_role = [{{ {role} }}]\n"
+        );
+        plain().args(["--trust", "--principal", "999999999999"]).config(&config).run()
+    };
+    let same: Value = serde_json::from_str(&trust("acme").succeeded()).expect("JSON");
+    assert_eq!(same["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], json!(["acme"]));
+    let each = trust("acme-{account}");
+    assert!(each.stderr.contains("from account to account"), "{}", each.stderr);
+    let each: Value = serde_json::from_str(&each.succeeded()).expect("JSON");
+    assert_eq!(each.as_object().expect("by account").len(), 2);
+    for account in ["111111111111", "222222222222"] {
+        let condition = &each[account]["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"];
+        assert_eq!(*condition, json!([format!("acme-{account}")]));
+    }
+}
+
+#[test]
+fn a_policy_that_is_too_large_is_named_and_can_be_split() {
+    let command = |accounts: usize, split: bool| {
+        let ids: Vec<_> = (0..accounts).map(|number| format!("{:012}", 111_111_111_111 + number)).collect();
+        let config = format!(
+            "[[target]]\nname = \"some\"\nregions = [\"eu-west-1\"]\naccounts = {ids:?}\n\
+             assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Reader\" }}]\n"
+        );
+        let command = plain().arg("--assume").config(&config);
+        if split { command.arg("--split").run() } else { command.run() }
+    };
+    assert_eq!(command(10, false).stderr, "");
+    let warned = command(100, false).stderr;
+    assert!(warned.contains("a user's inline policies (2048") && !warned.contains("a managed policy ("), "{warned}");
+    let warned = command(300, false).stderr;
+    for limit in ["(2048 ", "(6144 ", "(10240 ", "--split"] {
+        assert!(warned.contains(limit), "{limit}: {warned}");
+    }
+    let split = command(300, true);
+    assert_eq!(split.stderr, "");
+    let policies: Vec<Value> = serde_json::from_str(&split.succeeded()).expect("an array");
+    let roles = |policy: &Value| policy["Statement"][0]["Resource"].as_array().expect("roles").len();
+    assert_eq!((policies.len() >= 2, policies.iter().map(roles).sum::<usize>()), (true, 300));
+    for policy in &policies {
+        assert!(policy.to_string().len() <= 6144, "{}", policy.to_string().len());
+    }
+    let many = command(3000, true);
+    assert!(many.stderr.contains("IAM attaches 10"), "{}", many.stderr);
+}

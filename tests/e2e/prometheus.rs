@@ -116,6 +116,16 @@ impl Page {
         *family.samples.get(&series).unwrap_or_else(|| panic!("no {series:?} in {:?}", family.samples))
     }
 
+    /// The sum over the series of a family that have a label's value.
+    #[track_caller]
+    pub(crate) fn sum_of(&self, name: &str, label: &str, value: &str) -> f64 {
+        let samples = self.family(name).samples.iter();
+        samples
+            .filter(|(series, _)| series.labels.get(label).is_some_and(|is| is == value))
+            .map(|(_, value)| value)
+            .sum()
+    }
+
     /// The sum over all series of a family.
     #[track_caller]
     pub(crate) fn sum(&self, name: &str) -> f64 {

@@ -132,6 +132,65 @@ fn killed_at_any_moment_and_resumed_the_file_is_what_one_crawl_would_have_writte
     assert!(resumed >= 30, "only {resumed} of 50 went on");
 }
 
+/// How a crawl of the kill loop gets rid of its lines.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stream {
+    Stdout,
+    Fifo,
+}
+
+/// The same on a stream, which cannot be cut back: what is written comes again, but the state stays usable, knows every table once,
+/// and never forgets whose tables a scope has. In some of the rounds the configuration changes between two processes.
+#[test]
+fn killed_at_any_moment_on_a_stream_the_state_stays_right() {
+    for seed in 0..50 {
+        let (sim, home) = estate();
+        let mut random = fastrand::Rng::with_seed(1000 + seed);
+        let stream = if seed % 2 == 0 { Stream::Stdout } else { Stream::Fifo };
+        let place = Place::new();
+        let fifo = place.directory.path().join("fifo");
+        if stream == Stream::Fifo {
+            let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
+            assert!(made.success());
+            // A reader that outlives the processes: opened for both, so that it waits for nobody.
+            let mut reader = fs::File::options().read(true).write(true).open(&fifo).expect("it opens");
+            std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        }
+        let crawl = |emit: &str| {
+            let crawl = place.crawl(&sim, &home).args(["--emit", emit]);
+            match stream {
+                Stream::Stdout => crawl,
+                Stream::Fifo => crawl.arg("--output").arg(&fifo),
+            }
+        };
+        for _ in 0..random.u32(1..=4) {
+            let emit = if random.u32(0..4) == 0 { "changes" } else { "both" };
+            killed_after(&sim, crawl(emit), random.u64(1..450));
+        }
+        let ended = crawl("both").run();
+        assert_eq!(ended.code(), 3, "seed {seed}: a table is denied: {}", ended.stderr);
+        let state = rusqlite::Connection::open(place.state()).expect("a database");
+        let number = |sql: &str| state.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
+        assert_eq!(number("SELECT count(*) FROM run_scopes WHERE account_id IS NULL AND outcome IS NOT NULL"), 0, "seed {seed}");
+        assert_eq!(number("SELECT count(*) FROM staged"), 0, "seed {seed}");
+        for (account, region) in [(HOME, IRELAND), (HOME, VIRGINIA), (MEMBER, IRELAND)] {
+            let known = state
+                .prepare("SELECT name FROM estate WHERE account_id = ? AND region = ? AND status = 'present' ORDER BY name")
+                .expect("a query")
+                .query_map([account, region], |row| row.get::<_, String>(0))
+                .expect("rows")
+                .collect::<Result<Vec<_>, _>>()
+                .expect("names");
+            let there = |name: &String| *name != "gone" && !(account == HOME && *name == "table-000007");
+            let there: Vec<_> = sim.table_names(account, region).into_iter().filter(there).collect();
+            assert_eq!(known, there, "seed {seed}: {account}/{region}");
+        }
+        let added = number("SELECT count(*) FROM changes WHERE type = 'table_added'");
+        assert_eq!(added, number("SELECT count(*) FROM tables"), "seed {seed}: each table is added once");
+        assert_eq!(number("SELECT count(*) FROM changes"), added, "seed {seed}: nothing else happened");
+    }
+}
+
 #[test]
 fn what_is_complete_is_not_crawled_again() {
     let (sim, home) = estate();
@@ -324,7 +383,7 @@ fn a_run_that_ended_is_followed_by_a_new_one() {
 fn a_state_that_cannot_be_used_is_refused_before_any_call() {
     let (sim, home) = ireland(3);
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND);
-    crawl().args(["--state", "/nonexistent/state.db"]).run().fails_with(2, "/nonexistent/state.db");
+    crawl().args(["--state", "/nonexistent/state.db"]).run().fails_with(5, "/nonexistent/state.db");
     crawl().file("text", &"no database\n".repeat(100)).args(["--state", "text"]).run().fails_with(2, "not a database");
     assert_eq!(sim.counts().total.requests, 0);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -57,9 +57,8 @@ fn a_run_is_begun_for_the_token_only() {
     assert!(!daemon.get("/metrics").body.contains(TOKEN));
     // Its end looks at standard output and error.
     daemon.stop();
-    for file in ["state.db", "out.jsonl"] {
-        let bytes = fs::read(place.path(file)).expect("it is there");
-        assert!(!bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()), "the token is in {file}");
+    for bytes in [fs::read(place.state()).expect("it is there"), place.text().into_bytes()] {
+        assert!(!bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()), "the token is in a file");
     }
 }
 
@@ -122,13 +121,45 @@ fn clients_that_say_nothing_hold_up_neither_others_nor_the_end() {
     assert_eq!(daemon.get("/healthz").status, 200);
     let more: Vec<_> = (0..20).map(|_| daemon.connect()).collect();
     let mut slow = daemon.connect();
-    slow.write_all(b"POST /api/v1/runs HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{").expect("it is sent");
+    slow.write_all(b"POST /api/v1/runs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{")
+        .expect("it is sent");
     assert_eq!((daemon.get("/healthz").status, daemon.get("/readyz").status), (200, 200));
     daemon.crawl("{}");
     let asked = Instant::now();
     daemon.stop();
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     drop((silent, more, slow));
+}
+
+#[test]
+fn only_names_of_this_daemon_are_answered() {
+    let (sim, home) = ireland(3);
+    let place = Place::serving("allowed_hosts = [\"dynacrawl.example.com\"]\n");
+    let daemon = place.daemon(&sim, &home);
+    let bearer = format!("Bearer {TOKEN}");
+    let post = |host: &str| daemon.ask("POST", RUNS, &[("Host", host), ("Authorization", &bearer)], "{}");
+    for host in ["evil.example", "evil.example:9464", "dynacrawl.example.com.evil.example"] {
+        let answer = post(host);
+        let said: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert!(said["error"].as_str().is_some_and(|text| text.contains("serve.allowed_hosts")), "{said}");
+        assert_eq!(answer.status, 421, "{host}");
+    }
+    assert_eq!(daemon.ask("GET", "/", &[("Host", "evil.example")], "").status, 421);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(daemon.ask("GET", path, &[("Host", "evil.example")], "").status, 200, "{path}");
+    }
+    let mut silent = daemon.connect();
+    let asked = format!("POST {RUNS} HTTP/1.1\r\nconnection: close\r\nauthorization: {bearer}\r\n\r\n");
+    silent.write_all(asked.as_bytes()).expect("it is sent");
+    let mut answer = String::new();
+    silent.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("Host"), "{answer}");
+    assert_eq!((daemon.runs(), sim.counts().total.requests), (0.0, 0));
+    for (number, host) in ["Dynacrawl.Example.com:80", "[::1]:9464", "localhost", "10.0.0.1"].into_iter().enumerate() {
+        assert_eq!(post(host).status, 202, "{host}");
+        daemon.wait_for_runs(number as f64 + 1.0);
+    }
+    daemon.stop();
 }
 
 fn remove(sim: &Simulator, numbers: std::ops::Range<u64>) {
@@ -216,7 +247,7 @@ fn what_is_accepted_while_a_run_is_under_way_holds_for_the_next_one() {
     daemon.post(&format!(r#"{{"accept_removals":["{HOME_IRELAND}"]}}"#));
     daemon.wait_for_runs(3.0);
     assert_eq!(names(&place.records(), "table_removed").len(), 10);
-    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "partial")]), 1.0);
+    assert_eq!(daemon.ended("partial"), 1.0);
     daemon.stop();
 }
 
@@ -230,7 +261,7 @@ fn the_metrics_are_what_happened() {
     place.rest += &schedule("never-again", "0 0 29 2 *");
     let daemon = place.daemon(&sim, &home);
     assert_eq!(daemon.get("/healthz").status, 200);
-    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "complete")]), 0.0);
+    assert_eq!(daemon.ended("complete"), 0.0);
     daemon.crawl("{}");
     let answer = daemon.get("/metrics");
     assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
@@ -240,7 +271,7 @@ fn the_metrics_are_what_happened() {
         let at = page.value(name, labels);
         assert!(at <= now && at > now - 60.0, "{name}: {at}, and now is {now}");
     };
-    assert_eq!(page.value("dynacrawl_runs_total", &[("outcome", "complete")]), 1.0);
+    assert_eq!(page.value("dynacrawl_runs_total", &[("schedule", "manual"), ("outcome", "complete")]), 1.0);
     assert_eq!(page.value("dynacrawl_tables", &[]), 30.0);
     assert_eq!(page.value("dynacrawl_scopes", &[("outcome", "complete")]), 1.0);
     assert_eq!(page.sum("dynacrawl_scopes"), 1.0);
@@ -250,7 +281,7 @@ fn the_metrics_are_what_happened() {
     assert_eq!(page.sum("dynacrawl_queue_depth"), 0.0);
     recent("dynacrawl_scope_last_complete_timestamp_seconds", &[("account_id", HOME), ("region", IRELAND)]);
     recent("dynacrawl_scopes_oldest_complete_timestamp_seconds", &[]);
-    recent("dynacrawl_last_run_timestamp_seconds", &[]);
+    recent("dynacrawl_last_run_timestamp_seconds", &[("schedule", "manual")]);
     recent("dynacrawl_config_last_reload_success_timestamp_seconds", &[]);
     let counts = sim.counts();
     for operation in [Operation::ListTables, Operation::DescribeTable, Operation::GetCallerIdentity] {
@@ -265,6 +296,7 @@ fn the_metrics_are_what_happened() {
     }
     for name in ["a \"b\" \\ c", "never-again"] {
         assert!(page.value("dynacrawl_schedule_next_run_timestamp_seconds", &[("schedule", name)]) > now, "{name}");
+        assert_eq!(page.value("dynacrawl_schedule_last_begun_timestamp_seconds", &[("schedule", name)]), 0.0, "{name}");
     }
     as_documented(&page);
     daemon.stop();
@@ -317,7 +349,7 @@ fn what_fails_is_counted_by_how_it_failed() {
     };
     assert_eq!((described("ok"), described("throttled"), described("error")), (9.0, 2.0, 1.0));
     assert!(described("denied") >= 1.0);
-    assert_eq!(page.value("dynacrawl_runs_total", &[("outcome", "partial")]), 1.0);
+    assert_eq!(page.value("dynacrawl_runs_total", &[("schedule", "manual"), ("outcome", "partial")]), 1.0);
     assert_eq!(page.value("dynacrawl_scopes", &[("outcome", "partial")]), 1.0);
     let never = [("account_id", HOME), ("region", IRELAND)];
     assert_eq!(page.value("dynacrawl_scope_last_complete_timestamp_seconds", &never), 0.0);

@@ -87,8 +87,8 @@ fn what_cannot_be_used_is_refused_with_its_place_and_the_one_before_stays() {
     let of_nobody = format!("{}targets = [\"abroad\"]\n", schedule("nightly", "0 3 * * *"));
     assert_eq!(succeeded(&daemon), 1.0);
     for (bad, said) in [
-        (good.clone() + "[crawl\n", vec!["dynacrawl.toml:14:"]),
-        (good.replace("rate = 0", "rats = 0"), vec!["dynacrawl.toml:8", "rats", "rate"]),
+        (good.clone() + "[crawl\n", vec!["dynacrawl.toml:15:"]),
+        (good.replace("rate = 0", "rats = 0"), vec!["dynacrawl.toml:9", "rats", "rate"]),
         (good.replace("rate = 0", "concurrency = 0"), vec!["dynacrawl.toml", "crawl.concurrency", "1 to 1000"]),
         (good.clone() + &of_nobody, vec!["dynacrawl.toml", "schedule 'nightly': targets", "'abroad'", "home"]),
         (good.clone() + &schedule("nightly", "soon"), vec!["schedule 'nightly': cron", "'soon'", "five fields"]),
@@ -154,7 +154,7 @@ fn a_run_has_the_grace_time_of_the_configuration_that_it_began_with() {
     daemon.running.signal("TERM");
     let ended = daemon.running.end();
     assert!(ended.stderr.contains("the run has ended"), "{}", ended.stderr);
-    let partial = fs::read_to_string(place.path("out.jsonl.partial")).expect("it is there");
+    let partial = place.partial().expect("it is there");
     assert_eq!(names(&contract::lines(&partial), "table").len(), 20);
 }
 

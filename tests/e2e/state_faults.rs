@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -116,18 +115,18 @@ fn what_a_discarded_file_told_is_in_the_next_one() {
     eventually("changes are committed", || !place.has(0, "staged") && place.has(1, "runs WHERE output_offset > 0"));
     running.kill();
     drop(running.end());
-    let told = fs::read_to_string(place.path("out.jsonl.partial")).expect("it is there");
+    let told = place.partial().expect("it is there");
     assert!(told.contains("\"type\":\"table_added\""));
     let crawled = end(&place, crawl(&place, &sim, &home).arg("--fresh"));
     assert_eq!(names(&crawled.records, "table_added"), sim.table_names(HOME, IRELAND));
-    assert!(!place.path("out.jsonl.partial").exists());
+    assert_eq!(place.partial(), None, "that of the run which was given up");
 }
 
 /// Runs a crawl into the place's file, to its end.
 #[track_caller]
 fn end(place: &Place, crawl: Dynacrawl) -> Crawled {
     let ended = crawl.run();
-    assert!(Path::new(&place.output).exists(), "{}", ended.stderr);
+    assert!(place.has_output(), "{}", ended.stderr);
     ended.with_records(place.text())
 }
 
@@ -243,7 +242,7 @@ fn a_daemon_with_a_damaged_state_says_so_and_does_not_end() {
     let daemon = place.daemon(&sim, &home);
     daemon.crawl("{}");
     assert!(daemon.running.wait_for_message("the output failed").contains("state.db"));
-    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "failed")]), 1.0);
+    assert_eq!(daemon.ended("failed"), 1.0);
     assert_eq!((daemon.get("/healthz").status, place.text()), (200, before));
     let ended = daemon.stop();
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
@@ -266,8 +265,8 @@ fn a_run_whose_state_could_not_be_written_is_gone_on_with_by_the_next_daemon() {
     let daemon = place.daemon(&sim, &home);
     daemon.crawl("{}");
     assert!(daemon.running.wait_for_message("the output failed").contains("refused by a test"));
-    assert_eq!(daemon.metrics().value("dynacrawl_runs_total", &[("outcome", "failed")]), 1.0);
-    assert!(!Path::new(&place.output).exists(), "it is not whole");
+    assert_eq!(daemon.ended("failed"), 1.0);
+    assert!(!place.has_output(), "it is not whole");
     let staged = place.rows("staged");
     assert!(staged >= 100, "{staged} were committed before");
     daemon.stop();
@@ -353,7 +352,7 @@ fn after_a_full_disk_the_run_is_gone_on_with() {
     let output = limited(&place, &sim, &home, 600);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{said}");
-    assert!(!Path::new(&place.output).exists(), "it is not whole");
+    assert!(!place.has_output(), "it is not whole");
     let crawled = end(&place, crawl(&place, &sim, &home));
     assert!(crawled.stderr.contains("resuming run"), "{}", crawled.stderr);
     assert_eq!(names(&crawled.records, "table_added"), sim.table_names(HOME, IRELAND));

@@ -80,6 +80,13 @@ impl Caller {
         Self { limit: Some(limit), ..self }
     }
 
+    /// The same, but patient even if the endpoint cannot be reached.
+    #[must_use]
+    pub fn awaiting_endpoint(mut self) -> Self {
+        self.retry.awaits_endpoint = true;
+        self
+    }
+
     /// The same for a Region that may not be enabled for the account, where good credentials look unknown. Until it has
     /// accepted a call, unknown credentials are tried only once more, and not renewed.
     #[must_use]

@@ -26,7 +26,10 @@ pub struct CallerIdentity {
 #[derive(Clone, Debug)]
 pub struct StsClient {
     client: aws_sdk_sts::Client,
-    caller: Caller,
+    /// For GetCallerIdentity. Where there is no STS, as beside an emulator of DynamoDB, that is soon found out.
+    asking: Caller,
+    /// For AssumeRole, without which an account is lost.
+    assuming: Caller,
     timeout: Duration,
 }
 
@@ -38,7 +41,6 @@ fn retry(patience: Duration) -> RetryPolicy {
         max_unreachable: 5,
         max_backoff: Duration::from_secs(2),
         patience,
-        awaits_endpoint: true,
         ..RetryPolicy::default()
     }
 }
@@ -66,8 +68,9 @@ impl StsClient {
         if let Some(url) = url {
             builder = builder.endpoint_url(url);
         }
-        let caller = Caller::within(budget, credentials, retry(timeout)).within_time(timeout);
-        Self { client: aws_sdk_sts::Client::from_conf(builder.build()), caller, timeout }
+        let asking = Caller::within(budget, credentials, retry(timeout)).within_time(timeout);
+        let assuming = asking.clone().awaiting_endpoint();
+        Self { client: aws_sdk_sts::Client::from_conf(builder.build()), asking, assuming, timeout }
     }
 
     /// sts:GetCallerIdentity
@@ -141,7 +144,11 @@ impl StsClient {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        self.caller.call(operation.name(), |_| {}, call).await.map_err(|failed| match failed.no_credentials {
+        let caller = match operation {
+            Operation::AssumeRole => &self.assuming,
+            _ => &self.asking,
+        };
+        caller.call(operation.name(), |_| {}, call).await.map_err(|failed| match failed.no_credentials {
             Some(before) => before,
             None => AuthError { step: step.to_owned(), error: self.explained(failed.error) },
         })

@@ -201,7 +201,7 @@ async fn a_limited_call_ends_in_time_whatever_its_attempts_do() {
     let limit = Duration::from_secs(30);
     let caller = caller().within_time(limit);
     let started = Instant::now();
-    let hanging = caller.call("Test", |_| {}, || std::future::pending::<Result<(), _>>());
+    let hanging = caller.call("Test", |_| {}, std::future::pending::<Result<(), _>>);
     let failed = hanging.await.expect_err("hangs");
     assert_eq!((failed.error.class, failed.attempts, started.elapsed()), (ErrorClass::TimedOut, 1, limit));
     let failed = call(&caller, |_| Err(error(ErrorClass::Transient))).await.expect_err("a server error");

@@ -119,7 +119,16 @@ async fn an_account_outlasts_seconds_without_a_way_to_sts() {
     let simulator = simulator();
     let chain = role(&config(&simulator, Duration::from_secs(20)));
     chain.last().credentials.get().await.expect("a session");
-    chain.last().sts().caller_identity().await.expect("an identity");
+    assert_eq!(simulator.counts().requests(Operation::AssumeRole), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_sts_an_identity_is_soon_given_up() {
+    let chain = role(&config(&simulator(), Duration::from_secs(3600)));
+    let started = Instant::now();
+    let failed = chain.base.sts().caller_identity().await.expect_err("no STS");
+    assert_eq!(failed.error.class, ErrorClass::Unreachable);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,6 +129,11 @@ impl Budget {
         self.state().lower(permit, Instant::now());
     }
 
+    /// How many requests a second are permitted now; `None`: any number.
+    pub fn rate(&self) -> Option<f64> {
+        self.state().limit.as_ref().map(|limit| limit.per_second)
+    }
+
     /// How fast it went so far.
     pub fn pace(&self) -> Pace {
         let state = self.state();
@@ -349,7 +354,9 @@ mod tests {
         let budget = Budget::new(Some(rate(100)));
         within(&budget, Duration::from_secs(2)).await;
         let last = permit(&budget).await;
+        assert_eq!(budget.rate(), Some(100.0));
         throttle(&budget, last);
+        assert_eq!(budget.rate(), Some(50.0));
         let first = within(&budget, Duration::from_secs(1)).await;
         assert!((48..=51).contains(&first), "{first}");
         let second = within(&budget, Duration::from_secs(1)).await;

@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
+use dynacrawl::config::ConcurrencySetting;
+
 use crate::peers::{Peer, PeerReport};
 use crate::state::StateReport;
 
@@ -24,9 +26,16 @@ use crate::state::StateReport;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Cargo's profile that this program was built with, from its build script.
+const PROFILE: &str = env!("DYNACRAWL_BENCH_PROFILE");
+
 /// Measure a crawl of the simulator, and the floor beside it; prints one JSON line.
 #[derive(Debug, Parser)]
-#[command(name = "dynacrawl-bench", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "dynacrawl-bench",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (profile ", env!("DYNACRAWL_BENCH_PROFILE"), ")"),
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(flatten)]
     estate: EstateArgs,
@@ -49,12 +58,15 @@ struct EstateArgs {
     /// How long the simulator takes for each request, in milliseconds
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
-    /// Requests a second that the simulator allows in each scope; also the crawler's budget. Without it neither limits
+    /// Requests a second that the simulator allows in each scope [default: no limit]
     #[arg(long)]
     quota: Option<u32>,
-    /// Tables described at once in each scope
-    #[arg(long, default_value_t = 64)]
-    concurrency: usize,
+    /// Requests a second that the crawler allows itself in each scope, 0 for no limit [default: the quota]
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Tables described at once in each scope: auto, or an upper bound [default: the crawler's own]
+    #[arg(long, value_name = "auto|N")]
+    concurrency: Option<ConcurrencySetting>,
     /// Where the crawl writes its lines
     #[arg(long, default_value = "/dev/null")]
     output: String,
@@ -99,6 +111,8 @@ enum Part {
 /// The result: one line.
 #[derive(Debug, Serialize)]
 struct Report {
+    /// Cargo's profile that this program was built with. What is shipped, and compared, is `dist`.
+    profile: &'static str,
     /// Tables described, over all scopes.
     tables: u64,
     output_lines: u64,

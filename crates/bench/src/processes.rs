@@ -6,15 +6,21 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use dynacrawl::config::ConcurrencySetting;
 use dynacrawl_sim::{Account, Estate};
 use serde_json::{Value, json};
 
-use crate::{EstateArgs, Measured, Report, peers, state};
+use crate::{EstateArgs, Measured, PROFILE, Report, peers, state};
 
 /// More say no more about what one costs.
 const FLOOR_REQUESTS: u64 = 200_000;
+/// Connections of the floor's, unless the crawl's concurrency is chosen.
+const FLOOR_CONNECTIONS: usize = 64;
 
 pub(crate) fn run(args: &EstateArgs) -> Result<()> {
+    if PROFILE != "dist" {
+        eprintln!("built with the profile '{PROFILE}'; build with --profile dist to measure what is shipped");
+    }
     let installed = peers::installed(&args.peers)?;
     let mut simulator = Simulator::start(args)?;
     let directory = tempfile::tempdir()?;
@@ -35,7 +41,11 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     let described = counts.describe_requests;
     let url = &unlimited.as_ref().unwrap_or(&simulator).url;
     floor.args(["floor", "--url", url, "--region", &first.regions[0]]);
-    floor.args(["--access-key-id", &first.access_key_id, "--connections", &args.concurrency.to_string()]);
+    let connections = match args.concurrency {
+        Some(ConcurrencySetting::AtMost(most)) => most,
+        _ => FLOOR_CONNECTIONS,
+    };
+    floor.args(["--access-key-id", &first.access_key_id, "--connections", &connections.to_string()]);
     floor.args(["--requests", &described.min(FLOOR_REQUESTS).to_string()]);
     let floored = finish(floor)?;
 
@@ -51,6 +61,7 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
         && described == expected;
     let floor_cpu_us_per_request = per(floored.cpu_seconds * 1e6, floored.done);
     let report = Report {
+        profile: PROFILE,
         tables: crawled.done,
         output_lines: crawled.output_lines,
         output_bytes: crawled.output_bytes,
@@ -97,8 +108,14 @@ pub(crate) fn configuration(args: &EstateArgs, url: &str) -> Value {
         "credentials": { "access_key_id": { "env": "BENCH_KEY_ID" }, "secret_access_key": { "env": "BENCH_KEY" } },
         "assume_role": [{ "arn": "arn:aws:iam::{account}:role/Reader" }],
     });
+    let mut crawl = json!({ "rate": args.rate.or(args.quota).unwrap_or(0), "output": args.output });
+    match args.concurrency {
+        Some(ConcurrencySetting::Auto) => crawl["concurrency"] = json!("auto"),
+        Some(ConcurrencySetting::AtMost(most)) => crawl["concurrency"] = json!(most),
+        None => {}
+    }
     json!({
-        "crawl": { "rate": args.quota.unwrap_or(0), "concurrency": args.concurrency, "output": args.output },
+        "crawl": crawl,
         "aws": { "endpoint_url": url },
         "sts": { "endpoint_url": url },
         "target": [target],

@@ -5,9 +5,11 @@
 //! counted; the SDK's own retries, which a limiter around them could neither meter nor count, are off.
 
 mod endpoint;
+mod latency;
 mod raw;
 mod scope_client;
 mod sign;
 
 pub use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy};
+pub use latency::Latency;
 pub use scope_client::{CallError, DecodeFailure, Page, ScopeClient, ScopeSettings};

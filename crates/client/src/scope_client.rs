@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{Builder, Region as SdkRegion};
 use aws_smithy_runtime::client::retries::RetryPartition;
@@ -11,8 +12,10 @@ use aws_types::endpoint_config::AccountIdEndpointMode;
 use dynacrawl_auth::{Attempt, CachedCredentials, Caller};
 use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy, Share};
 use dynacrawl_model::{Operation, Pace, Region, RequestCounts, Requests, TableName};
+use tokio::time::Instant;
 
 use crate::endpoint::EndpointOnce;
+use crate::latency::Latency;
 use crate::raw::{self, RawDescribeTable};
 use crate::sign::ScopeSigner;
 
@@ -106,6 +109,7 @@ pub struct ScopeClient {
     describing: Caller,
     list_tables: Counter,
     describe_table: Counter,
+    describe_latency: Latency,
 }
 
 impl ScopeClient {
@@ -136,6 +140,7 @@ impl ScopeClient {
             listing: caller,
             list_tables: Counter::default(),
             describe_table: Counter::default(),
+            describe_latency: Latency::default(),
         }
     }
 
@@ -147,6 +152,16 @@ impl ScopeClient {
     /// How fast they were sent.
     pub fn pace(&self) -> Pace {
         self.listing.budget().pace()
+    }
+
+    /// How many requests a second may be sent now; `None`: any number.
+    pub fn rate(&self) -> Option<f64> {
+        self.listing.budget().rate()
+    }
+
+    /// How long DescribeTable takes to answer, a mean; `None` before the first answer.
+    pub fn describe_latency(&self) -> Option<Duration> {
+        self.describe_latency.mean()
     }
 
     /// dynamodb:ListTables: the page of up to 100 names after `start`.
@@ -197,8 +212,10 @@ impl ScopeClient {
         self.attempts(Operation::DescribeTable, || async move {
             // Boxed: the SDK's future has some 15 KB, and would be moved from hand to hand.
             let call = Box::pin(self.dynamodb.describe_table().table_name(name.as_str()).send());
+            let sent = Instant::now();
             let (result, body) = raw::capture(call).await;
             result.map_err(|error| AwsError::from_sdk(&error))?;
+            self.describe_latency.record(sent.elapsed());
             let body = body.as_ref().and_then(|body| body.bytes()).unwrap_or_default();
             decode(body).map_err(undecodable)
         })

@@ -4,26 +4,21 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialPool, CredentialSpec, SessionName, UserKeys};
+use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
 use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings, Places};
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, Rate, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
-use dynacrawl_sim::{
-    Account, DemoAccount, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables, When,
-};
+use dynacrawl_sim::{Account, DemoAccount, Effect, Estate, FaultRule, Operation, Options, Simulator, Tables, When};
 
 const HOME: &str = "111111111111";
-const MEMBER: &str = "222222222222";
 const REGION: &str = "eu-west-1";
 
 fn simulator(tables: u64) -> Simulator {
     let home = Account::new(HOME).region(REGION, Tables::new().generated(tables));
-    let reader = Role::new("Reader").trusts(HOME).external_id("acme-42");
-    let member = Account::new(MEMBER).role(reader).region(REGION, Tables::new().generated(tables));
-    Simulator::start(Estate::new(vec![home, member]), &Options::default()).expect("a simulator")
+    Simulator::start(Estate::new(vec![home]), &Options::default()).expect("a simulator")
 }
 
-async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRole>, rate: Option<u32>) -> ScopeClient {
+async fn client(simulator: &Simulator, access: &DemoAccount, rate: Option<u32>) -> ScopeClient {
     let second = Duration::from_secs(5);
     let http = HttpSettings::plain(second);
     let aws = AwsSettings { http: http.build().expect("an HTTP stack") };
@@ -35,7 +30,7 @@ async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRo
         secret_access_key: access.secret_access_key.clone().into(),
         session_token: None,
     };
-    let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain };
+    let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain: Vec::new() };
     let credentials = CredentialPool::default().chain(&spec, None, &sdk, Some(&simulator.url()));
     let settings = ScopeSettings {
         region,
@@ -49,7 +44,7 @@ async fn client(simulator: &Simulator, access: &DemoAccount, chain: Vec<AssumeRo
 }
 
 async fn as_user(simulator: &Simulator) -> ScopeClient {
-    client(simulator, &Account::new(HOME).access("home"), Vec::new(), None).await
+    client(simulator, &Account::new(HOME).access("home"), None).await
 }
 
 async fn describe(client: &ScopeClient, simulator: &Simulator) -> Result<usize, CallError> {
@@ -132,24 +127,6 @@ async fn a_denied_call_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn an_ended_session_is_renewed_once() {
-    let simulator = simulator(1);
-    let arn = format!("arn:aws:iam::{MEMBER}:role/Reader").parse().expect("an ARN");
-    let role = AssumeRole::new(arn, "acme-42".parse().ok(), SessionName::default(), Duration::from_secs(900));
-    let access = Account::new(HOME).access("home");
-    let client = client(&simulator, &access, vec![role.expect("a role")], None).await;
-    client.list_tables(None).await.expect("a page");
-    simulator.expire_sessions();
-    client.list_tables(None).await.expect("a page with a new session");
-    assert_eq!(simulator.counts().requests(Operation::AssumeRole), 2);
-
-    // A session that ends at once again is no reason to go on for ever.
-    simulator.add_fault(FaultRule::new(Effect::ExpireToken).operation(Operation::ListTables));
-    let failed = client.list_tables(None).await.expect_err("expired");
-    assert_eq!((failed.error.class, failed.attempts), (ErrorClass::ExpiredCredentials, 2));
-}
-
-#[tokio::test]
 async fn pages_follow_each_other_to_the_last() {
     let simulator = simulator(250);
     let client = as_user(&simulator).await;
@@ -170,7 +147,7 @@ async fn pages_follow_each_other_to_the_last() {
 async fn retries_take_permits_of_the_budget_too() {
     let simulator = simulator(1);
     simulator.add_fault(FaultRule::new(Effect::Status(500)).operation(Operation::DescribeTable).first(2));
-    let client = client(&simulator, &Account::new(HOME).access("home"), Vec::new(), Some(2)).await;
+    let client = client(&simulator, &Account::new(HOME).access("home"), Some(2)).await;
     let started = tokio::time::Instant::now();
     describe(&client, &simulator).await.expect("the third attempt");
     // Two a second with a burst of one: the third request cannot come before a second has gone by. This is the least, not

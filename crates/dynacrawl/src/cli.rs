@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::config::ConcurrencySetting;
 
 mod layer;
 
@@ -156,9 +158,9 @@ pub struct SpeedArgs {
     /// Requests that may be sent at once after a pause, 0 for a tenth of the rate [default: 0]
     #[arg(long, env = "DYNACRAWL_BURST", value_name = "N")]
     pub burst: Option<u32>,
-    /// Tables described at once in each account and Region [default: 32]
-    #[arg(long, env = "DYNACRAWL_CONCURRENCY", value_name = "N")]
-    pub concurrency: Option<usize>,
+    /// Tables described at once in each account and Region: auto, or an upper bound [default: auto]
+    #[arg(long, env = "DYNACRAWL_CONCURRENCY", value_name = "auto|N")]
+    pub concurrency: Option<ConcurrencySetting>,
     /// Accounts and Regions crawled at once [default: 64]
     #[arg(long, env = "DYNACRAWL_SCOPES", value_name = "N")]
     pub scopes: Option<usize>,
@@ -215,7 +217,7 @@ pub struct CrawlArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// File to write, - for standard output [default: -]
+    /// File to write, with {run_id}, {date} and {schedule} in its path if wanted; - for standard output [default: -]
     #[arg(long, short, env = "DYNACRAWL_OUTPUT", value_name = "FILE")]
     pub output: Option<String>,
     /// table: one line for each table; entities: keys and indexes as lines of their own [default: table]
@@ -239,7 +241,7 @@ pub struct StateArgs {
     /// File that remembers what is known, so that changes are told, and a crawl that was killed goes on where it stopped
     #[arg(long, env = "DYNACRAWL_STATE", value_name = "FILE")]
     pub state: Option<String>,
-    /// snapshot: every table; changes: what changed since the last crawl; both [default: both with a state]
+    /// snapshot: every table; changes: what changed since the last crawl; both [default: snapshot]
     #[arg(long, env = "DYNACRAWL_EMIT", value_name = "WHAT")]
     pub emit: Option<String>,
     /// Count as changes also what drifts by itself: item counts, sizes, states in passing
@@ -414,6 +416,9 @@ pub struct PolicyArgs {
     /// Print the policy that lets the crawler's own identity assume the roles instead
     #[arg(long)]
     pub assume: bool,
+    /// Print several policies that each fit a managed one (6,144 characters), as a JSON array
+    #[arg(long, conflicts_with = "trust")]
+    pub split: bool,
     /// With --trust: the identity that assumes the role, as an ARN
     #[arg(long, value_name = "ARN", requires = "trust")]
     pub principal: Option<String>,
@@ -440,20 +445,37 @@ pub enum ConfigCommand {
 impl Cli {
     /// Reads the command line and the environment. What is wrong with it ends the process, with exit code 2.
     pub fn from_process() -> Self {
-        let matches = Self::command().get_matches();
+        let command = Self::command();
+        // The environment may hold what other runs need, such as their state. A demo goes by what was typed alone.
+        let alone = without_environment(Self::command()).try_get_matches();
+        let matches = alone.ok().filter(is_demo).unwrap_or_else(|| command.get_matches());
         let typed = |args: &ArgMatches, id: &str| args.value_source(id) == Some(ValueSource::CommandLine);
         if let Some((_, args)) = matches.subcommand()
-            && let Some(demo) =
-                ["demo", "demo_faults"].into_iter().find(|id| matches!(args.try_get_one(id), Ok(Some(true))))
+            && let Some(demo) = demo(args)
             && let Some(other) = NOT_WITH_DEMO.into_iter().find(|id| typed(args, id))
         {
-            // Only what was typed: a variable of the environment may be there for other runs.
             let flags = [demo, other].map(|id| format!("--{}", id.replace('_', "-").replace("regions", "region")));
             let said = format!("{} cannot be used with {}: the simulator has its own accounts\n", flags[0], flags[1]);
             Self::command().error(ErrorKind::ArgumentConflict, said).exit();
         }
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// The flag that asks for the embedded simulator.
+fn demo(args: &ArgMatches) -> Option<&'static str> {
+    ["demo", "demo_faults"].into_iter().find(|id| matches!(args.try_get_one(id), Ok(Some(true))))
+}
+
+fn is_demo(matches: &ArgMatches) -> bool {
+    matches.subcommand().is_some_and(|(_, args)| demo(args).is_some())
+}
+
+/// The same command line without environment variables, but for those that are about messages.
+fn without_environment(command: clap::Command) -> clap::Command {
+    const OF_MESSAGES: [&str; 3] = ["log_level", "log_format", "quiet"];
+    let ignore = |arg: Arg| if OF_MESSAGES.contains(&arg.get_id().as_str()) { arg } else { arg.env(None) };
+    command.mut_args(ignore).mut_subcommands(|command| command.mut_args(ignore))
 }
 
 /// What describes a target or an endpoint, by the names of the arguments.

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 /// How the process ends. Where several would hold, the one that stands first here counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// 2: the command line or the configuration cannot be used. Nothing was called.
+    /// 2: the command line, the configuration, or a file that it names cannot be used, and somebody has to correct that.
+    /// Nothing was called.
     Usage,
     /// 130: interrupted.
     Interrupted,
-    /// 5: a sink failed for good.
+    /// 5: an output, the state, a sink or the listening address failed: the same may work later.
     SinkFailed,
     /// 4: no scope gave a single page: credentials, permissions, network.
     NothingListed,

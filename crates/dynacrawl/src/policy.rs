@@ -1,13 +1,16 @@
 //! The IAM policies that a configuration needs, and no more.
 
+mod size;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use dynacrawl_auth::AssumeRole;
 use dynacrawl_model::Region;
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Serialize;
 
 use crate::config::{Config, Group, Target};
+
+pub use size::{Limit, exceeded, split};
 
 /// The principal of a trust policy where nothing tells it: IAM refuses it, so that nobody uses it by mistake.
 pub const UNKNOWN_PRINCIPAL: &str = "arn:aws:iam::ACCOUNT-ID-OF-THE-CRAWLER:root";
@@ -115,8 +118,8 @@ pub fn assume_policy(config: &Config) -> Option<PolicyDocument> {
             Some(role) => roles.insert(role.arn.to_string()),
             None => {
                 statements.extend(organization_statements(group));
-                let template = group.role_template(&group.discovery.partition());
-                roles.insert(template.replace("{account}", "*"))
+                let first = group.first_account_role(&group.discovery.partition());
+                roles.insert(first.replace("{account}", "*"))
             }
         };
     }
@@ -142,21 +145,46 @@ fn organization_statements(group: &Group) -> Vec<Statement> {
         .collect()
 }
 
-/// The trust policy of a target's last role, and whether its principal is known. `None` where there is no role.
-pub fn trust_policy(target: &Target, principal: Option<&str>) -> Option<(PolicyDocument, bool)> {
-    let role = target.chain.last()?;
-    let before = target.chain.len().checked_sub(2).map(|number| target.chain[number].arn.as_str());
-    let known = principal.or(before);
-    Some((trust_of(role, known.unwrap_or(UNKNOWN_PRINCIPAL)), known.is_some()))
+/// A trust policy, and what has to be said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// The policy.
+    pub policy: PolicyDocument,
+    /// Whether the principal is known, or has to be put in.
+    pub principal_is_known: bool,
+    /// Whether `{account}` stands in it, for the account that the role is in.
+    pub names_account: bool,
 }
 
-fn trust_of(role: &AssumeRole, principal: &str) -> PolicyDocument {
-    let external_id = role.external_id.as_ref().map(|id| BTreeSet::from([id.as_str().to_owned()]));
-    PolicyDocument::new(vec![Statement {
-        principal: Some(BTreeMap::from([("AWS", principal.to_owned())])),
-        condition: external_id.map(|id| Condition::equals("sts:ExternalId", id)),
-        ..Statement::allow("AssumeRole", "sts:AssumeRole")
-    }])
+impl Trust {
+    fn new(external_id: Option<&str>, principal: Option<&str>) -> Self {
+        let external_id = external_id.map(|id| BTreeSet::from([id.to_owned()]));
+        let names_account = |text: &String| text.contains("{account}");
+        let in_external_id = external_id.iter().flatten().any(names_account);
+        let named = principal.unwrap_or(UNKNOWN_PRINCIPAL).to_owned();
+        Self {
+            principal_is_known: principal.is_some(),
+            names_account: in_external_id || names_account(&named),
+            policy: PolicyDocument::new(vec![Statement {
+                principal: Some(BTreeMap::from([("AWS", named)])),
+                condition: external_id.map(|id| Condition::equals("sts:ExternalId", id)),
+                ..Statement::allow("AssumeRole", "sts:AssumeRole")
+            }]),
+        }
+    }
+}
+
+/// The trust policy of a target's last role. `None` where there is no role.
+pub fn trust_policy(target: &Target, principal: Option<&str>) -> Option<Trust> {
+    let role = target.chain.last()?;
+    let before = target.chain.len().checked_sub(2).map(|number| target.chain[number].arn.as_str());
+    Some(Trust::new(role.external_id.as_ref().map(|id| id.as_str()), principal.or(before)))
+}
+
+/// The trust policy of the last role in each account of an organization, with `{account}` where they differ.
+pub fn group_trust_policy(group: &Group, principal: Option<&str>) -> Trust {
+    let (before, external_id) = group.trust_template(&group.discovery.partition());
+    Trust::new(external_id.as_deref(), principal.or(before.as_deref()))
 }
 
 /// The last part of the tables' ARNs: names and prefixes where every expression is one, else all tables.

@@ -27,6 +27,11 @@ impl Signals {
         self.next().await;
     }
 
+    /// Returns at the first signal.
+    pub async fn first(&mut self) {
+        self.next().await;
+    }
+
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -3,13 +3,16 @@
 //! A table that cannot be described is a value in the stream, with its reason: neither an error that ends the stream
 //! nor a line in a log. This crate does not know how tables are found, nor what becomes of a description.
 
+mod concurrency;
+
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+pub use concurrency::Concurrency;
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, ScopeClient};
 use dynacrawl_model::{FailureReason, TableName};
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{FutureExt, Stream};
 use serde::{Deserialize, Serialize};
 
 /// What became of one table.
@@ -56,13 +59,14 @@ impl<'a, D, T> Fetcher<'a, D>
 where
     D: Fn(&[u8]) -> Result<T, DecodeFailure>,
 {
-    /// Describes the tables of `names`, `concurrency` at a time, in the order in which they are answered.
+    /// Describes the tables of `names`, as many at a time as `concurrency` says, in the order in which they are answered.
     pub fn describe_all<'f>(
         &'f self,
         names: impl Stream<Item = TableName> + 'f,
-        concurrency: usize,
-    ) -> impl Stream<Item = Fetched<T>> + 'f {
-        names.map(|name| self.describe(name)).buffer_unordered(concurrency)
+        concurrency: Concurrency,
+    ) -> impl Stream<Item = Fetched<T>> {
+        let most = move || concurrency.now(self.client.rate(), self.client.describe_latency());
+        concurrency::run_each(names, |name| self.describe(name), most)
     }
 
     /// Describes one table. A panic on the way is a failed table, not a lost one.
@@ -132,7 +136,7 @@ mod tests {
     use dynacrawl_sim::{Account, Denial, Estate, Operation, Options, Simulator, Tables, fixtures};
     use futures_util::{StreamExt, stream};
 
-    use super::{FailedTable, Fetched, Fetcher};
+    use super::{Concurrency, FailedTable, Fetched, Fetcher};
 
     const ACCOUNT: &str = "111111111111";
 
@@ -201,7 +205,7 @@ mod tests {
         simulator.deny(Denial::new(ACCOUNT, Operation::DescribeTable).table("b"));
         let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::ZERO };
         let names = stream::iter(["a", "b", "c"].map(TableName::from));
-        let mut reasons: Vec<_> = fetcher.describe_all(names, 2).map(reason).collect().await;
+        let mut reasons: Vec<_> = fetcher.describe_all(names, Concurrency::at_most(2)).map(reason).collect().await;
         reasons.sort();
         assert_eq!(reasons, [None, None, Some(FailureReason::Denied)]);
     }

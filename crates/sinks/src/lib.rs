@@ -4,6 +4,7 @@ mod journal;
 mod json_lines;
 mod layout;
 mod output;
+mod partial;
 
 pub use journal::{Entry, Journal, JournalError, Position};
 pub use json_lines::{Written, write_records};

@@ -1,13 +1,16 @@
 //! The file or stream that lines are written to, by a thread of its own: a slow reader of a pipe must not hold up the
 //! network.
 
-use std::fs::{File, TryLockError};
-use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use rustix::fs::OFlags;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::partial::{self, Places};
 
 /// Why an output failed for good.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,18 @@ pub enum SinkError {
     #[error("the output {} is being written by another run", path.display())]
     Busy {
         /// The file.
+        path: PathBuf,
+    },
+    /// Nobody reads the FIFO yet.
+    #[error("nobody reads the FIFO {}", path.display())]
+    NoReader {
+        /// The FIFO.
+        path: PathBuf,
+    },
+    /// Something else is in the place of the file that is written until it is whole.
+    #[error("{} is a link, or no regular file; remove it", path.display())]
+    NotAFile {
+        /// What should be the file.
         path: PathBuf,
     },
     /// What was written before, and is to be continued, is not there any more.
@@ -52,6 +67,25 @@ pub enum SinkError {
     Json(#[from] serde_json::Error),
 }
 
+impl SinkError {
+    /// Whether the same may work later without anybody correcting anything: the disk is full, a directory is not mounted yet, the
+    /// file is in use, nobody reads the FIFO yet.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => !matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::IsADirectory
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::InvalidFilename
+                    | io::ErrorKind::InvalidInput
+            ),
+            Self::NotAFile { .. } | Self::Json(_) => false,
+            _ => true,
+        }
+    }
+}
+
 /// An open output.
 #[derive(Debug)]
 pub struct Output {
@@ -64,59 +98,12 @@ pub struct Output {
     replace: Option<Places>,
 }
 
-/// How much of a first line is read; the mark is at its beginning.
-const MOST_OF_A_LINE: u64 = 4096;
-
 /// What the writing thread is asked to do.
 #[derive(Debug)]
 enum Order {
     Write(Vec<u8>),
     /// Make what was written last, and say so.
     Sync(oneshot::Sender<()>),
-}
-
-/// Where a regular file is written until it is whole, and where it belongs then.
-#[derive(Debug)]
-struct Places {
-    partial: PathBuf,
-    target: PathBuf,
-}
-
-impl Places {
-    /// `None` for what is no regular file.
-    fn of(path: &Path) -> Result<Option<Self>, SinkError> {
-        // A link stays, and what it points to is replaced.
-        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        match std::fs::metadata(&target) {
-            Ok(there) if there.is_dir() => {
-                Err(SinkError::Open { path: path.to_owned(), source: io::Error::from(io::ErrorKind::IsADirectory) })
-            }
-            Ok(there) if !there.is_file() => Ok(None),
-            _ => {
-                let mut partial = target.clone().into_os_string();
-                partial.push(".partial");
-                Ok(Some(Self { partial: partial.into(), target }))
-            }
-        }
-    }
-
-    /// Opens the partial file and locks it.
-    fn open(&self) -> Result<File, SinkError> {
-        let failed = |source| SinkError::Open { path: self.partial.clone(), source };
-        loop {
-            let file = File::options().create(true).write(true).truncate(false).open(&self.partial).map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(SinkError::Busy { path: self.target.clone() }),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-            }
-            // Between opening and locking, another run may have put this very file in its place.
-            let ours = file.metadata().map_err(failed)?.ino();
-            if std::fs::metadata(&self.partial).is_ok_and(|there| there.ino() == ours) {
-                return Ok(file);
-            }
-        }
-    }
 }
 
 impl Output {
@@ -136,17 +123,11 @@ impl Output {
     /// anything else (a pipe, a device) is written directly.
     ///
     /// # Errors
-    /// When the file cannot be opened, or another run is writing it.
+    /// When the file cannot be opened, another run is writing it, or nobody reads the FIFO yet.
     pub fn file(path: &Path) -> Result<Self, SinkError> {
         let name = path.display().to_string();
         let Some(places) = Places::of(path)? else {
-            let opened = File::options().write(true).open(path);
-            return Self::start_at(
-                name,
-                opened.map_err(|source| SinkError::Open { path: path.to_owned(), source })?,
-                None,
-                0,
-            );
+            return Self::start_at(name, open_stream(path)?, None, 0);
         };
         let file = places.open()?;
         file.set_len(0).map_err(|source| SinkError::Open { path: places.partial.clone(), source })?;
@@ -170,11 +151,38 @@ impl Output {
         if file.metadata().map_err(failed)?.len() < offset {
             return Err(SinkError::NotThere { path: places.partial });
         }
-        if offset > 0 && !first_line(&places.partial).map_err(failed)?.contains(mark) {
+        if offset > 0 && !partial::first_line(&places.partial).map_err(failed)?.contains(mark) {
             return Err(SinkError::NotThere { path: places.partial });
         }
         file.set_len(offset).and_then(|()| file.seek(SeekFrom::End(0))).map_err(failed)?;
         Self::start_at(path.display().to_string(), file, Some(places), offset)
+    }
+
+    /// Deletes `FILE.partial`, if its first line has `mark` in it: that of a run which was given up. Whether it was deleted.
+    ///
+    /// # Errors
+    /// When it is being written, or cannot be read or deleted.
+    pub fn discard(path: &Path, mark: &str) -> Result<bool, SinkError> {
+        match Places::of(path)? {
+            Some(places) => places.discard(mark),
+            None => Ok(false),
+        }
+    }
+
+    /// Deletes a finished file, if its first line has `mark` in it: otherwise it is another run's. Whether it was deleted.
+    ///
+    /// # Errors
+    /// When it cannot be read or deleted.
+    pub fn delete(path: &Path, mark: &str) -> Result<bool, SinkError> {
+        partial::delete(path, mark).map_err(|source| SinkError::Open { path: path.to_owned(), source })
+    }
+
+    /// The files that an output has while it is written and after: `FILE.partial` and the file. None for a stream.
+    ///
+    /// # Errors
+    /// When it is a directory.
+    pub fn files(path: &Path) -> Result<Option<[PathBuf; 2]>, SinkError> {
+        Ok(Places::of(path)?.map(|places| [places.partial, places.target]))
     }
 
     /// Whether the file is written beside itself, and replaced when it is whole.
@@ -235,11 +243,10 @@ impl Output {
         drop(orders);
         let work = move || {
             let file = thread.join().unwrap_or_else(|_| Err(io::Error::other("the writing thread failed")))?;
-            let Some(Places { partial, target }) = places else { return Ok(()) };
-            file.sync_all()?;
-            if replace {
-                std::fs::rename(&partial, &target)?;
-                sync_directory(&target);
+            match places {
+                Some(places) if replace => places.put(&file)?,
+                Some(_) => file.sync_all()?,
+                None => {}
             }
             Ok(())
         };
@@ -254,17 +261,73 @@ impl Output {
     }
 }
 
-fn first_line(path: &Path) -> io::Result<String> {
-    let mut line = Vec::new();
-    io::BufReader::new(File::open(path)?).take(MOST_OF_A_LINE).read_until(b'\n', &mut line)?;
-    Ok(String::from_utf8_lossy(&line).into_owned())
+/// Opens a FIFO or a device. Without the flag the whole process would wait until somebody reads a FIFO.
+fn open_stream(path: &Path) -> Result<File, SinkError> {
+    let failed = |source| SinkError::Open { path: path.to_owned(), source };
+    let flags = OFlags::NONBLOCK.bits();
+    #[expect(clippy::cast_possible_wrap, reason = "open(2) takes a C int, and the flags are bits")]
+    let opened = File::options().write(true).custom_flags(flags as i32).open(path);
+    let file = match opened {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            let is_fifo = std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
+            return Err(if is_fifo { SinkError::NoReader { path: path.to_owned() } } else { failed(error) });
+        }
+        opened => opened.map_err(failed)?,
+    };
+    // The thread that writes waits for a slow reader.
+    let flags = rustix::fs::fcntl_getfl(&file).and_then(|now| rustix::fs::fcntl_setfl(&file, now - OFlags::NONBLOCK));
+    flags.map_err(|error| failed(error.into()))?;
+    Ok(file)
 }
 
-/// Makes the new name last over a power failure, where the file system can.
-fn sync_directory(file: &Path) {
-    let directory = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(directory) = File::open(directory) {
-        // Some file systems refuse this; the rename has happened all the same.
-        let _ = directory.sync_all();
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::PathBuf;
+
+    use super::{Output, SinkError};
+
+    #[tokio::test]
+    async fn a_fifo_that_nobody_reads_is_an_error_that_passes_and_holds_up_nobody() {
+        let directory = tempfile::tempdir().expect("directory");
+        let fifo = directory.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo is there");
+        assert!(made.success());
+        for opened in [Output::file(&fifo), Output::resume(&fifo, 7, "")] {
+            let refused = opened.expect_err("nobody reads it");
+            assert!(matches!(&refused, SinkError::NoReader { path } if *path == fifo) && refused.may_pass());
+        }
+        #[expect(clippy::cast_possible_wrap, reason = "open(2) takes a C int, and the flags are bits")]
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let mut reader = std::fs::File::options().read(true).custom_flags(flags).open(&fifo).expect("open");
+        let output = Output::file(&fifo).expect("open");
+        // More than the pipe holds: the thread that writes has to wait for the reader, and not to fail.
+        let large = vec![b'x'; 300_000];
+        assert!(output.write(large).await);
+        let reading = tokio::task::spawn_blocking(move || {
+            let flags = rustix::fs::fcntl_getfl(&reader).expect("flags") - rustix::fs::OFlags::NONBLOCK;
+            rustix::fs::fcntl_setfl(&reader, flags).expect("flags");
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).map(|_| read.len())
+        });
+        output.finish(true).await.expect("written");
+        assert_eq!(reading.await.expect("it ended").expect("read"), 300_000);
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+        let open = |kind: io::ErrorKind| SinkError::Open { path: PathBuf::from("out"), source: io::Error::from(kind) };
+        for (error, passes) in [
+            (open(io::ErrorKind::NotFound), true),
+            (open(io::ErrorKind::StorageFull), true),
+            (open(io::ErrorKind::ReadOnlyFilesystem), true),
+            (open(io::ErrorKind::PermissionDenied), false),
+            (open(io::ErrorKind::IsADirectory), false),
+            (SinkError::Busy { path: PathBuf::from("out") }, true),
+            (SinkError::NotAFile { path: PathBuf::from("out.partial") }, false),
+        ] {
+            assert_eq!(error.may_pass(), passes, "{error:?}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
+
 /// Why a state cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +27,18 @@ pub enum StateError {
     #[error("{} is another program's database", path.display())]
     Foreign {
         /// The file.
+        path: PathBuf,
+    },
+    /// It is a demo's, and a real run was about to use it.
+    #[error("{} is the state of demo runs; use another file", path.display())]
+    Demo {
+        /// The state.
+        path: PathBuf,
+    },
+    /// It is that of real runs, and a demo was about to use it.
+    #[error("{} is the state of real runs, which a demo must not change; use another file", path.display())]
+    Real {
+        /// The state.
         path: PathBuf,
     },
     /// It was written by a newer dynacrawl.
@@ -66,4 +80,77 @@ pub enum StateError {
     /// A value cannot be written as JSON.
     #[error("a value cannot be written as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl StateError {
+    /// Whether the same may work later without anybody correcting anything: the disk is full, the file system is read-only or
+    /// not mounted yet, another process uses the state.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Busy { .. } => true,
+            Self::Open { source, .. } => !matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::IsADirectory
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::InvalidFilename
+                    | io::ErrorKind::InvalidInput
+            ),
+            Self::Database { source, .. } => source.sqlite_error_code().is_some_and(|code| {
+                !matches!(
+                    code,
+                    ErrorCode::NotADatabase
+                        | ErrorCode::DatabaseCorrupt
+                        | ErrorCode::PermissionDenied
+                        | ErrorCode::ConstraintViolation
+                        | ErrorCode::Unknown
+                )
+            }),
+            Self::Foreign { .. }
+            | Self::Demo { .. }
+            | Self::Real { .. }
+            | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Network { .. }
+            | Self::Json(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+    use std::path::PathBuf;
+
+    use rusqlite::ffi;
+
+    use super::StateError;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+        let path = PathBuf::from("state.db");
+        for (kind, passes) in [
+            (ErrorKind::StorageFull, true),
+            (ErrorKind::ReadOnlyFilesystem, true),
+            (ErrorKind::NotFound, true),
+            (ErrorKind::PermissionDenied, false),
+            (ErrorKind::IsADirectory, false),
+        ] {
+            let error = StateError::Open { path: path.clone(), source: Error::from(kind) };
+            assert_eq!(error.may_pass(), passes, "{kind:?}");
+        }
+        for (code, passes) in [
+            (ffi::SQLITE_FULL, true),
+            (ffi::SQLITE_READONLY, true),
+            (ffi::SQLITE_BUSY, true),
+            (ffi::SQLITE_IOERR, true),
+            (ffi::SQLITE_NOTADB, false),
+            (ffi::SQLITE_CORRUPT, false),
+        ] {
+            let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(StateError::Database { path: path.clone(), source }.may_pass(), passes, "{code}");
+        }
+        assert!(!StateError::Demo { path: path.clone() }.may_pass());
+        assert!(StateError::Busy { path }.may_pass());
+    }
 }

@@ -13,7 +13,8 @@
 //!
 //! `runs`: one row a run. `ended_at` and `outcome` are null while it is under way, or was killed; `outcome` is that of
 //! `run_completed`, or `abandoned` where a later run began anew; `completed` is the whole record `run_completed`. `active_ms` is
-//! how long its processes worked on it, `schedule` what began it, `targets` (JSON) what it was restricted to.
+//! how long its processes worked on it, `schedule` what began it, `targets` (JSON) what it was restricted to. `output` was made from
+//! `output_template`; `files_deleted` is set once the files of an old run have been deleted.
 //!
 //! `run_scopes`: one row for each scope of one of the last thirty runs that has begun. `outcome` is null while it is under way;
 //! `checkpoint` (JSON) is where it goes on then, `counts`, `requests` and `changes` (JSON) are those of its `scope_completed`
@@ -38,8 +39,13 @@
 //! `staged`: what the run under way found out; empty between runs.
 //!
 //! `schedules`: when each schedule of `dynacrawl serve` was due last.
+//!
+//! `marks`: what holds for the whole state, such as that it is a demo's.
 
 mod error;
+mod forget;
+mod marks;
+mod outputs;
 mod place;
 mod reader;
 mod reports;
@@ -47,7 +53,6 @@ mod rows;
 mod staged;
 mod versions;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,45 +60,67 @@ use dynacrawl_model::{RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use error::StateError;
+pub use outputs::{FilesAsked, RunFile};
+pub use place::{Purpose, files, has_file};
 pub use reader::{KnownScope, Reader};
 pub use reports::{ChangeLine, ChangesAsked, RunLine, ScopeLine, TableLine, TablesAsked};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStatus};
 
-/// Of how many runs the scopes are remembered.
-const DETAILED_RUNS: u32 = 30;
-/// How many runs are remembered.
-const KEPT_RUNS: u32 = 1000;
+/// How large the write-ahead log stays after a checkpoint, in bytes.
+const LOG_BYTES: u32 = 4 * 1024 * 1024;
+/// How long SQLite waits for others.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// An open state, of which this process is the one writer.
 #[derive(Debug)]
 pub struct State {
     connection: Connection,
     path: PathBuf,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Dropped after the connection: closing a file of the database takes SQLite's own locks away.
+    _locks: place::Locks,
 }
 
 impl State {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it, for real runs.
     ///
     /// # Errors
-    /// When it cannot be opened or is no state of dynacrawl's, another process writes it, it comes from a newer version, or
-    /// it lies on a network file system, where SQLite's write-ahead log does not work.
+    /// When it cannot be opened, is no state of dynacrawl's or a demo's, another process writes it, it comes from a newer
+    /// version, or it lies on a network file system, where SQLite's write-ahead log does not work.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::open_for(path, Purpose::Real)
+    }
+
+    /// Opens the file, or makes it, for runs of one purpose.
+    ///
+    /// # Errors
+    /// As [`State::open`], and when it holds runs of the other purpose.
+    pub fn open_for(path: &Path, purpose: Purpose) -> Result<Self, StateError> {
         let path = &place::real(path);
         place::check(path)?;
-        let lock = place::lock(path)?;
+        let locks = place::lock(path)?;
         let failed = |source| StateError::Database { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
         // Read before anything is written into what may be somebody else's.
         let version = known_version(&connection, path)?;
+        let found = place::purpose(&connection, version).map_err(failed)?;
+        match (found, purpose) {
+            (Some(Purpose::Demo), Purpose::Real) => return Err(StateError::Demo { path: path.to_owned() }),
+            (Some(Purpose::Real), Purpose::Demo) => return Err(StateError::Real { path: path.to_owned() }),
+            _ => {}
+        }
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;")
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; \
+                 PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {LOG_BYTES};"
+            ))
             .map_err(failed)?;
         versions::bring_up(&mut connection, version).map_err(failed)?;
-        Ok(Self { connection, path: path.to_owned(), _lock: lock })
+        if purpose == Purpose::Demo && found.is_none() {
+            marks::set(&connection, marks::DEMO, Timestamp::now()).map_err(failed)?;
+        }
+        Ok(Self { connection, path: path.to_owned(), _locks: locks })
     }
 
     /// The last run, if it has not ended.
@@ -129,7 +156,7 @@ impl State {
         Ok(Some(run))
     }
 
-    /// Begins a run. Earlier ones that have not ended are given up with all that they staged, and the oldest are forgotten.
+    /// Begins a run. Earlier ones that have not ended are given up with all that they staged, and what is too old is forgotten.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -143,9 +170,11 @@ impl State {
                 [at],
             )?;
             staged::drop_all(writing)?;
+            forget::forget(writing, run.started_at, run.keep)?;
             writing.execute(
-                "INSERT INTO runs (run_id, version, config_digest, started_at, updated_at, active_ms, output, output_offset, \
-                 output_lines, schedule, targets, accepted, is_replaced) VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?, ?, ?)",
+                "INSERT INTO runs (run_id, version, config_digest, started_at, updated_at, active_ms, output, output_template, \
+                 output_offset, output_lines, schedule, targets, accepted, is_replaced) \
+                 VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, 0, ?, ?, ?, ?)",
                 params![
                     run.run_id.as_str(),
                     run.version,
@@ -153,20 +182,14 @@ impl State {
                     at,
                     at,
                     run.output,
+                    run.output_template,
                     run.schedule,
                     run.only.as_ref().map(rows::json).transpose()?,
                     rows::json(&run.accepted)?,
                     run.is_replaced,
                 ],
             )?;
-            let oldest = |table: &str| {
-                let old = "SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET ?";
-                format!("DELETE FROM {table} WHERE run_id IN ({old})")
-            };
-            writing.execute(&oldest("run_scopes"), [DETAILED_RUNS])?;
-            writing.execute(&oldest("run_targets"), [DETAILED_RUNS])?;
-            writing.execute(&oldest("runs"), [KEPT_RUNS])?;
-            Ok(())
+            forget::forget_details(writing)
         })
     }
 
@@ -181,21 +204,21 @@ impl State {
         })
     }
 
-    /// Ends a run whose output is where it belongs: what it staged becomes what is known. Changes, and tables that are gone, from
-    /// before `forget` are forgotten.
+    /// Ends a run whose output is where it belongs: what it staged becomes what is known.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn settle(&mut self, completed: &RunCompleted, forget: Timestamp) -> Result<(), StateError> {
+    pub fn settle(&mut self, completed: &RunCompleted) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             end(writing, completed.run_id, completed.at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
             writing.execute(
                 "UPDATE runs SET completed = ? WHERE run_id = ?",
                 params![rows::json(completed)?, completed.run_id.as_str()],
             )?;
-            staged::settle(writing, completed.run_id, completed.at)?;
-            staged::forget(writing, forget)
-        })
+            staged::settle(writing, completed.run_id, completed.at)
+        })?;
+        self.shrink_log();
+        Ok(())
     }
 
     /// Gives up a run that has not ended, and whose output has taken all that it committed: that becomes what is known all the same.
@@ -206,7 +229,9 @@ impl State {
         self.all_or_nothing(|writing| {
             end(writing, run_id, at, "abandoned")?;
             staged::settle(writing, run_id, at)
-        })
+        })?;
+        self.shrink_log();
+        Ok(())
     }
 
     /// Ends a run whose output is not where it belongs: what it staged is dropped.
@@ -239,6 +264,22 @@ impl State {
         let sql = "SELECT last_at FROM schedules WHERE name = ?";
         let found = self.connection.query_row(sql, [schedule], |row| rows::time(row, "last_at")).optional();
         found.map_err(|source| self.failed(source))
+    }
+
+    /// Whether somebody has to be notified that `emit` has another default now than when this state was used before: `true` once.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn take_emit_notice(&mut self) -> Result<bool, StateError> {
+        marks::take(&self.connection, marks::EMIT_DEFAULT_CHANGED).map_err(|source| self.failed(source))
+    }
+
+    /// Writes the log back into the database and cuts it short. While somebody reads that is not possible; the end of the
+    /// next run is soon enough then.
+    fn shrink_log(&self) {
+        let _ = self.connection.busy_timeout(Duration::from_millis(100));
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = self.connection.busy_timeout(BUSY);
     }
 
     fn all_or_nothing(

@@ -1,10 +1,14 @@
 //! Where a state may be, and that one process writes it.
 
 use std::ffi::OsString;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::StateError;
+use rusqlite::Connection;
+
+use crate::{StateError, marks};
 
 /// The file itself, where a link leads to it: its lock and SQLite's own files stand beside it.
 pub(crate) fn real(path: &Path) -> PathBuf {
@@ -50,17 +54,109 @@ fn network(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Locks a file beside the state: SQLite's own locks are for moments, this one is for a run.
-pub(crate) fn lock(path: &Path) -> Result<File, StateError> {
-    let mut name = OsString::from(path);
-    name.push(".lock");
-    let beside = PathBuf::from(name);
-    let failed = |source| StateError::Open { path: beside.clone(), source };
-    let file = File::options().create(true).write(true).truncate(false).open(&beside).map_err(failed)?;
+/// What a state is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Crawls of AWS, or of what stands in for it.
+    Real,
+    /// `--demo`.
+    Demo,
+}
+
+/// What a state of a version has been used for; `None` if it has not been used.
+pub(crate) fn purpose(connection: &Connection, version: i64) -> rusqlite::Result<Option<Purpose>> {
+    let any = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+    if version >= 3 && marks::get(connection, marks::DEMO)?.is_some() {
+        return Ok(Some(Purpose::Demo));
+    }
+    // Versions before marks cannot tell a demo's runs from others.
+    let runs = version >= 1 && any("SELECT EXISTS (SELECT 1 FROM runs)")?;
+    let used = runs || (version >= 2 && any("SELECT EXISTS (SELECT 1 FROM schedules)")?);
+    Ok(used.then_some(Purpose::Real))
+}
+
+/// The files of a state: the database, what SQLite keeps beside it, and the lock. Links are followed.
+pub fn files(path: &Path) -> [PathBuf; 5] {
+    let path = real(path);
+    ["", "-wal", "-shm", "-journal", ".lock"].map(|end| {
+        let mut name = OsString::from(&path);
+        name.push(end);
+        name.into()
+    })
+}
+
+/// Whether a path leads to one of a state's files, or will once that is there: as it is, or by links of any kind.
+pub fn has_file(state: &Path, path: &Path) -> bool {
+    let path = real(path);
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
+    let own = identity(&path);
+    files(state).iter().any(|file| *file == path || (own.is_some() && identity(file) == own))
+}
+
+/// What keeps other writers out.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    /// Beside the state. It also keeps out who would put another database in its place.
+    _beside: File,
+    /// The database itself: somebody may remove the file beside it, and a second process would lock a new one.
+    _database: File,
+}
+
+/// Locks the state for as long as it is open: SQLite's own locks are for moments.
+pub(crate) fn lock(path: &Path) -> Result<Locks, StateError> {
+    let [database, _, _, _, name] = files(path);
+    // Before a lock is put beside it.
+    if let Ok(there) = std::fs::metadata(&database) {
+        must_be_a_file(&database, &there)?;
+    }
+    let beside = lock_beside(&name, path)?;
+    let database = open(path)?;
+    // Linux keeps flock(2) apart from the byte ranges that SQLite locks with fcntl(2). Elsewhere the two get into each
+    // other's way, and the lock beside the state has to do.
+    if cfg!(target_os = "linux") {
+        take(&database, path, path)?;
+    }
+    Ok(Locks { _beside: beside, _database: database })
+}
+
+/// Locks the file beside the state, once more if somebody removed it between opening and locking.
+fn lock_beside(name: &Path, state: &Path) -> Result<File, StateError> {
+    for _ in 0..100 {
+        let file = open(name)?;
+        take(&file, name, state)?;
+        let ours = file.metadata().map_err(|source| StateError::Open { path: name.to_owned(), source })?.ino();
+        if std::fs::metadata(name).is_ok_and(|there| there.ino() == ours) {
+            return Ok(file);
+        }
+    }
+    Err(StateError::Busy { path: state.to_owned() })
+}
+
+/// Opens one of a state's files, or makes it: for its owner alone, as SQLite then makes its own files as well.
+fn open(path: &Path) -> Result<File, StateError> {
+    let failed = |source| StateError::Open { path: path.to_owned(), source };
+    let file = File::options().create(true).read(true).write(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(failed)?;
+    must_be_a_file(path, &file.metadata().map_err(failed)?)?;
+    Ok(file)
+}
+
+fn must_be_a_file(path: &Path, there: &Metadata) -> Result<(), StateError> {
+    if there.is_file() {
+        return Ok(());
+    }
+    let source = match there.is_dir() {
+        true => io::Error::from(io::ErrorKind::IsADirectory),
+        false => io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"),
+    };
+    Err(StateError::Open { path: path.to_owned(), source })
+}
+
+fn take(file: &File, path: &Path, state: &Path) -> Result<(), StateError> {
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StateError::Busy { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StateError::Busy { path: state.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StateError::Open { path: path.to_owned(), source }),
     }
 }
 

@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::rows::{optional, time, time_if_any, unsigned};
 use crate::{Reader, StateError};
 
+/// How many rows are read at once. Whoever reads them may pause for as long as it likes in between.
+const PAGE: usize = 300;
+
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunLine {
@@ -153,7 +156,8 @@ impl Reader {
         self.read(|| self.connection.prepare(sql)?.query_map([retired], scope)?.collect())
     }
 
-    /// Tables, by account, Region and name. `each` is called until it says that it is enough.
+    /// Tables, by account, Region and name. `each` is called until it says that it is enough. However long it takes, it holds up
+    /// nobody: a few hundred rows are read at once, and what is written between two pages is seen by the later one.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -161,48 +165,69 @@ impl Reader {
         // Scope by scope, each in the order of its key: nothing has to be sorted before the first row.
         let scopes = "SELECT scope_id FROM scopes WHERE account_id = COALESCE(?, account_id) AND region = COALESCE(?, region) \
                       ORDER BY account_id, region, partition";
-        let sql = "SELECT s.account_id, s.region, t.name, t.status, t.first_seen_at, t.changed_at, \
-                   COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.fingerprint, \
-                   CASE WHEN ?4 THEN (SELECT record FROM records r WHERE r.record_id = t.record_id) END AS record \
-                   FROM tables t JOIN scopes s USING (scope_id) \
-                   WHERE t.scope_id = ?1 AND t.name GLOB COALESCE(?2, '*') AND (?3 OR t.status = 'present') ORDER BY t.name";
-        self.read(|| {
+        let sql = format!(
+            "SELECT s.account_id, s.region, t.name, t.status, t.first_seen_at, t.changed_at, \
+             COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.fingerprint, \
+             CASE WHEN ?4 THEN (SELECT record FROM records r WHERE r.record_id = t.record_id) END AS record \
+             FROM tables t JOIN scopes s USING (scope_id) \
+             WHERE t.scope_id = ?1 AND t.name GLOB COALESCE(?2, '*') AND (?3 OR t.status = 'present') AND t.name > ?5 \
+             ORDER BY t.name LIMIT {PAGE}"
+        );
+        let scopes: Vec<i64> = self.read(|| {
             let mut scopes = self.connection.prepare(scopes)?;
-            let scopes = scopes.query_map(params![asked.account_id, asked.region], |row| row.get::<_, i64>(0))?;
-            let scopes: Vec<_> = scopes.collect::<rusqlite::Result<_>>()?;
-            let mut query = self.connection.prepare(sql)?;
-            for scope in scopes {
-                let mut rows = query.query(params![scope, asked.pattern, asked.all, asked.records])?;
-                while let Some(row) = rows.next()? {
-                    if !each(table(row)?) {
-                        return Ok(());
-                    }
+            scopes.query_map(params![asked.account_id, asked.region], |row| row.get(0))?.collect()
+        })?;
+        for scope in scopes {
+            let mut after = String::new();
+            loop {
+                let page: Vec<TableLine> = self.read(|| {
+                    let mut query = self.connection.prepare_cached(&sql)?;
+                    let asked = params![scope, asked.pattern, asked.all, asked.records, after];
+                    query.query_map(asked, table)?.collect()
+                })?;
+                let whole = page.len() == PAGE;
+                if let Some(last) = page.last() {
+                    after.clone_from(&last.name);
+                }
+                if !page.into_iter().all(&mut each) {
+                    return Ok(());
+                }
+                if !whole {
+                    break;
                 }
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
-    /// Changes, oldest first. `each` is called until it says that it is enough.
+    /// Changes, oldest first. `each` is called until it says that it is enough; it holds up nobody, as with [`Reader::tables`].
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn changes(&self, asked: &ChangesAsked, mut each: impl FnMut(ChangeLine) -> bool) -> Result<(), StateError> {
-        let sql = "SELECT c.change_id, c.at, c.run_id, s.account_id, s.region, c.type, c.name, c.change \
-                   FROM changes c JOIN scopes s USING (scope_id) \
-                   WHERE c.known_at >= COALESCE(?1, c.known_at) AND s.account_id = COALESCE(?2, s.account_id) \
-                   AND s.region = COALESCE(?3, s.region) AND (?4 IS NULL OR c.name GLOB ?4) ORDER BY c.change_id";
-        self.read(|| {
-            let mut query = self.connection.prepare(sql)?;
-            let since = asked.since.map(Timestamp::as_millis);
-            let mut rows = query.query(params![since, asked.account_id, asked.region, asked.pattern])?;
-            while let Some(row) = rows.next()? {
-                if !each(change(row)?) {
-                    break;
-                }
+        let sql = format!(
+            "SELECT c.change_id, c.at, c.run_id, s.account_id, s.region, c.type, c.name, c.change \
+             FROM changes c JOIN scopes s USING (scope_id) \
+             WHERE c.known_at >= COALESCE(?1, c.known_at) AND s.account_id = COALESCE(?2, s.account_id) \
+             AND s.region = COALESCE(?3, s.region) AND (?4 IS NULL OR c.name GLOB ?4) AND c.change_id > ?5 \
+             ORDER BY c.change_id LIMIT {PAGE}"
+        );
+        let since = asked.since.map(Timestamp::as_millis);
+        let mut after = i64::MIN;
+        loop {
+            let page: Vec<(i64, ChangeLine)> = self.read(|| {
+                let mut query = self.connection.prepare_cached(&sql)?;
+                let asked = params![since, asked.account_id, asked.region, asked.pattern, after];
+                query.query_map(asked, |row| Ok((row.get("change_id")?, change(row)?)))?.collect()
+            })?;
+            let whole = page.len() == PAGE;
+            if let Some((last, _)) = page.last() {
+                after = *last;
             }
-            Ok(())
-        })
+            if !page.into_iter().all(|(_, line)| each(line)) || !whole {
+                return Ok(());
+            }
+        }
     }
 }
 

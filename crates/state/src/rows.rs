@@ -1,5 +1,7 @@
 //! The rows of the tables, as values.
 
+use std::time::Duration;
+
 use dynacrawl_model::{AccountId, ChangeCounts, Counts, Outcome, Partition, Region, Requests, RunId, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Row, Transaction, params};
@@ -19,6 +21,10 @@ pub struct NewRun {
     pub started_at: Timestamp,
     /// Where its records go: a file's path, or `-`.
     pub output: String,
+    /// The template that the output's path was made from; the path itself if it has no placeholders.
+    pub output_template: String,
+    /// For how long runs, changes, and tables that are not present any more are kept.
+    pub keep: Duration,
     /// The schedule that began it, if one did.
     pub schedule: Option<String>,
     /// The targets that it was restricted to; `None`: all.
@@ -44,6 +50,8 @@ pub struct Unfinished {
     pub active_ms: u64,
     /// Where its records go.
     pub output: String,
+    /// The template that the output's path was made from.
+    pub output_template: String,
     /// How many bytes of the output belong to what is committed.
     pub output_offset: u64,
     /// How many lines those are.
@@ -151,8 +159,16 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
     if updated != 1 {
         return Err(rusqlite::Error::StatementChangedRows(updated));
     }
-    let mut put =
-        writing.prepare_cached("INSERT OR REPLACE INTO run_scopes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    // An account once found stays: a resumed process may commit before it has found the account again, and what is
+    // staged for the scope is settled under it.
+    let mut put = writing.prepare_cached(
+        "INSERT INTO run_scopes (run_id, target, region, partition, account_id, updated_at, outcome, listed_a_page, \
+         counts, requests, checkpoint, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (run_id, target, region) DO UPDATE SET partition = excluded.partition, \
+         account_id = COALESCE(excluded.account_id, account_id), updated_at = excluded.updated_at, \
+         outcome = excluded.outcome, listed_a_page = excluded.listed_a_page, counts = excluded.counts, \
+         requests = excluded.requests, checkpoint = excluded.checkpoint, changes = excluded.changes",
+    )?;
     for scope in &commit.scopes {
         let (ended, checkpoint) = match &scope.progress {
             ScopeProgress::Walking(checkpoint) => (None, Some(checkpoint)),
@@ -195,6 +211,11 @@ pub(crate) fn unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
         config_digest: row.get("config_digest")?,
         updated_at: time(row, "updated_at")?,
         active_ms: unsigned(row, "active_ms")?,
+        output_template: match row.get("output_template")? {
+            Some(template) => template,
+            // Versions before templates.
+            None => row.get("output")?,
+        },
         output: row.get("output")?,
         output_offset: unsigned(row, "output_offset")?,
         output_lines: unsigned(row, "output_lines")?,

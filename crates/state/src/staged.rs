@@ -2,7 +2,7 @@
 //! and its output is where it belongs: what a run that was given up has told, the next one tells again.
 
 use dynacrawl_model::{AccountId, Partition, Region, RunId, Scope, TableArn, TableName, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Statement, Transaction, params};
 
 /// What tells a scope from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -142,8 +142,7 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
 /// would need to take them back in temporary files, for which there may be no place.
 pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timestamp) -> rusqlite::Result<()> {
     settle_scopes(writing, run_id)?;
-    let mut scope =
-        writing.prepare("SELECT scope_id FROM scopes WHERE partition = ? AND account_id = ? AND region = ?")?;
+    let mut scopes = Scopes::new(writing, run_id)?;
     let mut record = writing.prepare("SELECT record_id FROM tables WHERE scope_id = ? AND name = ?")?;
     let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
     // A table that nothing new was recorded about keeps its record.
@@ -167,8 +166,7 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
     let mut rows = staged.query([run_id.as_str()])?;
     while let Some(row) = rows.next()? {
         let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-        let scope_id: i64 =
-            scope.query_row([text("partition")?, text("account_id")?, text("region")?], |row| row.get(0))?;
+        let scope_id = scopes.id([text("partition")?, text("account_id")?, text("region")?], known_at)?;
         let (staged_id, at): (i64, i64) = (row.get("staged_id")?, row.get("at")?);
         let (name, kind): (Option<String>, Option<String>) = (row.get("name")?, row.get("type")?);
         if let Some(name) = name {
@@ -191,6 +189,40 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
     }
     drop(rows);
     writing.execute("DELETE FROM staged", []).map(drop)
+}
+
+/// The scopes that staged rows belong to.
+struct Scopes<'c> {
+    run_id: RunId,
+    find: Statement<'c>,
+    insert: Statement<'c>,
+}
+
+impl<'c> Scopes<'c> {
+    fn new(writing: &'c Transaction<'_>, run_id: RunId) -> rusqlite::Result<Self> {
+        let find =
+            writing.prepare("SELECT scope_id FROM scopes WHERE partition = ?1 AND account_id = ?2 AND region = ?3")?;
+        // The target is that of the run's row for the Region that has lost its account.
+        let insert = writing.prepare(
+            "INSERT INTO scopes (partition, account_id, region, target, first_run_at, last_run_at, last_outcome) \
+             SELECT ?1, ?2, ?3, COALESCE((SELECT target FROM run_scopes WHERE run_id = ?5 AND partition = ?1 \
+             AND region = ?3 AND account_id IS NULL ORDER BY target LIMIT 1), ''), ?4, ?4, 'cancelled'",
+        )?;
+        Ok(Self { run_id, find, insert })
+    }
+
+    /// The number of a scope. A missing one is added from the staged row's own key: versions up to 2 could lose the
+    /// account of a run's scope, and a row that belongs to no scope would keep the run from ever being settled.
+    fn id(&mut self, [partition, account_id, region]: [&str; 3], at: Timestamp) -> rusqlite::Result<i64> {
+        let found = self.find.query_row([partition, account_id, region], |row| row.get(0)).optional()?;
+        match found {
+            Some(scope_id) => Ok(scope_id),
+            None => {
+                let run_id = self.run_id;
+                self.insert.insert(params![partition, account_id, region, at.as_millis(), run_id.as_str()])
+            }
+        }
+    }
 }
 
 /// A listing that reached its end has seen every table: that is the one mark that an unchanged run writes.
@@ -224,21 +256,4 @@ pub(crate) fn drop_all(writing: &Transaction<'_>) -> rusqlite::Result<()> {
         [],
     )?;
     writing.execute("DELETE FROM staged", []).map(drop)
-}
-
-/// Forgets changes, and tables that are not there any more, from before `until`.
-pub(crate) fn forget(writing: &Transaction<'_>, until: Timestamp) -> rusqlite::Result<()> {
-    let until = [until.as_millis()];
-    writing.execute("DELETE FROM changes WHERE known_at < ?", until)?;
-    let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
-    let mut gone = writing.prepare("DELETE FROM tables WHERE scope_id = ? AND name = ?")?;
-    let old: Vec<(i64, String, i64)> = writing
-        .prepare("SELECT scope_id, name, record_id FROM tables WHERE status <> 'present' AND changed_at < ?")?
-        .query_map(until, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (scope_id, name, record_id) in old {
-        gone.execute(params![scope_id, name])?;
-        forget.execute([record_id])?;
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ pub(crate) const NEWEST: i64 = STEPS.len() as i64;
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
 /// From each version to the next. What stands here stays as it is: it has made states that are in use.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY,
@@ -129,6 +129,15 @@ CREATE VIEW estate AS
         strftime('%Y-%m-%dT%H:%M:%fZ', COALESCE(t.last_seen_at, s.last_listed_at) / 1000.0, 'unixepoch') AS last_seen,
         r.record
     FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id);
+",
+    "
+CREATE TABLE marks (
+    name TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO marks SELECT 'emit_default_changed', MAX(started_at) FROM runs HAVING count(*) > 0;
+ALTER TABLE runs ADD COLUMN output_template TEXT;
+ALTER TABLE runs ADD COLUMN files_deleted INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

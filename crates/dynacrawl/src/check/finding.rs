@@ -22,8 +22,8 @@ pub enum CheckStatus {
 /// One check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// Which check: `organization`, `credentials`, `assume_role`, `external_id`, `regions`, `region`, `list_tables`, `tables`
-    /// or `describe_table`.
+    /// Which check: `organization`, `credentials`, `assume_role`, `external_id`, `regions`, `region`, `list_tables`, `tables`,
+    /// `describe_table`, or `check` where a check itself failed.
     pub id: &'static str,
     /// The target.
     pub target: String,

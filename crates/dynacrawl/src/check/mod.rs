@@ -1,15 +1,20 @@
 //! `dynacrawl check`: would a crawl work, and if not, what is to be done?
 
 mod finding;
+#[cfg(test)]
+mod panic_tests;
 mod probes;
 
 pub use finding::{Check, CheckStatus, Findings};
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use dynacrawl_discovery::FoundAccounts;
-use dynacrawl_model::RegionsSource;
-use futures_util::{StreamExt, stream};
+use dynacrawl_fetcher::panic_message;
+use dynacrawl_model::{Region, RegionsSource};
+use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::config::Group;
 use crate::run::{ReadyTarget, RunPlan, Stopped, TargetConnection, enabled_regions, members, organization_accounts};
@@ -23,12 +28,34 @@ pub async fn check(plan: &RunPlan) -> Findings {
     let mut findings = Findings::default();
     let mut targets: Vec<Arc<ReadyTarget>> = plan.targets.clone();
     for (group, ready) in &plan.groups {
-        targets.extend(Box::pin(organization(group, ready, plan, &mut findings)).await);
+        let name = group.name().to_owned();
+        let asked = AssertUnwindSafe(Box::pin(organization(group, ready, plan))).catch_unwind().await;
+        let (members, found) = asked.unwrap_or_else(|panic| (Vec::new(), panicked(&name, None, &*panic)));
+        targets.extend(members);
+        findings = findings.and(found);
     }
     let at_once = (plan.config().crawl.scopes / REGIONS).max(1);
-    let checked = stream::iter(&targets).map(|target| Box::pin(check_target(target, plan))).buffered(at_once);
+    let checked = stream::iter(&targets).map(|target| {
+        let checked = AssertUnwindSafe(Box::pin(check_target(target, plan))).catch_unwind();
+        checked.map(|checked| checked.unwrap_or_else(|panic| panicked(&target.target.name, None, &*panic)))
+    });
+    let checked = checked.buffered(at_once);
     let checked: Vec<Findings> = checked.collect().await;
     checked.into_iter().fold(findings, Findings::and)
+}
+
+/// What a panic of one check leaves of it: a failure that is named, and the other checks.
+fn panicked(target: &str, region: Option<&Region>, panic: &(dyn Any + Send)) -> Findings {
+    let place = region.map(|region| format!("{region}: ")).unwrap_or_default();
+    let trouble = Trouble {
+        code: "panic",
+        message: format!("{place}the check itself failed: {}", panic_message(panic)),
+        fix: "this is a fault of dynacrawl; please report it with this message".to_owned(),
+    };
+    let mut findings = Findings::default();
+    findings.add("check", target, None, Err(trouble));
+    findings.no_scope_works(1);
+    findings
 }
 
 async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
@@ -46,7 +73,11 @@ async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
         return findings;
     }
     let scopes = stream::iter(&regions)
-        .map(|region| Box::pin(probes::scope(&connection, region, config)))
+        .map(|region| {
+            let checked = AssertUnwindSafe(Box::pin(probes::scope(&connection, region, config))).catch_unwind();
+            checked
+                .map(|checked| checked.unwrap_or_else(|panic| panicked(&connection.target.name, Some(region), &*panic)))
+        })
         .buffered(REGIONS.min(config.crawl.scopes))
         .collect::<Vec<_>>()
         .await;
@@ -54,19 +85,15 @@ async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
 }
 
 /// Checks that an organization tells its accounts, and returns their targets.
-async fn organization(
-    group: &Group,
-    ready: &ReadyTarget,
-    plan: &RunPlan,
-    findings: &mut Findings,
-) -> Vec<Arc<ReadyTarget>> {
+async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Vec<Arc<ReadyTarget>>, Findings) {
     let name = group.name();
+    let mut findings = Findings::default();
     let found = match organization_accounts(group, ready, plan).await {
         Ok(found) => found,
         Err(stopped) => {
             findings.add("organization", name, None, Err(not_told(&stopped)));
             findings.no_scope_works(1);
-            return Vec::new();
+            return (Vec::new(), findings);
         }
     };
     let FoundAccounts { accounts, listed, inactive, filtered, not_found, failed } = &found;
@@ -94,7 +121,8 @@ async fn organization(
         findings.add("organization", name, None, Err(trouble));
         findings.no_scope_works(1);
     }
-    members(group, ready, accounts, plan.config()).into_iter().filter_map(|(_, member)| member.ok()).collect()
+    let members = members(group, ready, accounts, plan.config()).into_iter();
+    (members.filter_map(|(_, member)| member.ok()).collect(), findings)
 }
 
 fn not_told(stopped: &Stopped) -> Trouble {
@@ -109,11 +137,7 @@ fn not_told(stopped: &Stopped) -> Trouble {
 }
 
 /// Finds out the Regions that the account has enabled; none where they cannot be found out.
-async fn all_regions(
-    connection: &TargetConnection,
-    plan: &RunPlan,
-    findings: &mut Findings,
-) -> Vec<dynacrawl_model::Region> {
+async fn all_regions(connection: &TargetConnection, plan: &RunPlan, findings: &mut Findings) -> Vec<Region> {
     let name = connection.target.name.as_str();
     match enabled_regions(connection, plan).await {
         Ok(found) => {

@@ -41,12 +41,15 @@ async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<
     let config = plan.config();
     let quiet = config.crawl.quiet;
     let _telemetry = terminal.show_messages(config, LogLevel::WARN)?;
-    let mut start = Start::new(config, fresh).map_err(cannot_start)?;
+    let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
+    let mut signals = Signals::new().map_err(failed)?;
+    let mut start = tokio::select! {
+        start = Start::when_read(config, fresh) => start.map_err(cannot_start)?,
+        () = signals.first() => return Ok(Exit::Interrupted),
+    };
     if let Some(notice) = start.notice.take().filter(|_| !quiet) {
         terminal.write(&notice);
     }
-    let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
-    let signals = Signals::new().map_err(failed)?;
     let stop = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let notice = || {
@@ -85,7 +88,7 @@ pub async fn crawl_to_output(
     stop: &CancellationToken,
     progress: &Arc<Progress>,
 ) -> (RunReport, Result<Written, SinkError>) {
-    let Start { run_id, output, mut journal, detector, before, .. } = start;
+    let Start { run_id, output, mut journal, detector, old_files, before, .. } = start;
     let detector = detector.map(Arc::new);
     let remembered = Remembered { before, journaled: journal.is_some(), detector: detector.clone() };
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
@@ -113,9 +116,13 @@ pub async fn crawl_to_output(
         _ => None,
     };
     if let (Some(outcome), Some(journal)) = (outcome, journal) {
-        let keep = plan.config().state.as_ref().map(|state| state.keep).unwrap_or_default();
-        if let Err(error) = journal.end(outcome, written.is_ok(), keep).await {
-            written = Err(SinkError::Journal(error));
+        match journal.end(outcome, written.is_ok()).await {
+            Ok(()) => {
+                if let Some(files) = old_files.filter(|_| written.is_ok()) {
+                    files.delete().await;
+                }
+            }
+            Err(error) => written = Err(SinkError::Journal(error)),
         }
     }
     (report, written)
@@ -131,10 +138,6 @@ fn exit(outcome: RunOutcome) -> Exit {
 }
 
 pub(super) fn cannot_start(error: StartError) -> Failure {
-    // What cannot be used is the user's to correct; what is in use may work next time.
-    let busy = matches!(
-        error,
-        StartError::Output(SinkError::Busy { .. }) | StartError::State(dynacrawl_state::StateError::Busy { .. })
-    );
-    Failure::new(if busy { Exit::SinkFailed } else { Exit::Usage }, error)
+    // What cannot be used is the user's to correct; a full disk, a missing mount, or a file in use may pass.
+    Failure::new(if error.may_pass() { Exit::SinkFailed } else { Exit::Usage }, error)
 }

@@ -1,13 +1,17 @@
 //! `dynacrawl policy`
 
+use std::collections::BTreeMap;
+
 use dynacrawl_model::AccountId;
 
 use super::Failure;
 use super::print::json_to_stdout;
 use crate::cli::{GlobalArgs, PolicyArgs};
-use crate::config::{Config, ConfigError, Flags};
+use crate::config::{Config, ConfigError, Flags, Group, Target};
 use crate::exit::Exit;
-use crate::policy::{PolicyDocument, access_policy, assume_policy, trust_policy};
+use crate::policy::{
+    Limit, PolicyDocument, Trust, access_policy, assume_policy, exceeded, group_trust_policy, split, trust_policy,
+};
 
 pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Failure> {
     let flags = Flags { target: Some(&args.target), filter: Some(&args.filter), ..Flags::default() };
@@ -16,15 +20,46 @@ pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exi
     if let Some(principal) = &args.principal {
         check_principal(principal)?;
     }
-    let policy = if args.trust {
-        trust(&config, args.principal.as_deref())?
-    } else if args.assume {
+    if args.trust {
+        return print_trust(&config, args.principal.as_deref());
+    }
+    let policy = if args.assume {
         let no_role = || ConfigError::value("--assume", "no target assumes a role; name one with --role-arn");
         assume_policy(&config).ok_or_else(no_role)?
     } else {
         access_policy(&config)
     };
+    if args.split {
+        let policies = split(&policy);
+        if policies.len() > MANAGED_POLICIES {
+            eprintln!(
+                "warning: these are {} policies; IAM attaches {MANAGED_POLICIES} to a role or user, unless the account's quota is raised",
+                policies.len()
+            );
+        }
+        policies.iter().for_each(|policy| warn_of_size(policy, Limit::Managed));
+        return json_to_stdout(&policies);
+    }
+    warn_of_size(&policy, Limit::InlineUser);
     json_to_stdout(&policy)
+}
+
+/// How many managed policies a role or a user may have, by default.
+const MANAGED_POLICIES: usize = 10;
+
+/// Warns of a policy that is larger than what IAM takes, from a limit on.
+fn warn_of_size(policy: &PolicyDocument, from: Limit) {
+    let (size, mut limits) = exceeded(policy);
+    limits.retain(|limit| limit.characters() >= from.characters());
+    if limits.is_empty() {
+        return;
+    }
+    let limits: Vec<_> = limits.iter().map(ToString::to_string).collect();
+    eprintln!(
+        "warning: the policy has {size} characters without white space, which is too large for {}; \
+         --split prints several that fit a managed policy each",
+        limits.join(", ")
+    );
 }
 
 /// IAM takes an ARN, or an account's id for all of the account.
@@ -40,16 +75,59 @@ fn check_principal(principal: &str) -> Result<(), ConfigError> {
     Err(ConfigError::value("--principal", problem))
 }
 
-fn trust(config: &Config, principal: Option<&str>) -> Result<PolicyDocument, ConfigError> {
-    let mut with_role = config.targets.iter().filter(|target| !target.chain.is_empty());
-    let (Some(target), None) = (with_role.next(), with_role.next()) else {
+/// The targets of the configuration that assume roles, each as it was typed.
+enum Trusting<'a> {
+    One(&'a Target),
+    Accounts(Vec<&'a Target>),
+    Organization(&'a Group),
+}
+
+fn trusting(config: &Config) -> Vec<Trusting<'_>> {
+    let with_role = config.targets.iter().filter(|target| !target.chain.is_empty());
+    let mut found: Vec<Trusting<'_>> = config.groups.iter().map(Trusting::Organization).collect();
+    let mut listed: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
+    for target in with_role {
+        // A target with a list of accounts is one for each, called NAME/ACCOUNT.
+        let account = target.account_id.as_ref().map(|account| format!("/{account}"));
+        match account.and_then(|account| target.name.strip_suffix(&account)) {
+            Some(name) if config.target_names.iter().any(|one| one == name) => {
+                listed.entry(name).or_default().push(target);
+            }
+            _ => found.push(Trusting::One(target)),
+        }
+    }
+    found.extend(listed.into_values().map(Trusting::Accounts));
+    found
+}
+
+fn print_trust(config: &Config, principal: Option<&str>) -> Result<Exit, Failure> {
+    let needs_one = || {
         let problem =
             "needs exactly one target that assumes a role; name it with --role-arn, or choose it with --target";
-        return Err(ConfigError::value("--trust", problem));
+        Failure::from(ConfigError::value("--trust", problem))
     };
-    let Some((policy, known)) = trust_policy(target, principal) else { unreachable!("the target has a role") };
-    if !known {
+    let mut trusting = trusting(config).into_iter();
+    let (Some(target), None) = (trusting.next(), trusting.next()) else { return Err(needs_one()) };
+    let of_account = |target: &&Target| {
+        let account = target.account_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        trust_policy(target, principal).map(|trust| (account, trust))
+    };
+    let policies: BTreeMap<String, Trust> = match target {
+        Trusting::One(target) => of_account(&target).into_iter().collect(),
+        Trusting::Accounts(targets) => targets.iter().filter_map(of_account).collect(),
+        Trusting::Organization(group) => [(String::new(), group_trust_policy(group, principal))].into(),
+    };
+    let first = policies.values().next().ok_or_else(needs_one)?;
+    if !first.principal_is_known {
         eprintln!("note: the crawler's own identity is not known here; put its ARN in with --principal");
     }
-    Ok(policy)
+    if first.names_account {
+        eprintln!("note: {{account}} stands for the id of the account that the role is in; replace it in each account");
+    }
+    if policies.values().all(|trust| trust == first) {
+        return json_to_stdout(&first.policy);
+    }
+    eprintln!("note: the policy differs from account to account; each stands under its account's id");
+    let each: BTreeMap<_, _> = policies.iter().map(|(account, trust)| (account, &trust.policy)).collect();
+    json_to_stdout(&each)
 }

@@ -41,6 +41,7 @@ pub(super) fn config(args: &ConfigArgs) -> Result<Exit, Failure> {
         None => to_stdout(REFERENCE.as_bytes()),
         Some(ConfigCommand::Check { file }) => {
             let config = Config::check_file(file)?;
+            config.refuse_losses(true)?;
             let targets = match (config.targets.len(), config.groups.len()) {
                 (0, 0) => "no target, so the command line describes it".to_owned(),
                 (1, 0) => "1 target".to_owned(),

@@ -1,6 +1,7 @@
 //! `dynacrawl serve`
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -11,15 +12,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use super::crawl::{cannot_start, stuck};
+use super::crawl::{cannot_start, crawl_to_output, stuck};
 use crate::cli::{GlobalArgs, ServeArgs};
 use crate::config::{Config, ConfigError, Flags, LogLevel, accepted};
 use crate::exit::Exit;
 use crate::run::RunPlan;
 use crate::serve::clock::Clock;
-use crate::serve::daemon::{Daemon, Outside, Stopped};
+use crate::serve::daemon::{Crawl, Daemon, Outside, Stopped};
 use crate::serve::shared::Shared;
-use crate::serve::{http, metrics, watch};
+use crate::serve::{http, metrics, server, watch};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
@@ -47,10 +48,9 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let state = Arc::new(Mutex::new(state));
     let listen = config.serve.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            anyhow::Error::new(error).context(format!("cannot listen on {listen} (serve.listen)")),
-        )
+        // Another process may leave the address, or an interface get it later.
+        let error = anyhow::Error::new(error).context(format!("cannot listen on {listen} (serve.listen)"));
+        Failure::new(Exit::SinkFailed, error)
     })?;
     let recorder = metrics::recorder().map_err(|error| Failure::new(Exit::Usage, error))?;
     let recorded = recorder.handle();
@@ -72,23 +72,29 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
             Box::pin(async move { source.load().await }) as _
         })
     };
-    let outside = Outside { load, make_plan: Box::new(RunPlan::new), clock: Clock::System };
+    let crawl: Crawl = Box::new(|plan, start, stop, progress| {
+        Box::pin(async move { crawl_to_output(&plan, start, &stop, &progress).await })
+    });
+    let outside = Outside { load, make_plan: Box::new(RunPlan::new), crawl, clock: Clock::System };
     let daemon = Daemon::new(outside, config, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
         tracing::info!("ending: what is under way is finished; a second signal ends at once");
     };
+    let ended = CancellationToken::new();
+    let router = http::router(shared.clone(), orders.clone(), recorded.clone());
+    let mut answering = pin!(server::serve(listener, router, &ended));
     let stopped = tokio::select! {
         stopped = Box::pin(daemon.run(queue, &stop)) => stopped,
         () = signals.second(&stop, on_first) => return Ok(Exit::Interrupted),
         () = stuck(&stop, || shared.told().grace) => return Ok(Exit::Interrupted),
-        () = metrics::sum_up(recorded.clone()) => unreachable!("it sums up without end"),
+        () = metrics::sum_up(recorded) => unreachable!("it sums up without end"),
         () = watch::file(&file, known, || shared.told().reload_every, &orders) => unreachable!("it looks without end"),
         () = watch::hangups(hangup, &orders) => unreachable!("it waits without end"),
-        answered = http::answer(listener, shared.clone(), orders.clone(), recorded) => {
-            return Err(failed(answered.err().unwrap_or_else(|| std::io::Error::other("HTTP has ended"))));
-        }
+        () = answering.as_mut() => unreachable!("it answers until it is stopped"),
     };
+    ended.cancel();
+    answering.await;
     match stopped {
         Stopped::Idle => Ok(Exit::Complete),
         Stopped::InARun => Ok(Exit::Interrupted),

@@ -13,6 +13,8 @@ use super::values::{in_range, one_of, required};
 pub struct ChangeSettings {
     /// What the output holds.
     pub emit: Emit,
+    /// Whether that is configured, and not the default.
+    pub emit_is_given: bool,
     /// Whether what drifts by itself counts as a change.
     pub drift: bool,
     /// How many tables may go at once.
@@ -64,18 +66,17 @@ impl FailSafe {
 }
 
 impl ChangeSettings {
-    pub(super) fn validate(raw: raw::Changes, with_state: bool) -> Result<Self, ConfigError> {
+    pub(super) fn validate(raw: raw::Changes) -> Result<Self, ConfigError> {
         let key = "changes.emit (--emit)";
         let emit = match raw.emit.as_deref() {
-            None if with_state => Emit::Both,
-            None => Emit::Snapshot,
-            Some("snapshot") => Emit::Snapshot,
+            None | Some("snapshot") => Emit::Snapshot,
             Some("changes") => Emit::Changes,
             Some("both") => Emit::Both,
             Some(other) => return Err(one_of(key, other, &["snapshot", "changes", "both"])),
         };
         Ok(Self {
             emit,
+            emit_is_given: raw.emit.is_some(),
             drift: required("changes.drift", raw.drift)?,
             fail_safe: FailSafe {
                 percent: in_range("changes.fail_safe_percent", raw.fail_safe_percent, 1, 100)?,
@@ -181,6 +182,7 @@ mod tests {
     fn what_was_accepted_comes_back_from_the_state() {
         let scopes = |text: &str| accepted("key", &[text.to_owned()]).expect("a scope");
         let settings = ChangeSettings {
+            emit_is_given: true,
             emit: Emit::Both,
             drift: false,
             fail_safe: FailSafe { percent: 30, from: 10 },

@@ -36,13 +36,33 @@ impl Group {
     pub fn target(&self, account: &AccountId) -> Result<Target, ConfigError> {
         let target = Target::validate(of_account(&self.template, self.name(), account.as_str()), 0)?;
         // What was left to AWS's own settings is known by now.
-        Ok(Target { regions: self.discovery.regions.clone(), ..target })
+        Ok(Target {
+            regions: self.discovery.regions.clone(),
+            configured_as: self.discovery.configured_as.clone(),
+            ..target
+        })
     }
 
     /// The ARN of the role that is assumed last, with `{account}`, for the partition.
     pub fn role_template(&self, partition: &Partition) -> String {
         let last = self.template.assume_role.as_ref().and_then(|steps| steps.last());
         last.map(|step| step.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
+    }
+
+    /// The ARN of the first role that names the account, with `{account}`, for the partition.
+    pub(crate) fn first_account_role(&self, partition: &Partition) -> String {
+        let first = self.template.assume_role.iter().flatten().find(|step| step.names_account());
+        first.map(|step| step.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
+    }
+
+    /// Who assumes the last role, where that is another role, and the last role's external id; both with `{account}`.
+    pub(crate) fn trust_template(&self, partition: &Partition) -> (Option<String>, Option<String>) {
+        let fill = |text: &str| text.replace("{partition}", partition.as_str());
+        match self.template.assume_role.as_deref() {
+            None | Some([]) => (None, None),
+            Some([last]) => (None, last.external_id.as_deref().map(fill)),
+            Some([.., before, last]) => (Some(fill(&before.arn)), last.external_id.as_deref().map(fill)),
+        }
     }
 
     /// The ARNs of all roles, as they were typed.
@@ -120,7 +140,8 @@ fn listed(
             return Err(ConfigError::value(key("accounts"), problem));
         }
         account.parse::<AccountId>().map_err(|error| ConfigError::value(key("accounts"), error))?;
-        targets.push(Target::validate(of_account(raw, name, account), 0)?);
+        let target = Target::validate(of_account(raw, name, account), 0)?;
+        targets.push(Target { configured_as: name.to_owned(), ..target });
     }
     Ok(targets)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dynacrawl_aws::{BudgetSettings, Rate};
+use dynacrawl_state::Purpose;
 
 use super::ConfigError;
 use super::raw;
@@ -26,6 +27,8 @@ pub struct Budgets {
 pub struct StateSettings {
     /// The file.
     pub path: PathBuf,
+    /// What for.
+    pub purpose: Purpose,
     /// How old the last commit of a run may be for the run to be gone on with.
     pub resume_within: Duration,
     /// For how long changes, and tables that are gone, are remembered.
@@ -64,6 +67,6 @@ impl StateSettings {
         let path = raw.path.filter(|path| !path.is_empty()).map(PathBuf::from);
         let days = in_range("state.keep_days", raw.keep_days, 1, 36_500)?;
         let keep = Duration::from_secs(u64::from(days) * 24 * 3600);
-        Ok(path.map(|path| Self { path, resume_within, keep }))
+        Ok(path.map(|path| Self { path, purpose: Purpose::Real, resume_within, keep }))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use dynacrawl_state::Purpose;
+
 use super::target::Elsewhere;
 use super::{Config, ConfigError, Layer};
 use crate::cli::{
@@ -50,6 +52,9 @@ impl Config {
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
         let mut config = Self { described_by_flags, ..Self::validate(layer)? };
         config.need_a_state()?;
+        if flags.output.is_some() {
+            config.refuse_losses(flags.serve.is_some())?;
+        }
         if let Some(args) = flags.target.filter(|args| !args.targets.is_empty()) {
             let place = global.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();
             config.restrict(&args.targets).map_err(|unknown| unknown.in_key("--target", &place))?;
@@ -65,6 +70,10 @@ impl Config {
         layer.target = demo.targets();
         let mut config = Self::validate(layer)?;
         config.need_a_state()?;
+        config.refuse_losses(false)?;
+        if let Some(state) = &mut config.state {
+            state.purpose = Purpose::Demo;
+        }
         demo.seclude(&mut config);
         Ok(config)
     }
@@ -149,14 +158,10 @@ impl Config {
         if let Some(unknown) = only.iter().find(|name| !self.target_names.contains(name)) {
             return Err(UnknownTarget::new(unknown, &self.target_names));
         }
-        let chosen = |name: &str| {
-            only.iter().any(|only| {
-                name.strip_prefix(only.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-        };
-        let others = self.targets.extract_if(.., |target| !chosen(&target.name));
+        let chosen = |name: &String| only.contains(name);
+        let others = self.targets.extract_if(.., |target| !chosen(&target.configured_as));
         self.elsewhere = others.map(|target| Elsewhere::of(&target)).collect();
-        let others = self.groups.extract_if(.., |group| !chosen(group.name()));
+        let others = self.groups.extract_if(.., |group| !chosen(&group.discovery.configured_as));
         self.elsewhere.extend(others.map(|group| Elsewhere { account_id: None, ..Elsewhere::of(&group.discovery) }));
         self.only = Some(only.to_vec());
         Ok(())

@@ -2,9 +2,11 @@
 //! hold nonsense. Nothing is called in either; secrets and AWS's own files are read in [`Config::prepare`].
 
 mod changes;
+mod concurrency;
 mod group;
 mod limits;
 mod load;
+mod output;
 mod raw;
 mod secret;
 mod serve;
@@ -14,15 +16,18 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub use changes::{ChangeSettings, Emit, FailSafe};
 pub(crate) use changes::{accepted, accepted_before};
+pub use changes::{ChangeSettings, Emit, FailSafe};
+pub use concurrency::ConcurrencySetting;
 pub use group::Group;
 pub use limits::{Budgets, StateSettings};
 pub(crate) use load::{Flags, UnknownTarget};
+pub(crate) use output::collision;
+pub use output::{Destination, OutputPath, Placeholder};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Regions as RawRegions, Target as RawTarget};
 pub use serve::{NamedSchedule, ServeSettings};
 pub use target::{Elsewhere, Target, TargetBase};
-pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, Destination, LogFormat, LogLevel};
+pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, LogFormat, LogLevel};
 
 /// The reference configuration: what the defaults are, and what they mean.
 pub const REFERENCE: &str = include_str!("../../../../config/reference.toml");
@@ -113,13 +118,15 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
+    use dynacrawl_fetcher::Concurrency;
+
     use super::{Config, Layer, REFERENCE};
 
     #[test]
     fn the_defaults_are_valid_and_complete() {
         let config = Config::validate(Layer::reference()).expect("the reference configuration");
         assert!(config.targets.is_empty());
-        assert_eq!(config.crawl.concurrency, 32);
+        assert_eq!(config.crawl.concurrency, Concurrency::auto(256));
     }
 
     /// Every key is shown, and every example in a comment can be used as it stands.

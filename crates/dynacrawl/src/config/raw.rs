@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use super::concurrency::ConcurrencySetting;
 
 /// Defines a section whose keys can each be overridden by another layer's.
 macro_rules! section {
@@ -31,7 +33,7 @@ section! {
     Crawl {
         rate: u32,
         burst: u32,
-        concurrency: usize,
+        concurrency: ConcurrencySetting,
         scopes: usize,
         requests: usize,
         connections: usize,
@@ -41,6 +43,7 @@ section! {
         exclude: Vec<String>,
         layout: String,
         output: String,
+        keep_files: u32,
         grace: String,
         dry_run: bool,
         quiet: bool,
@@ -151,6 +154,7 @@ section! {
     Serve {
         listen: String,
         token: Reference,
+        allowed_hosts: Vec<String>,
         run_at_start: bool,
         reload_every: String,
     }
@@ -268,7 +272,7 @@ impl<'de> Deserialize<'de> for Regions {
             fn visit_str<E: Error>(self, text: &str) -> Result<Regions, E> {
                 match text {
                     "all" => Ok(Regions(vec![text.to_owned()])),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
                 }
             }
 

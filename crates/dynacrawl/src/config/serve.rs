@@ -12,6 +12,7 @@ use super::secret::SecretRef;
 use super::values::{duration, required};
 use super::{ConfigError, UnknownTarget};
 use crate::serve::schedule::{Schedule, ScheduleError};
+use crate::serve::shared::MANUAL;
 
 /// What the daemon does, and when.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct ServeSettings {
     pub listen: SocketAddr,
     /// Where the token is that starts a run.
     token: Option<SecretRef>,
+    /// The names by which requests may ask for this daemon, besides IP addresses and `localhost`; in lower case.
+    pub allowed_hosts: Vec<String>,
     /// Whether a run begins when the daemon does.
     pub run_at_start: bool,
     /// How often the configuration is looked at for changes.
@@ -61,6 +64,8 @@ impl ServeSettings {
             );
             return Err(ConfigError::value(key, said));
         }
+        let allowed_hosts = raw.allowed_hosts.iter().flatten().map(|host| host_name(host));
+        let allowed_hosts = allowed_hosts.collect::<Result<_, _>>()?;
         let schedules = schedules.into_iter().enumerate().map(|(number, raw)| named(raw, number, target_names));
         let schedules: Vec<NamedSchedule> = schedules.collect::<Result<_, _>>()?;
         let mut names = BTreeSet::new();
@@ -68,13 +73,23 @@ impl ServeSettings {
             let said = format!("the name '{}' is taken by another schedule", Escaped(&twice.name));
             return Err(ConfigError::value("schedule.name", said));
         }
+        if schedules.iter().any(|schedule| schedule.name == MANUAL) {
+            let problem = format!("'{MANUAL}' stands for runs that no schedule begins; choose another name");
+            return Err(ConfigError::value("schedule.name", problem));
+        }
         Ok(Self {
             listen,
             token,
+            allowed_hosts,
             run_at_start: required("serve.run_at_start", raw.run_at_start)?,
             reload_every: duration("serve.reload_every", raw.reload_every.as_deref())?,
             schedules,
         })
+    }
+
+    /// Whether somebody with a token may start runs.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// Reads the token.
@@ -84,6 +99,18 @@ impl ServeSettings {
     pub fn token(&self) -> Result<Option<SecretString>, ConfigError> {
         self.token.as_ref().map(|token| token.read("serve.token")).transpose()
     }
+}
+
+/// A name that a Host header can have.
+fn host_name(text: &str) -> Result<String, ConfigError> {
+    let is_part =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if text.split('.').all(is_part) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let problem =
+        format!("'{}' is not a host name; expected the form dynacrawl.example.com, without a port", Escaped(text));
+    Err(ConfigError::value("serve.allowed_hosts", problem))
 }
 
 fn named(raw: raw::Schedule, number: usize, target_names: &[String]) -> Result<NamedSchedule, ConfigError> {
@@ -126,6 +153,25 @@ mod tests {
         }
         let said = refused("[serve]\nlisten = \"localhost\"\n");
         assert!(said.contains("expected the form 127.0.0.1:9464"), "{said}");
+    }
+
+    #[test]
+    fn an_allowed_host_is_a_name_and_nothing_else() {
+        for host in ["https://example.com", "example.com:80", "*", "", "a..b", "[::1]", "a b"] {
+            let problem = refused(&format!("[serve]\nallowed_hosts = [\"{host}\"]\n"));
+            assert!(problem.starts_with("serve.allowed_hosts: ") && problem.contains("without a port"), "{problem}");
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("test.toml");
+        std::fs::write(&file, "[serve]\nallowed_hosts = [\"DynaCrawl.Example.com\"]\n").expect("written");
+        let config = Config::check_file(&file).expect("valid");
+        assert_eq!(config.serve.allowed_hosts, ["dynacrawl.example.com"]);
+    }
+
+    #[test]
+    fn the_name_of_runs_without_a_schedule_is_taken() {
+        let problem = refused("[[schedule]]\nname = \"manual\"\ncron = \"@daily\"\n");
+        assert!(problem.starts_with("schedule.name: 'manual'"), "{problem}");
     }
 
     #[test]

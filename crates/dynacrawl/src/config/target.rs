@@ -16,6 +16,8 @@ use super::values::duration;
 pub struct Target {
     /// The target's name.
     pub name: String,
+    /// The name of the `[[target]]` that it comes from, which may stand for many accounts.
+    pub configured_as: String,
     /// The account, as far as the configuration tells it.
     pub account_id: Option<AccountId>,
     /// The Regions; empty until [`Config::prepare`](super::Config::prepare) where they are left to AWS's own settings, and
@@ -118,7 +120,8 @@ impl Target {
                 }
             }
         };
-        let target = Self { name, account_id, regions, all_regions, named_partition, base, chain };
+        let configured_as = name.clone();
+        let target = Self { name, configured_as, account_id, regions, all_regions, named_partition, base, chain };
         target.check_partitions()?;
         Ok(target)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dynacrawl_aws::{EndpointSettings, HttpSettings, default_sts_region};
 use dynacrawl_client::{Rate, RetryPolicy};
 use dynacrawl_discovery::DiscoveryUrls;
+use dynacrawl_fetcher::Concurrency;
 use dynacrawl_model::{Partition, Region};
 use dynacrawl_sinks::Layout;
 use dynacrawl_walker::TableFilter;
@@ -16,6 +17,7 @@ use super::ConfigError;
 use super::changes::ChangeSettings;
 use super::group::{Expanded, Group, expand};
 use super::limits::{Budgets, StateSettings, rate};
+use super::output::Destination;
 use super::raw::{self, Layer};
 use super::serve::ServeSettings;
 use super::target::{Elsewhere, Target, reject_twice};
@@ -74,7 +76,7 @@ pub struct CrawlSettings {
     /// Requests a second and scope; `None`: no limit.
     pub rate: Option<Rate>,
     /// Tables described at once in a scope.
-    pub concurrency: usize,
+    pub concurrency: Concurrency,
     /// Scopes crawled at once.
     pub scopes: usize,
     /// Requests to DynamoDB in flight at once, over all scopes.
@@ -93,21 +95,14 @@ pub struct CrawlSettings {
     pub layout: Layout,
     /// Where the records go.
     pub output: Destination,
+    /// How many finished files of a template are kept; 0: all.
+    pub keep_files: u32,
     /// How long what is under way may take to end after an interrupt.
     pub grace: Duration,
     /// Whether tables are only listed.
     pub dry_run: bool,
     /// Whether nothing but messages goes to standard error.
     pub quiet: bool,
-}
-
-/// Where the records go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// Standard output.
-    Stdout,
-    /// A file.
-    File(PathBuf),
 }
 
 /// How to check.
@@ -192,7 +187,7 @@ impl Config {
         let credentials_timeout = duration("aws.credentials_timeout", layer.aws.credentials_timeout.as_deref())?;
         let attempt_timeout = duration("aws.attempt_timeout", layer.aws.attempt_timeout.as_deref())?;
         let state = StateSettings::validate(layer.state)?;
-        let changes = ChangeSettings::validate(layer.changes, state.is_some())?;
+        let changes = ChangeSettings::validate(layer.changes)?;
         let serve = ServeSettings::validate(layer.serve, layer.schedule, &target_names)?;
         Ok(Self {
             changes,
@@ -346,12 +341,14 @@ impl CrawlSettings {
         compile("crawl.include (--include)", &include, &[])?;
         compile("crawl.exclude (--exclude)", &[], &exclude)?;
         let patience = duration("crawl.patience (--patience)", raw.patience.as_deref())?;
+        let requests = in_range("crawl.requests (--requests)", raw.requests, 1, 10_000)?;
+        let concurrency = required("crawl.concurrency (--concurrency)", raw.concurrency)?.validate(requests)?;
         let max_attempts = in_range("crawl.max_attempts (--max-attempts)", raw.max_attempts, 1, 100)?;
         Ok(Self {
             rate: rate("crawl", raw.rate, raw.burst)?,
-            concurrency: in_range("crawl.concurrency (--concurrency)", raw.concurrency, 1, 1000)?,
+            concurrency,
             scopes: in_range("crawl.scopes (--scopes)", raw.scopes, 1, 1000)?,
-            requests: in_range("crawl.requests (--requests)", raw.requests, 1, 10_000)?,
+            requests,
             retry: RetryPolicy { max_attempts, patience, ..RetryPolicy::default() },
             recheck_after: Duration::from_secs(1),
             filter: compile("crawl.include", &include, &exclude)?,
@@ -362,11 +359,8 @@ impl CrawlSettings {
                 "entities" => Layout::Entities,
                 other => return Err(one_of("crawl.layout (--layout)", other, &["table", "entities"])),
             },
-            output: match required("crawl.output (--output)", raw.output)?.as_str() {
-                "-" => Destination::Stdout,
-                "" => return Err(ConfigError::value("crawl.output (--output)", "is empty; expected a file or -")),
-                path => Destination::File(path.into()),
-            },
+            output: Destination::validate(&required("crawl.output (--output)", raw.output)?)?,
+            keep_files: in_range("crawl.keep_files", raw.keep_files, 0, 1_000_000)?,
             grace: duration("crawl.grace (--grace)", raw.grace.as_deref())?,
             dry_run: required("crawl.dry_run", raw.dry_run)?,
             quiet: required("crawl.quiet", raw.quiet)?,

@@ -8,12 +8,12 @@ use dynacrawl_normalizer::DecodeError;
 
 /// What the client makes of a body that is no description. DynamoDB does not send what is not even
 /// JSON: it was damaged on the way, or somebody else answered.
-pub(crate) fn decode_failure(error: DecodeError) -> DecodeFailure {
-    let class = match &error {
+pub(crate) fn decode_failure(error: &DecodeError) -> DecodeFailure {
+    let class = match error {
         DecodeError::Json(_) => ErrorClass::Transient,
         _ => ErrorClass::Other,
     };
-    let message = match std::error::Error::source(&error) {
+    let message = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
@@ -70,7 +70,7 @@ mod tests {
     fn a_body_that_is_not_json_is_damaged_and_one_without_a_table_is_no_description() {
         for (body, class) in [("<html>", ErrorClass::Transient), (r#"{"Table":5}"#, ErrorClass::Other)] {
             let error = dynacrawl_normalizer::decode(body.as_bytes()).expect_err("no description");
-            assert_eq!(decode_failure(error).class, class, "{body}");
+            assert_eq!(decode_failure(&error).class, class, "{body}");
         }
     }
 

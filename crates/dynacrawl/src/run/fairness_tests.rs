@@ -161,3 +161,21 @@ async fn tables_that_failed_under_load_are_there_after_the_last_pass() {
     let scope = &ended[&account(0)].1;
     assert_eq!((scope.requests.describe_table.sent, scope.problems.len()), (230, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_is_reached_by_default_at_a_usual_latency_and_a_number_is_an_upper_bound() {
+    const TABLES: u64 = 5_000;
+    let options = Options { latency: Duration::from_millis(30), ..options() };
+    let simulator = InProcess::new(estate(&[TABLES]), &options);
+    let (ended, report) = crawl(&simulator, 1, "rate = 2500").await;
+    assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, TABLES));
+    // With 50 pages; the burst of 250 is free.
+    let least = Duration::from_millis((TABLES + 50 - 250) * 1_000 / 2_500);
+    let took = ended[&account(0)].0;
+    assert!(took <= least.mul_f64(1.1), "{took:?}, at least {least:?}");
+
+    let simulator = InProcess::new(estate(&[1_000]), &options);
+    let (ended, _) = crawl(&simulator, 1, "rate = 2500\nconcurrency = 10").await;
+    let (took, least) = (ended[&account(0)].0, Duration::from_secs(3));
+    assert!(took >= least, "ten at a time take at least {least:?}: {took:?}");
+}

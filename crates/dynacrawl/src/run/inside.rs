@@ -37,6 +37,11 @@ impl HttpClient for Inside {
     }
 }
 
+/// The simulator as a client.
+pub(crate) fn connector(simulator: &InProcess) -> SharedHttpConnector {
+    SharedHttpConnector::new(Inside(simulator.clone()))
+}
+
 impl HttpConnector for Inside {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let simulator = self.0.clone();
@@ -69,6 +74,11 @@ pub(crate) fn plan_of(simulator: &InProcess, config: Config) -> RunPlan {
 
 /// A plan that crawls the simulator with the keys of the user of each target's account.
 pub(crate) fn plan_with(simulator: &InProcess, config: Config, account: impl Fn(&Target) -> Account) -> RunPlan {
+    plan_over(SharedHttpClient::new(Inside(simulator.clone())), config, account)
+}
+
+/// The same over any client.
+pub(crate) fn plan_over(http: SharedHttpClient, config: Config, account: impl Fn(&Target) -> Account) -> RunPlan {
     let credentials = |target: &Target| {
         let user = account(target);
         let keys = UserKeys {
@@ -78,7 +88,6 @@ pub(crate) fn plan_with(simulator: &InProcess, config: Config, account: impl Fn(
         };
         Ok(CredentialSpec { base: BaseCredentials::Keys(keys), chain: target.chain.clone() })
     };
-    let http = SharedHttpClient::new(Inside(simulator.clone()));
     RunPlan::with_http(config, credentials, http.into()).expect("a plan")
 }
 

@@ -79,15 +79,14 @@ impl Journal {
     ///
     /// # Errors
     /// When that cannot be written.
-    pub(crate) async fn end(self, outcome: RunOutcome, settle: bool, keep: Duration) -> Result<(), JournalError> {
+    pub(crate) async fn end(self, outcome: RunOutcome, settle: bool) -> Result<(), JournalError> {
         let Self { state, run_id, completed, .. } = self;
         // The first run of a large estate has much to settle.
         let ending = tokio::task::spawn_blocking(move || {
             let mut state = opened(&state);
-            let now = Timestamp::now();
             match completed.filter(|_| settle) {
-                Some(completed) => state.settle(&completed, now.before(keep)),
-                None => state.give_up(run_id, now, outcome),
+                Some(completed) => state.settle(&completed),
+                None => state.give_up(run_id, Timestamp::now(), outcome),
             }
         });
         Ok(ending.await??)

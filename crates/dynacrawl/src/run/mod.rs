@@ -15,6 +15,7 @@ pub(crate) mod identity;
 pub(crate) mod inside;
 mod journal;
 mod ledger;
+mod old_files;
 pub(crate) mod plan;
 pub(crate) mod progress;
 mod removals;
@@ -43,6 +44,7 @@ use dynacrawl_model::{
 
 pub(crate) use decode::decode_failure;
 pub use detector::Detector;
+pub use old_files::OldFiles;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub(crate) use resume::{Before, SharedState, opened};

@@ -1,19 +1,21 @@
 //! Where a run begins: anew, or where an earlier process stopped.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dynacrawl_model::{AccountsDiscovered, Region, RegionsDiscovered, RunId, Timestamp};
 use dynacrawl_sinks::{Output, SinkError};
 use dynacrawl_state::{NewRun, Reader, ScopeProgress, ScopeRow, State, StateError, Unfinished};
+use tokio::time::Instant;
 
 use super::detector::Detector;
 use super::journal::Journal;
 use super::ledger::Checkpoint;
+use super::old_files::{self, OldFiles};
 use super::plan::Known;
-use crate::config::{Config, Destination, StateSettings, accepted_before};
+use crate::config::{Config, Destination, StateSettings, accepted_before, collision};
 
 /// How a run begins.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Start {
     pub detector: Option<Detector>,
     /// What a person is told about it.
     pub notice: Option<String>,
+    /// The files of earlier runs, some of which are to be deleted once this one has ended.
+    pub old_files: Option<OldFiles>,
     pub(crate) before: Before,
 }
 
@@ -66,19 +70,47 @@ pub enum StartError {
     /// The output cannot be opened.
     #[error("crawl.output (--output)")]
     Output(#[from] SinkError),
+    /// Writing the output would destroy the state.
+    #[error("crawl.output (--output): {} is a file of the state; choose another name", path.display())]
+    Collision {
+        /// The file.
+        path: PathBuf,
+    },
 }
+
+impl StartError {
+    /// Whether the same may work later without anybody correcting anything.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::State(error) => error.may_pass(),
+            Self::Output(error) => error.may_pass(),
+            Self::Collision { .. } => false,
+        }
+    }
+}
+
+/// How long a run waits for somebody who reads the FIFO that it writes to.
+const READER_WAIT: Duration = Duration::from_secs(60);
+/// How often it looks. The system has no event for that.
+const READER_LOOK: Duration = Duration::from_millis(100);
 
 impl Start {
     /// A run that nothing remembers.
-    pub fn forgetful(output: Output) -> Self {
-        Self {
-            run_id: RunId::generate(),
-            output,
+    ///
+    /// # Errors
+    /// When the output cannot be opened.
+    pub fn forgetful(config: &Config) -> Result<Self, StartError> {
+        let run_id = RunId::generate();
+        let place = place(config, run_id, Timestamp::now());
+        Ok(Self {
+            run_id,
+            output: open(place.as_deref())?,
             journal: None,
             detector: None,
             notice: None,
+            old_files: None,
             before: Before::default(),
-        }
+        })
     }
 
     /// A run as the configuration wants it: where there is a state, and a run in it that can be gone on with, that one.
@@ -87,13 +119,34 @@ impl Start {
     /// # Errors
     /// When the state cannot be used or the output not be opened. Nothing has been called then.
     pub fn new(config: &Config, fresh: bool) -> Result<Self, StartError> {
-        match &config.state {
-            // A dry run describes nothing that would have to be remembered.
-            Some(settings) if !config.crawl.dry_run => {
-                let state = Arc::new(Mutex::new(State::open(&settings.path)?));
-                Self::with_state(config, settings, &state, fresh)
+        match open_state(config)? {
+            Some((settings, state)) => Self::with_state(config, settings, &state, fresh),
+            None => Self::forgetful(config),
+        }
+    }
+
+    /// The same, but waits a while where nobody reads the FIFO that is the output.
+    ///
+    /// # Errors
+    /// As [`Start::new`]; [`SinkError::NoReader`] when nobody has come.
+    pub async fn when_read(config: &Config, fresh: bool) -> Result<Self, StartError> {
+        let state = open_state(config)?;
+        let begin = || match &state {
+            Some((settings, state)) => Self::with_state(config, settings, state, fresh),
+            None => Self::forgetful(config),
+        };
+        let deadline = Instant::now() + READER_WAIT;
+        let mut waits = false;
+        loop {
+            match begin() {
+                Err(StartError::Output(error @ SinkError::NoReader { .. })) if Instant::now() < deadline => {
+                    if !std::mem::replace(&mut waits, true) {
+                        tracing::warn!("{}; waiting for a reader", dynacrawl_model::Escaped(&error.to_string()));
+                    }
+                    tokio::time::sleep(READER_LOOK).await;
+                }
+                begun => return begun,
             }
-            _ => Ok(Self::forgetful(open(&config.crawl.output)?)),
         }
     }
 
@@ -109,43 +162,56 @@ impl Start {
             notice = Some(format!("beginning anew: the run before cannot be read ({error})\n"));
             None
         });
-        if let Some(run) = unfinished {
-            let why = match may_resume(&run, config, settings, fresh) {
-                Ok(before) => match reopen(&config.crawl.output, &run) {
+        if let Some(run) = &unfinished {
+            let why = match may_resume(run, config, settings, fresh) {
+                Ok(before) => match reopen(run, settings) {
                     Ok(output) => {
+                        notify(config, state)?;
                         let detector = detector(config, settings, run.run_id, &run.accepted)?;
-                        return Ok(Self::resumed(&run, before, output, state.clone(), detector));
+                        let resumed = Self::resumed(run, before, output, state.clone(), detector);
+                        return Ok(Self { old_files: OldFiles::new(config, state), ..resumed });
                     }
-                    Err(gone @ SinkError::NotThere { .. }) => gone.to_string(),
-                    Err(error) => return Err(error.into()),
+                    Err(StartError::Output(gone @ SinkError::NotThere { .. })) => gone.to_string(),
+                    Err(error) => return Err(error),
                 },
                 Err(why) => why,
             };
-            notice = Some(begins_anew(&run, &why));
-            // What went anywhere else than into a file that is replaced at the end has been delivered.
-            if !run.is_replaced {
-                opened(state).settle_abandoned(run.run_id, Timestamp::now())?;
+            notice = Some(begins_anew(run, &why));
+        }
+        let (run_id, started_at) = (RunId::generate(), Timestamp::now());
+        let place = place(config, run_id, started_at);
+        spare_the_state(place.as_deref(), settings)?;
+        // Before anything is changed in the state: a run that cannot write yet may begin later.
+        let output = open(place.as_deref())?;
+        if let Some(run) = &unfinished {
+            if run.is_replaced && run.output != "-" {
+                old_files::discard(Path::new(&run.output), run.run_id.as_str());
+            } else {
+                // What went anywhere else than into a file that is replaced at the end has been delivered. If that cannot be
+                // settled, the new run reports it once more; it must not keep dynacrawl from starting.
+                if let Err(error) = opened(state).settle_abandoned(run.run_id, Timestamp::now()) {
+                    tracing::error!(run = %run.run_id, %error, "the changes of the abandoned run cannot be settled");
+                }
             }
         }
-        let output = open(&config.crawl.output)?;
-        let run_id = RunId::generate();
+        notify(config, state)?;
         opened(state).begin(&NewRun {
             run_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: config.digest(),
-            started_at: Timestamp::now(),
-            output: place(&config.crawl.output),
+            started_at,
+            output: place.as_ref().map_or("-".to_owned(), |path| path.display().to_string()),
+            output_template: config.crawl.output.template().to_owned(),
+            keep: settings.keep,
             schedule: config.schedule.clone(),
             only: config.only.clone(),
             accepted: config.changes.accepted_words(),
-            is_replaced: match &config.crawl.output {
-                Destination::Stdout => false,
-                Destination::File(path) => Output::replaces(path),
-            },
+            is_replaced: place.as_deref().is_some_and(Output::replaces),
         })?;
         let detector = Some(detector(config, settings, run_id, &[])?);
         let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
-        Ok(Self { run_id, output, journal, detector, notice, before: Before::default() })
+        let old_files = OldFiles::new(config, state);
+        Ok(Self { run_id, output, journal, detector, notice, old_files, before: Before::default() })
     }
 
     fn resumed(run: &Unfinished, before: Before, output: Output, state: SharedState, detector: Detector) -> Self {
@@ -157,7 +223,15 @@ impl Start {
         );
         let before = Before { output_has_begun: output.start() > 0, ..before };
         let journal = Some(Journal::new(state, run.run_id, run.output_lines, before.active));
-        Self { run_id: run.run_id, output, journal, detector: Some(detector), notice: Some(notice), before }
+        Self {
+            run_id: run.run_id,
+            output,
+            journal,
+            detector: Some(detector),
+            notice: Some(notice),
+            old_files: None,
+            before,
+        }
     }
 }
 
@@ -195,7 +269,7 @@ fn may_resume(run: &Unfinished, config: &Config, settings: &StateSettings, fresh
             settings.resume_within
         ));
     }
-    if run.output != place(&config.crawl.output) {
+    if run.output_template != config.crawl.output.template() {
         return Err("its output was another".to_owned());
     }
     before(run).ok_or_else(|| "what it remembered cannot be read".to_owned())
@@ -240,25 +314,94 @@ fn before(run: &Unfinished) -> Option<Before> {
     Some(before)
 }
 
-fn open(destination: &Destination) -> Result<Output, SinkError> {
-    match destination {
-        Destination::Stdout => Output::stdout(),
-        Destination::File(path) => Output::file(path),
+/// The state that runs of a configuration use, opened. A dry run describes nothing that would have to be remembered.
+fn open_state(config: &Config) -> Result<Option<(&StateSettings, SharedState)>, StateError> {
+    let Some(settings) = config.state.as_ref().filter(|_| !config.crawl.dry_run) else { return Ok(None) };
+    let state = State::open_for(&settings.path, settings.purpose)?;
+    Ok(Some((settings, Arc::new(Mutex::new(state)))))
+}
+
+/// The output of a run that begins; `None` for standard output.
+fn place(config: &Config, run_id: RunId, started_at: Timestamp) -> Option<PathBuf> {
+    match &config.crawl.output {
+        Destination::Stdout => None,
+        Destination::File(path) => Some(path.resolve(run_id, started_at, config.schedule.as_deref())),
     }
 }
 
-fn reopen(destination: &Destination, run: &Unfinished) -> Result<Output, SinkError> {
-    match destination {
-        Destination::Stdout => Output::stdout(),
-        Destination::File(path) => Output::resume(path, run.output_offset, run.run_id.as_str()),
+/// Refuses an output that is a file of the state.
+fn spare_the_state(place: Option<&Path>, settings: &StateSettings) -> Result<(), StartError> {
+    match place.and_then(|path| collision(path, &settings.path)) {
+        Some(path) => Err(StartError::Collision { path }),
+        None => Ok(()),
     }
 }
 
-/// The output's name in the state: the same from wherever dynacrawl is started.
-fn place(destination: &Destination) -> String {
-    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match destination {
-        Destination::Stdout => "-".to_owned(),
-        Destination::File(path) => whole(path).display().to_string(),
+fn open(place: Option<&Path>) -> Result<Output, SinkError> {
+    place.map_or_else(Output::stdout, Output::file)
+}
+
+/// Opens the output of an earlier process's run, where that process wrote it.
+fn reopen(run: &Unfinished, settings: &StateSettings) -> Result<Output, StartError> {
+    if run.output == "-" {
+        return Ok(Output::stdout()?);
+    }
+    let path = Path::new(&run.output);
+    spare_the_state(Some(path), settings)?;
+    Ok(Output::resume(path, run.output_offset, run.run_id.as_str())?)
+}
+
+/// Says, once for a state that an older version has used, that `emit` has another default.
+fn notify(config: &Config, state: &SharedState) -> Result<(), StateError> {
+    if !config.changes.emit_is_given && opened(state).take_emit_notice()? {
+        tracing::warn!(
+            "without changes.emit (--emit), only tables are written now, also with a state; earlier versions wrote changes as \
+             well. The state has them in any case: see `dynacrawl changes`. To write them as before, set it to \"both\", and put \
+             {{run_id}} into the name of an output file"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dynacrawl_sinks::SinkError;
+    use dynacrawl_state::{State, StateError};
+    use tokio::time::Instant;
+
+    use super::{Start, StartError};
+    use crate::run::inside::config;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_waits_a_minute_for_a_reader_and_changes_nothing_until_there_is_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (fifo, state) = (directory.path().join("fifo"), directory.path().join("state.db"));
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo is there");
+        assert!(made.success());
+        let target = "[[target]]\nname = \"hub\"\nregions = [\"eu-west-1\"]\n";
+        let settings = |output: &str| {
+            config(&format!("[crawl]\noutput = \"{output}\"\n[state]\npath = \"{}\"\n{target}", state.display()))
+        };
+        let interrupted = Start::new(&settings("/dev/null"), false).expect("begun").run_id;
+        let began = Instant::now();
+        let refused =
+            Start::when_read(&settings(&fifo.display().to_string()), false).await.expect_err("nobody reads it");
+        assert!(
+            matches!(&refused, StartError::Output(SinkError::NoReader { .. })) && refused.may_pass(),
+            "{refused:?}"
+        );
+        assert!((Duration::from_secs(60)..Duration::from_secs(61)).contains(&began.elapsed()), "{:?}", began.elapsed());
+        let unfinished = State::open(&state).expect("free again").unfinished().expect("read").expect("a run");
+        assert_eq!(unfinished.run_id, interrupted);
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+        let path = std::path::PathBuf::from("x");
+        assert!(!StartError::Collision { path: path.clone() }.may_pass());
+        assert!(!StartError::State(StateError::Demo { path: path.clone() }).may_pass());
+        assert!(StartError::State(StateError::Busy { path }).may_pass());
     }
 }

@@ -191,6 +191,7 @@ mod tests {
 
     fn settings() -> ChangeSettings {
         ChangeSettings {
+            emit_is_given: true,
             emit: crate::config::Emit::Snapshot,
             drift: false,
             fail_safe: crate::config::FailSafe { percent: 30, from: 10 },

@@ -309,7 +309,8 @@ impl ScopeTask {
 
     /// Reads an answer of DescribeTable.
     pub(super) fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
-        let Decoded { table, unexpected } = dynacrawl_normalizer::decode(body).map_err(decode_failure)?;
+        let Decoded { table, unexpected } =
+            dynacrawl_normalizer::decode(body).map_err(|error| decode_failure(&error))?;
         if !unexpected.is_empty() {
             self.tracker.unexpected(table.name.as_ref(), unexpected);
         }
@@ -332,7 +333,7 @@ impl ScopeTask {
     {
         let deferred = self.tracker.deferred();
         let names = futures_util::stream::iter(deferred.keys().cloned());
-        let concurrency = self.config.crawl.concurrency.min(LAST_PASS_CONCURRENCY);
+        let concurrency = self.config.crawl.concurrency.capped(LAST_PASS_CONCURRENCY);
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, concurrency));
         while let Some(one) = fetched.next().await {
             let one = match self.checked(connection, one) {

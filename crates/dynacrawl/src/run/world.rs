@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::inside::{HUB, config, plan_of};
 use super::{Progress, RunReport, Start};
 use crate::commands::crawl_to_output;
-use crate::config::{Config, Emit};
+use crate::config::Config;
 
 pub(super) const REGION: &str = "us-east-1";
 pub(super) const OTHER_REGION: &str = "eu-west-1";
@@ -91,14 +91,16 @@ impl World {
             format!("[[target]]\nname = \"hub\"\nregions = [\"{REGION}\"]\n")
         };
         let (state, output) = (self.path("state.db"), self.path("out.jsonl"));
+        // The tests look at tables and at changes; one that does not says what it looks at.
+        let settings = if settings.contains("emit = ") {
+            settings.to_owned()
+        } else if settings.contains("[changes]\n") {
+            settings.replace("[changes]\n", "[changes]\nemit = \"both\"\n")
+        } else {
+            format!("{settings}\n[changes]\nemit = \"both\"\n")
+        };
         let crawl = settings.strip_prefix("[crawl]\n").map_or(settings.to_owned(), str::to_owned);
-        let mut config =
-            config(&format!("[state]\npath = \"{state}\"\n[crawl]\noutput = \"{output}\"\n{crawl}\n{target}"));
-        if !settings.contains("emit") {
-            // Most tests look at tables and at changes.
-            config.changes.emit = Emit::Both;
-        }
-        config
+        config(&format!("[state]\npath = \"{state}\"\n[crawl]\noutput = \"{output}\"\n{crawl}\n{target}"))
     }
 
     pub(super) async fn crawl(&self) -> Crawl {

@@ -2,29 +2,37 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use dynacrawl_model::{AccountId, Region, RunOutcome};
+use dynacrawl_fetcher::panic_message;
+use dynacrawl_model::{AccountId, Escaped, Region, RunOutcome};
 use dynacrawl_sinks::{SinkError, Written};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::due::Due;
-use super::queue::{Job, Queue};
+use super::queue::{Job, LONGEST_DELAY, Queue};
 use super::shared::Shared;
-use crate::commands::crawl_to_output;
-use crate::config::{Config, ConfigError, accepted_before};
+use crate::config::{Config, ConfigError, UnknownTarget, accepted_before};
 use crate::run::{Progress, RunPlan, RunReport, SharedState, Start, StartError, opened};
 
 /// Reads the configuration anew.
 pub(crate) type Load = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Config, ConfigError>>>>>;
 /// Makes a plan of a configuration.
 pub(crate) type MakePlan = Box<dyn Fn(Config) -> Result<RunPlan, ConfigError>>;
+
+/// Crawls into an output; see [`crawl_to_output`](crate::commands::crawl_to_output).
+pub(crate) type Crawl =
+    Box<dyn Fn(RunPlan, Start, CancellationToken, Arc<Progress>) -> Pin<Box<dyn Future<Output = Crawled>>>>;
+/// What a crawl found, and what became of its output.
+pub(crate) type Crawled = (RunReport, Result<Written, SinkError>);
 
 /// What the daemon is asked to do.
 #[derive(Debug)]
@@ -39,6 +47,7 @@ pub(crate) enum Order {
 pub(crate) struct Outside {
     pub(crate) load: Load,
     pub(crate) make_plan: MakePlan,
+    pub(crate) crawl: Crawl,
     pub(crate) clock: Clock,
 }
 
@@ -49,36 +58,37 @@ pub(crate) struct Daemon {
     state: SharedState,
     shared: Arc<Shared>,
     queue: Queue,
-    /// A run that is to go on. Not in the queue: what becomes due meanwhile is not done with it, it may be a day old.
+    /// A run that the state has under way, and that continues before any other begins, unless it keeps failing. Not in the queue:
+    /// what becomes due meanwhile is not done with it, it may be a day old.
     unfinished: Option<Job>,
-    /// Until then no run begins: the output has failed, and the run that is to go on is the next one.
-    paused_until: Option<Timestamp>,
     due: Vec<Due>,
     /// What was accepted when the daemon was started: for one run of each scope.
     accepted: BTreeSet<(AccountId, Region)>,
 }
 
 /// A run under way.
-struct Running<'a> {
+struct Running {
     job: Job,
     began_at: dynacrawl_model::Timestamp,
-    ending: Pin<Box<dyn Future<Output = Ended> + 'a>>,
+    ending: Pin<Box<dyn Future<Output = Ended>>>,
 }
 
-/// How a run ended.
-type Ended = Result<(RunReport, Result<Written, SinkError>), Refused>;
+/// How a run ended; without a report, the message of its panic.
+type Ended = Result<Crawled, String>;
 
 /// Why a run did not begin.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
+    /// The configuration no longer has its targets.
+    #[error(transparent)]
+    Targets(ConfigError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("panic: {0}")]
+    Panic(String),
 }
-
-/// How long after its output has failed a run goes on.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// How the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,25 +110,24 @@ impl Daemon {
         accepted: BTreeSet<(AccountId, Region)>,
     ) -> Self {
         let (queue, due) = (Queue::default(), Vec::new());
-        Self { outside, config, state, shared, queue, unfinished: None, paused_until: None, due, accepted }
+        Self { outside, config, state, shared, queue, unfinished: None, due, accepted }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
     pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: &CancellationToken) -> Stopped {
         self.shared.read_scopes().await;
         self.begin();
-        let mut running: Option<Running<'_>> = None;
+        let mut running: Option<Running> = None;
         loop {
-            self.paused_until = self.paused_until.filter(|until| *until > self.outside.clock.now());
-            if running.is_none()
+            while running.is_none()
                 && !stop.is_cancelled()
-                && self.paused_until.is_none()
-                && let Some(job) = self.unfinished.take().or_else(|| self.queue.pop())
+                && let Some((job, continues)) = self.next_job()
             {
-                running = Some(self.start(job, stop));
+                running = self.start(job, continues, stop);
             }
-            self.shared.waiting(self.queue.len(), running.is_some());
-            let next = self.due.iter().filter_map(|due| due.at).chain(self.paused_until).min();
+            self.shared.waiting(self.queue.len() + usize::from(self.unfinished.is_some()), running.is_some());
+            let next = self.due.iter().filter_map(|due| due.at).min();
+            let next_try = self.next_try();
             tokio::select! {
                 biased;
                 (run, ended) = ending(&mut running) => {
@@ -135,8 +144,23 @@ impl Daemon {
                     None => return Stopped::Idle,
                 },
                 () = self.outside.clock.until(next) => self.fire(),
+                () = until(next_try), if running.is_none() => {}
             }
         }
+    }
+
+    /// The next run that can be tried, and whether the state has it under way.
+    fn next_job(&mut self) -> Option<(Job, bool)> {
+        match self.unfinished.take_if(|job| job.retry.is_due()) {
+            Some(job) => Some((job, true)),
+            None if self.unfinished.is_some() => None,
+            None => self.queue.pop().map(|job| (job, false)),
+        }
+    }
+
+    /// When a run can be tried that waits for its next try.
+    fn next_try(&self) -> Option<Instant> {
+        self.unfinished.as_ref().map_or_else(|| self.queue.next_try(), |job| job.retry.at())
     }
 
     /// What is to be done at the start: a run that was killed, what was missed, and what the configuration asks for.
@@ -157,7 +181,13 @@ impl Daemon {
         for schedule in self.config.serve.schedules.clone() {
             let last = opened(&self.state).last_due(&schedule.name);
             match last {
-                Ok(Some(last)) => self.due.push(Due::since(schedule, time(last), now)),
+                Ok(Some(last)) => {
+                    let last = time(last);
+                    // It is remembered when its run begins.
+                    self.shared.was_due(&schedule.name, last);
+                    self.shared.has_begun(&schedule.name, last);
+                    self.due.push(Due::since(schedule, last, now));
+                }
                 Ok(None) => {
                     self.was_due(&schedule.name, now);
                     self.due.push(Due::after(schedule, now));
@@ -187,20 +217,22 @@ impl Daemon {
         let fired: Vec<_> = self.due.iter_mut().filter_map(|due| due.take(now)).collect();
         for job in fired {
             let name = job.schedule.as_deref().unwrap_or_default();
-            tracing::info!(schedule = %dynacrawl_model::Escaped(name), "due");
+            tracing::info!(schedule = %Escaped(name), "due");
+            self.shared.was_due(name, now);
             self.queue.push(job);
         }
         self.tell();
     }
 
     fn tell(&self) {
-        let next = self.due.iter().map(|due| (due.name().to_owned(), due.at)).collect();
-        self.shared.schedules(next);
+        self.shared.schedules(self.due.iter().map(|due| (due.name().to_owned(), due.at)));
     }
 
     /// Takes over a changed configuration, if it is valid.
     async fn reload(&mut self) {
-        let loaded = (self.outside.load)().await.and_then(|config| self.may_replace(config));
+        let load = async { (self.outside.load)().await.and_then(|config| self.may_replace(config)) };
+        let loaded = AssertUnwindSafe(load).catch_unwind().await;
+        let loaded = loaded.unwrap_or_else(|panic| Err(ConfigError::value("panic", panic_message(&*panic))));
         let (config, token) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -209,6 +241,11 @@ impl Daemon {
                 return;
             }
         };
+        // What a run waits for may be there now.
+        self.queue.try_now();
+        if let Some(job) = &mut self.unfinished {
+            job.retry = Default::default();
+        }
         let now = self.outside.clock.now();
         let due = config.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
         self.due = due.collect();
@@ -248,29 +285,66 @@ impl Daemon {
         Ok((config, token))
     }
 
-    fn start(&self, job: Job, stop: &CancellationToken) -> Running<'static> {
+    /// Begins a run, or lets it continue. One that cannot is kept, and tried again later.
+    fn start(&mut self, job: Job, continues: bool, stop: &CancellationToken) -> Option<Running> {
         let mut config = self.config.clone();
         config.schedule.clone_from(&job.schedule);
         config.changes.accepted.extend(job.accepted.iter().cloned());
         config.changes.accepted.extend(self.accepted.iter().cloned());
         let began_at = dynacrawl_model::Timestamp::now();
-        let begun = self.begin_run(config, job.targets.as_deref());
-        if begun.is_ok() {
-            job.due.iter().for_each(|(schedule, at)| self.was_due(schedule, *at));
-        }
-        let (stop, shared) = (stop.clone(), self.shared.clone());
-        let ending = async move {
-            let (plan, start) = begun?;
-            let progress = Arc::new(Progress::default());
-            shared.began(start.run_id, &progress);
-            Ok(crawl_to_output(&plan, start, &stop, &progress).await)
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin_run(config, job.targets.as_deref())));
+        let (plan, start) = match begun.unwrap_or_else(|panic| Err(Refused::Panic(panic_message(&*panic)))) {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.cannot_begin(job, continues, &error);
+                return None;
+            }
         };
-        Running { job, began_at, ending: Box::pin(ending) }
+        let now = self.outside.clock.now();
+        for (schedule, at) in &job.due {
+            self.was_due(schedule, *at);
+        }
+        for schedule in job.due.keys().chain(&job.schedule) {
+            self.shared.has_begun(schedule, now);
+        }
+        let progress = Arc::new(Progress::default());
+        self.shared.began(start.run_id, &progress);
+        let crawl = (self.outside.crawl)(plan, start, stop.clone(), progress);
+        let ending = AssertUnwindSafe(crawl).catch_unwind().map(|ended| ended.map_err(|panic| panic_message(&*panic)));
+        Some(Running { job, began_at, ending: Box::pin(ending) })
+    }
+
+    /// Keeps a run that cannot begin, so that it is not lost until its next time.
+    fn cannot_begin(&mut self, mut job: Job, continues: bool, error: &Refused) {
+        let schedule = job.schedule.clone();
+        // It counts once, however often it is tried.
+        if !job.retry.has_failed() {
+            self.shared.ended(self.outside.clock.now(), schedule.as_deref(), None);
+        }
+        let schedule = Escaped(schedule.as_deref().unwrap_or_default()).to_string();
+        if let Refused::Targets(error) = error {
+            tracing::error!(schedule, error = %whole(error), "the run is dropped");
+            return;
+        }
+        let seconds = job.retry.after_failure().as_secs();
+        tracing::error!(schedule, error = %whole(error), "the run cannot begin; the next try is in {seconds} s");
+        self.keep(job, continues);
+    }
+
+    /// Keeps a run for its next try. One that the state has under way comes before any other, so that it can continue; but what
+    /// fails again and again must not hold up all others.
+    fn keep(&mut self, job: Job, under_way: bool) {
+        if under_way && !job.retry.is_persistent() {
+            self.unfinished = Some(job);
+        } else {
+            self.queue.put_back(job);
+        }
     }
 
     fn begin_run(&self, mut config: Config, targets: Option<&[String]>) -> Result<(RunPlan, Start), Refused> {
         if let Some(targets) = targets {
-            config.restrict(targets).map_err(|unknown| unknown.in_key("targets", "the configuration"))?;
+            let unknown = |unknown: UnknownTarget| Refused::Targets(unknown.in_key("targets", "the configuration"));
+            config.restrict(targets).map_err(unknown)?;
         }
         let plan = (self.outside.make_plan)(config)?;
         let settings =
@@ -278,17 +352,17 @@ impl Daemon {
         let mut start = Start::with_state(plan.config(), settings, &self.state, false)?;
         let notice = start.notice.take().unwrap_or_default();
         let schedule = plan.config().schedule.as_deref().unwrap_or_default();
-        tracing::info!(run = %start.run_id, schedule = %dynacrawl_model::Escaped(schedule), notice = notice.trim_end(), "a run begins");
+        tracing::info!(run = %start.run_id, schedule = %Escaped(schedule), notice = notice.trim_end(), "a run begins");
         Ok((plan, start))
     }
 
     /// Tells how a run ended, and whether the daemon ends with it.
-    fn ended(&mut self, run: Running<'_>, ended: Ended, stop: &CancellationToken) -> Option<Stopped> {
+    fn ended(&mut self, mut run: Running, ended: Ended, stop: &CancellationToken) -> Option<Stopped> {
         let report = match &ended {
             Ok((report, Ok(_))) => Some(report),
             _ => None,
         };
-        self.shared.ended(self.outside.clock.now(), report);
+        self.shared.ended(self.outside.clock.now(), run.job.schedule.as_deref(), report);
         let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
         match ended {
             Ok((report, Ok(_))) => {
@@ -303,18 +377,23 @@ impl Daemon {
                 return Some(Stopped::OutputGone);
             }
             Ok((_, Err(error))) => {
-                tracing::error!(error = %whole(&error), "the output failed; this run goes on in a minute");
-                self.unfinished = Some(run.job);
-                self.paused_until = self.outside.clock.now().checked_add(PAUSE).ok();
+                let seconds = run.job.retry.after_failure_in(LONGEST_DELAY).as_secs();
+                tracing::error!(error = %whole(&error), "the output failed; this run continues in {seconds} s");
+                self.keep(run.job, true);
             }
-            Err(error) => tracing::error!(error = %whole(&error), "the run cannot begin"),
+            Err(panic) => {
+                // Others pass: what makes it panic may do so each time.
+                let seconds = run.job.retry.after_failure().as_secs();
+                tracing::error!(panic = %Escaped(&panic), "the run panicked; the next try is in {seconds} s");
+                self.keep(run.job, false);
+            }
         }
         stop.is_cancelled().then_some(if cut_short { Stopped::InARun } else { Stopped::Idle })
     }
 }
 
 /// Waits for the end of the run under way, and takes it away; without end where there is none.
-async fn ending<'a>(running: &mut Option<Running<'a>>) -> (Running<'a>, Ended) {
+async fn ending(running: &mut Option<Running>) -> (Running, Ended) {
     if let Some(run) = running {
         let ended = (&mut run.ending).await;
         if let Some(run) = running.take() {
@@ -322,6 +401,14 @@ async fn ending<'a>(running: &mut Option<Running<'a>>) -> (Running<'a>, Ended) {
         }
     }
     std::future::pending().await
+}
+
+/// Waits until a time; without end for none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn time(at: dynacrawl_model::Timestamp) -> Timestamp {
@@ -336,5 +423,5 @@ pub(super) fn whole(error: &dyn std::error::Error) -> String {
         text.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    dynacrawl_model::Escaped(&text).to_string()
+    Escaped(&text).to_string()
 }

@@ -1,32 +1,55 @@
 //! The daemon on simulated time.
 
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynacrawl_sim::{Account, Estate, InProcess, Options, Tables};
 use dynacrawl_state::State;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::daemon::{Daemon, Outside, Stopped};
+use super::daemon::{Daemon, Order, Outside, Stopped};
+use super::queue::Job;
 use super::shared::Shared;
+use crate::commands::crawl_to_output;
+use crate::config::{Config, ConfigError};
 use crate::run::inside::{HUB, config, plan_of};
 
-/// A daemon that crawls a simulator, by a clock that begins at a time.
-pub(super) fn daemon(simulator: &InProcess, settings: &str, began_at: &str) -> (Daemon, Arc<Shared>) {
-    let config = config(settings);
+/// A simulator and the system's own calls, by a clock that begins at a time.
+pub(super) fn outside(simulator: &InProcess, began_at: &str) -> Outside {
+    let simulator = simulator.clone();
+    Outside {
+        load: Box::new(|| unreachable!("nothing is reloaded")),
+        make_plan: Box::new(move |config| Ok(plan_of(&simulator, config))),
+        crawl: Box::new(|plan, start, stop, progress| {
+            Box::pin(async move { crawl_to_output(&plan, start, &stop, &progress).await })
+        }),
+        clock: Clock::Simulated { began_at: began_at.parse().expect("a time"), began: Instant::now() },
+    }
+}
+
+/// A daemon with a state.
+pub(super) fn daemon_of(outside: Outside, config: Config) -> (Daemon, Arc<Shared>) {
     let path = config.state.as_ref().expect("a state").path.clone();
     let state = Arc::new(Mutex::new(State::open(&path).expect("a state")));
     let shared = Arc::new(Shared::new(&config, None, path));
-    let simulator = simulator.clone();
-    let outside = Outside {
-        load: Box::new(|| unreachable!("nothing is reloaded")),
-        make_plan: Box::new(move |config| Ok(plan_of(&simulator, config))),
-        clock: Clock::Simulated { began_at: began_at.parse().expect("a time"), began: Instant::now() },
-    };
     (Daemon::new(outside, config, state, shared.clone(), Default::default()), shared)
+}
+
+/// A daemon that crawls a simulator, by a clock that begins at a time.
+pub(super) fn daemon(simulator: &InProcess, settings: &str, began_at: &str) -> (Daemon, Arc<Shared>) {
+    daemon_of(outside(simulator, began_at), config(settings))
+}
+
+/// How many runs ended so, whichever schedule began them.
+pub(super) fn ended(shared: &Shared, outcome: &str) -> u64 {
+    shared.told().runs.iter().filter(|((_, how), _)| *how == outcome).map(|(_, count)| count).sum()
 }
 
 /// Runs for a while; gives how the daemon ended, and how many runs have failed and are complete.
@@ -43,13 +66,11 @@ async fn run(output: &str, serve: &str, hours: u64) -> (Stopped, u64, u64) {
     let (_orders, queue) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let end = async {
-        tokio::time::sleep(Duration::from_secs(hours * 3600)).await;
+        sleep(Duration::from_secs(hours * 3600)).await;
         stop.cancel();
     };
     let (stopped, ()) = tokio::join!(Box::pin(daemon.run(queue, &stop)), end);
-    let runs = shared.told().runs.clone();
-    let count = |outcome: &str| runs.get(outcome).copied().unwrap_or_default();
-    (stopped, count("failed"), count("complete"))
+    (stopped, ended(&shared, "failed"), ended(&shared, "complete"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,4 +92,315 @@ async fn a_time_that_the_clock_skips_is_one_run_right_after_the_gap() {
     assert_eq!(run("/dev/null", schedule, 1).await, (Stopped::Idle, 0, 0));
     assert_eq!(run("/dev/null", schedule, 2).await, (Stopped::Idle, 0, 1));
     assert_eq!(run("/dev/null", schedule, 12).await, (Stopped::Idle, 0, 1));
+}
+
+const HOURLY: &str = "[[schedule]]\nname = \"hourly\"\ncron = \"0 * * * *\"\n";
+const BEGAN: &str = "2026-01-01T11:59:00Z";
+
+/// An estate, and a place for a state and an output.
+struct Scene {
+    simulator: InProcess,
+    directory: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let account =
+            Account::new(HUB).region("us-east-1", Tables::new().generated(3)).region("eu-west-1", Tables::new());
+        let options = Options { verify_signatures: false, ..Options::default() };
+        Self {
+            simulator: InProcess::new(Estate::new([account]), &options),
+            directory: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn config(&self, serve: &str) -> Config {
+        config(&format!(
+            "[state]\npath = \"{}\"\n[crawl]\noutput = \"{}\"\n{serve}\n\
+             [[target]]\nname = \"hub\"\nregions = [\"us-east-1\"]\n\
+             [[target]]\nname = \"other\"\nregions = [\"eu-west-1\"]\n",
+            self.path("state.db").display(),
+            self.path("out/out.jsonl").display()
+        ))
+    }
+
+    /// The system, whose output has its directory.
+    fn outside(&self) -> Outside {
+        std::fs::create_dir_all(self.path("out")).expect("a directory");
+        outside(&self.simulator, BEGAN)
+    }
+
+    /// The same, but making a plan fails so many times.
+    fn failing(&self, times: u32, fails: fn(&Config) -> bool) -> Outside {
+        let simulator = self.simulator.clone();
+        let left = Cell::new(times);
+        let make_plan = move |config: Config| {
+            if left.get() == 0 || !fails(&config) {
+                return Ok(plan_of(&simulator, config));
+            }
+            left.set(left.get() - 1);
+            Err(ConfigError::value("target 'hub': credentials", "the file is not there"))
+        };
+        Outside { make_plan: Box::new(make_plan), ..self.outside() }
+    }
+
+    /// When the schedule was due last, as a later daemon sees it.
+    fn last_due(&self, schedule: &str) -> Option<i64> {
+        let state = State::open(&self.path("state.db")).expect("a state");
+        state.last_due(schedule).expect("readable").map(dynacrawl_model::Timestamp::as_millis)
+    }
+
+    /// Runs a daemon beside `script`, and ends it when that ends.
+    async fn run<T>(
+        &self,
+        outside: Outside,
+        serve: &str,
+        script: impl AsyncFnOnce(&mpsc::Sender<Order>, &Shared) -> T,
+    ) -> (Arc<Shared>, T) {
+        let (daemon, shared) = daemon_of(outside, self.config(serve));
+        let (orders, queue) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let scripted = async {
+            let result = script(&orders, &shared).await;
+            stop.cancel();
+            result
+        };
+        let (stopped, result) = tokio::join!(Box::pin(daemon.run(queue, &stop)), scripted);
+        assert_eq!(stopped, Stopped::Idle);
+        (shared, result)
+    }
+}
+
+fn millis(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().expect("a time").as_millisecond()
+}
+
+/// Waits until so many runs have ended so, and gives how long it took.
+async fn wait_for(shared: &Shared, outcome: &str, count: u64) -> Duration {
+    let began = Instant::now();
+    while ended(shared, outcome) < count {
+        assert!(began.elapsed() < Duration::from_secs(86_400), "no {outcome} run in a day");
+        sleep(Duration::from_millis(100)).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduled_run_that_cannot_begin_is_tried_until_it_does() {
+    let scene = Scene::new();
+    // It is due after a minute, and begins with the seventh try: 5 + 10 + 20 + 40 + 60 + 60 seconds later.
+    let (shared, took) =
+        scene.run(scene.failing(6, |_| true), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    assert!((255..=257).contains(&took.as_secs()), "{took:?}");
+    assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (1, 1), "it counts as failed once");
+    assert_eq!(scene.last_due("hourly"), Some(millis("2026-01-01T12:00:00Z")));
+    let times = shared.told().schedules["hourly"];
+    assert_eq!(times.due.map(|at| at.as_millisecond() / 60_000), Some(millis("2026-01-01T12:00:00Z") / 60_000));
+    assert!(times.begun > times.due, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_is_away_for_a_quarter_of_a_minute_costs_no_run() {
+    let scene = Scene::new();
+    let outside = scene.outside();
+    let (shared, ()) = scene
+        .run(outside, HOURLY, async |_, shared| {
+            std::fs::remove_dir(scene.path("out")).expect("it is there");
+            sleep(Duration::from_secs(75)).await;
+            assert_eq!((ended(shared, "failed"), ended(shared, "complete")), (1, 0));
+            std::fs::create_dir(scene.path("out")).expect("it is made");
+            assert!(wait_for(shared, "complete", 1).await <= Duration::from_secs(25));
+        })
+        .await;
+    assert_eq!(ended(&shared, "failed"), 1);
+    assert!(scene.path("out/out.jsonl").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_did_not_begin_was_not_due_for_a_later_daemon() {
+    let scene = Scene::new();
+    let hours = async |_: &mpsc::Sender<Order>, shared: &Shared| {
+        sleep(Duration::from_secs(3 * 3600)).await;
+        let times = shared.told().schedules["hourly"];
+        assert!(times.due > times.begun && times.begun.is_none(), "{times:?}");
+    };
+    let (shared, ()) = scene.run(scene.failing(u32::MAX, |_| true), HOURLY, hours).await;
+    assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (3, 0), "once for each time");
+    assert_eq!(scene.last_due("hourly"), Some(millis(BEGAN)), "when the schedule was seen first");
+    // The clock of the next daemon begins before any of these times: what it missed is what the state says.
+    let later = Outside {
+        clock: Clock::Simulated { began_at: "2026-01-01T15:30:00Z".parse().expect("a time"), began: Instant::now() },
+        ..scene.outside()
+    };
+    let (_, took) = scene.run(later, HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(scene.last_due("hourly"), Some(millis("2026-01-01T15:00:00Z")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_when_a_schedule_was_due() {
+    let scene = Scene::new();
+    scene.run(scene.outside(), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    let later = Outside {
+        clock: Clock::Simulated { began_at: "2026-01-01T12:30:00Z".parse().expect("a time"), began: Instant::now() },
+        ..scene.outside()
+    };
+    let times = async |_: &mpsc::Sender<Order>, shared: &Shared| {
+        sleep(Duration::from_secs(60)).await;
+        shared.told().schedules["hourly"]
+    };
+    let (shared, times) = scene.run(later, HOURLY, times).await;
+    let millis = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
+    assert_eq!(millis(times.due), Some(self::millis("2026-01-01T12:00:00Z")));
+    assert_eq!((times.begun, ended(&shared, "complete")), (times.due, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_time_of_the_schedule_takes_over_from_one_that_cannot_begin() {
+    let scene = Scene::new();
+    // Two hours without a plan: the runs of noon, one and two o'clock are one.
+    let left = Rc::new(Cell::new(true));
+    let (simulator, fails) = (scene.simulator.clone(), left.clone());
+    let make_plan = move |config: Config| {
+        if fails.get() { Err(ConfigError::value("x", "away")) } else { Ok(plan_of(&simulator, config)) }
+    };
+    let outside = Outside { make_plan: Box::new(make_plan), ..scene.outside() };
+    let (shared, ()) = scene
+        .run(outside, HOURLY, async |_, shared| {
+            sleep(Duration::from_secs(2 * 3600 + 90)).await;
+            assert_eq!(shared.told().waiting, 1);
+            left.set(false);
+            wait_for(shared, "complete", 1).await;
+            sleep(Duration::from_secs(600)).await;
+        })
+        .await;
+    assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (3, 1));
+    assert_eq!(scene.last_due("hourly"), Some(millis("2026-01-01T14:00:00Z")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_asked_for_is_kept_until_it_can_begin() {
+    let scene = Scene::new();
+    let (shared, took) = scene
+        .run(scene.failing(3, |_| true), "", async |orders, shared| {
+            orders.send(Order::Run(Job::default())).await.expect("it is taken");
+            wait_for(shared, "complete", 1).await
+        })
+        .await;
+    assert!((35..=36).contains(&took.as_secs()), "{took:?}");
+    let runs = shared.told().runs.clone();
+    assert_eq!((runs[&("manual".to_owned(), "complete")], runs[&("manual".to_owned(), "failed")]), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_begin_holds_up_no_other() {
+    let scene = Scene::new();
+    let schedules = "[[schedule]]\nname = \"stuck\"\ncron = \"0 * * * *\"\ntargets = [\"hub\"]\n\
+                     [[schedule]]\nname = \"free\"\ncron = \"0 * * * *\"\ntargets = [\"other\"]\n";
+    let stuck = |config: &Config| config.only.as_ref().is_some_and(|only| only == &["hub"]);
+    let hours = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(3 * 3600)).await;
+    let (shared, ()) = scene.run(scene.failing(u32::MAX, stuck), schedules, hours).await;
+    let runs = shared.told().runs.clone();
+    assert_eq!((runs[&("free".to_owned(), "complete")], runs[&("stuck".to_owned(), "complete")]), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only() {
+    let scene = Scene::new();
+    let schedules = "[[schedule]]\nname = \"stuck\"\ncron = \"0 * * * *\"\ntargets = [\"hub\"]\n\
+                     [[schedule]]\nname = \"free\"\ncron = \"1 * * * *\"\ntargets = [\"other\"]\n";
+    let crawl = |plan: crate::run::RunPlan, start, stop, progress| {
+        let stuck = plan.config().only.as_ref().is_some_and(|only| only == &["hub"]);
+        Box::pin(async move {
+            let (report, written) = crawl_to_output(&plan, start, &stop, &progress).await;
+            let full = || dynacrawl_sinks::SinkError::Journal(std::io::Error::other("full").into());
+            (report, if stuck { Err(full()) } else { written })
+        }) as _
+    };
+    let outside = Outside { crawl: Box::new(crawl), ..scene.outside() };
+    let minutes = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(12 * 60)).await;
+    let (shared, ()) = scene.run(outside, schedules, minutes).await;
+    let runs = shared.told().runs.clone();
+    assert_eq!(runs[&("free".to_owned(), "complete")], 1);
+    assert!((10..=12).contains(&runs[&("stuck".to_owned(), "failed")]), "{runs:?}");
+}
+
+/// The system, but so many crawls panic after a second.
+fn panicking(scene: &Scene, times: u32) -> Outside {
+    let left = Rc::new(Cell::new(times));
+    Outside {
+        crawl: Box::new(move |plan, start, stop, progress| {
+            let left = left.clone();
+            Box::pin(async move {
+                sleep(Duration::from_secs(1)).await;
+                if left.get() > 0 {
+                    left.set(left.get() - 1);
+                    panic!("the crawl's own fault");
+                }
+                crawl_to_output(&plan, start, &stop, &progress).await
+            })
+        }),
+        ..scene.outside()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_panics_is_counted_and_tried_again() {
+    let scene = Scene::new();
+    let (shared, took) =
+        scene.run(panicking(&scene, 3), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    // A minute until it is due, a second each, and 5 + 10 + 20 between them.
+    assert!((99..=101).contains(&took.as_secs()), "{took:?}");
+    assert_eq!(ended(&shared, "failed"), 3);
+    assert!(scene.path("out/out.jsonl").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_panics_is_like_one_that_fails() {
+    let scene = Scene::new();
+    let simulator = scene.simulator.clone();
+    let left = Cell::new(2);
+    let make_plan = move |config: Config| {
+        if left.get() == 0 {
+            return Ok(plan_of(&simulator, config));
+        }
+        left.set(left.get() - 1);
+        panic!("the plan's own fault")
+    };
+    let outside = Outside { make_plan: Box::new(make_plan), ..scene.outside() };
+    let (shared, took) = scene.run(outside, HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    assert!((75..=77).contains(&took.as_secs()), "{took:?}");
+    assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_panics_is_refused_and_one_that_works_tries_what_waits() {
+    let scene = Scene::new();
+    let configs = [None, Some(scene.config(HOURLY))];
+    let next = Cell::new(0);
+    let load = move || {
+        let config = configs.get(next.replace(next.get() + 1)).cloned().flatten();
+        Box::pin(async move { Ok(config.expect("the first one panics")) }) as _
+    };
+    // The fifth plan is that of the reload, the sixth that of the run.
+    let outside = Outside { load: Box::new(load), ..scene.failing(4, |_| true) };
+    let (_, took) = scene
+        .run(outside, HOURLY, async |orders, shared| {
+            orders.send(Order::Reload).await.expect("it is taken");
+            sleep(Duration::from_secs(1)).await;
+            assert!(shared.told().reload_failed, "the panic is a refusal");
+            // Due after a minute, tried after 0, 5, 15 and 35 seconds, and then not before 75.
+            sleep(Duration::from_secs(60 + 36)).await;
+            assert_eq!(ended(shared, "complete"), 0);
+            orders.send(Order::Reload).await.expect("it is taken");
+            let took = wait_for(shared, "complete", 1).await;
+            assert!(!shared.told().reload_failed);
+            took
+        })
+        .await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }

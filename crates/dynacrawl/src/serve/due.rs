@@ -50,7 +50,7 @@ impl Due {
         *self = Self::after(self.schedule.clone(), now);
         let NamedSchedule { name, targets, .. } = &self.schedule;
         let due = [(name.clone(), last)].into();
-        Some(Job { schedule: Some(name.clone()), due, targets: targets.clone(), accepted: Default::default() })
+        Some(Job { schedule: Some(name.clone()), due, targets: targets.clone(), ..Job::default() })
     }
 
     /// Where the clock was set back, it is due by the new time: a machine may begin in a wrong year.

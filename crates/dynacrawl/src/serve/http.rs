@@ -1,12 +1,14 @@
 //! What the daemon answers over HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -15,11 +17,10 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::daemon::Order;
-use super::listener::Few;
+use super::host;
 use super::metrics;
 use super::queue::Job;
 use super::shared::Shared;
@@ -27,29 +28,27 @@ use crate::config::accepted;
 
 /// How large a request may be.
 const MOST_BYTES: usize = 64 * 1024;
+/// How long the body of a request may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// What requests are answered from.
 #[derive(Clone)]
-struct Daemon {
-    shared: Arc<Shared>,
+pub(super) struct Daemon {
+    pub(super) shared: Arc<Shared>,
     orders: mpsc::Sender<Order>,
     recorded: PrometheusHandle,
 }
 
-/// Answers requests for as long as it is polled.
-pub(crate) async fn answer(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
-    recorded: PrometheusHandle,
-) -> std::io::Result<()> {
-    let router = Router::new()
+/// What is answered where.
+pub(crate) fn router(shared: Arc<Shared>, orders: mpsc::Sender<Order>, recorded: PrometheusHandle) -> Router {
+    let daemon = Daemon { shared, orders, recorded };
+    Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(measured))
         .route("/api/v1/runs", post(start_a_run))
-        .with_state(Daemon { shared, orders, recorded });
-    axum::serve(Few::new(listener), router).await
+        .layer(from_fn_with_state(daemon.clone(), host::only_allowed))
+        .with_state(daemon)
 }
 
 async fn ready(State(daemon): State<Daemon>) -> Response {
@@ -80,7 +79,10 @@ async fn start_a_run(State(daemon): State<Daemon>, request: Request) -> Response
     if let Some(refused) = refusal(&daemon.shared, request.headers()) {
         return refused;
     }
-    let Ok(body) = to_bytes(request.into_body(), MOST_BYTES).await else {
+    let Ok(body) = tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), MOST_BYTES)).await else {
+        return problem_of(StatusCode::REQUEST_TIMEOUT, "the body takes more than 10 seconds");
+    };
+    let Ok(body) = body else {
         return problem_of(StatusCode::PAYLOAD_TOO_LARGE, "the body is cut short, or larger than 64 KiB");
     };
     let job = match job(&daemon.shared, &body) {
@@ -140,6 +142,48 @@ fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
     Ok(Job { targets: asked.targets, accepted, ..Job::default() })
 }
 
-fn problem_of(status: StatusCode, problem: &str) -> Response {
+pub(super) fn problem_of(status: StatusCode, problem: &str) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "error": problem }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{BODY_TIME, router};
+    use crate::run::inside::config;
+    use crate::serve::metrics::recorder;
+    use crate::serve::server::serve;
+    use crate::serve::shared::Shared;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let config = config("[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n");
+        let shared = Arc::new(Shared::new(&config, Some("secret".into()), "no-state.db".into()));
+        let (orders, mut asked) = mpsc::channel(1);
+        let router = router(shared, orders, recorder().expect("a recorder").handle());
+        let stop = CancellationToken::new();
+        let client = async {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let head = "POST /api/v1/runs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer secret\r\n";
+            stream.write_all(format!("{head}content-length: 10\r\n\r\n{{").as_bytes()).await.expect("it is sent");
+            let (asked_at, mut answer) = (Instant::now(), [0; 12]);
+            stream.read_exact(&mut answer).await.expect("an answer");
+            stop.cancel();
+            (asked_at.elapsed(), answer)
+        };
+        let ((), (took, answer)) = tokio::join!(serve(listener, router, &stop), client);
+        assert_eq!(&answer, b"HTTP/1.1 408");
+        assert!(took >= BODY_TIME && took < 2 * BODY_TIME, "{took:?}");
+        assert!(asked.try_recv().is_err(), "no run was asked for");
+    }
 }

@@ -47,25 +47,33 @@ pub(crate) async fn sum_up(recorded: PrometheusHandle) {
 pub(crate) fn render(recorded: &PrometheusHandle, shared: &Shared) -> String {
     metrics_process::Collector::default().collect();
     let mut text = recorded.render();
-    let told = shared.told();
-    let mut page = Page(&mut text);
-    page.one("build_info", "gauge", "The version of dynacrawl.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    runs(&mut page, &told);
-    scopes(&mut page, &told);
-    configuration(&mut page, &told);
-    drop(told);
+    add(&mut text, &shared.told(), MOST_SCOPES);
     text
 }
 
+/// Adds what the daemon and the state know, with a series of their own for so many scopes at most.
+pub(super) fn add(text: &mut String, told: &Told, most_scopes: usize) {
+    let mut page = Page(text);
+    page.one("build_info", "gauge", "The version of dynacrawl.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    runs(&mut page, told);
+    scopes(&mut page, told, most_scopes);
+    configuration(&mut page, told);
+}
+
 fn runs(page: &mut Page<'_>, told: &Told) {
-    page.family("runs_total", "counter", "Runs that ended, by outcome; failed ones also where they could not begin.");
-    for outcome in ["complete", "partial", "failed", "cancelled"] {
-        page.sample("runs_total", &[("outcome", outcome)], told.runs.get(outcome).copied().unwrap_or_default());
+    let help = "Runs that ended, by schedule and outcome; failed ones also where they could not begin.";
+    page.family("runs_total", "counter", help);
+    for ((schedule, outcome), count) in &told.runs {
+        page.sample("runs_total", &[("schedule", schedule), ("outcome", outcome)], count);
     }
     page.one("run_in_progress", "gauge", "Whether a run is under way.", &[], u8::from(told.running));
-    if let Some((at, seconds)) = told.last_run {
-        page.one("last_run_timestamp_seconds", "gauge", "When the last run ended.", &[], epoch(at));
-        page.one("run_duration_seconds", "gauge", "How long the last run took.", &[], seconds);
+    page.family("last_run_timestamp_seconds", "gauge", "When the last run of the schedule ended.");
+    for (schedule, (at, _)) in &told.last_runs {
+        page.sample("last_run_timestamp_seconds", &[("schedule", schedule)], epoch(*at));
+    }
+    page.family("run_duration_seconds", "gauge", "How long the last run of the schedule took.");
+    for (schedule, (_, seconds)) in &told.last_runs {
+        page.sample("run_duration_seconds", &[("schedule", schedule)], seconds);
     }
     page.family("changes_total", "counter", "Changes found, by the type of their record.");
     for (kind, count) in &told.changes {
@@ -75,14 +83,32 @@ fn runs(page: &mut Page<'_>, told: &Told) {
     let records = told.progress.as_ref().map_or(0, |progress| progress.now().queued);
     page.sample("queue_depth", &[("queue", "records")], records);
     page.sample("queue_depth", &[("queue", "runs")], told.waiting);
-    page.family("schedule_next_run_timestamp_seconds", "gauge", "When the schedule is due next.");
-    for (schedule, at) in &told.schedules {
-        let Some(at) = at else { continue };
-        page.sample("schedule_next_run_timestamp_seconds", &[("schedule", schedule)], epoch(*at));
+    schedules(page, told);
+}
+
+fn schedules(page: &mut Page<'_>, told: &Told) {
+    let name = "schedule_next_run_timestamp_seconds";
+    page.family(name, "gauge", "When the schedule is due next.");
+    for (schedule, at) in told.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.next?))) {
+        page.sample(name, &[("schedule", schedule)], epoch(at));
+    }
+    let name = "schedule_last_due_timestamp_seconds";
+    page.family(name, "gauge", "When the schedule was due last.");
+    for (schedule, at) in told.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.due?))) {
+        page.sample(name, &[("schedule", schedule)], epoch(at));
+    }
+    let name = "schedule_last_begun_timestamp_seconds";
+    page.family(
+        name,
+        "gauge",
+        "When a run of the schedule last began; after a restart, when that run was due; 0 for never.",
+    );
+    for (schedule, times) in &told.schedules {
+        page.sample(name, &[("schedule", schedule)], times.begun.map_or(0.0, epoch));
     }
 }
 
-fn scopes(page: &mut Page<'_>, told: &Told) {
+fn scopes(page: &mut Page<'_>, told: &Told, most_scopes: usize) {
     page.family("scopes", "gauge", "Known accounts and Regions, by the outcome of their last crawl.");
     let outcomes = [
         "complete",
@@ -108,6 +134,8 @@ fn scopes(page: &mut Page<'_>, told: &Told) {
         &[],
         sum(|scope| scope.held),
     );
+    let help = "Accounts and Regions whose retirement waits for a person.";
+    page.one("retirements_held", "gauge", help, &[], told.retirements_held);
     let complete =
         |scope: &dynacrawl_state::ScopeLine| scope.last_complete_at.map_or(0.0, |at| at.as_millis() as f64 / 1000.0);
     let oldest = told.scopes.iter().map(complete).reduce(f64::min);
@@ -118,7 +146,7 @@ fn scopes(page: &mut Page<'_>, told: &Told) {
     }
     let name = "scope_last_complete_timestamp_seconds";
     page.family(name, "gauge", "When the account and Region was crawled completely for the last time; 0 for never.");
-    for scope in told.scopes.iter().take(MOST_SCOPES) {
+    for scope in told.scopes.iter().take(most_scopes) {
         page.sample(name, &[("account_id", &scope.account_id), ("region", &scope.region)], complete(scope));
     }
 }

@@ -5,11 +5,14 @@ pub(crate) mod daemon;
 #[cfg(test)]
 mod daemon_tests;
 mod due;
+mod host;
 pub(crate) mod http;
-mod listener;
 pub(crate) mod metrics;
+#[cfg(test)]
+mod pages_tests;
 mod queue;
 pub mod schedule;
+pub(crate) mod server;
 pub(crate) mod shared;
 #[cfg(test)]
 mod soak_tests;

@@ -1,9 +1,11 @@
 //! The runs that wait for their turn. Runs never overlap, so no scope is ever crawled twice at once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use dynacrawl_model::{AccountId, Region};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 /// A run that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,59 @@ pub(crate) struct Job {
     pub(crate) targets: Option<Vec<String>>,
     /// The scopes whose removals a person has accepted.
     pub(crate) accepted: BTreeSet<(AccountId, Region)>,
+    /// What became of it so far.
+    pub(crate) retry: Retry,
+}
+
+/// How often a run failed to begin or to go on, and when it is tried again. By the runtime's clock: one on the wall may be set
+/// back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Retry {
+    failures: u32,
+    at: Option<Instant>,
+}
+
+/// How long after its first failure a run is tried again; each further failure doubles it.
+const FIRST_DELAY: Duration = Duration::from_secs(5);
+/// The longest time between two tries.
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// After so many failures a run no longer holds up others.
+const PERSISTENT: u32 = 5;
+
+impl Retry {
+    /// Counts a failure, and gives the time until the next try.
+    pub(crate) fn after_failure(&mut self) -> Duration {
+        let doubled = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(self.failures));
+        self.after_failure_in(doubled.min(LONGEST_DELAY))
+    }
+
+    /// Counts a failure, and tries again after a time.
+    pub(crate) fn after_failure_in(&mut self, delay: Duration) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        self.at = Some(Instant::now() + delay);
+        delay
+    }
+
+    /// Whether it has failed so often that others may pass.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.failures > PERSISTENT
+    }
+
+    /// Whether it has failed before.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// When it is tried again; `None`: as soon as it is its turn.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    /// Whether it can be tried now.
+    pub(crate) fn is_due(&self) -> bool {
+        self.at.is_none_or(|at| at <= Instant::now())
+    }
 }
 
 /// The runs that wait.
@@ -24,25 +79,54 @@ pub(crate) struct Queue(VecDeque<Job>);
 
 impl Queue {
     /// Puts a run at the end. One that waits already and crawls the same does for both: what was missed while another run was
-    /// under way is done once.
+    /// under way is done once. If that one has failed to begin, it is tried at once.
     pub(crate) fn push(&mut self, mut job: Job) {
         // The same targets are the same, in whichever order they are named.
         if let Some(targets) = &mut job.targets {
             targets.sort_unstable();
             targets.dedup();
         }
-        match self.0.iter_mut().find(|waiting| waiting.targets == job.targets) {
+        match self.of_targets(&job) {
             Some(waiting) => {
                 waiting.accepted.extend(job.accepted);
                 waiting.due.extend(job.due);
+                waiting.retry = Retry::default();
             }
             None => self.0.push_back(job),
         }
     }
 
-    /// The next one.
+    /// Puts a run back that failed. A newer one that waits and crawls the same does for both.
+    pub(crate) fn put_back(&mut self, job: Job) {
+        match self.of_targets(&job) {
+            Some(newer) => {
+                newer.accepted.extend(job.accepted);
+                job.due.into_iter().for_each(|(schedule, at)| {
+                    newer.due.entry(schedule).or_insert(at);
+                });
+            }
+            None => self.0.push_back(job),
+        }
+    }
+
+    fn of_targets(&mut self, job: &Job) -> Option<&mut Job> {
+        self.0.iter_mut().find(|waiting| waiting.targets == job.targets)
+    }
+
+    /// The next one that can be tried.
     pub(crate) fn pop(&mut self) -> Option<Job> {
-        self.0.pop_front()
+        let ready = self.0.iter().position(|job| job.retry.is_due())?;
+        self.0.remove(ready)
+    }
+
+    /// When the next one can be tried that has to wait for it.
+    pub(crate) fn next_try(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|job| job.retry.at()).min()
+    }
+
+    /// Lets all be tried at once: what they wait for may be there.
+    pub(crate) fn try_now(&mut self) {
+        self.0.iter_mut().for_each(|job| job.retry = Retry::default());
     }
 
     /// How many wait.
@@ -53,7 +137,11 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::{Job, Queue};
+    use std::time::Duration;
+
+    use tokio::time::{Instant, advance};
+
+    use super::{Job, Queue, Retry};
 
     fn job(schedule: &str, targets: &[&str], accepted: &str) -> Job {
         let scope = accepted
@@ -61,7 +149,13 @@ mod tests {
             .map(|(account, region)| (account.parse().expect("an account"), region.parse().expect("a Region")));
         let targets = (!targets.is_empty()).then(|| targets.iter().map(|name| (*name).to_owned()).collect());
         let due = [(schedule.to_owned(), jiff::Timestamp::UNIX_EPOCH)].into();
-        Job { schedule: Some(schedule.to_owned()), due, targets, accepted: scope.into_iter().collect() }
+        Job {
+            schedule: Some(schedule.to_owned()),
+            due,
+            targets,
+            accepted: scope.into_iter().collect(),
+            retry: Retry::default(),
+        }
     }
 
     #[test]
@@ -78,5 +172,45 @@ mod tests {
         assert_eq!(first.due.keys().collect::<Vec<_>>(), ["first", "second"]);
         assert_eq!(queue.pop(), Some(job("part", &["payments"], "")));
         assert_eq!(queue.pop(), None);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_failed_is_tried_again_later_and_later_while_others_pass() {
+        let mut queue = Queue::default();
+        queue.push(job("first", &[], ""));
+        let mut delays = Vec::new();
+        for _ in 0..6 {
+            let mut failed = queue.pop().expect("a run");
+            delays.push(failed.retry.after_failure().as_secs());
+            queue.put_back(failed);
+            assert_eq!(queue.pop(), None, "not before its time");
+            queue.push(job("part", &["payments"], ""));
+            assert_eq!(queue.pop().and_then(|job| job.schedule).as_deref(), Some("part"));
+            let next = queue.next_try().expect("a time");
+            advance(next - Instant::now()).await;
+        }
+        assert_eq!(delays, [5, 10, 20, 40, 60, 60]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newer_run_takes_over_what_an_older_one_was_due_for() {
+        let mut queue = Queue::default();
+        let mut older = job("nightly", &[], "123456789012/eu-west-1");
+        older.retry.after_failure();
+        older.due.insert("weekly".to_owned(), jiff::Timestamp::UNIX_EPOCH);
+        queue.put_back(older.clone());
+        let later = jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(60);
+        let mut newer = job("nightly", &[], "");
+        newer.due.insert("nightly".to_owned(), later);
+        for newer_first in [false, true] {
+            if newer_first {
+                queue.push(newer.clone());
+                queue.put_back(older.clone());
+            } else {
+                queue.push(newer.clone());
+            }
+            let run = queue.pop().expect("it is tried at once");
+            assert_eq!((run.due["nightly"], run.due.len(), run.accepted.len()), (later, 2, 1), "{newer_first}");
+            assert!(!run.retry.has_failed() && queue.pop().is_none());
+        }
     }
 }

@@ -27,13 +27,19 @@ pub(crate) struct Told {
     pub(crate) draining: bool,
     pub(crate) token: Option<SecretString>,
     pub(crate) target_names: Vec<String>,
-    pub(crate) schedules: BTreeMap<String, Option<Timestamp>>,
+    /// The names by which requests may ask for this daemon, in lower case.
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) schedules: BTreeMap<String, ScheduleTimes>,
     /// Runs that wait for their turn.
     pub(crate) waiting: usize,
     pub(crate) running: bool,
     pub(crate) progress: Option<Arc<Progress>>,
-    pub(crate) last_run: Option<(Timestamp, f64)>,
-    pub(crate) runs: BTreeMap<&'static str, u64>,
+    /// The last run of each schedule: when it ended, and how many seconds it took.
+    pub(crate) last_runs: BTreeMap<String, (Timestamp, f64)>,
+    /// Runs by schedule and outcome.
+    pub(crate) runs: BTreeMap<(String, &'static str), u64>,
+    /// Accounts and Regions whose retirement waits for a person.
+    pub(crate) retirements_held: u64,
     /// All kinds, from the start.
     pub(crate) changes: BTreeMap<&'static str, u64>,
     pub(crate) reload_failed: bool,
@@ -44,6 +50,21 @@ pub(crate) struct Told {
     /// How often the configuration is looked at.
     pub(crate) reload_every: Duration,
 }
+
+/// When a schedule is and was due.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct ScheduleTimes {
+    pub(crate) next: Option<Timestamp>,
+    /// When it was due last.
+    pub(crate) due: Option<Timestamp>,
+    /// When a run for it last began.
+    pub(crate) begun: Option<Timestamp>,
+}
+
+/// The schedule of a run that no schedule began.
+pub(crate) const MANUAL: &str = "manual";
+/// How runs can end.
+pub(crate) const OUTCOMES: [&str; 4] = ["complete", "partial", "failed", "cancelled"];
 
 impl Shared {
     pub(crate) fn new(config: &Config, token: Option<SecretString>, state_path: PathBuf) -> Self {
@@ -66,8 +87,25 @@ impl Shared {
         (told.waiting, told.running) = (waiting, running);
     }
 
-    pub(crate) fn schedules(&self, next: BTreeMap<String, Option<Timestamp>>) {
-        self.told().schedules = next;
+    /// The schedules that there are, and when each is due next.
+    pub(crate) fn schedules(&self, next: impl Iterator<Item = (String, Option<Timestamp>)>) {
+        let mut told = self.told();
+        let before = std::mem::take(&mut told.schedules);
+        let times = |name: &str| before.get(name).copied().unwrap_or_default();
+        told.schedules = next.map(|(name, next)| (name.clone(), ScheduleTimes { next, ..times(&name) })).collect();
+    }
+
+    /// A schedule was due.
+    pub(crate) fn was_due(&self, schedule: &str, at: Timestamp) {
+        self.told().schedules.entry(schedule.to_owned()).or_default().due = Some(at);
+    }
+
+    /// A run for a schedule began.
+    pub(crate) fn has_begun(&self, schedule: &str, at: Timestamp) {
+        // Not for one that a changed configuration has removed.
+        if let Some(times) = self.told().schedules.get_mut(schedule) {
+            times.begun = Some(at);
+        }
     }
 
     pub(crate) fn began(&self, run_id: RunId, progress: &Arc<Progress>) {
@@ -80,6 +118,13 @@ impl Shared {
         let mut told = self.told();
         (told.grace, told.reload_every) = (config.crawl.grace, config.serve.reload_every);
         told.target_names.clone_from(&config.target_names);
+        told.allowed_hosts.clone_from(&config.serve.allowed_hosts);
+        // From the start, so that the first one shows as an increase.
+        for schedule in config.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {
+            for outcome in OUTCOMES {
+                told.runs.entry((schedule.to_owned(), outcome)).or_default();
+            }
+        }
         told.token = token;
         (told.reload_failed, told.reloaded_at) = (false, Some(Timestamp::now()));
     }
@@ -89,8 +134,8 @@ impl Shared {
         self.told().reload_failed = true;
     }
 
-    /// A run ended; no report where it could not begin, or its output failed.
-    pub(crate) fn ended(&self, at: Timestamp, report: Option<&RunReport>) {
+    /// A run ended; no report where it could not begin, its output failed, or it panicked.
+    pub(crate) fn ended(&self, at: Timestamp, schedule: Option<&str>, report: Option<&RunReport>) {
         let mut told = self.told();
         told.progress = None;
         let outcome = report.map_or("failed", |report| match report.outcome {
@@ -99,9 +144,10 @@ impl Shared {
             RunOutcome::Failed => "failed",
             RunOutcome::Cancelled => "cancelled",
         });
-        *told.runs.entry(outcome).or_default() += 1;
+        let schedule = schedule.unwrap_or(MANUAL).to_owned();
+        *told.runs.entry((schedule.clone(), outcome)).or_default() += 1;
         let Some(report) = report else { return };
-        told.last_run = Some((at, report.duration.as_secs_f64()));
+        told.last_runs.insert(schedule, (at, report.duration.as_secs_f64()));
         if let Some(changes) = report.changes {
             for (kind, count) in kinds(changes, report.scopes_retired) {
                 *told.changes.entry(kind).or_default() += count;

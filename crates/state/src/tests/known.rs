@@ -12,7 +12,7 @@ use crate::{
 };
 use dynacrawl_model::{Outcome, Requests, RunId, RunOutcome};
 
-fn key() -> ScopeKey {
+pub(super) fn key() -> ScopeKey {
     ScopeKey {
         partition: "aws".into(),
         account_id: "123456789012".parse().expect("an account"),
@@ -20,7 +20,7 @@ fn key() -> ScopeKey {
     }
 }
 
-fn table(name: &str) -> TableRow {
+pub(super) fn table(name: &str) -> TableRow {
     TableRow {
         name: TableName::from(name),
         status: TableStatus::Present,
@@ -34,13 +34,13 @@ fn table(name: &str) -> TableRow {
     }
 }
 
-fn staged(table: TableRow) -> Staged {
+pub(super) fn staged(table: TableRow) -> Staged {
     let change = StagedChange { kind: "table_added", json: "{\"a\":1}".to_owned() };
     let record = Some(format!("{{\"table\":\"{}\"}}", table.name));
     Staged { scope: key(), at: at(2), table: Some(table), record, change: Some(change) }
 }
 
-fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
+pub(super) fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
     ScopeProgress::Ended(EndedScope {
         outcome,
         counts: Counts::default(),
@@ -50,7 +50,7 @@ fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
     })
 }
 
-fn completed(run_id: RunId, millis: i64) -> RunCompleted {
+pub(super) fn completed(run_id: RunId, millis: i64) -> RunCompleted {
     RunCompleted {
         schema: SchemaVersion::V1,
         run_id,
@@ -66,24 +66,24 @@ fn completed(run_id: RunId, millis: i64) -> RunCompleted {
 }
 
 /// A run that found this out at that time, and ended.
-fn run(state: &mut State, millis: i64, outcome: Outcome, found: Vec<Staged>) -> RunId {
+pub(super) fn run(state: &mut State, millis: i64, outcome: Outcome, found: Vec<Staged>) -> RunId {
     let run = new_run(millis);
     state.begin(&run).expect("begun");
     let of_run = commit(run.run_id, 0, vec![scope("one", ended(outcome, 0))], Vec::new());
     state.commit(&Commit { at: at(millis), staged: found, ..of_run }).expect("committed");
-    state.settle(&completed(run.run_id, millis), at(-1000)).expect("settled");
+    state.settle(&completed(run.run_id, millis)).expect("settled");
     run.run_id
 }
 
-fn reader(directory: &Path) -> Reader {
+pub(super) fn reader(directory: &Path) -> Reader {
     Reader::open(&directory.join("state.db")).expect("a reader")
 }
 
-fn known(reader: &Reader) -> KnownScope {
+pub(super) fn known(reader: &Reader) -> KnownScope {
     reader.scope(&key()).expect("read").expect("a scope")
 }
 
-fn names(reader: &Reader, pattern: &str) -> Vec<String> {
+pub(super) fn names(reader: &Reader, pattern: &str) -> Vec<String> {
     let mut names = Vec::new();
     let asked = TablesAsked { pattern: Some(pattern.to_owned()), ..TablesAsked::default() };
     reader
@@ -228,7 +228,7 @@ fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
     let reader = reader(directory.path());
     assert_eq!(reader.scopes(next.run_id).expect("read"), [], "told, and not to be told again");
     assert_eq!(reader.scopes(RunId::generate()).expect("read").len(), 1);
-    state.settle(&completed(next.run_id, 8), at(-1000)).expect("settled");
+    state.settle(&completed(next.run_id, 8)).expect("settled");
     assert_eq!(reader.scopes(RunId::generate()).expect("read"), []);
     let lines = reader.scope_lines(true).expect("read");
     assert_eq!((lines[0].retired_at, lines[0].tables), (Some(at(7)), 0));
@@ -270,22 +270,6 @@ fn tables_and_changes_are_found_by_what_is_asked_for() {
     assert_eq!(count(&ChangesAsked { since: Some(at(1)), ..ChangesAsked::default() }), 0);
     assert_eq!(count(&ChangesAsked { region: Some("us-east-1".to_owned()), ..ChangesAsked::default() }), 0);
     assert_eq!(count(&ChangesAsked { pattern: Some("or*".to_owned()), ..ChangesAsked::default() }), 2);
-}
-
-#[test]
-fn what_is_old_is_forgotten_and_what_is_there_never() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut state = open(directory.path());
-    let gone = TableRow { status: TableStatus::Removed, ..table("gone") };
-    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders")), staged(gone)]);
-    let next = new_run(5);
-    state.begin(&next).expect("begun");
-    state.commit(&commit(next.run_id, 0, Vec::new(), Vec::new())).expect("committed");
-    state.settle(&completed(next.run_id, 5), at(4)).expect("settled");
-    let count = |table: &str| -> i64 {
-        state.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a count")
-    };
-    assert_eq!((count("tables"), count("records"), count("changes"), count("staged")), (1, 1, 0, 0));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use dynacrawl_model::{Counts, Outcome, Requests, RunId, RunOutcome, Timestamp};
 use rusqlite::Connection;
@@ -7,6 +8,7 @@ use super::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, State, StateErr
 
 mod columns;
 mod known;
+mod trust;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis).expect("a time")
@@ -19,6 +21,8 @@ fn new_run(started: i64) -> NewRun {
         config_digest: "digest".to_owned(),
         started_at: at(started),
         output: "-".to_owned(),
+        output_template: "-".to_owned(),
+        keep: Duration::from_secs(3600),
         schedule: None,
         only: None,
         accepted: Vec::new(),

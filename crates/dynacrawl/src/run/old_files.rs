@@ -1,0 +1,70 @@
+//! The files of earlier runs, which `crawl.keep_files` bounds.
+
+use std::path::Path;
+
+use dynacrawl_model::Escaped;
+use dynacrawl_sinks::{Output, SinkError};
+use dynacrawl_state::{FilesAsked, RunFile};
+
+use super::resume::{SharedState, opened};
+use crate::config::{Config, Destination, Placeholder};
+
+/// The files of earlier runs.
+#[derive(Debug)]
+pub struct OldFiles {
+    state: SharedState,
+    asked: FilesAsked,
+    keep: u32,
+}
+
+impl OldFiles {
+    /// Those that the configuration bounds; `None` if it keeps all.
+    pub(super) fn new(config: &Config, state: &SharedState) -> Option<Self> {
+        let Destination::File(path) = &config.crawl.output else { return None };
+        let keep = config.crawl.keep_files;
+        let asked = FilesAsked {
+            template: config.crawl.output.template().to_owned(),
+            // A schedule's files are no concern of another one's.
+            schedule: path.has(Placeholder::Schedule).then(|| config.schedule.clone()),
+        };
+        (keep > 0 && path.is_template()).then(|| Self { state: state.clone(), asked, keep })
+    }
+
+    /// Deletes the oldest beyond those that are kept. A file that cannot be deleted is tried again after the next run.
+    pub(crate) async fn delete(self) {
+        let deleting = tokio::task::spawn_blocking(move || {
+            let old = opened(&self.state).old_files(&self.asked, self.keep)?;
+            let (deleted, _): (Vec<_>, Vec<_>) = old.into_iter().partition(delete);
+            opened(&self.state).files_are_deleted(&deleted)
+        });
+        match deleting.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the files of old runs cannot be deleted"),
+            Err(error) => tracing::warn!(%error, "the files of old runs cannot be deleted"),
+        }
+    }
+}
+
+/// Deletes the files of a run, as far as they are still that run's.
+fn delete(old: &RunFile) -> bool {
+    let deleted = Output::delete(&old.path, &old.run_id).and_then(|_| Output::discard(&old.path, &old.run_id));
+    if let Err(error) = &deleted {
+        warn(&old.path, error);
+    }
+    deleted.is_ok()
+}
+
+/// Deletes `FILE.partial` of a run that was given up.
+pub(super) fn discard(path: &Path, run_id: &str) {
+    match Output::discard(path, run_id) {
+        // Another run writes it by now.
+        Ok(_) | Err(SinkError::Busy { .. }) => {}
+        Err(error) => warn(path, &error),
+    }
+}
+
+fn warn(path: &Path, error: &dyn std::error::Error) {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    let (path, error) = (path.display().to_string(), format!("{error}: {cause}"));
+    tracing::warn!(path = %Escaped(&path), error = %Escaped(&error), "a file of an old run cannot be deleted");
+}

@@ -1,0 +1,264 @@
+//! The file beside an output, in which it is written until it is whole.
+
+use std::fs::{File, Metadata, Permissions, TryLockError};
+use std::io::{self, BufRead, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::SinkError;
+
+/// How much of a first line is read; the mark is at its beginning.
+const MOST_OF_A_LINE: u64 = 4096;
+
+/// How often a file is opened anew because another run has just put it in its place.
+const OPENINGS: usize = 100;
+
+/// Where a regular file is written until it is whole, and where it belongs then.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) partial: PathBuf,
+    pub(crate) target: PathBuf,
+}
+
+impl Places {
+    /// `None` for what is no regular file.
+    pub(crate) fn of(path: &Path) -> Result<Option<Self>, SinkError> {
+        // A link stays, and what it points to is replaced.
+        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match std::fs::metadata(&target) {
+            Ok(there) if there.is_dir() => {
+                Err(SinkError::Open { path: path.to_owned(), source: io::Error::from(io::ErrorKind::IsADirectory) })
+            }
+            Ok(there) if !there.is_file() => Ok(None),
+            _ => {
+                let mut partial = target.clone().into_os_string();
+                partial.push(".partial");
+                Ok(Some(Self { partial: partial.into(), target }))
+            }
+        }
+    }
+
+    /// Opens the partial file and locks it. It gets the mode and, as far as that is permitted, the owner of the file that it
+    /// will replace.
+    pub(crate) fn open(&self) -> Result<File, SinkError> {
+        let failed = |source| SinkError::Open { path: self.partial.clone(), source };
+        let replaced = std::fs::metadata(&self.target).ok();
+        // Never more than the other file has, from the first moment on.
+        let mode = replaced.as_ref().map_or(0o666, |replaced| replaced.mode() & 0o777 | 0o600);
+        for _ in 0..OPENINGS {
+            let file = self.open_once(File::options().create(true).truncate(false).mode(mode))?;
+            self.lock(&file)?;
+            if self.is(&file).map_err(failed)? {
+                if let Some(replaced) = &replaced {
+                    // A later process may have to continue it.
+                    take_over(&file, replaced, 0o600).map_err(failed)?;
+                }
+                return Ok(file);
+            }
+        }
+        Err(SinkError::Busy { path: self.target.clone() })
+    }
+
+    /// Puts the partial file, which is whole, in its place.
+    pub(crate) fn put(&self, file: &File) -> io::Result<()> {
+        if let Ok(replaced) = std::fs::metadata(&self.target) {
+            take_over(file, &replaced, 0)?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&self.partial, &self.target)?;
+        sync_directory(&self.target);
+        Ok(())
+    }
+
+    /// Deletes the partial file, if its first line has `mark` in it.
+    pub(crate) fn discard(&self, mark: &str) -> Result<bool, SinkError> {
+        let failed = |source| SinkError::Open { path: self.partial.clone(), source };
+        let file = match self.open_once(&mut File::options()) {
+            Ok(file) => file,
+            Err(SinkError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        self.lock(&file)?;
+        let ours = self.is(&file).map_err(failed)? && first_line(&self.partial).map_err(failed)?.contains(mark);
+        if ours {
+            std::fs::remove_file(&self.partial).map_err(failed)?;
+        }
+        Ok(ours)
+    }
+
+    /// Opens what is there, unless it is something else than a regular file: a link could lead to any other file, and a FIFO
+    /// could hold up the process.
+    fn open_once(&self, options: &mut std::fs::OpenOptions) -> Result<File, SinkError> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        #[expect(clippy::cast_possible_wrap, reason = "open(2) takes a C int, and the flags are bits")]
+        let opened = options.write(true).custom_flags(flags.bits() as i32).open(&self.partial);
+        let is_file = match &opened {
+            Ok(file) => file.metadata().is_ok_and(|file| file.is_file()),
+            Err(error) => ![Errno::LOOP, Errno::NXIO, Errno::ISDIR]
+                .iter()
+                .any(|errno| error.raw_os_error() == Some(errno.raw_os_error())),
+        };
+        if !is_file {
+            return Err(SinkError::NotAFile { path: self.partial.clone() });
+        }
+        opened.map_err(|source| SinkError::Open { path: self.partial.clone(), source })
+    }
+
+    fn lock(&self, file: &File) -> Result<(), SinkError> {
+        match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(SinkError::Busy { path: self.target.clone() }),
+            Err(TryLockError::Error(source)) => Err(SinkError::Open { path: self.partial.clone(), source }),
+        }
+    }
+
+    /// Whether an open file is the partial one still: between opening and locking, another run may have put it in its place.
+    fn is(&self, file: &File) -> io::Result<bool> {
+        let ours = file.metadata()?;
+        Ok(std::fs::symlink_metadata(&self.partial)
+            .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())))
+    }
+}
+
+/// Gives a file the owner, group and mode of another one, and some permissions more.
+fn take_over(file: &File, other: &Metadata, more: u32) -> io::Result<()> {
+    let now = file.metadata()?;
+    let mut mode = other.mode() & 0o777 | more;
+    if (now.uid(), now.gid()) != (other.uid(), other.gid()) {
+        // To another owner only with privileges, to a group by each of its members.
+        let owned =
+            fchown(file, Some(other.uid()), Some(other.gid())).or_else(|_| fchown(file, None, Some(other.gid())));
+        if owned.is_err() {
+            // What the other file's group may do is not for this one's.
+            mode = (mode & 0o707) | ((mode & 0o007) << 3);
+        }
+    }
+    if now.mode() & 0o777 == mode {
+        return Ok(());
+    }
+    match file.set_permissions(Permissions::from_mode(mode)) {
+        // Somebody else's file, which may be read by nobody that the other one may not be read by.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && now.mode() & 0o777 & !mode == 0 => Ok(()),
+        done => done,
+    }
+}
+
+/// Deletes a finished file, if its first line has `mark` in it.
+pub(crate) fn delete(path: &Path, mark: &str) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_file() => {}
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let ours = first_line(path)?.contains(mark);
+    if ours {
+        std::fs::remove_file(path)?;
+    }
+    Ok(ours)
+}
+
+pub(crate) fn first_line(path: &Path) -> io::Result<String> {
+    let mut line = Vec::new();
+    io::BufReader::new(File::open(path)?).take(MOST_OF_A_LINE).read_until(b'\n', &mut line)?;
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// Makes the new name last over a power failure, where the file system can.
+fn sync_directory(file: &Path) {
+    let directory = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(directory) = File::open(directory) {
+        // Some file systems refuse this; the rename has happened all the same.
+        let _ = directory.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use crate::{Output, SinkError};
+
+    fn mode(path: &std::path::Path) -> u32 {
+        fs::metadata(path).expect("it is there").mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_link_or_a_fifo_in_the_place_of_the_partial_file_is_refused() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, partial) = (directory.path().join("out"), directory.path().join("out.partial"));
+        let precious = directory.path().join("precious");
+        fs::write(&precious, "mine").expect("written");
+        symlink(&precious, &partial).expect("a link");
+        for opened in [Output::file(&path), Output::resume(&path, 0, "")] {
+            assert!(matches!(&opened, Err(SinkError::NotAFile { path }) if *path == partial), "{opened:?}");
+        }
+        assert!(matches!(Output::discard(&path, "mine"), Err(SinkError::NotAFile { .. })));
+        assert_eq!(fs::read_to_string(&precious).expect("read"), "mine");
+        fs::remove_file(&partial).and_then(|()| symlink("nowhere", &partial)).expect("a link to nothing");
+        assert!(matches!(Output::file(&path), Err(SinkError::NotAFile { .. })));
+        assert!(!directory.path().join("nowhere").exists());
+        fs::remove_file(&partial).expect("removed");
+        let made = std::process::Command::new("mkfifo").arg(&partial).status().expect("mkfifo is there");
+        assert!(made.success());
+        assert!(matches!(Output::file(&path), Err(SinkError::NotAFile { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_mode_of_the_file_that_is_replaced_stays() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, partial) = (directory.path().join("out"), directory.path().join("out.partial"));
+        for wanted in [0o600, 0o640, 0o666, 0o444] {
+            fs::write(&path, "old").or_else(|_| fs::remove_file(&path)).expect("written");
+            fs::set_permissions(&path, Permissions::from_mode(wanted)).expect("changed");
+            let output = Output::file(&path).expect("open");
+            assert_eq!(mode(&partial), wanted | 0o600, "also while it is written, but it can be continued");
+            output.finish(true).await.expect("finish");
+            assert_eq!(mode(&path), wanted);
+        }
+        // What was left there with another mode gets that of the file.
+        fs::write(&partial, "left").expect("written");
+        fs::set_permissions(&partial, Permissions::from_mode(0o666)).expect("changed");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("changed");
+        Output::file(&path).expect("open").finish(true).await.expect("finish");
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[tokio::test]
+    async fn the_owner_of_the_file_that_is_replaced_stays_where_that_is_permitted() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("out");
+        fs::write(&path, "old").expect("written");
+        let me = fs::metadata(&path).expect("it is there");
+        // Without privileges nobody can give a file away, and there is another file's owner to keep only for the superuser.
+        let owner = if me.uid() == 0 { (12_345, 54_321) } else { (me.uid(), me.gid()) };
+        std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).expect("changed");
+        Output::file(&path).expect("open").finish(true).await.expect("finish");
+        let there = fs::metadata(&path).expect("it is there");
+        assert_eq!((there.uid(), there.gid()), owner);
+    }
+
+    #[tokio::test]
+    async fn only_the_file_of_that_run_is_deleted() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, partial) = (directory.path().join("out"), directory.path().join("out.partial"));
+        assert!(!Output::discard(&path, "one").expect("nothing is there"));
+        assert!(!Output::delete(&path, "one").expect("nothing is there"));
+        for file in [&path, &partial] {
+            fs::write(file, "{\"run_id\":\"one\"}\n{\"run_id\":\"two\"}\n").expect("written");
+        }
+        assert!(!Output::discard(&path, "two").expect("read") && !Output::delete(&path, "two").expect("read"));
+        assert!(path.exists() && partial.exists());
+        let writing = fs::File::open(&partial).expect("open");
+        writing.lock().expect("nobody else has it");
+        assert!(matches!(Output::discard(&path, "one"), Err(SinkError::Busy { .. })));
+        drop(writing);
+        assert!(Output::discard(&path, "one").expect("deleted") && !partial.exists() && path.exists());
+        assert!(Output::delete(&path, "one").expect("deleted") && !path.exists());
+        assert!(!Output::discard(std::path::Path::new("/dev/null"), "").expect("no file"));
+    }
+}

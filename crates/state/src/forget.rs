@@ -1,0 +1,63 @@
+//! What is forgotten, and when.
+
+use std::time::Duration;
+
+use dynacrawl_model::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::marks;
+
+/// By how much a pause between two runs counts at most. A clock that jumps ahead looks like a pause.
+const LONGEST_PAUSE: i64 = 31 * 24 * 3600 * 1000;
+
+/// Of how many runs the scopes are kept.
+const DETAILED_RUNS: u32 = 30;
+
+/// Forgets runs, changes, and tables that are not present any more, from more than `keep` ago. Called before the row of the
+/// new run is there.
+pub(crate) fn forget(writing: &Transaction<'_>, now: Timestamp, keep: Duration) -> rusqlite::Result<()> {
+    let until = time_seen(writing, now)?.before(keep).as_millis();
+    writing.execute("DELETE FROM changes WHERE known_at < ?", [until])?;
+    writing.execute("DELETE FROM runs WHERE ended_at < ?", [until])?;
+    let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
+    let mut remove = writing.prepare("DELETE FROM tables WHERE scope_id = ? AND name = ?")?;
+    // Row by row, as in `staged::settle`.
+    let old: Vec<(i64, String, i64)> = writing
+        .prepare("SELECT scope_id, name, record_id FROM tables WHERE status <> 'present' AND changed_at < ?")?
+        .query_map([until], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (scope_id, name, record_id) in old {
+        remove.execute(params![scope_id, name])?;
+        forget.execute([record_id])?;
+    }
+    Ok(())
+}
+
+/// Forgets what belongs to scopes and targets of all runs but the newest.
+pub(crate) fn forget_details(writing: &Transaction<'_>) -> rusqlite::Result<()> {
+    for table in ["run_scopes", "run_targets"] {
+        let old = "SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET ?";
+        writing.execute(&format!("DELETE FROM {table} WHERE run_id IN ({old})"), [DETAILED_RUNS])?;
+    }
+    Ok(())
+}
+
+/// The time up to which the state has seen runs. It follows the clock, but a pause between two runs adds a month at most: a clock
+/// that is years ahead must not make the whole history look old, however often it runs like that.
+fn time_seen(writing: &Transaction<'_>, at: Timestamp) -> rusqlite::Result<Timestamp> {
+    let last = "SELECT started_at FROM runs ORDER BY rowid DESC LIMIT 1";
+    let last: Option<i64> = writing.query_row(last, [], |row| row.get(0)).optional()?;
+    let now = at.as_millis();
+    let mut seen = now;
+    if let Some(last) = last {
+        let pause = now.saturating_sub(last).clamp(0, LONGEST_PAUSE);
+        seen = marks::get(writing, marks::TIME_SEEN)?.map_or(last, Timestamp::as_millis).saturating_add(pause);
+        // The clock was ahead, and is right again. Further back than that, it is wrong now.
+        if (0..=LONGEST_PAUSE).contains(&seen.saturating_sub(now)) {
+            seen = now;
+        }
+    }
+    let seen = Timestamp::from_millis(seen).unwrap_or(at);
+    marks::set(writing, marks::TIME_SEEN, seen)?;
+    Ok(seen.min(at))
+}

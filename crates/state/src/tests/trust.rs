@@ -1,0 +1,287 @@
+//! What must hold whatever happened to a state before: marks, forgetting, locks, and readers that pause.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use dynacrawl_model::{Outcome, RunId, RunOutcome};
+use rusqlite::Connection;
+
+use super::known::{completed, ended, key, known, names, reader, run, staged, table};
+use super::{at, commit, new_run, open, scope};
+use crate::{
+    ChangesAsked, Commit, FilesAsked, NewRun, Purpose, RunFile, ScopeProgress, ScopeRow, State, StateError, TableRow,
+    TableStatus, TablesAsked, files,
+};
+
+const DAY: i64 = 24 * 3600 * 1000;
+
+fn count(state: &State, rows: &str) -> i64 {
+    state.connection.query_row(&format!("SELECT count(*) FROM {rows}"), [], |row| row.get(0)).expect("a count")
+}
+
+#[test]
+fn a_demo_and_real_runs_never_share_a_state() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (demo, real) = (directory.path().join("demo.db"), directory.path().join("state.db"));
+    State::open_for(&demo, Purpose::Demo).expect("a new one").begin(&new_run(0)).expect("begun");
+    assert!(matches!(State::open(&demo), Err(StateError::Demo { .. })));
+    State::open_for(&demo, Purpose::Demo).expect("it is a demo's");
+
+    open(directory.path()).begin(&new_run(0)).expect("begun");
+    assert!(matches!(State::open_for(&real, Purpose::Demo), Err(StateError::Real { .. })));
+    State::open(&real).expect("as ever");
+}
+
+#[test]
+fn a_state_of_an_old_version_is_not_a_demos_and_a_demo_leaves_it_as_it_is() {
+    for old in [include_str!("version1.sql"), include_str!("version2.sql")] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        let version = |state: &Connection| state.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        let before = Connection::open(&path).and_then(|state| {
+            state.execute_batch(old)?;
+            version(&state)
+        });
+        assert!(matches!(State::open_for(&path, Purpose::Demo), Err(StateError::Real { .. })));
+        assert_eq!(Connection::open(&path).and_then(|state| version(&state)), before, "refused before it was changed");
+    }
+}
+
+#[test]
+fn an_old_state_gets_one_notice_about_emit_and_a_new_one_none() {
+    for old in [include_str!("version1.sql"), include_str!("version2.sql")] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        Connection::open(&path).and_then(|state| state.execute_batch(old)).expect("an old state");
+        assert!(open(directory.path()).take_emit_notice().expect("written"), "also when it was opened before");
+        assert!(!open(directory.path()).take_emit_notice().expect("written"), "once");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    assert!(!open(directory.path()).take_emit_notice().expect("written"));
+}
+
+#[test]
+fn a_state_of_the_second_version_keeps_what_is_in_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("state.db");
+    Connection::open(&path).and_then(|old| old.execute_batch(include_str!("version2.sql"))).expect("an old state");
+    let mut state = open(directory.path());
+    let unfinished = state.unfinished().expect("read").expect("a run");
+    assert_eq!(unfinished.output_template, unfinished.output, "there were no templates");
+    assert_eq!(names(&reader(directory.path()), "*"), ["audit-log-dev", "audit-log-staging", "audit-log-staging"]);
+    run(&mut state, 5, Outcome::Complete, vec![staged(table("ledger"))]);
+    assert_eq!(names(&reader(directory.path()), "ledger"), ["ledger"]);
+}
+
+/// Versions up to 2 could leave a scope without its account, with tables that were staged under it.
+fn without_account(state: &mut State) -> RunId {
+    let streamed = new_run(0);
+    state.begin(&streamed).expect("begun");
+    let walking = scope("one", ScopeProgress::Walking("{}".to_owned()));
+    let of_run = commit(streamed.run_id, 0, vec![walking], Vec::new());
+    state.commit(&Commit { staged: vec![staged(table("orders"))], ..of_run }).expect("committed");
+    state.connection.execute("UPDATE run_scopes SET account_id = NULL", []).expect("brought into that shape");
+    streamed.run_id
+}
+
+#[test]
+fn a_run_whose_scope_has_lost_its_account_is_settled_under_the_account_of_its_tables() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let broken = without_account(&mut state);
+    state.settle_abandoned(broken, at(9)).expect("settled");
+    assert!(state.unfinished().expect("read").is_none());
+    let reader = reader(directory.path());
+    assert_eq!(names(&reader, "*"), ["orders"]);
+    let lines = reader.scope_lines(false).expect("read");
+    assert_eq!((lines[0].target.as_str(), lines[0].last_outcome.as_str()), ("one", "cancelled"));
+    // And so does one that ends by itself.
+    let next = without_account(&mut state);
+    state.settle(&completed(next, 10)).expect("settled");
+    assert_eq!(known(&reader).key, key());
+}
+
+#[test]
+fn a_commit_never_loses_an_account() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let of = new_run(0);
+    state.begin(&of).expect("begun");
+    let walking = |account: Option<&str>| ScopeRow {
+        account_id: account.map(|id| id.parse().expect("an account")),
+        ..scope("one", ScopeProgress::Walking("{}".to_owned()))
+    };
+    let account = |state: &State| state.unfinished().expect("read").expect("a run").scopes[0].account_id.clone();
+    for (next, there) in [(None, None), (Some("123456789012"), Some("123456789012")), (None, Some("123456789012"))] {
+        state.commit(&commit(of.run_id, 0, vec![walking(next)], Vec::new())).expect("committed");
+        assert_eq!(account(&state).as_ref().map(ToString::to_string).as_deref(), there);
+    }
+}
+
+/// A run that began at that time and is complete.
+fn run_at(state: &mut State, millis: i64, keep: Duration, found: Vec<crate::Staged>) {
+    let run = NewRun { keep, ..new_run(millis) };
+    state.begin(&run).expect("begun");
+    let of_run = commit(run.run_id, 0, vec![scope("one", ended(Outcome::Complete, 0))], Vec::new());
+    state.commit(&Commit { at: at(millis), staged: found, ..of_run }).expect("committed");
+    state.settle(&completed(run.run_id, millis)).expect("settled");
+}
+
+#[test]
+fn what_is_old_is_forgotten_and_what_is_present_never() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let keep = Duration::from_millis(u64::try_from(10 * DAY).expect("a time"));
+    let gone = TableRow { status: TableStatus::Removed, ..table("gone") };
+    run_at(&mut state, 0, keep, vec![staged(table("orders")), staged(gone)]);
+    run_at(&mut state, 9 * DAY, keep, Vec::new());
+    let rows = |state: &State| ["tables", "records", "changes", "runs"].map(|rows| count(state, rows));
+    assert_eq!(rows(&state), [2, 2, 2, 2]);
+    run_at(&mut state, 11 * DAY, keep, Vec::new());
+    assert_eq!(rows(&state), [1, 1, 0, 2], "runs go by the same rule as changes");
+}
+
+#[test]
+fn more_than_a_thousand_runs_are_kept_as_long_as_their_changes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    for number in 0..1_020 {
+        let run = new_run(number);
+        state.begin(&run).expect("begun");
+        state.give_up(run.run_id, at(number), RunOutcome::Failed).expect("ended");
+    }
+    assert_eq!(count(&state, "runs"), 1_020);
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_does_not_forget_the_history() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let keep = Duration::from_millis(u64::try_from(365 * DAY).expect("a time"));
+    let gone = TableRow { status: TableStatus::Removed, ..table("gone") };
+    run_at(&mut state, 0, keep, vec![staged(table("orders")), staged(gone)]);
+    let ten_years = 3650 * DAY;
+    for hour in 0..48 {
+        run_at(&mut state, ten_years + hour * DAY / 24, keep, Vec::new());
+    }
+    let rows =
+        |state: &State| ["tables", "changes", "runs WHERE started_at < 1800000000000"].map(|rows| count(state, rows));
+    assert_eq!(rows(&state), [2, 2, 1]);
+    // Right again, and once at 1970: what is really old goes, and nothing else.
+    run_at(&mut state, 3 * DAY, keep, Vec::new());
+    run_at(&mut state, -1_690_000_000_000, keep, Vec::new());
+    for day in (4..364).step_by(20) {
+        run_at(&mut state, day * DAY, keep, Vec::new());
+    }
+    assert_eq!(rows(&state)[..2], [2, 2]);
+    for day in (370..450).step_by(20) {
+        run_at(&mut state, day * DAY, keep, Vec::new());
+    }
+    assert_eq!(rows(&state)[..2], [1, 0]);
+}
+
+#[test]
+fn the_files_of_a_state_are_their_owners_alone_and_an_existing_one_keeps_its_mode() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("state.db");
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let mut state = open(directory.path());
+    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
+    let there: Vec<_> = files(&path).into_iter().filter(|file| file.exists()).collect();
+    assert_eq!(there.len(), 4, "{there:?}");
+    assert!(there.iter().all(|file| mode(file) == 0o600), "{there:?}");
+    drop(state);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
+    let _state = open(directory.path());
+    assert_eq!(mode(&path), 0o640);
+}
+
+#[test]
+fn the_log_is_cut_short_when_a_run_has_ended_and_a_paused_reader_does_not_keep_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let many = |from: usize| (from..from + 700).map(|number| staged(table(&format!("t{number:05}")))).collect();
+    run(&mut state, 0, Outcome::Complete, many(0));
+    let log = || fs::metadata(directory.path().join("state.db-wal")).expect("it is there").len();
+    assert_eq!(log(), 0);
+    let reader = reader(directory.path());
+    let mut seen = 0;
+    let each = |_| {
+        // Paused in the middle of a page.
+        if seen == 10 || seen == 450 {
+            run(&mut state, seen, Outcome::Complete, many(700));
+            assert_eq!(log(), 0, "the reader holds nothing");
+        }
+        seen += 1;
+        true
+    };
+    reader.tables(&TablesAsked::default(), each).expect("read");
+    assert_eq!(seen, 1_400, "what came meanwhile is on a later page");
+    let mut changes = Vec::new();
+    let each = |change: crate::ChangeLine| {
+        if changes.len() == 10 {
+            run(&mut state, 1_000, Outcome::Complete, vec![staged(table("late"))]);
+            assert_eq!(log(), 0, "the reader holds nothing");
+        }
+        changes.push(change.change_id);
+        true
+    };
+    reader.changes(&ChangesAsked::default(), each).expect("read");
+    assert!(changes.is_sorted() && changes.len() == 2_101, "{}", changes.len());
+}
+
+#[test]
+fn the_old_files_of_a_template_are_those_beyond_what_is_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let write = |state: &mut State, number: i64, schedule: Option<&str>, outcome: RunOutcome| {
+        let run = NewRun {
+            output: format!("/data/{number}.jsonl"),
+            output_template: "/data/{run_id}.jsonl".to_owned(),
+            schedule: schedule.map(str::to_owned),
+            ..new_run(number)
+        };
+        state.begin(&run).expect("begun");
+        match outcome {
+            RunOutcome::Failed => state.give_up(run.run_id, at(number), outcome).expect("ended"),
+            _ => state.settle(&completed(run.run_id, number)).expect("ended"),
+        }
+        RunFile { run_id: run.run_id.to_string(), path: format!("/data/{number}.jsonl").into() }
+    };
+    let first = write(&mut state, 0, Some("nightly"), RunOutcome::Complete);
+    let failed = write(&mut state, 1, Some("nightly"), RunOutcome::Failed);
+    let second = write(&mut state, 2, None, RunOutcome::Complete);
+    write(&mut state, 3, Some("nightly"), RunOutcome::Complete);
+    let asked = FilesAsked { template: "/data/{run_id}.jsonl".to_owned(), schedule: None };
+    let old = |state: &State, asked: &FilesAsked, keep| state.old_files(asked, keep).expect("read");
+    assert_eq!(old(&state, &asked, 3), []);
+    assert_eq!(old(&state, &asked, 2), [first.clone(), failed.clone()], "what failed has no place among them");
+    assert_eq!(old(&state, &asked, 1), [first.clone(), failed.clone(), second]);
+    let nightly = FilesAsked { schedule: Some(Some("nightly".to_owned())), ..asked.clone() };
+    assert_eq!(old(&state, &nightly, 1), [first.clone(), failed.clone()]);
+    assert_eq!(old(&state, &FilesAsked { schedule: Some(None), ..asked.clone() }, 1), []);
+    assert_eq!(old(&state, &FilesAsked { template: "/data/x.jsonl".to_owned(), schedule: None }, 1), []);
+    state.files_are_deleted(&[first]).expect("written");
+    assert_eq!(old(&state, &asked, 2), [failed]);
+}
+
+#[test]
+fn removing_the_lock_lets_no_second_writer_in() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("state.db");
+    let mut state = open(directory.path());
+    fs::remove_file(directory.path().join("state.db.lock")).expect("it is there");
+    assert!(matches!(State::open(&path), Err(StateError::Busy { .. })));
+    run(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
+    drop(state);
+    open(directory.path());
+}
+
+#[test]
+fn what_is_no_file_is_no_state() {
+    let directory = tempfile::tempdir().expect("a directory");
+    assert!(matches!(State::open(directory.path()), Err(StateError::Open { .. })));
+    assert!(matches!(State::open(Path::new("/dev/null")), Err(StateError::Open { .. })));
+}
