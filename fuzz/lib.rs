@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -15,13 +14,12 @@ use aws_smithy_types::body::SdkBody;
 use dynacrawl::config::Config;
 use dynacrawl::serve::schedule::Schedule;
 use dynacrawl_auth::{BaseCredentials, CachedCredentials, CredentialPool, CredentialSpec, UserKeys};
-use dynacrawl_aws::{AwsSettings, BudgetSettings, EndpointSettings, RetryPolicy};
+use dynacrawl_aws::{AwsSettings, BudgetSettings, Connections, EndpointSettings, Places, RetryPolicy};
 use dynacrawl_client::{DecodeFailure, ScopeClient, ScopeSettings};
 use dynacrawl_discovery::{AccountRegions, DiscoveryUrls};
 use dynacrawl_model::{Region, RunId, TableName, Timestamp};
 use dynacrawl_normalizer::{Decoded, all_changes, decode, fingerprint, structural_changes};
 use dynacrawl_state::{ChangesAsked, Commit, NewRun, Reader, ScopeProgress, ScopeRow, State, TablesAsked};
-use tokio::sync::Semaphore;
 
 /// The body of a DescribeTable answer.
 pub fn normalizer(data: &[u8]) {
@@ -39,7 +37,7 @@ pub fn dynamodb_answers(data: &[u8]) {
             region: region(),
             dynamodb_url: Some("http://nowhere".to_owned()),
             rate: None,
-            requests: Arc::new(Semaphore::new(4)),
+            requests: Places::new(4, 1, &Connections::default()).share("one"),
             retry: retry(),
             opt_in: false,
         };
@@ -123,6 +121,8 @@ fn made_state() -> (tempfile::TempDir, PathBuf) {
         config_digest: String::new(),
         started_at: Timestamp::now(),
         output: "-".to_owned(),
+        output_template: "-".to_owned(),
+        keep: Duration::from_secs(3600),
         schedule: None,
         only: None,
         accepted: Vec::new(),

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynacrawl_aws::{
-    AwsError, Budget, BudgetSettings, Connections, ErrorClass, Failures, Permit, Places, Probe, RetryPolicy, Share,
-    Trouble,
+    AwsError, Budget, BudgetSettings, Connections, ErrorClass, Failures, Permit, Places, Probe, RetryPolicy, Share, Trouble,
 };
 use tokio::time::Instant;
 

@@ -19,9 +19,7 @@ pub use budget::{Budget, BudgetSettings, Permit, Rate};
 pub use error::{AwsError, ErrorClass};
 pub use http::{Connections, HttpError, HttpSettings, HttpStack};
 pub use places::{Place, Places, Share};
-pub use region::{
-    default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions, may_be_disabled,
-};
+pub use region::{default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions, may_be_disabled};
 pub use retry::{Failures, RetryPolicy};
 pub use settings::{AwsSettings, EndpointSettings, ambient_region};
 pub use trouble::{Probe, Trouble};

@@ -1,6 +1,5 @@
 //! Whatever comes in the place of DynamoDB's answer: an error of some class or a page, and never a panic.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -10,11 +9,10 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
-use dynacrawl_aws::{AwsSettings, EndpointSettings};
+use dynacrawl_aws::{AwsSettings, EndpointSettings, Places};
 use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use proptest::prelude::*;
-use tokio::sync::Semaphore;
 
 /// A server that gives one answer to everything.
 #[derive(Clone, Debug)]
@@ -55,7 +53,7 @@ fn ask(answer: Always) {
             region,
             dynamodb_url: Some("http://nowhere".to_owned()),
             rate: None,
-            requests: Arc::new(Semaphore::new(4)),
+            requests: Places::new(4, 1, aws.http.connections()).share("one"),
             retry: RetryPolicy { max_attempts: 2, patience: Duration::from_secs(1), ..RetryPolicy::default() },
             opt_in: false,
         };

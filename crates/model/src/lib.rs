@@ -21,9 +21,9 @@ pub use outcome::{
     RequestCounts, Requests, RunOutcome, ScopeTotals,
 };
 pub use record::{
-    AccountsDiscovered, FilterRule, FilterRuleKind, HeldRetirements, Index as IndexRecord, KeySchema, OwnerIndex,
-    Probe, ProbeStatus, Record, RegionsDiscovered, RunCompleted, RunStarted, SchemaVersion, ScopeCompleted,
-    Table as TableRecord, TableFailed, TableListed, TargetFailed, TargetSummary,
+    AccountsDiscovered, FilterRule, FilterRuleKind, HeldRetirements, Index as IndexRecord, KeySchema, OwnerIndex, Probe, ProbeStatus,
+    Record, RegionsDiscovered, RunCompleted, RunStarted, SchemaVersion, ScopeCompleted, Table as TableRecord,
+    TableFailed, TableListed, TargetFailed, TargetSummary,
 };
 pub use schema::json_schema;
 pub use table::{

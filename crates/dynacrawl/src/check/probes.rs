@@ -163,13 +163,9 @@ async fn describe(
     findings: &mut Findings,
 ) {
     let scope = expected.scope;
-<<<<<<< HEAD
-    let decode = |body: &[u8]| dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(decode_failure);
-=======
     let decode = |body: &[u8]| {
         dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(|error| decode_failure(&error))
     };
->>>>>>> main
     let fetcher = Fetcher { client, decode, recheck_after: config.crawl.recheck_after };
     let asked = selected.len();
     let (mut denied, mut failed, mut said) = (Vec::new(), Vec::new(), String::new());

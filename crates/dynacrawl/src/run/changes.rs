@@ -165,7 +165,8 @@ impl ScopeChanges {
         let upgraded = !comparable(&before.fingerprint, &now.fingerprint);
         // Another version of dynacrawl has hashed the table in another way, which is no change of the table's. What it
         // has kept of the table is hashed in today's way, so that a change since then is neither lost nor invented.
-        let fingerprint_before = if upgraded || learned { fingerprint(&then) } else { before.fingerprint.clone() };
+        let fingerprint_before =
+            if upgraded || learned { fingerprint(&then) } else { before.fingerprint.clone() };
         let same = fingerprint_before == now.fingerprint;
         let changes = match (drift, same) {
             (true, _) => all_changes(&then, &now.table),

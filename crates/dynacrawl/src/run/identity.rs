@@ -97,8 +97,7 @@ impl Expected<'_> {
     pub(super) fn emulator_note(&self, table: &Table) -> Option<Problem> {
         match self.judge(table) {
             Verdict::Emulator(foreign) => {
-                let message =
-                    format!("{}; the endpoint is not AWS's own, so this is only a note", foreign.message(self.scope));
+                let message = format!("{}; the endpoint is not AWS's own, so this is only a note", foreign.message(self.scope));
                 Some(Problem::new("emulator_arn", message))
             }
             Verdict::Own | Verdict::Foreign(_) | Verdict::Silent => None,

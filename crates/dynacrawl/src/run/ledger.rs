@@ -88,8 +88,7 @@ pub(crate) struct Checkpoint {
 impl Ledger {
     /// Goes on at a checkpoint.
     pub(crate) fn resumed(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { cursor, counts, listed_a_page, changes, done, deferred, failures, unlisted, requests } =
-            checkpoint;
+        let Checkpoint { cursor, counts, listed_a_page, changes, done, deferred, failures, unlisted, requests } = checkpoint;
         Self {
             counts,
             changes,

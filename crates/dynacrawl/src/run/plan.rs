@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use dynacrawl_auth::AuthError;
-use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
 use dynacrawl_fetcher::panic_message;
+use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
 use dynacrawl_model::{
     AccountId, AccountsDiscovered, Outcome, Problem, Record, Region, RegionsDiscovered, RegionsSource, RunId,
     SchemaVersion, TargetFailed,

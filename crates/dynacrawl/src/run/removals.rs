@@ -72,8 +72,7 @@ impl ScopeTask {
         }
         let unlisted = self.tracker.unlisted();
         if !unlisted.is_empty() {
-            let message =
-                "ListTables leaves them out, and DescribeTable finds them: there may be more that are not listed";
+            let message = "ListTables leaves them out, and DescribeTable finds them: there may be more that are not listed";
             self.tracker.note(naming("unlisted", message.to_owned(), &unlisted));
             settled = false;
         }

@@ -94,9 +94,7 @@ impl Covered {
         } else if unproven {
             Some("nothing proves whose tables some of the scopes have".to_owned())
         } else if wanted.settings.fail_safe.holds(total, count) {
-            Some(format!(
-                "{count} of {total} accounts and Regions would be retired at once, which is more likely a fault"
-            ))
+            Some(format!("{count} of {total} accounts and Regions would be retired at once, which is more likely a fault"))
         } else {
             None
         };
@@ -106,12 +104,7 @@ impl Covered {
                 let (held, rest): (Vec<_>, Vec<_>) =
                     waiting.into_iter().partition(|known| shrunk.contains(&known.key.account_id));
                 retired.extend(rest);
-                (
-                    held,
-                    Some(
-                        "an organization lists far fewer accounts than before, which is more likely a fault".to_owned(),
-                    ),
-                )
+                (held, Some("an organization lists far fewer accounts than before, which is more likely a fault".to_owned()))
             }
         };
         let scopes = held.iter().take(NAMED).map(|known| known.key.scope()).collect();
@@ -128,8 +121,7 @@ impl Covered {
                 known.target.strip_prefix(target.as_str()).and_then(|rest| rest.strip_prefix('/'))
                     == Some(known.key.account_id.as_str())
             };
-            let before: BTreeSet<_> =
-                known.iter().filter(is_member).map(|known| known.key.account_id.clone()).collect();
+            let before: BTreeSet<_> = known.iter().filter(is_member).map(|known| known.key.account_id.clone()).collect();
             let gone: BTreeSet<_> = before.difference(now).cloned().collect();
             if wanted.settings.fail_safe.holds(before.len() as u64, gone.len() as u64) {
                 shrunk.extend(gone);

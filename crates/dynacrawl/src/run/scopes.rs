@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
-    AccountId, ChangeCounts, Counts, HeldRetirements, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId,
-    RunOutcome, RunStarted, SchemaVersion, ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
+    AccountId, ChangeCounts, Counts, HeldRetirements, Outcome, Problem, Record, Region, Requests, RunCompleted, RunId, RunOutcome, RunStarted,
+    SchemaVersion, ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
 };
 use dynacrawl_state::{ScopeProgress, ScopeRow};
 use tokio::sync::mpsc;

@@ -262,8 +262,7 @@ impl TargetConnection {
 
 /// Whether AWS's own settings (environment, profile) name an endpoint for DynamoDB.
 fn has_custom_endpoint(sdk: &SdkConfig) -> bool {
-    let key =
-        ServiceConfigKey::builder().service_id("DynamoDB").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let key = ServiceConfigKey::builder().service_id("DynamoDB").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let named = key.ok().and_then(|key| sdk.service_config()?.load_config(key));
     named.is_some() || sdk.endpoint_url().is_some()
 }

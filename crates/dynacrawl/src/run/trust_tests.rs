@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use dynacrawl_model::{Outcome, RunOutcome, ScopeCompleted};
 use dynacrawl_sim::{
-    Account, Denial, Effect, Estate, FaultRule, Listing, Operation, Organization, OrganizationalUnit, Role, TableEdit,
-    Tables, When,
+    Account, Denial, Effect, Estate, FaultRule, Listing, Operation, Organization, OrganizationalUnit, Role, TableEdit, Tables, When,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -270,8 +269,9 @@ async fn a_short_answer_of_organizations_retires_nothing_until_a_person_accepts_
 #[tokio::test(start_paused = true)]
 async fn what_flags_do_not_cover_is_retired_only_if_it_is_named() {
     let regions = [REGION, OTHER_REGION];
-    let account =
-        regions.iter().fold(Account::new(HUB), |account, region| account.region(*region, Tables::new().generated(2)));
+    let account = regions.iter().fold(Account::new(HUB), |account, region| {
+        account.region(*region, Tables::new().generated(2))
+    });
     let world = World::of([account]);
     let both = format!("[[target]]\nname = \"default\"\nregions = {regions:?}");
     world.crawl_with(&both).await;
@@ -295,9 +295,9 @@ async fn a_scope_that_failed_for_a_while_is_tried_once_more_at_the_end() {
         FaultRule::new(Effect::Status(503)).operation(Operation::ListTables).region(OTHER_REGION).when(long.clone()),
         FaultRule::new(Effect::DropConnection).operation(Operation::ListTables).region(OTHER_REGION).when(long),
     ] {
-        let account = [REGION, OTHER_REGION]
-            .iter()
-            .fold(Account::new(HUB), |account, region| account.region(*region, Tables::new().generated(250)));
+        let account = [REGION, OTHER_REGION].iter().fold(Account::new(HUB), |account, region| {
+            account.region(*region, Tables::new().generated(250))
+        });
         let world = World::of([account]);
         let slow = FaultRule::new(Effect::Delay(Duration::from_secs(15))).operation(Operation::DescribeTable);
         world.simulator.add_fault(slow.region(REGION));
@@ -314,9 +314,10 @@ async fn a_scope_that_failed_for_a_while_is_tried_once_more_at_the_end() {
 async fn a_second_try_continues_where_the_first_one_stopped() {
     let world = World::new(250);
     // The second page does not come, however long the listing waits; at the end it does.
-    let rule = FaultRule::new(Effect::Status(503))
-        .operation(Operation::ListTables)
-        .when(When::Between(Duration::from_millis(30), Duration::from_secs(75)));
+    let rule = FaultRule::new(Effect::Status(503)).operation(Operation::ListTables).when(When::Between(
+        Duration::from_millis(30),
+        Duration::from_secs(75),
+    ));
     world.simulator.add_fault(rule);
     let crawl: Crawl = world.crawl().await;
     assert_eq!(crawl.report.outcome, RunOutcome::Complete, "{:?}", crawl.report.notable);
