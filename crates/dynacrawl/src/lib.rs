@@ -1,6 +1,8 @@
 //! dynacrawl: a metadata crawler for Amazon DynamoDB. This library is what the binary and the benchmark are made of; the
 //! output and the command line are the interface for everyone else.
 
+#[cfg(test)]
+mod any_input_tests;
 pub mod check;
 pub mod cli;
 pub mod commands;

@@ -101,6 +101,7 @@ impl State {
             operation: call.operation,
             table,
             role: call.parameters.get("RoleArn"),
+            start: request.as_ref().ok().and_then(TableRequest::start),
         };
         let Verdict { delay, effect, retry_after } = self.faults.judge(&subject);
         let delay = latency + delay;

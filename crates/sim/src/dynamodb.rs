@@ -41,6 +41,11 @@ impl<'a> TableRequest<'a> {
         Some(if name.starts_with("arn:") { name.rsplit('/').next().unwrap_or(name) } else { name })
     }
 
+    /// After which name a list continues.
+    pub(crate) fn start(&self) -> Option<&str> {
+        self.exclusive_start_table_name.as_deref()
+    }
+
     /// Answers the request; a page of names has at most `page_size`.
     pub(crate) fn answer(
         &self,

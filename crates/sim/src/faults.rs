@@ -1,6 +1,7 @@
 //! Faults that a test sets while the simulator runs.
 
 use std::{
+    collections::HashMap,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     effect::Effect,
+    estate::hash,
     operation::{Operation, pattern_matches},
     state::lock,
 };
@@ -34,7 +36,8 @@ pub enum When {
     For(Duration),
     /// All within a span of time, counted from when the fault was set, on tokio's clock.
     Between(Duration, Duration),
-    /// Each with this probability, drawn from a generator with this seed.
+    /// Each with this probability. The draw follows from the seed, from what is asked for, and from how often that was
+    /// asked for before, so that it is the same in whichever order different requests come.
     Probability {
         /// Between 0 and 1.
         p: f64,
@@ -166,6 +169,15 @@ pub(crate) struct Subject<'a> {
     pub(crate) operation: Operation,
     pub(crate) table: Option<&'a str>,
     pub(crate) role: Option<&'a str>,
+    /// After which name a list continues.
+    pub(crate) start: Option<&'a str>,
+}
+
+impl Subject<'_> {
+    fn key(&self) -> u64 {
+        let Self { account, region, operation, table, role, start } = self;
+        hash(&format!("{account}/{region}/{operation:?}/{table:?}/{role:?}/{start:?}"))
+    }
 }
 
 /// What the rules say about one request.
@@ -183,13 +195,14 @@ struct Entry {
     active: bool,
     seen: u64,
     hits: u64,
-    rng: fastrand::Rng,
+    /// How often each subject was drawn for, where that matters.
+    drawn: HashMap<u64, u64>,
     set_at: Instant,
     first_at: Option<Instant>,
 }
 
 impl Entry {
-    fn fires(&mut self) -> bool {
+    fn fires(&mut self, subject: &Subject<'_>) -> bool {
         self.seen += 1;
         let now = Instant::now();
         let first_at = *self.first_at.get_or_insert(now);
@@ -201,7 +214,12 @@ impl Entry {
             When::Every(n) => n > 0 && self.seen.is_multiple_of(n),
             When::For(time) => now.saturating_duration_since(first_at) < time,
             When::Between(from, until) => (from..until).contains(&now.saturating_duration_since(self.set_at)),
-            When::Probability { p, .. } => self.rng.f64() < p,
+            When::Probability { p, seed } => {
+                let key = subject.key();
+                let times = self.drawn.entry(key).or_default();
+                *times += 1;
+                fastrand::Rng::with_seed(hash(&format!("{seed}/{key}/{times}"))).f64() < p
+            }
         };
         self.hits += u64::from(fires);
         fires
@@ -217,10 +235,6 @@ pub(crate) struct FaultTable {
 
 impl FaultTable {
     pub(crate) fn add(&self, rule: FaultRule) -> FaultId {
-        let seed = match rule.when {
-            When::Probability { seed, .. } => seed,
-            _ => 0,
-        };
         let mut entries = lock(&self.entries);
         let id = FaultId(entries.len() as u64);
         entries.push(Entry {
@@ -229,7 +243,7 @@ impl FaultTable {
             active: true,
             seen: 0,
             hits: 0,
-            rng: fastrand::Rng::with_seed(seed),
+            drawn: HashMap::new(),
             set_at: Instant::now(),
             first_at: None,
         });
@@ -260,7 +274,7 @@ impl FaultTable {
             return verdict;
         }
         for entry in lock(&self.entries).iter_mut() {
-            if !entry.active || !entry.rule.matches(subject) || !entry.fires() {
+            if !entry.active || !entry.rule.matches(subject) || !entry.fires(subject) {
                 continue;
             }
             if let Effect::Delay(delay) = entry.rule.effect {
@@ -285,6 +299,7 @@ mod tests {
         operation: Operation::DescribeTable,
         table: Some("orders-prod"),
         role: None,
+        start: None,
     };
 
     fn fired(when: When) -> Vec<usize> {
@@ -303,6 +318,24 @@ mod tests {
         let drawn = fired(When::Probability { p: 0.5, seed: 7 });
         assert!(!drawn.is_empty() && drawn.len() < 12);
         assert_eq!(drawn, fired(When::Probability { p: 0.5, seed: 7 }));
+    }
+
+    #[test]
+    fn draws_are_the_same_in_whichever_order_different_requests_come() {
+        let names: Vec<String> = (0..200).map(|number| format!("table-{number}")).collect();
+        let draws = |names: Vec<&String>| {
+            let faults = FaultTable::default();
+            faults.add(FaultRule::new(Effect::Throttle).when(When::Probability { p: 0.3, seed: 5 }));
+            let drawn = names.into_iter().map(|name| {
+                let subject = Subject { table: Some(name), ..SUBJECT };
+                (name.clone(), [(); 3].map(|()| faults.judge(&subject).effect.is_some()))
+            });
+            drawn.collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let drawn = draws(names.iter().collect());
+        assert_eq!(drawn, draws(names.iter().rev().collect()));
+        let hits = drawn.values().flatten().filter(|hit| **hit).count();
+        assert!((120..240).contains(&hits), "{hits} of 600");
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, State, StateError, TargetRow};
 
+mod columns;
 mod known;
 mod trust;
 

@@ -11,7 +11,7 @@ use dynacrawl_sim::{
 use dynacrawl_state::StateError;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::faults::Kind;
@@ -23,8 +23,10 @@ use crate::config::Config;
 use crate::run::inside::{HUB, config, plan_with};
 use crate::run::{Progress, RunReport, Start, StartError};
 
-/// No crawl of so small an estate takes so long, whatever goes wrong in it.
-const MOST: Duration = Duration::from_secs(4 * 3_600);
+/// No crawl of so small an estate takes so many looks, whatever goes wrong in it.
+const MOST_LOOKS: u32 = 1_440;
+/// How often a process that runs is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often a process looks whether one that was killed has let go of its files.
 const LOOKS: usize = 1_000_000;
 
@@ -47,11 +49,8 @@ pub(super) struct Ended<'a> {
     pub(super) records: Option<Vec<Value>>,
 }
 
-/// Plays a plan.
-///
-/// # Panics
-/// When something is not as it must be.
-pub(super) async fn play(plan: &Plan) {
+/// Plays a plan; says what is not as it must be.
+pub(super) async fn play(plan: &Plan) -> Result<(), String> {
     let simulator = InProcess::new(estate(plan), &options(plan));
     let directory = directory();
     let mut truth = Truth::new(&simulator, plan);
@@ -63,14 +62,16 @@ pub(super) async fn play(plan: &Plan) {
             sleep(Duration::from_millis(10)).await;
         }
         simulator.clear_faults();
-        crawl.troubles.iter().for_each(|trouble| drop(simulator.add_fault(trouble.rule.clone())));
+        for trouble in &crawl.troubles {
+            simulator.add_fault(trouble.rule.clone());
+        }
         let settings = settings(plan, crawl, directory.path());
         let ended = one_crawl(plan, crawl, &simulator, &settings, directory.path(), &mut truth, &mut runs).await;
-        if let Err(broken) = oracle.check(&ended, &truth, &runs) {
-            panic!("crawl {}: {broken}", number + 1);
-        }
+        let checked = ended.and_then(|ended| oracle.check(&ended, &truth, &runs));
+        checked.map_err(|broken| format!("crawl {}: {broken}", number + 1))?;
         sleep(Duration::from_secs(60)).await;
     }
+    Ok(())
 }
 
 async fn one_crawl<'a>(
@@ -81,7 +82,7 @@ async fn one_crawl<'a>(
     directory: &Path,
     truth: &mut Truth,
     runs: &mut BTreeMap<String, RunFacts>,
-) -> Ended<'a> {
+) -> Result<Ended<'a>, String> {
     let began = Instant::now();
     let mut during: VecDeque<(Duration, Act)> = crawl.during.iter().copied().collect();
     let mut ends = crawl.ends.iter();
@@ -89,7 +90,7 @@ async fn one_crawl<'a>(
     loop {
         let end = ends.next();
         let run_plan = plan_with(simulator, config(settings), |target| key_of(plan, &target.name));
-        let start = start(run_plan.config(), fresh);
+        let start = start(run_plan.config(), fresh)?;
         // Only the first process begins anew: the others continue it.
         fresh = false;
         let run_id = start.run_id.to_string();
@@ -105,7 +106,7 @@ async fn one_crawl<'a>(
             }
         }
         let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
-        let process = timeout(MOST, Box::pin(crawl_to_output(&run_plan, start, &stop, &progress)));
+        let process = Box::pin(crawl_to_output(&run_plan, start, &stop, &progress));
         let acts = async {
             while let Some((at, act)) = during.front().copied() {
                 tokio::time::sleep_until(began + at).await;
@@ -127,7 +128,8 @@ async fn one_crawl<'a>(
         };
         let done = tokio::select! {
             biased;
-            done = process => Some(done.expect("the crawl ends")),
+            done = process => Some(done),
+            () = too_long() => return Err(format!("it has not ended after {:?}", LOOK_EVERY * MOST_LOOKS)),
             () = killed => None,
             () = acts => None,
         };
@@ -142,15 +144,25 @@ async fn one_crawl<'a>(
         }
         match crawl.destination {
             Destination::FullDisk => {}
-            _ => drop(written.expect("the output takes everything")),
+            _ => drop(written.map_err(|error| format!("the output fails: {error:?}"))?),
         }
-        let records = (crawl.destination == Destination::File).then(|| records(directory, &run_id));
-        return Ended { plan: crawl, run_id, report, ended: Instant::now(), records };
+        let records = (crawl.destination == Destination::File).then(|| records(directory, &run_id)).transpose()?;
+        return Ok(Ended { plan: crawl, run_id, report, ended: Instant::now(), records });
+    }
+}
+
+/// Ends when a process has taken too long. Simulated time jumps to the next timer also while nothing but the thread that
+/// writes the output has something to do; so now and then that thread gets real time.
+async fn too_long() {
+    for _ in 0..MOST_LOOKS {
+        sleep(LOOK_EVERY).await;
+        let real_time = tokio::task::spawn_blocking(|| std::thread::park_timeout(Duration::from_millis(1)));
+        drop(real_time.await);
     }
 }
 
 /// Begins a run as soon as the process before it has let go of its files.
-fn start(config: &Config, fresh: bool) -> Start {
+fn start(config: &Config, fresh: bool) -> Result<Start, String> {
     for _ in 0..LOOKS {
         match Start::new(config, fresh) {
             Err(
@@ -159,20 +171,20 @@ fn start(config: &Config, fresh: bool) -> Start {
             ) => {
                 std::thread::yield_now();
             }
-            started => return started.expect("the run begins"),
+            started => return started.map_err(|error| format!("the run does not begin: {error:?}")),
         }
     }
-    panic!("the process before holds its files for ever");
+    Err("the process before holds its files for ever".to_owned())
 }
 
 /// The lines of a run, from wherever they are.
-fn records(directory: &Path, run_id: &str) -> Vec<Value> {
+fn records(directory: &Path, run_id: &str) -> Result<Vec<Value>, String> {
     let mark = format!("\"run_id\":\"{run_id}\"");
     let names = ["out.jsonl", "out.jsonl.partial"];
     let texts = names.iter().filter_map(|name| std::fs::read_to_string(directory.join(name)).ok());
     let text = texts.into_iter().find(|text| text.lines().next().is_some_and(|line| line.contains(&mark)));
-    let text = text.unwrap_or_else(|| panic!("nobody has written {run_id}"));
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    let text = text.ok_or_else(|| format!("nobody has written {run_id}"))?;
+    text.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))).collect()
 }
 
 /// In memory, where there is such a place: the state is synced to the disk four times a second.

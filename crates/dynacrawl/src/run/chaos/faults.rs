@@ -1,5 +1,6 @@
 //! The kinds of faults that chaos draws from, each of which can be turned off.
 
+use std::fmt;
 use std::time::Duration;
 
 use dynacrawl_sim::{Effect, FaultRule, Listing, Operation, TableEdit, When};
@@ -42,10 +43,20 @@ pub(super) enum Kind {
 }
 
 /// A fault that is set for a crawl, and what it lies about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Trouble {
     pub(super) kind: Kind,
     pub(super) rule: FaultRule,
+}
+
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FaultRule { effect, when, account, region, operation, table, .. } = &self.rule;
+        write!(f, "{:?}({effect:?} {when:?}", self.kind)?;
+        operation.iter().try_for_each(|operation| write!(f, " {operation:?}"))?;
+        [account, region, table].into_iter().flatten().try_for_each(|narrowed| write!(f, " {narrowed}"))?;
+        f.write_str(")")
+    }
 }
 
 impl Kind {

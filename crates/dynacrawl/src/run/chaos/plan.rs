@@ -1,5 +1,6 @@
 //! What happens under one seed: an estate, a configuration, and crawls with what goes wrong in them.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::faults::{Kind, Trouble};
@@ -74,7 +75,6 @@ pub(super) struct CrawlPlan {
 /// All that follows from a seed.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) seed: u64,
     pub(super) accounts: Vec<&'static str>,
     pub(super) regions: Vec<&'static str>,
     /// Tables by account and Region, in the order of both.
@@ -104,7 +104,6 @@ impl Plan {
             _ => Access::Organization,
         };
         let mut plan = Self {
-            seed,
             page: [3, 7, 100][rng.usize(..3)],
             access,
             all_regions: rng.u32(..5) == 0,
@@ -157,6 +156,29 @@ impl Plan {
         let places =
             self.accounts.iter().flat_map(|account| self.regions.iter().map(move |region| (*account, *region)));
         places.zip(&self.tables).map(|((account, region), tables)| (account, region, *tables))
+    }
+}
+
+/// Short enough to be read: one line for the estate and the configuration, and one for each crawl.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accounts, regions, tables, page, access, all_regions, emit, concurrency, max_attempts, crawls } =
+            self;
+        write!(f, "{} accounts x {regions:?}, tables {tables:?}, pages of {page}, {access:?}", accounts.len())?;
+        let all = if *all_regions { ", all Regions" } else { "" };
+        writeln!(f, "{all}, emit {emit}, concurrency {concurrency}, {max_attempts} attempts")?;
+        for (number, crawl) in crawls.iter().enumerate() {
+            let CrawlPlan { before, during, troubles, ends, destination, filtered, fresh, accepts } = crawl;
+            write!(
+                f,
+                "  {}: {destination:?}, before {before:?}, during {during:?}, {troubles:?}, {ends:?}",
+                number + 1
+            )?;
+            let marks = [(*filtered, "filtered"), (*fresh, "fresh"), (*accepts, "accepts")];
+            marks.into_iter().filter(|(is, _)| *is).try_for_each(|(_, mark)| write!(f, ", {mark}"))?;
+            writeln!(f)?;
+        }
+        Ok(())
     }
 }
 

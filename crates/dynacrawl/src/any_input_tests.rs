@@ -1,0 +1,92 @@
+//! Whatever stands in a configuration file or in a cron expression: an error or a value, and never a panic.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::config::Config;
+use crate::serve::schedule::Schedule;
+
+const REFERENCE: &str = include_str!("../../../config/reference.toml");
+
+fn check(text: &[u8]) {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    match Config::check_file(file.path()) {
+        Ok(config) => drop(config.digest()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// The reference with all keys set.
+fn all_keys() -> String {
+    let set = REFERENCE.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if key.contains(" = ") && !key.starts_with(' ') => key,
+        _ => line,
+    });
+    set.collect::<Vec<_>>().join("\n")
+}
+
+fn field() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "\\*",
+        "\\*/[0-9]{1,3}",
+        "[0-9]{1,3}",
+        "[0-9]{1,2}-[0-9]{1,2}",
+        "[0-9]{1,2}(,[0-9]{1,2}){0,3}",
+        "(MON|SUN|L|W|#|\\?|\\+MON|15W|JAN)"
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_a_configuration_or_an_error(text in prop::collection::vec(any::<u8>(), 0..300)) {
+        check(&text);
+    }
+
+    #[test]
+    fn any_value_of_any_key_is_a_configuration_or_an_error(
+        line in any::<prop::sample::Index>(),
+        value in "(-?[0-9]{1,22}|[0-9]{0,18}[a-zμ]{0,3}|\"[^\"\\\\\\x00-\\x1f]{0,30}\"|\\[\\]|\\[\".{0,3}\"\\]|\\{\\}|true|nan)",
+        commented in any::<bool>(),
+    ) {
+        let text = if commented { REFERENCE.to_owned() } else { all_keys() };
+        let keys: Vec<&str> = text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).collect();
+        let chosen = keys[line.index(keys.len())];
+        let key = chosen.split(" = ").next().expect("a key");
+        check(text.replacen(chosen, &format!("{key} = {value}"), 1).as_bytes());
+        check(text.replacen(chosen, &format!("{key} = \"{value}\""), 1).as_bytes());
+    }
+
+    #[test]
+    fn any_cron_expression_has_a_next_time_or_is_an_error(
+        fields in prop::collection::vec(field(), 1..7),
+        at in 0_i64..4_000_000_000,
+        zone in "(UTC|Europe/Berlin|America/Sao_Paulo|Australia/Lord_Howe|.{0,10})",
+    ) {
+        let Ok(schedule) = Schedule::new(&fields.join(" "), &zone, Duration::ZERO) else { return Ok(()) };
+        let at = jiff::Timestamp::from_second(at).expect("a time");
+        if let Some(next) = schedule.next(at) {
+            prop_assert!(next > at);
+            let missed = schedule.missed(at, next);
+            prop_assert!(missed.is_some_and(|missed| missed > at && missed <= next), "{fields:?} {zone} {at} {next} {missed:?}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_cron_expression_or_an_error(text in ".{0,60}") {
+        let _ = Schedule::new(&text, "UTC", Duration::ZERO);
+    }
+}
+
+#[test]
+fn nesting_without_end_is_an_error_and_no_overflow() {
+    for (open, close) in [("[", "]"), ("{a=", "}")] {
+        check(format!("a = {}{}", open.repeat(50_000), close.repeat(50_000)).as_bytes());
+    }
+    check("[a.".repeat(20_000).as_bytes());
+    check(vec![b'('; 100_000].as_slice());
+    check(format!("[crawl]\ninclude = [\"{}\"]", "(".repeat(5_000)).as_bytes());
+}
