@@ -32,8 +32,8 @@ fn without_sts_and_without_tables_the_account_is_unknown_and_that_is_said() {
     let scope = crawled.scope(IRELAND);
     assert_eq!(scope["outcome"], "complete");
     assert!(scope["scope"]["account_id"].is_null());
-    assert_eq!(scope["problems"][0]["code"], "account_unknown");
-    assert!(crawled.stderr.contains("account_unknown"), "{}", crawled.stderr);
+    assert_eq!(scope["problems"][0]["code"], "identity_unproven");
+    assert!(crawled.stderr.contains("identity_unproven"), "{}", crawled.stderr);
 }
 
 #[test]
@@ -48,34 +48,49 @@ fn an_account_that_a_later_table_tells_is_that_of_the_whole_scope() {
 
 #[test]
 fn an_account_that_no_table_tells_in_time_stays_unknown_in_every_record_of_the_scope() {
-    let (sim, home) = ireland(120);
-    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-00000*"));
-    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-00001*"));
+    let (sim, home) = ireland(140);
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-0000*"));
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-00010*"));
+    sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-00011*"));
     let crawled = without_sts(&sim, &home);
-    assert_eq!((crawled.code, crawled.names().len(), crawled.failures().len()), (3, 100, 20));
+    assert_eq!((crawled.code, crawled.names().len(), crawled.failures().len()), (3, 20, 120));
     let scope = crawled.scope(IRELAND);
     assert!(scope["scope"]["account_id"].is_null());
-    assert!(
-        scope["problems"].as_array().is_some_and(|all| all.iter().any(|problem| problem["code"] == "account_unknown"))
-    );
+    let problems = scope["problems"].as_array().expect("a list");
+    assert!(problems.iter().any(|problem| problem["code"] == "identity_unproven"), "{problems:?}");
 }
 
 #[test]
-fn a_configured_account_is_taken_without_asking() {
+fn a_configured_account_is_proven_by_one_call() {
     let (sim, home) = ireland(20);
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--account-id", HOME]).records();
     assert_eq!((crawled.code, &crawled.scope(IRELAND)["scope"]["account_id"]), (0, &HOME.into()));
-    assert_eq!(sim.counts().requests(Operation::GetCallerIdentity), 0);
+    assert_eq!(sim.counts().requests(Operation::GetCallerIdentity), 1);
 }
 
 #[test]
-fn a_configured_account_that_the_tables_do_not_have_is_pointed_out() {
+fn keys_of_another_account_than_the_configured_one_end_the_scope() {
     let (sim, home) = ireland(20);
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--account-id", "999999999999"]).records();
-    assert_eq!(crawled.code, 0);
-    let problem = &crawled.scope(IRELAND)["problems"][0];
+    assert_eq!((crawled.code, crawled.of_type("table").count()), (4, 0));
+    let scope = crawled.scope(IRELAND);
+    assert_eq!((&scope["outcome"], &scope["counts"]["listed"]), (&"auth_failed".into(), &0.into()));
+    let problem = &scope["problems"][0];
     assert_eq!(problem["code"], "account_mismatch");
-    assert!(problem["message"].as_str().is_some_and(|said| said.contains(HOME)), "{problem}");
+    let message = problem["message"].as_str().expect("a message");
+    assert!(message.contains(HOME) && message.contains("999999999999") && message.contains("--account-id"), "{message}");
+    // The same without STS: the first table's ARN says it.
+    let crawled = Dynacrawl::crawl()
+        .keys(&home)
+        .args(["--region", IRELAND, "--endpoint-url", &sim.url(), "--sts-endpoint-url", &closed_port()])
+        .args(["--account-id", "999999999999"])
+        .records();
+    assert_eq!((crawled.code, crawled.of_type("table").count()), (4, 0));
+    assert_eq!(crawled.scope(IRELAND)["problems"][0]["code"], "account_mismatch");
+    let checked = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND, "--account-id", "999999999999"]);
+    let checked = checked.run();
+    assert_eq!(checked.code(), 4, "{}", checked.stdout);
+    assert!(checked.stdout.contains("999999999999") && checked.stdout.contains("FAIL"), "{}", checked.stdout);
 }
 
 #[test]

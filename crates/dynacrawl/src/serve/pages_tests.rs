@@ -21,7 +21,7 @@ use super::daemon::{Order, Outside};
 use super::daemon_tests::{daemon_of, outside};
 use super::metrics::{add, recorder};
 use super::queue::Job;
-use super::shared::{Shared, Told};
+use super::shared::Shared;
 use crate::config::{Accepted, ConfigError};
 use crate::run::inside::{HUB, config};
 
@@ -80,10 +80,6 @@ impl Scene {
 
     fn deny(&self, region: &str) {
         self.simulator.add_fault(FaultRule::new(Effect::Deny).region(region).operation(Operation::ListTables));
-    }
-
-    fn told(&self, change: impl FnOnce(&mut Told)) {
-        change(&mut self.shared.borrow().as_ref().expect("it runs").told());
     }
 
     /// Runs a daemon for some hours, with what happens at which minute, and gives the record of its pages.
@@ -262,16 +258,23 @@ async fn pages_of_a_night_without_an_output() {
 #[tokio::test(start_paused = true)]
 async fn pages_of_what_waits_for_a_person() {
     let scene = Scene::new();
-    let settings = schedule("hourly", "0 * * * *", "") + &target("all", &["us-east-1"]);
-    let new = format!(
-        "[state]\npath = \"{}\"\n[crawl]\noutput = \"{}\"\nmax_attempts = 3\npatience = \"5s\"\n{settings}",
-        scene.directory.path().join("state.db").display(),
-        scene.output_directory().join("out.jsonl").display()
-    );
-    let loaded =
-        Rc::new(RefCell::new(vec![Ok(config(&new)), Err(ConfigError::value("crawl.rate (--rate)", "is missing"))]));
+    let regions = ["us-east-1", "eu-west-1", "eu-central-1"];
+    let with = |regions: &[&str]| {
+        format!("[changes]\nfail_safe_from = 2\n{}{}", schedule("hourly", "0 * * * *", ""), target("all", regions))
+    };
+    let settings = with(&regions);
+    let whole = |settings: &str| {
+        config(&format!(
+            "[state]\npath = \"{}\"\n[crawl]\noutput = \"{}\"\nmax_attempts = 3\npatience = \"5s\"\n{settings}",
+            scene.directory.path().join("state.db").display(),
+            scene.output_directory().join("out.jsonl").display()
+        ))
+    };
+    let refused = ConfigError::value("crawl.rate (--rate)", "is missing");
+    let loaded = [Ok(whole(&with(&regions[..1]))), Ok(whole(&settings)), Err(refused)];
+    let loaded = Rc::new(RefCell::new(Vec::from(loaded)));
     let load = move || {
-        let next = loaded.borrow_mut().pop().expect("two reloads");
+        let next = loaded.borrow_mut().pop().expect("three reloads");
         Box::pin(async move { next }) as _
     };
     let reload = |_: &Scene| Some(Order::Reload);
@@ -282,20 +285,16 @@ async fn pages_of_what_waits_for_a_person() {
         }
         None
     };
-    let retire = |scene: &Scene| {
-        scene.told(|told| told.retirements_held = 3);
-        None
+    let accept = |_: &Scene| {
+        let scope = |region: &&str| (HUB.parse().expect("an account"), region.parse().expect("a Region"));
+        let [removals, retirements] = [&regions[..1], &regions[1..]].map(|some| some.iter().map(scope).collect());
+        Some(Order::Run(Job { accepted: Accepted { removals, retirements }, ..Job::default() }))
     };
-    let accept = |scene: &Scene| {
-        scene.told(|told| told.retirements_held = 0);
-        let scope = (HUB.parse().expect("an account"), "us-east-1".parse().expect("a Region"));
-        Some(Order::Run(Job { accepted: Accepted { removals: [scope].into(), ..Accepted::default() }, ..Job::default() }))
-    };
-    let events: [Event<'_>; 5] = [(30, &reload), (90, &reload), (150, &remove), (185, &retire), (270, &accept)];
+    let events: [Event<'_>; 5] = [(30, &reload), (90, &reload), (150, &remove), (185, &reload), (270, &accept)];
     let outside = Outside { load: Box::new(load), ..scene.outside() };
     let pages = scene.record(outside, &settings, 6, usize::MAX, &events).await;
     let about = "a configuration is refused from 00:30 to 01:30; ten of twenty tables are gone at 02:30, \
-                 and a person accepts it at 04:30, with three retirements";
+                 two of three Regions are not configured any more from 03:05 on, and a person accepts both at 04:30";
     same("held", about, &pages);
 }
 
