@@ -113,6 +113,8 @@ impl TargetConnection {
     /// Whose credentials they are; asked once.
     pub(crate) async fn identity(&self) -> Result<CallerIdentity, AuthError> {
         let ask = || async {
+            // Getting the credentials has a time-out of its own, and says more about what is wrong.
+            self.chain.last().credentials.get().await?;
             match tokio::time::timeout(IDENTITY_TIMEOUT, self.chain.last().sts().caller_identity()).await {
                 Ok(answer) => answer,
                 Err(_) => Err(AuthError::new(
