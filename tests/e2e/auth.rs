@@ -131,14 +131,19 @@ fn a_credential_process_that_fails_is_no_credentials_and_what_it_said_is_not_sho
 #[test]
 fn a_credential_process_that_waits_is_given_up_in_time() {
     let (sim, _) = ireland(20);
-    let crawled = Dynacrawl::crawl()
-        .sim(&sim)
-        .args(["--region", IRELAND])
-        .file("config", "[default]\ncredential_process = sleep 100\n")
-        .config("[aws]\ncredentials_timeout = \"1s\"\n")
-        .records();
+    let with = |subcommand| {
+        Dynacrawl::new(subcommand)
+            .sim(&sim)
+            .args(["--region", IRELAND])
+            .file("config", "[default]\ncredential_process = sleep 100\n")
+            .config("[aws]\ncredentials_timeout = \"1s\"\n")
+    };
+    let crawled = with("crawl").records();
     refused(&crawled, "credentials_timeout");
     assert!(crawled.stderr.contains("aws.credentials_timeout"), "{}", crawled.stderr);
+    let checked = with("check").run();
+    assert_eq!(checked.status.code(), Some(4), "{}", checked.stdout);
+    assert!(checked.stdout.contains("log in first"), "{}", checked.stdout);
 }
 
 #[test]

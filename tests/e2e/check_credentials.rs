@@ -114,11 +114,12 @@ fn a_role_that_lets_in_without_its_external_id_is_a_warning() {
 fn a_role_that_could_not_be_tried_is_told_apart() {
     let (sim, member) = with_role(&Role::new("Reader").trusts(HOME), 3);
     let role = member.role_arn.clone().expect("a role");
-    let with = || check().sim(&sim).keys(&member).args(["--role-arn", &role]);
+    let soon = || check().config("[aws]\ncredentials_timeout = \"2s\"\n");
+    let with = || soon().sim(&sim).keys(&member).args(["--role-arn", &role]);
     fails_at_once(with().args(["--duration", "2h"]), "assume_role", "assume_role_failed");
     sim.add_fault(FaultRule::new(Effect::Status(500)).operation(Operation::AssumeRole));
     fails_at_once(with(), "assume_role", "sts_unreachable");
-    let found = checked(check().keys(&member).args([
+    let found = checked(soon().keys(&member).args([
         "--role-arn",
         &role,
         "--endpoint-url",

@@ -173,7 +173,8 @@ fn an_answer_without_table_names_is_no_empty_account() {
     assert_eq!((crawled.code, crawled.names().len()), (0, 3), "asked for again");
 
     sim.add_fault(FaultRule::new(portal()).operation(Operation::ListTables));
-    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "2"]).records();
+    let impatient = ["--max-attempts", "2", "--patience", "1ms"];
+    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(impatient).records();
     assert_eq!(crawled.code, 4);
     let scope = crawled.scope(IRELAND);
     assert_eq!((&scope["outcome"], &scope["problems"][0]["code"]), (&"failed".into(), &"invalid_response".into()));

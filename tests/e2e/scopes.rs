@@ -79,7 +79,8 @@ fn a_listing_that_stays_throttled_is_throttled() {
 fn a_listing_that_is_never_json_has_failed() {
     let (sim, home) = ireland(20);
     sim.add_fault(on_list(Effect::GarbageBody));
-    let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "3"]).records();
+    let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "3", "--patience", "1ms"]);
+    let crawled = crawl.records();
     assert_eq!(crawled.code, 4);
     problem(&crawled, IRELAND, "failed", "invalid_response");
     assert_eq!(crawled.scope(IRELAND)["requests"]["ListTables"]["sent"], 3);
@@ -97,7 +98,8 @@ fn a_listing_that_breaks_off_keeps_what_came_before_and_says_that_it_is_not_all(
         // The third page of five, at both of its attempts: a rule does not see what the one before it took.
         sim.add_fault(on_list(effect.clone()).nth(3));
         sim.add_fault(on_list(effect.clone()).nth(3));
-        let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "2", "--rate", "0"]).records();
+        let impatient = ["--max-attempts", "2", "--rate", "0", "--patience", "1ms"];
+        let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(impatient).records();
         assert_eq!(crawled.code, 3, "{effect:?}");
         assert_eq!(problem(&crawled, IRELAND, "incomplete_listing", code)["operation"], "ListTables");
         assert_eq!(crawled.scope(IRELAND)["listing"], "incomplete");

@@ -19,9 +19,11 @@ use crate::usable::check;
 /// when a fifth of their life is left.
 const MAX_MARGIN: Duration = Duration::from_secs(300);
 
-/// How long new credentials are used whatever the local clock makes of their expiry: a clock that is hours ahead must not cost
-/// new ones for each request. AWS refuses them if they really have expired, and then they are invalidated.
+/// How long new credentials are used that have expired by the local clock: one that is hours ahead must not cost new ones for
+/// each request. If they really have expired, AWS refuses them, and then they are invalidated.
 const KEPT: Duration = Duration::from_secs(60);
+/// The same for those that seem to hold, but perhaps not for long.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// How long after a refusal the source is asked again. Until then old credentials that still hold are used, and without any
 /// all who ask share the failure: the seventeen Regions of an account whose role cannot be assumed cost one call.
@@ -60,7 +62,8 @@ pub(crate) struct Lease {
 
 struct Entry {
     lease: Lease,
-    fetched_at: Instant,
+    /// Until then they are used whatever the local clock makes of their expiry.
+    kept_until: Instant,
     renew_at: Option<SystemTime>,
     /// After a failed renewal: when to try it again.
     renew_not_before: Option<Instant>,
@@ -93,19 +96,18 @@ impl std::fmt::Debug for CachedCredentials {
 }
 
 impl Entry {
-    /// Whether they are too new for the local clock to be asked.
-    fn is_new(&self) -> bool {
-        self.fetched_at.elapsed() < KEPT
+    fn is_kept(&self) -> bool {
+        Instant::now() < self.kept_until
     }
 
     fn is_valid(&self, now: SystemTime) -> bool {
-        self.is_new() || self.lease.credentials.expiry().is_none_or(|at| now < at)
+        self.lease.credentials.expiry().is_none_or(|at| now < at) || self.is_kept()
     }
 
     fn is_fresh(&self, now: SystemTime) -> bool {
         let renewal_is_paused = || self.renew_not_before.is_some_and(|at| Instant::now() < at);
-        let renewal_is_due = || self.renew_at.is_some_and(|at| at <= now) && !renewal_is_paused();
-        self.is_new() || (self.is_valid(now) && !renewal_is_due())
+        let renewal_is_due = self.renew_at.is_some_and(|at| at <= now);
+        self.is_valid(now) && (!renewal_is_due || renewal_is_paused() || self.is_kept())
     }
 }
 
@@ -168,12 +170,14 @@ impl CachedCredentials {
     }
 
     fn keep(&self, credentials: Credentials) -> Lease {
-        let renew_at = self.renew_at(&credentials);
+        let now = self.0.clock.now();
+        let seem_expired = credentials.expiry().is_some_and(|at| at <= now);
+        let kept_until = Instant::now() + if seem_expired { KEPT } else { KEPT_AT_LEAST };
+        let renew_at = renew_at(&credentials, now);
         let mut state = self.state();
         state.generations += 1;
         let lease = Lease { credentials, generation: state.generations };
-        state.entry =
-            Some(Entry { lease: lease.clone(), fetched_at: Instant::now(), renew_at, renew_not_before: None });
+        state.entry = Some(Entry { lease: lease.clone(), kept_until, renew_at, renew_not_before: None });
         lease
     }
 
@@ -204,12 +208,12 @@ impl CachedCredentials {
         let now = self.0.clock.now();
         self.state().entry.as_ref().filter(|entry| entry.is_valid(now)).map(|entry| entry.lease.clone())
     }
+}
 
-    fn renew_at(&self, credentials: &Credentials) -> Option<SystemTime> {
-        let expiry = credentials.expiry()?;
-        let life = expiry.duration_since(self.0.clock.now()).unwrap_or_default();
-        expiry.checked_sub((life / 5).min(MAX_MARGIN))
-    }
+fn renew_at(credentials: &Credentials, now: SystemTime) -> Option<SystemTime> {
+    let expiry = credentials.expiry()?;
+    let life = expiry.duration_since(now).unwrap_or_default();
+    expiry.checked_sub((life / 5).min(MAX_MARGIN))
 }
 
 /// How long a failure is shared. A source that gave nothing in time would cost the whole time again.
@@ -438,6 +442,19 @@ mod tests {
         let refused = cache.lease().await.expect("credentials");
         cache.invalidate(&refused);
         assert_eq!(key(&cache).await, "key2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_of_seconds_is_renewed_before_it_ends() {
+        let sessions = sessions();
+        // The source's sessions last an hour; by this clock, three seconds.
+        let behind_its_end = Clock(Arc::new(Mutex::new(sessions.clock.now() + HOUR - Duration::from_secs(3))));
+        let cache = CachedCredentials::new(sessions.clone(), SharedTimeSource::new(behind_its_end.clone()));
+        assert_eq!(key(&cache).await, "key0");
+        behind_its_end.advance(Duration::from_millis(2300)).await;
+        assert_eq!(key(&cache).await, "key0");
+        behind_its_end.advance(Duration::from_millis(200)).await;
+        assert_eq!(key(&cache).await, "key1");
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,10 @@ use crate::run::{TargetConnection, decode_failure};
 pub(super) async fn credentials(connection: &TargetConnection, config: &Config, findings: &mut Findings) -> bool {
     let name = connection.target.name.as_str();
     let roles = &connection.target.chain;
+    if let Err(failed) = connection.chain.base.credentials.get().await {
+        findings.add("credentials", name, None, Err(refused(&failed.error, &failed.to_string())));
+        return false;
+    }
     let base = match roles.as_slice() {
         [] => connection.identity().await,
         _ => connection.chain.base.sts().caller_identity().await,
@@ -232,6 +236,10 @@ fn refused(error: &AwsError, said: &str) -> Trouble {
         ErrorClass::ExpiredCredentials => {
             ("expired_token", "the session has ended: log in again or renew the session token")
         }
+        ErrorClass::TimedOut => (
+            "credentials_timeout",
+            "log in first if the source waits for a code or a password; if it is slow, raise aws.credentials_timeout",
+        ),
         ErrorClass::ClockSkew => ("clock_skew", "set this machine's clock: it is more than five minutes off"),
         ErrorClass::NotOptedIn => (
             "not_opted_in",

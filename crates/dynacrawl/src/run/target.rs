@@ -189,6 +189,8 @@ impl TargetConnection {
     }
 
     async fn ask_sts(&self) -> Result<CallerIdentity, AuthError> {
+        // Getting the credentials has a time-out of its own, and says more about what is wrong.
+        self.chain.last().credentials.get().await?;
         match tokio::time::timeout(IDENTITY_TIMEOUT, self.chain.last().sts().caller_identity()).await {
             Ok(answer) => answer,
             Err(_) => Err(AuthError::new(
