@@ -31,7 +31,9 @@ fn what_is_missing_or_wrong_is_named_with_what_would_be_right() {
     refused(Dynacrawl::new("serve").args(["--config", "/no/such/file"]), 2, &["/no/such/file"]);
     refused(with(&target("home", &[IRELAND]), ""), 2, &["[[target]]", "configuration file"]);
     let state = format!("path = \"{}\"\n", place.state().display());
-    refused(with(&state, ""), 2, &["state.path (--state)", "is missing"]);
+    refused(with(&state, ""), 2, &["changes.emit (--emit)", "state.path (--state)"]);
+    let stateless = good.replace(&state, "").replace("\"both\"", "\"snapshot\"");
+    refused(serve(&stateless), 2, &["state.path (--state)", "is missing"]);
     refused(with("state.db", "no/such/directory/state.db"), 5, &["state.path (--state)", "no/such/directory/state.db"]);
     refused(with("rate = 0", "dry_run = true"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);
     refused(serve(&good).arg("--dry-run"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);

@@ -141,7 +141,8 @@ fn open(path: &Path) -> Result<File, StateError> {
     Ok(file)
 }
 
-fn must_be_a_file(path: &Path, there: &Metadata) -> Result<(), StateError> {
+/// A FIFO would hold up the process, and a device is no database.
+pub(crate) fn must_be_a_file(path: &Path, there: &Metadata) -> Result<(), StateError> {
     if there.is_file() {
         return Ok(());
     }

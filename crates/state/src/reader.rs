@@ -8,7 +8,7 @@ use dynacrawl_model::{Partition, RunId, TableArn, TableName, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::rows::{parsed, time, time_if_any, unreadable, unsigned};
-use crate::{ScopeKey, StateError, TableRow, TableStatus, known_version, versions};
+use crate::{ScopeKey, StateError, TableRow, TableStatus, known_version, place, versions};
 
 /// An open state that is only read.
 #[derive(Debug)]
@@ -39,8 +39,9 @@ impl Reader {
     /// When it is not there, no state of dynacrawl's, or of another version.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let failed = |source| StateError::Database { path: path.to_owned(), source };
-        if let Err(source) = std::fs::metadata(path) {
-            return Err(StateError::Open { path: path.to_owned(), source });
+        match std::fs::metadata(path) {
+            Ok(there) => place::must_be_a_file(path, &there)?,
+            Err(source) => return Err(StateError::Open { path: path.to_owned(), source }),
         }
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;

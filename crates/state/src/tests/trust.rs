@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use super::known::{completed, ended, key, known, names, reader, run, staged, table};
 use super::{at, commit, new_run, open, scope};
 use crate::{
-    ChangesAsked, Commit, FilesAsked, NewRun, Purpose, RunFile, ScopeProgress, ScopeRow, State, StateError, TableRow,
-    TableStatus, TablesAsked, files,
+    ChangesAsked, Commit, FilesAsked, NewRun, Purpose, Reader, RunFile, ScopeProgress, ScopeRow, State, StateError,
+    TableRow, TableStatus, TablesAsked, files,
 };
 
 const DAY: i64 = 24 * 3600 * 1000;
@@ -284,4 +284,6 @@ fn what_is_no_file_is_no_state() {
     let directory = tempfile::tempdir().expect("a directory");
     assert!(matches!(State::open(directory.path()), Err(StateError::Open { .. })));
     assert!(matches!(State::open(Path::new("/dev/null")), Err(StateError::Open { .. })));
+    assert!(matches!(Reader::open(Path::new("/dev/null")), Err(StateError::Open { .. })));
+    assert!(!Path::new("/dev/null.lock").exists());
 }
