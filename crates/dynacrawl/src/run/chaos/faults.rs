@@ -37,6 +37,7 @@ pub(super) enum Kind {
     SessionsOfOther,
     ShortOrganizations,
     OtherOrganizations,
+    LostTargets,
     Suspensions,
     MovedKeys,
     DeletedKeys,
@@ -61,7 +62,7 @@ impl fmt::Debug for Trouble {
 
 impl Kind {
     /// All kinds. `DYNACRAWL_CHAOS_KINDS=Throttles,Delays` draws from those alone, `-Delays` from all but those.
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Throttles,
         Self::ServerErrors,
         Self::DroppedConnections,
@@ -88,6 +89,7 @@ impl Kind {
         Self::SessionsOfOther,
         Self::ShortOrganizations,
         Self::OtherOrganizations,
+        Self::LostTargets,
         Self::Suspensions,
         Self::MovedKeys,
         Self::DeletedKeys,
@@ -176,7 +178,10 @@ impl Kind {
             Self::AnswersAsOther | Self::SessionsOfOther => Effect::AsAccount(stranger(rng)),
             Self::ShortOrganizations => Effect::FirstAccounts(rng.usize(..3)),
             Self::OtherOrganizations => Effect::OtherAccounts(vec!["555555555555".to_owned()]),
-            Self::Suspensions | Self::MovedKeys | Self::DeletedKeys => Effect::Delay(Duration::ZERO),
+            // These are not about requests: the configuration lacks an account, or the estate changes.
+            Self::LostTargets | Self::Suspensions | Self::MovedKeys | Self::DeletedKeys => {
+                Effect::Delay(Duration::ZERO)
+            }
         }
     }
 
