@@ -250,7 +250,8 @@ impl Oracle<'_> {
                 let versions = truth.versions(key, span);
                 let [version] = versions[..] else { continue };
                 let selected = !(ended.plan.filtered && key.2.starts_with("b-"));
-                let hidden = skips || facts.left_out.iter().any(|pattern| fits(pattern, &key.2));
+                let moved = truth.owners(&account, span).len() > 1;
+                let hidden = skips || moved || facts.left_out.iter().any(|pattern| fits(pattern, &key.2));
                 let known = fold.get(key);
                 match version {
                     Some(version) if selected => {
