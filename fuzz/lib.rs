@@ -181,7 +181,11 @@ impl HttpConnector for Always {
 async fn client(answer: Always) -> (aws_types::SdkConfig, CachedCredentials) {
     let aws = AwsSettings { http: SharedHttpClient::new(answer).into() };
     let sdk = aws.sdk_config(None, &region(), &EndpointSettings::default()).await;
-    let keys = UserKeys { access_key_id: "AKIA".into(), secret_access_key: String::from("secret").into(), session_token: None };
+    let keys = UserKeys {
+        access_key_id: "AKIA".into(),
+        secret_access_key: String::from("secret").into(),
+        session_token: None,
+    };
     let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain: Vec::new() };
     let credentials = CredentialPool::default().chain(&spec, None, &sdk, None);
     let last = credentials.last().credentials.clone();

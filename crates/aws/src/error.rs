@@ -197,7 +197,7 @@ impl AwsError {
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
-        let code = error.and_then(ProvideErrorMetadata::code);
+        let code = error.and_then(ProvideErrorMetadata::code).filter(|code| !code.is_empty());
         let said = error.and_then(ProvideErrorMetadata::message).map(str::to_owned).or_else(|| body_start(answer));
         let said = said.or_else(|| error.map(|error| cause::chain(error))).unwrap_or_default();
         let status = answer.status().as_u16();

@@ -247,10 +247,12 @@ fn settings(plan: &Plan, crawl: &CrawlPlan, directory: &Path) -> String {
         plan.concurrency,
         plan.max_attempts
     );
+    let lost = crawl.troubles.iter().any(|trouble| trouble.kind == Kind::LostTargets) && plan.accounts.len() > 1;
+    let accounts = &plan.accounts[usize::from(lost)..];
     let role = "assume_role = [{ arn = \"arn:aws:iam::{account}:role/Reader\" }]\n";
     match plan.access {
         Access::Keys { named } => {
-            for account in &plan.accounts {
+            for account in accounts {
                 text += &format!("[[target]]\nname = \"{account}\"\nregions = {regions}\n");
                 if named {
                     text += &format!("account_id = \"{account}\"\n");
@@ -258,11 +260,13 @@ fn settings(plan: &Plan, crawl: &CrawlPlan, directory: &Path) -> String {
             }
         }
         Access::Roles => {
-            text += &format!("[[target]]\nname = \"all\"\nregions = {regions}\naccounts = {:?}\n{role}", plan.accounts);
+            text += &format!("[[target]]\nname = \"all\"\nregions = {regions}\naccounts = {accounts:?}\n{role}");
         }
         Access::Organization => {
+            let excluded: Vec<&str> =
+                plan.accounts.iter().copied().filter(|id| !accounts.contains(id)).chain([HUB]).collect();
             text += &format!(
-                "[[target]]\nname = \"all\"\nregions = {regions}\norganizations = true\nexclude_accounts = [\"{HUB}\"]\n{role}"
+                "[[target]]\nname = \"all\"\nregions = {regions}\norganizations = true\nexclude_accounts = {excluded:?}\n{role}"
             );
         }
     }

@@ -16,8 +16,13 @@ use super::truth::{Key, Span, Truth};
 type Broken = String;
 
 /// Lies about which accounts there are, below the fail-safe.
-const LIES_ABOUT_ACCOUNTS: [Kind; 4] =
-    [Kind::ShortOrganizations, Kind::OtherOrganizations, Kind::AnswersAsOther, Kind::SessionsOfOther];
+const LIES_ABOUT_ACCOUNTS: [Kind; 5] = [
+    Kind::ShortOrganizations,
+    Kind::OtherOrganizations,
+    Kind::LostTargets,
+    Kind::AnswersAsOther,
+    Kind::SessionsOfOther,
+];
 
 /// Knows the plan, and where the state is.
 pub(super) struct Oracle<'a> {
@@ -128,7 +133,8 @@ impl Oracle<'_> {
         now: Instant,
     ) -> Result<(), Broken> {
         let mut retired: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut known = BTreeSet::new();
+        let reader = Reader::open(&self.state).map_err(|error| error.to_string())?;
+        let known = reader.scope_lines(true).map_err(|error| error.to_string())?.len() as u64;
         for event in events {
             let facts = runs.get(&event.run_id).ok_or("an event of an unknown run")?;
             let (account, region, _) = &event.key;
@@ -151,11 +157,11 @@ impl Oracle<'_> {
                     ensure(!covered || lied, || format!("{account}/{region} is reported retired, and is covered"))?;
                     let count = retired.entry(&event.run_id).or_default();
                     *count += u64::from(covered);
-                    let many = known.len() >= 10 && *count * 100 >= known.len() as u64 * 30;
-                    let all = known.len() >= 2 && *count >= known.len() as u64;
-                    ensure(!many && !all, || format!("{count} of {} scopes are retired at once", known.len()))?;
+                    let many = known >= 10 && *count * 100 >= known * 30;
+                    let all = known >= 2 && *count >= known;
+                    ensure(!many && !all, || format!("{count} of {known} scopes are retired at once"))?;
                 }
-                _ => drop(known.insert((account, region))),
+                _ => {}
             }
         }
         Ok(())
@@ -244,7 +250,8 @@ impl Oracle<'_> {
                 let versions = truth.versions(key, span);
                 let [version] = versions[..] else { continue };
                 let selected = !(ended.plan.filtered && key.2.starts_with("b-"));
-                let hidden = skips || facts.left_out.iter().any(|pattern| fits(pattern, &key.2));
+                let moved = truth.owners(&account, span).len() > 1;
+                let hidden = skips || moved || facts.left_out.iter().any(|pattern| fits(pattern, &key.2));
                 let known = fold.get(key);
                 match version {
                     Some(version) if selected => {
