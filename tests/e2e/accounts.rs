@@ -78,7 +78,10 @@ fn keys_of_another_account_than_the_configured_one_end_the_scope() {
     let problem = &scope["problems"][0];
     assert_eq!(problem["code"], "account_mismatch");
     let message = problem["message"].as_str().expect("a message");
-    assert!(message.contains(HOME) && message.contains("999999999999") && message.contains("--account-id"), "{message}");
+    assert!(
+        message.contains(HOME) && message.contains("999999999999") && message.contains("--account-id"),
+        "{message}"
+    );
     // The same without STS: the first table's ARN says it.
     let crawled = Dynacrawl::crawl()
         .keys(&home)
@@ -87,7 +90,8 @@ fn keys_of_another_account_than_the_configured_one_end_the_scope() {
         .records();
     assert_eq!((crawled.code, crawled.of_type("table").count()), (4, 0));
     assert_eq!(crawled.scope(IRELAND)["problems"][0]["code"], "account_mismatch");
-    let checked = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND, "--account-id", "999999999999"]);
+    let checked =
+        Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND, "--account-id", "999999999999"]);
     let checked = checked.run();
     assert_eq!(checked.code(), 4, "{}", checked.stdout);
     assert!(checked.stdout.contains("999999999999") && checked.stdout.contains("FAIL"), "{}", checked.stdout);

@@ -164,6 +164,29 @@ impl Reader {
         })
     }
 
+    /// The names of the tables of a scope about which a run has staged an event.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn names_with_event(
+        &self,
+        run_id: RunId,
+        key: &ScopeKey,
+        mut each: impl FnMut(&str),
+    ) -> Result<(), StateError> {
+        self.read(|| {
+            let sql = "SELECT name FROM staged WHERE run_id = ? AND partition = ? AND account_id = ? AND region = ? \
+                       AND name IS NOT NULL AND type IS NOT NULL";
+            let key = [run_id.as_str(), key.partition.as_str(), key.account_id.as_str(), key.region.as_str()];
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(key)?;
+            while let Some(row) = rows.next()? {
+                each(row.get_ref(0)?.as_str()?);
+            }
+            Ok(())
+        })
+    }
+
     pub(crate) fn read<T>(&self, work: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StateError> {
         work().map_err(|source| StateError::Database { path: self.path.clone(), source })
     }

@@ -41,6 +41,10 @@ pub(crate) struct ScopeChanges {
     /// What was listed, by the name's hash.
     listed: Mutex<HashMap<u64, Listed>>,
     vanished: Mutex<HashSet<TableName>>,
+    /// Tables of which the run has emitted an event, by the name's hash; none until the first is.
+    emitted: Mutex<Option<HashSet<u64>>>,
+    /// Whether an earlier process began the scope.
+    resumed: bool,
 }
 
 /// A name that was listed.
@@ -53,8 +57,10 @@ enum Listed {
 }
 
 impl ScopeChanges {
-    pub(crate) fn new(detector: Arc<Detector>) -> Self {
+    pub(crate) fn new(detector: Arc<Detector>, resumed: bool) -> Self {
         Self {
+            resumed,
+            emitted: Mutex::default(),
             detector,
             known: OnceLock::new(),
             names: RandomState::new(),
@@ -115,6 +121,31 @@ impl ScopeChanges {
     /// A table was described. None where there is nothing new about it, or nothing tells whose it is. Of a description that is
     /// `partly_read` nobody knows what changed: a field that could not be read looks like one that is gone.
     pub(crate) fn described(&self, now: &TableRecord, partly_read: bool) -> Result<Option<Told>, SinkGone> {
+        let found = self.compared(now, partly_read)?;
+        let (Some(told), Some(name)) = (&found, &now.table.name) else { return Ok(found) };
+        if told.kind.is_none() {
+            return Ok(found);
+        }
+        // A listing that turns in a circle may name the tables of an earlier process, or of the first try, once more.
+        let number = |name: &str| self.names.hash_one(name);
+        let mut emitted = held(&self.emitted);
+        if emitted.is_none() {
+            let mut before = HashSet::new();
+            if let Some(key) = ScopeKey::of(&now.scope).filter(|_| self.resumed) {
+                let run_id = self.detector.run_id;
+                self.detector.read(|reader| {
+                    reader.names_with_event(run_id, &key, |name| {
+                        before.insert(number(name));
+                    })
+                })?;
+            }
+            *emitted = Some(before);
+        }
+        let is_first = emitted.get_or_insert_default().insert(number(name.as_str()));
+        Ok(found.filter(|_| is_first))
+    }
+
+    fn compared(&self, now: &TableRecord, partly_read: bool) -> Result<Option<Told>, SinkGone> {
         let detector = &*self.detector;
         let Some(name) = &now.table.name else { return Ok(None) };
         if self.is_as_known(name, &now.fingerprint) && !detector.settings.drift {

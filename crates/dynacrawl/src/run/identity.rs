@@ -4,16 +4,13 @@
 use dynacrawl_fetcher::{FailedTable, Fetched};
 use dynacrawl_model::{AccountId, Escaped, FailureReason, Problem, Scope, Table, TableName, TableRecord};
 
-use super::target::{NamedBy, TargetConnection};
+use super::target::{EMULATOR_ACCOUNT, NamedBy, TargetConnection};
 
 /// How many results are held back at most until a table's ARN has proven the identity.
 const HELD: usize = 100;
 /// How many tables may name another account or Region before the scope is taken for foreign, if STS has named the right account:
 /// a single answer may be broken.
 const FOREIGN: usize = 4;
-
-/// The account that emulators put into their ARNs.
-const EMULATOR_ACCOUNT: &str = "000000000000";
 
 /// What of an ARN is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +88,11 @@ impl Expected<'_> {
                 may_pass: true,
             }),
         }
+    }
+
+    /// Whether the table's ARN names the scope's account and Region, as far as the endpoint has such.
+    pub(super) fn is_own(&self, table: &Table) -> bool {
+        matches!(self.judge(table), Verdict::Own | Verdict::Emulator(_))
     }
 
     /// The note about an emulator's ARN, if the table has one.
@@ -258,7 +260,7 @@ pub(crate) async fn ask(connection: &TargetConnection, expected: Option<(&Accoun
         identity.account_id,
         Escaped(&identity.arn)
     );
-    if connection.custom_endpoint && identity.account_id.as_str() == EMULATOR_ACCOUNT {
+    if connection.is_emulated(&identity.account_id) {
         return Asked::Unproven(message);
     }
     Asked::Foreign(Problem::new("account_mismatch", message))

@@ -36,7 +36,7 @@ pub(crate) struct ScopePlan {
 #[derive(Debug)]
 pub(crate) enum Planned {
     /// Something was found out, which is told.
-    Found(Record),
+    Found(Box<Record>),
     /// The scopes of a target could not be found out.
     Failed(TargetFailed),
     /// A scope.
@@ -67,7 +67,7 @@ impl Planner<'_> {
         let listed = stream::iter(self.plan.targets.iter().cloned());
         self.send_all(listed, &out).await;
         for (group, ready) in &self.plan.groups {
-            let (accounts, mut told) = self.accounts(group, ready).await;
+            let (accounts, mut told) = Box::pin(self.accounts(group, ready)).await;
             let mut targets = Vec::with_capacity(accounts.len());
             for (account, member) in members(group, ready, &accounts, self.plan.config()) {
                 match member {
@@ -147,7 +147,7 @@ impl Planner<'_> {
             told.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
         }
         // Last: where it is in the output, everything else that is to be said is.
-        told.push(Planned::Found(record));
+        told.push(Planned::Found(Box::new(record)));
         (found.accounts, told)
     }
 
@@ -181,7 +181,7 @@ impl Planner<'_> {
             Err(stopped) => Vec::from_iter(self.failed(of.name.clone(), of.account_id.clone(), stopped)),
             Ok(found) => {
                 let mut planned = scopes(&found.regions);
-                planned.insert(0, Planned::Found(Record::RegionsDiscovered(found)));
+                planned.insert(0, Planned::Found(Box::new(Record::RegionsDiscovered(found))));
                 planned
             }
         }

@@ -9,6 +9,7 @@ use dynacrawl_walker::Listing;
 use futures_util::StreamExt;
 
 use super::changes::{Missing, ScopeChanges};
+use super::identity::Expected;
 use super::scope::{ScopeTask, SinkGone};
 use super::target::TargetConnection;
 
@@ -51,6 +52,16 @@ impl ScopeTask {
         }
         confirmed.gone.extend(vanished);
         let mut settled = true;
+        if !confirmed.gone.is_empty()
+            && let Err(why) = self.still_own(connection, client).await
+        {
+            let message = format!("DescribeTable does not find them, but {why}; they stay");
+            self.tracker.note(naming("removal_unconfirmed", message, &confirmed.gone));
+            for name in confirmed.gone.drain(..) {
+                self.tell(changes.kept(&name)?).await?;
+            }
+            settled = false;
+        }
         let going = told + confirmed.gone.len() as u64;
         let accepted = changes.settings().accepts(&scope);
         if !accepted && changes.settings().fail_safe.holds(known, going) {
@@ -81,6 +92,36 @@ impl ScopeTask {
             self.tracker.settle();
         }
         Ok(())
+    }
+
+    /// Whether the credentials are still those of the scope's account, or why that is not sure. Keys may have become another
+    /// account's in mid-run, which does not have the tables. A table that was described just now is the witness. Without one
+    /// STS is asked, and if it cannot be reached, what was proven before stays proven.
+    async fn still_own(&self, connection: &TargetConnection, client: &ScopeClient) -> Result<(), String> {
+        let scope = self.tracker.scope();
+        if let Some(witness) = self.tracker.witness() {
+            let decode = |body: &[u8]| self.decode(body);
+            let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
+            let asked = futures_util::stream::iter([witness]);
+            let mut fetched = std::pin::pin!(fetcher.describe_all(asked, self.config.crawl.concurrency));
+            let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+            return match fetched.next().await {
+                Some(Fetched::Described(name, record)) => match expected.wrong_answer(&name, &record.table) {
+                    None => Ok(()),
+                    Some(why) => Err(format!("another account may have answered: {why}")),
+                },
+                _ => Err("it does not describe a table either that it described just now".to_owned()),
+            };
+        }
+        match connection.ask_sts().await {
+            Ok(caller) if scope.account_id.as_ref().is_none_or(|own| *own == caller.account_id) => Ok(()),
+            Ok(caller) if connection.is_emulated(&caller.account_id) => Ok(()),
+            Ok(caller) => Err(format!("the credentials are those of the account {} now", caller.account_id)),
+            Err(failed) if failed.error.class.is_about_credentials() => {
+                Err(format!("nobody can tell whose credentials they are: {failed}"))
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Lists all names once more; `false` where the last page does not come.

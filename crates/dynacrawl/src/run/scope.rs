@@ -374,7 +374,15 @@ impl ScopeTask {
         {
             self.tracker.note_emulator(|| note);
         }
-        expected.checked(one)
+        let one = expected.checked(one);
+        if let Fetched::Described(name, record) = &one
+            && self.changes.is_some()
+            && record.table.status.as_deref() != Some("DELETING")
+            && expected.is_own(&record.table)
+        {
+            self.tracker.has_own_arn(name);
+        }
+        one
     }
 
     /// Turns what became of a table into a record.

@@ -213,7 +213,7 @@ impl Run<'_> {
                     None => more_planned = false,
                     Some(Planned::Found(record)) => {
                         self.covered.see(&record);
-                        self.emit(record).await?;
+                        self.emit(*record).await?;
                     }
                     Some(Planned::Failed(failed)) => {
                         self.covered.unsure(failed.account_id.as_ref());
@@ -326,7 +326,7 @@ impl Run<'_> {
             number: ScopeNo(u32::try_from(self.totals.planned).unwrap_or(u32::MAX)),
             plan,
             tracker,
-            changes: self.detector.clone().map(ScopeChanges::new).map(Arc::new),
+            changes: self.detector.clone().map(|detector| Arc::new(ScopeChanges::new(detector, before.is_some()))),
             before,
             started: Instant::now(),
             span,

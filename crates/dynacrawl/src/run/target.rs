@@ -19,6 +19,9 @@ use tokio::time::Instant;
 use super::tracker::Stopped;
 use crate::config::{Config, Target};
 
+/// The account that emulators put into their ARNs.
+pub(super) const EMULATOR_ACCOUNT: &str = "000000000000";
+
 /// GetCallerIdentity is a convenience: a missing STS must not hold up a crawl for long.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -188,7 +191,13 @@ impl TargetConnection {
         answer
     }
 
-    async fn ask_sts(&self) -> Result<CallerIdentity, AuthError> {
+    /// Whether an account is the one of emulators, behind an endpoint that may be one.
+    pub(crate) fn is_emulated(&self, account_id: &AccountId) -> bool {
+        self.custom_endpoint && account_id.as_str() == EMULATOR_ACCOUNT
+    }
+
+    /// Asks STS whose credentials they are now.
+    pub(crate) async fn ask_sts(&self) -> Result<CallerIdentity, AuthError> {
         // Getting the credentials has a time-out of its own, and says more about what is wrong.
         self.chain.last().credentials.get().await?;
         match tokio::time::timeout(IDENTITY_TIMEOUT, self.chain.last().sts().caller_identity()).await {

@@ -65,6 +65,8 @@ struct State {
     cancelled: bool,
     notes: Vec<Problem>,
     identity: Identity,
+    /// The last table whose ARN was the scope's.
+    witness: Option<TableName>,
     /// Whether the scope's one note about an emulator's ARNs is made.
     emulator: bool,
     unexpected: UnexpectedTypes,
@@ -128,6 +130,7 @@ impl Tracker {
             cancelled: false,
             notes: Vec::new(),
             identity: Identity::Unproven("the scope has not begun".to_owned()),
+            witness: None,
             emulator: false,
             unexpected: UnexpectedTypes::default(),
             duplicate: false,
@@ -268,6 +271,16 @@ impl Tracker {
 
     pub(crate) fn is_proven(&self) -> bool {
         matches!(self.state().identity, Identity::Proven)
+    }
+
+    /// A table has the scope's account and Region in its ARN.
+    pub(crate) fn has_own_arn(&self, name: &TableName) {
+        self.state().witness = Some(name.clone());
+    }
+
+    /// The last table whose ARN was the scope's. While DescribeTable finds it, the credentials are still those of the account.
+    pub(crate) fn witness(&self) -> Option<TableName> {
+        self.state().witness.clone()
     }
 
     /// The credentials or the tables belong to another account or Region. What this process listed is not the scope's.

@@ -34,6 +34,7 @@ const LOOKS: usize = 1_000_000;
 #[derive(Debug)]
 pub(super) struct RunFacts {
     pub(super) began: Instant,
+    pub(super) processes: u32,
     pub(super) kinds: BTreeSet<String>,
     /// Names that listings left out, as patterns.
     pub(super) left_out: BTreeSet<String>,
@@ -96,9 +97,11 @@ async fn one_crawl<'a>(
         let run_id = start.run_id.to_string();
         let facts = runs.entry(run_id.clone()).or_insert_with(|| RunFacts {
             began: Instant::now(),
+            processes: 0,
             kinds: BTreeSet::new(),
             left_out: BTreeSet::new(),
         });
+        facts.processes += 1;
         for trouble in &crawl.troubles {
             facts.kinds.insert(format!("{:?}", trouble.kind));
             if let Effect::List(Listing::LeaveOut(patterns)) = &trouble.rule.effect {

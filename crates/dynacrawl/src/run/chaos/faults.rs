@@ -95,11 +95,6 @@ impl Kind {
         Self::DeletedKeys,
     ];
 
-    /// Kinds that are drawn only if they are named, because what they find is not mended. Where another account answers in
-    /// mid-run, whether by a fault or with a key that moves, a table that it does not have is reported removed. Where a
-    /// listing comes to the same names again after a kill, tables are described and added twice in one run.
-    const WAITING: [Self; 2] = [Self::AnswersAsOther, Self::EndlessLists];
-
     /// The kinds that the environment asks for.
     pub(super) fn wanted() -> Vec<Self> {
         let asked = std::env::var("DYNACRAWL_CHAOS_KINDS").unwrap_or_default();
@@ -112,8 +107,7 @@ impl Kind {
         let only = words.iter().any(|word| !word.starts_with('-'));
         let is_wanted = |kind: &Self| {
             let name = name(kind);
-            let left_out = Self::WAITING.contains(kind) || words.contains(&&*format!("-{name}"));
-            if only { words.contains(&&*name) } else { !left_out }
+            if only { words.contains(&&*name) } else { !words.contains(&&*format!("-{name}")) }
         };
         Self::ALL.into_iter().filter(is_wanted).collect()
     }
@@ -201,6 +195,8 @@ impl Kind {
                 Some(Operation::DescribeTable)
             }
             Self::ShortOrganizations | Self::OtherOrganizations => Some(Operation::ListAccounts),
+            // The keys are another account's, whatever is asked.
+            Self::AnswersAsOther => None,
             _ => [None, Some(Operation::ListTables), Some(Operation::DescribeTable)][rng.usize(..3)],
         };
         let rule = operation.into_iter().fold(rule, FaultRule::operation);
@@ -210,6 +206,8 @@ impl Kind {
             rule
         };
         match rng.u32(..3) {
+            // Keys are one account's in all Regions.
+            1 if self == Self::AnswersAsOther => rule,
             0 => rule.account(plan.accounts[rng.usize(..plan.accounts.len())]),
             1 => rule.region(plan.regions[rng.usize(..plan.regions.len())]),
             _ => rule,
@@ -220,6 +218,8 @@ impl Kind {
         match self {
             // Twice would be the truth as far as anybody can tell.
             Self::NotFoundOnce | Self::UnrecognizedOnce => When::First(1),
+            // Were they the right ones again a moment later, nobody could find that out.
+            Self::AnswersAsOther => When::After(rng.u64(..40)),
             _ => match rng.u32(..6) {
                 0 => When::Always,
                 1 => When::First(rng.u64(1..=40)),

@@ -126,10 +126,10 @@ impl Plan {
         };
         let before = acts(rng, 5);
         let mut during: Vec<_> = acts(rng, 3).into_iter().map(|act| (moment(rng), act)).collect();
-        if !kinds.contains(&Kind::AnswersAsOther) {
-            during.retain(|(_, act)| !matches!(act, Act::MoveKey(_)));
-        }
         during.sort_by_key(|(at, _)| *at);
+        // A key that moves back in the same run hides from everybody what was answered meanwhile.
+        let mut moved = false;
+        during.retain(|(_, act)| !matches!(act, Act::MoveKey(_)) || !std::mem::replace(&mut moved, true));
         // The last crawl has a quiet world, so that everything that is pending comes to light.
         let troubles = if last { 0 } else { rng.usize(0..=3) };
         let troubles = (0..troubles).filter_map(|_| Some(rng.choice(kinds)?.draw(rng, self))).collect();
