@@ -108,8 +108,9 @@ fn a_profiles_role_is_assumed_at_a_fips_endpoint_when_asked_for() {
 fn endpoints_with_the_accounts_id_are_called_only_when_asked_for() {
     let with_account =
         |crawl: Dynacrawl| crawl.env("AWS_ACCOUNT_ID", "123456789012").args(["--account-id", "123456789012"]);
-    assert_eq!(endpoints(with_account), ["dynamodb.us-east-1.amazonaws.com:443"]);
-    let own = ["123456789012.ddb.us-east-1.amazonaws.com:443"];
+    let sts = "sts.us-east-1.amazonaws.com:443";
+    assert_eq!(endpoints(with_account), ["dynamodb.us-east-1.amazonaws.com:443", sts]);
+    let own = ["123456789012.ddb.us-east-1.amazonaws.com:443", sts];
     assert_eq!(endpoints(|crawl| with_account(crawl).args(["--account-id-endpoints", "preferred"])), own);
     assert_eq!(endpoints(|crawl| with_account(crawl).env("AWS_ACCOUNT_ID_ENDPOINT_MODE", "preferred")), own);
 }

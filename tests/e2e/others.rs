@@ -62,7 +62,10 @@ fn whole(server: &Server, regions: &[&str], tables: usize) -> Crawled {
     assert_eq!(crawled.code, 0, "{}\n{}", crawled.stderr, server.log_tail());
     for region in regions {
         let scope = crawled.scope(region);
-        assert_eq!((&scope["counts"]["described"], &scope["problems"]), (&tables.into(), &json!([])), "{scope}");
+        assert_eq!(scope["counts"]["described"], tables, "{scope}");
+        // Some put an account or a Region of their own into their ARNs, which is a note.
+        let problems = scope["problems"].as_array().expect("a list");
+        assert!(problems.iter().all(|problem| problem["code"] == "emulator_arn"), "{scope}");
         assert!(scope["scope"]["account_id"].is_string(), "{scope}");
         same_as_oracle(&crawled, region, &servers::oracle(server, region, &Creds::test()), tables);
     }

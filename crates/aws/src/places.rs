@@ -7,8 +7,8 @@
 //!    total divided by the scopes there are at once.
 //! 2. A place that becomes free goes to the waiting scope with the fewest places; among equals, and
 //!    inside a scope, to the one that came first.
-//! 3. Each scope has a limit of its own. It begins with the base, grows by one with each answer, and is
-//!    halved by a time-out.
+//! 3. Each scope has a limit of its own. It begins with the base (or with one in thirty-two places, where the
+//!    base is less), grows by one with each answer, and is halved by a time-out.
 //!
 //! A place is given together with the leave to use a connection. So nobody waits for a connection who
 //! holds a place, and nobody waits for a place who holds a connection.
@@ -23,6 +23,9 @@ use tokio::time::Instant;
 use crate::connections::{Admission, CONNECTION_WAIT, Changed, Gate, Route, Verdict};
 use crate::fault::Fault;
 use crate::{AwsError, Connections, gated};
+
+/// One in so many places is what a scope's limit begins with, at least.
+const INITIAL_SHARE: usize = 32;
 
 /// The places of a process, or of one caller.
 #[derive(Clone, Debug)]
@@ -152,10 +155,10 @@ impl Places {
         let mut state = self.0.state();
         let id = state.next_scope;
         state.next_scope += 1;
-        // The base at first: a scope that hangs from its beginning never has more, so all others have theirs.
+        // Little at first: a scope that hangs from its beginning never has more.
         let scope = Scope {
             held: 0,
-            limit: self.0.base,
+            limit: self.0.base.max(self.0.total / INITIAL_SHARE),
             halved_at: 0,
             route,
             queue: VecDeque::new(),

@@ -305,11 +305,10 @@ mod tests {
             let schedule = |name: &str| format!("[[schedule]]\nname = \"{name}\"\ncron = \"1 1 * * *\"\n");
             refused(&format!("[crawl]\noutput = \"{output}\"\n{}", names.map(schedule).concat()), true)
         };
-        for names in [["a/b", "a b"], ["x", "manual"]] {
-            let said = of(names, "/data/{schedule}.jsonl").expect("refused");
-            assert!(said.contains("would write the same file"), "{said}");
-            assert_eq!(of(names, "/data/{schedule}-{run_id}.jsonl"), None);
-        }
+        let names = ["a/b", "a b"];
+        let said = of(names, "/data/{schedule}.jsonl").expect("refused");
+        assert!(said.contains("would write the same file"), "{said}");
+        assert_eq!(of(names, "/data/{schedule}-{run_id}.jsonl"), None);
         assert_eq!(of(["a", "b"], "/data/{schedule}.jsonl"), None);
     }
 

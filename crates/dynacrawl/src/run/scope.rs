@@ -230,43 +230,23 @@ impl ScopeTask {
         {
             let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
             while flow.is_continue() {
-                let scope = self.tracker.scope();
-                let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
                 let next = fetched.next().await;
                 let is_last = next.is_none();
-                let mut claimed = Continue(());
-                let passed = match next {
-                    Some(one) => gate.pass(&expected, one, |table| claimed = self.prove(connection, table)),
-                    None => gate.end(&expected),
-                };
-                if claimed.is_break() {
-                    // Another target crawls the scope.
-                    walking.cancel();
-                    return Ok(());
-                }
-                match passed {
-                    Passed::Foreign(problem) => {
-                        self.tracker.foreign(problem);
-                        walking.cancel();
-                        return Ok(());
-                    }
-                    Passed::Through(results) => {
-                        for one in results {
-                            flow = self.take(connection, one).await?;
-                            if flow.is_break() {
-                                walking.cancel();
-                                break;
-                            }
-                        }
-                    }
-                }
+                flow = self.admit(connection, &mut gate, next).await?;
                 if is_last {
                     break;
                 }
             }
         }
+        if flow.is_break() {
+            walking.cancel();
+        }
         if flow.is_continue() && !self.stop.is_cancelled() {
-            self.last_pass(connection, &fetcher).await?;
+            self.last_pass(connection, &fetcher, &mut gate).await?;
+        }
+        if self.tracker.is_foreign() || self.tracker.is_duplicate() {
+            // None of them is the scope's.
+            return Ok(());
         }
         if self.tracker.deserves_a_retry() {
             // They have their second chance then.
@@ -277,6 +257,40 @@ impl ScopeTask {
             self.fail(failed).await?;
         }
         Ok(())
+    }
+
+    /// Takes a result, or the end of them, as soon as it is proven whose tables these are.
+    async fn admit(
+        &self,
+        connection: &TargetConnection,
+        gate: &mut Gate,
+        next: Option<Fetched<Box<TableRecord>>>,
+    ) -> Result<ControlFlow<()>, SinkGone> {
+        let scope = self.tracker.scope();
+        let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+        let mut claimed = Continue(());
+        let passed = match next {
+            Some(one) => gate.pass(&expected, one, |table| claimed = self.prove(connection, table)),
+            None => gate.end(&expected),
+        };
+        if claimed.is_break() {
+            // Another target crawls the scope.
+            return Ok(Break(()));
+        }
+        match passed {
+            Passed::Foreign(problem) => {
+                self.tracker.foreign(problem);
+                return Ok(Break(()));
+            }
+            Passed::Through(results) => {
+                for one in results {
+                    if self.take(connection, one).await?.is_break() {
+                        return Ok(Break(()));
+                    }
+                }
+            }
+        }
+        Ok(Continue(()))
     }
 
     /// Another scope of the target, with the same credentials, may have proven meanwhile whose they are.
@@ -327,7 +341,12 @@ impl ScopeTask {
     }
 
     /// Asks once more for the tables that failed: what was wrong then may have passed.
-    async fn last_pass<D>(&self, connection: &TargetConnection, fetcher: &Fetcher<'_, D>) -> Result<(), SinkGone>
+    async fn last_pass<D>(
+        &self,
+        connection: &TargetConnection,
+        fetcher: &Fetcher<'_, D>,
+        gate: &mut Gate,
+    ) -> Result<(), SinkGone>
     where
         D: Fn(&[u8]) -> Result<Box<TableRecord>, DecodeFailure>,
     {
@@ -335,16 +354,17 @@ impl ScopeTask {
         let names = futures_util::stream::iter(deferred.keys().cloned());
         let concurrency = self.config.crawl.concurrency.capped(LAST_PASS_CONCURRENCY);
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, concurrency));
-        while let Some(one) = fetched.next().await {
-            let one = match self.checked(connection, one) {
-                Fetched::Failed(mut failed) => {
-                    failed.attempts += deferred.get(&failed.name).map_or(0, |first| first.attempts);
-                    self.fail(&failed).await?;
-                    continue;
-                }
-                other => other,
-            };
-            if self.take(connection, one).await?.is_break() {
+        let mut flow = Continue(());
+        while flow.is_continue() {
+            let next = fetched.next().await;
+            let is_last = next.is_none();
+            if let Some(Fetched::Failed(mut failed)) = next {
+                failed.attempts += deferred.get(&failed.name).map_or(0, |first| first.attempts);
+                self.fail(&failed).await?;
+                continue;
+            }
+            flow = self.admit(connection, gate, next).await?;
+            if is_last {
                 break;
             }
         }

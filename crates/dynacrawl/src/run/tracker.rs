@@ -294,6 +294,11 @@ impl Tracker {
         self.settled.notify_waiters();
     }
 
+    /// Whether the credentials or the tables belong to another account or Region.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.state().identity, Identity::Foreign)
+    }
+
     /// Notes, once, that an emulator's ARNs are not those of the scope.
     pub(crate) fn note_emulator(&self, note: impl FnOnce() -> Problem) {
         let mut state = self.state();

@@ -148,6 +148,10 @@ impl Oracle<'_> {
                 }
                 "table_recreated" => {
                     let before = event.change["id_before"].as_str();
+                    // Without an ARN nothing tells the table of another account.
+                    if facts.had(&[Kind::MissingFields]) && truth.owners(account, span).len() > 1 {
+                        continue;
+                    }
                     let was = truth.has_had_id(&event.key, before, now);
                     let versions = truth.versions(&event.key, Span(span.0, now));
                     let other = versions.iter().flatten().any(|version| version.id.as_deref() != before);
@@ -257,8 +261,9 @@ impl Oracle<'_> {
                 let known = fold.get(key);
                 match version {
                     Some(version) if selected => {
-                        // A table that no listing ever named is beyond anybody's knowledge.
-                        if hidden && known.is_none() {
+                        // A table that no listing ever named is beyond anybody's knowledge, and so is what was listed to
+                        // a process that was killed.
+                        if hidden && (known.is_none() || facts.processes > 1) {
                             continue;
                         }
                         ensure(self.plan.emit == "changes" || described.contains(key), || {

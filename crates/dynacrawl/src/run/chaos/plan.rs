@@ -132,7 +132,10 @@ impl Plan {
         during.retain(|(_, act)| !matches!(act, Act::MoveKey(_)) || !std::mem::replace(&mut moved, true));
         // The last crawl has a quiet world, so that everything that is pending comes to light.
         let troubles = if last { 0 } else { rng.usize(0..=3) };
-        let troubles = (0..troubles).filter_map(|_| Some(rng.choice(kinds)?.draw(rng, self))).collect();
+        let mut troubles: Vec<Trouble> =
+            (0..troubles).filter_map(|_| Some(rng.choice(kinds)?.draw(rng, self))).collect();
+        // The first rule that fits a request is the one: whose keys they are is so for all of them.
+        troubles.sort_by_key(|trouble| trouble.kind != Kind::AnswersAsOther);
         let ends = if last || rng.bool() { 0 } else { rng.usize(1..=3) };
         let ends = (0..ends).map(|_| {
             let after = moment(rng);
