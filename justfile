@@ -19,7 +19,7 @@ e2e NAME="":
 
 # The benchmark, with its own options.
 bench *ARGS:
-    cargo run --release --locked --bin dynacrawl-bench -- {{ARGS}}
+    cargo run --profile dist --locked --bin dynacrawl-bench -- {{ARGS}}
 
 # Chaos on simulated time: one seed (17) or several (0..2000). A failing seed prints its number and its plan.
 chaos SEEDS="0..2000":

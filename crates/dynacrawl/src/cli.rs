@@ -83,7 +83,7 @@ pub struct TargetArgs {
     /// Profile of AWS's configuration files
     #[arg(long, env = "DYNACRAWL_PROFILE")]
     pub profile: Option<String>,
-    /// The account's id, where nothing else tells it
+    /// The account that the credentials must belong to
     #[arg(long, env = "DYNACRAWL_ACCOUNT_ID", value_name = "ID")]
     pub account_id: Option<String>,
     /// Role to assume
@@ -173,7 +173,7 @@ pub struct SpeedArgs {
     /// Attempts for each call [default: 10]
     #[arg(long, env = "DYNACRAWL_MAX_ATTEMPTS", value_name = "N")]
     pub max_attempts: Option<u32>,
-    /// How long AWS may answer nothing but throttling before the tables of that account and Region are given up [default: 60s]
+    /// How long throttling, server errors, broken answers and time-outs are waited out in an account and Region [default: 60s]
     #[arg(long, env = "DYNACRAWL_PATIENCE", value_name = "DURATION")]
     pub patience: Option<String>,
 }

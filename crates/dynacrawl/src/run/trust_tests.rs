@@ -78,6 +78,27 @@ async fn without_sts_the_first_arn_finds_out_the_keys_of_another_account() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_become_another_accounts_in_mid_run_remove_no_table() {
+    let account = |id, tables| Account::new(id).region(REGION, Tables::new().generated(tables));
+    let world = World::of([account(HUB, 20), account(DEV, 18)]);
+    assert_eq!(world.crawl_with(&hub_with("")).await.report.outcome, RunOutcome::Complete);
+    // From the listing on, or with some tables described before.
+    for before in 2..=21 {
+        let moved = FaultRule::new(Effect::AsAccount(DEV.to_owned())).when(When::After(before));
+        world.simulator.add_fault(moved);
+        let report = world.crawl_to_nothing(&hub_with("")).await;
+        let changes = report.changes.expect("with a state");
+        assert_eq!((changes.removed, changes.recreated, changes.changed), (0, 0, 0), "after {before} requests");
+        assert_ne!(report.outcome, RunOutcome::Complete, "after {before} requests");
+        world.simulator.clear_faults();
+    }
+    nothing_is_lost(&world).await;
+    // A table that is gone is removed all the same.
+    world.simulator.remove_table(HUB, REGION, &table(3)).expect("a table");
+    assert_eq!(world.crawl_with(&hub_with("")).await.of("table_removed").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_role_whose_session_belongs_to_another_account_ends_the_scope() {
     let reader = Role::new("Reader").trusts(HUB);
     let member = Account::new(DEV).role(reader).region(REGION, Tables::new().generated(3));
