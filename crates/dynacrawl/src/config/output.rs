@@ -19,6 +19,13 @@ pub enum Destination {
     File(OutputPath),
 }
 
+impl Destination {
+    /// Whether a placeholder stands in the path.
+    pub fn has(&self, placeholder: Placeholder) -> bool {
+        matches!(self, Self::File(path) if path.has(placeholder))
+    }
+}
+
 /// A file's path, with placeholders that each run fills in once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputPath {

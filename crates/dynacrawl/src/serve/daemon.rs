@@ -19,7 +19,7 @@ use super::clock::Clock;
 use super::due::Due;
 use super::queue::{Job, LONGEST_DELAY, Queue};
 use super::shared::Shared;
-use crate::config::{Accepted, Config, ConfigError, UnknownTarget};
+use crate::config::{Accepted, Config, ConfigError, Placeholder, UnknownTarget};
 use crate::run::{Progress, RunPlan, RunReport, SharedState, Start, StartError, opened};
 
 /// Reads the configuration anew.
@@ -108,7 +108,8 @@ impl Daemon {
         shared: Arc<Shared>,
         accepted: Accepted,
     ) -> Self {
-        let (queue, due) = (Queue::default(), Vec::new());
+        let (mut queue, due) = (Queue::default(), Vec::new());
+        queue.set_by_schedule(config.crawl.output.has(Placeholder::Schedule));
         Self { outside, config, state, shared, queue, unfinished: None, due, accepted }
     }
 
@@ -240,6 +241,7 @@ impl Daemon {
                 return;
             }
         };
+        self.queue.set_by_schedule(config.crawl.output.has(Placeholder::Schedule));
         // What a run waits for may be there now.
         self.queue.try_now();
         if let Some(job) = &mut self.unfinished {

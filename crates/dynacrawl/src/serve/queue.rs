@@ -76,9 +76,18 @@ impl Retry {
 
 /// The runs that wait.
 #[derive(Debug, Default)]
-pub(crate) struct Queue(VecDeque<Job>);
+pub(crate) struct Queue {
+    jobs: VecDeque<Job>,
+    /// Whether each schedule has an output of its own, so that a run of one is none of another.
+    by_schedule: bool,
+}
 
 impl Queue {
+    /// Says whether each schedule has an output of its own.
+    pub(crate) fn set_by_schedule(&mut self, by_schedule: bool) {
+        self.by_schedule = by_schedule;
+    }
+
     /// Puts a run at the end. One that waits already and crawls the same does for both: what was missed while another run was
     /// under way is done once. If that one has failed to begin, it is tried at once.
     pub(crate) fn push(&mut self, mut job: Job) {
@@ -93,7 +102,7 @@ impl Queue {
                 waiting.due.extend(job.due);
                 waiting.retry = Retry::default();
             }
-            None => self.0.push_back(job),
+            None => self.jobs.push_back(job),
         }
     }
 
@@ -106,33 +115,36 @@ impl Queue {
                     newer.due.entry(schedule).or_insert(at);
                 });
             }
-            None => self.0.push_back(job),
+            None => self.jobs.push_back(job),
         }
     }
 
     fn of_targets(&mut self, job: &Job) -> Option<&mut Job> {
-        self.0.iter_mut().find(|waiting| waiting.targets == job.targets)
+        let by_schedule = self.by_schedule;
+        let is_same =
+            |waiting: &Job| waiting.targets == job.targets && (!by_schedule || waiting.schedule == job.schedule);
+        self.jobs.iter_mut().find(|waiting| is_same(waiting))
     }
 
     /// The next one that can be tried.
     pub(crate) fn pop(&mut self) -> Option<Job> {
-        let ready = self.0.iter().position(|job| job.retry.is_due())?;
-        self.0.remove(ready)
+        let ready = self.jobs.iter().position(|job| job.retry.is_due())?;
+        self.jobs.remove(ready)
     }
 
     /// When the next one can be tried that has to wait for it.
     pub(crate) fn next_try(&self) -> Option<Instant> {
-        self.0.iter().filter_map(|job| job.retry.at()).min()
+        self.jobs.iter().filter_map(|job| job.retry.at()).min()
     }
 
     /// Lets all be tried at once: what they wait for may be there.
     pub(crate) fn try_now(&mut self) {
-        self.0.iter_mut().for_each(|job| job.retry = Retry::default());
+        self.jobs.iter_mut().for_each(|job| job.retry = Retry::default());
     }
 
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.jobs.len()
     }
 }
 
@@ -176,6 +188,21 @@ mod tests {
         assert_eq!(queue.pop(), Some(job("part", &["payments"], "")));
         assert_eq!(queue.pop(), None);
     }
+
+    #[test]
+    fn schedules_with_outputs_of_their_own_are_run_one_by_one() {
+        let mut queue = Queue::default();
+        queue.set_by_schedule(true);
+        for schedule in ["first", "second", "first"] {
+            queue.push(job(schedule, &[], ""));
+        }
+        let mut failed = queue.pop().expect("a run");
+        failed.retry.after_failure();
+        queue.put_back(failed);
+        assert_eq!(queue.pop(), Some(job("second", &[], "")));
+        assert_eq!((queue.pop(), queue.len()), (None, 1));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_run_that_failed_is_tried_again_later_and_later_while_others_pass() {
         let mut queue = Queue::default();
