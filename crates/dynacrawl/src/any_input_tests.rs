@@ -1,8 +1,10 @@
-//! Whatever stands in a configuration file or in a cron expression: an error or a value, and never a panic.
+//! Whatever stands in a configuration file, in a cron expression or in a request to the daemon: an error or a value, and
+//! never a panic.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::Config;
 use crate::serve::schedule::Schedule;
@@ -25,6 +27,21 @@ fn all_keys() -> String {
         _ => line,
     });
     set.collect::<Vec<_>>().join("\n")
+}
+
+/// What the daemon answers to these bytes.
+fn answer_to(request: &[u8]) -> Vec<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let config = crate::run::inside::config("[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n");
+        client.write_all(request).await.expect("there is room");
+        client.shutdown().await.expect("shut down");
+        let mut answer = Vec::new();
+        let (read, ()) = tokio::join!(client.read_to_end(&mut answer), crate::serve::answer_on(server, &config));
+        read.expect("the connection is closed in order");
+        answer
+    })
 }
 
 fn field() -> impl Strategy<Value = String> {
@@ -73,6 +90,34 @@ proptest! {
             let missed = schedule.missed(at, next);
             prop_assert!(missed.is_some_and(|missed| missed > at && missed <= next), "{fields:?} {zone} {at} {next} {missed:?}");
         }
+    }
+
+    #[test]
+    fn any_bytes_are_a_request_or_are_refused(request in prop::collection::vec(any::<u8>(), 0..300)) {
+        let answer = answer_to(&request);
+        prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
+    }
+
+    #[test]
+    fn any_request_is_answered_and_starts_a_run_only_with_the_token(
+        method in "(GET|POST|PUT|[A-Z]{1,9})",
+        path in "(/healthz|/readyz|/metrics|/api/v1/runs|/[!-~]{0,20})",
+        host in "(localhost|127\\.0\\.0\\.1:80|\\[::1\\]|evil\\.example|[!-~]{0,20})",
+        token in "(Bearer secret|bearer secret|Bearer x|Basic secret|[ -~]{0,20})",
+        body in prop_oneof![
+            "\\{\"targets\": ?\\[(\"home\"|\"[^\"\\x00-\\x1f]{0,9}\")?\\]\\}",
+            "\\{\"accept_(removals|retirements)\": ?\\[\"[0-9]{12}/[a-z0-9-]{0,12}\"\\]\\}",
+            ".{0,60}",
+        ],
+    ) {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: {token}\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let answer = String::from_utf8_lossy(&answer_to(request.as_bytes())).into_owned();
+        prop_assert!(answer.starts_with("HTTP/1."), "{request}: {answer}");
+        let started = answer.starts_with("HTTP/1.1 202");
+        prop_assert!(!started || token.to_ascii_lowercase() == "bearer secret", "{request}: {answer}");
     }
 
     #[test]

@@ -17,3 +17,17 @@ pub(crate) mod shared;
 #[cfg(test)]
 mod soak_tests;
 pub(crate) mod watch;
+
+/// Answers what comes over one connection as the daemon does that is not running: for tests of what anybody may send. The
+/// token is `secret`, and no run starts.
+#[doc(hidden)]
+pub async fn answer_on(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    config: &crate::config::Config,
+) {
+    let Ok(recorder) = metrics::recorder() else { return };
+    let shared = std::sync::Arc::new(shared::Shared::new(config, Some("secret".into()), "no-state.db".into()));
+    let (orders, _waiting) = tokio::sync::mpsc::channel(1);
+    let router = http::router(shared, orders, recorder.handle());
+    server::connection(stream, router, tokio_util::sync::CancellationToken::new()).await;
+}

@@ -9,7 +9,8 @@ use axum::Router;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +64,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: &Cancella
 }
 
 /// Answers the requests of one connection.
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+pub(crate) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, stop: CancellationToken) {
     let serving = Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
