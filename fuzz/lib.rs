@@ -122,6 +122,7 @@ fn made_state() -> (tempfile::TempDir, PathBuf) {
         started_at: Timestamp::now(),
         output: "-".to_owned(),
         output_template: "-".to_owned(),
+        keeps_files: false,
         keep: Duration::from_secs(3600),
         schedule: None,
         only: None,

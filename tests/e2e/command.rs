@@ -214,6 +214,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Reads standard output to its end and forgets it, so that nobody waits for a reader.
+    pub(crate) fn drain(&mut self) {
+        if let Some(mut stdout) = self.stdout.take() {
+            thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        }
+    }
+
     /// Waits for a line of standard output that holds `text`.
     pub(crate) fn wait_for_line(&mut self, text: &str) {
         let stdout = self.stdout.as_mut().expect("standard output is open");

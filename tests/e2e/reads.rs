@@ -189,6 +189,7 @@ fn names_from_outside_do_not_reach_the_terminal_as_they_are() {
     let evil = "evil\u{1b}]0;x\u{7}\u{9b}31m\r\u{202e}";
     let mut table = fixtures::small_table("evil", HOME, IRELAND);
     table["TableName"] = evil.into();
+    table["TableArn"] = format!("arn:aws:dynamodb:{IRELAND}:{HOME}:table/{evil}").into();
     sim.put_table(HOME, IRELAND, evil, &table).expect("the Region is there");
     place.rest = target("home\\u001b[31m", &[IRELAND]);
     assert_eq!(crawl(&place, &sim, &home).run().code(), 0);

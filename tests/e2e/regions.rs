@@ -67,6 +67,11 @@ fn where_account_management_does_not_tell_ec2_does() {
     assert_eq!(discovered(&crawled)["problems"][0]["code"], "AccessDeniedException");
 }
 
+/// Whether an account may have the Region or not.
+fn opens(region: &Value) -> bool {
+    dynacrawl_aws::may_be_disabled(&region.as_str().expect("a name").parse().expect("a Region"))
+}
+
 #[test]
 fn where_nobody_tells_every_region_is_tried() {
     let (sim, home) = three();
@@ -84,7 +89,9 @@ fn where_nobody_tells_every_region_is_tried() {
     for region in regions {
         let scope = crawled.scope(region.as_str().expect("a Region"));
         let enabled = [IRELAND, VIRGINIA, BAHRAIN].iter().any(|one| region == one);
-        assert_eq!(scope["outcome"], if enabled { "complete" } else { "not_opted_in" }, "{scope}");
+        // A Region that every account has cannot be closed: whatever refuses the credentials there, it is not that.
+        let closed = if opens(region) { "not_opted_in" } else { "auth_failed" };
+        assert_eq!(scope["outcome"], if enabled { "complete" } else { closed }, "{scope}");
     }
     assert_eq!(crawled.names().len(), 6);
 }
@@ -222,7 +229,10 @@ fn a_check_of_all_regions_says_what_told_them() {
     let (code, troubles, said) = run();
     assert_eq!((code, &troubles[0]), (3, &trouble("warn", "regions_not_told")[0]));
     assert!(
-        troubles[1..].iter().all(|(status, code)| (&**status, &**code) == ("fail", "not_opted_in")),
+        troubles[1..].iter().all(|(status, code)| {
+            // The second: of Regions that every account has.
+            status == "fail" && ["not_opted_in", "invalid_access_key"].contains(&&**code)
+        }),
         "{troubles:?}"
     );
     assert!(said.contains("account:ListRegions") && said.contains("ec2:DescribeRegions"), "{said}");

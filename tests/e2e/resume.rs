@@ -84,6 +84,7 @@ impl Place {
 fn killed_after(sim: &Simulator, crawl: Dynacrawl, requests: u64) -> Ended {
     let before = sim.counts().total.requests;
     let mut running = crawl.start();
+    running.drain();
     eventually("enough requests", || sim.counts().total.requests >= before + requests || running.has_ended());
     running.kill();
     running.end()

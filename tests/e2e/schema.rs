@@ -65,7 +65,7 @@ fn an_undeclared_field_is_refused_at_every_depth() {
     let record = json!({
         "type": "scope_completed", "schema": "dynacrawl/1", "run_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
         "scope": {"partition": "aws", "account_id": null, "region": "eu-west-1"}, "target": "t", "outcome": "complete", "listing": "complete",
-        "counts": {"listed": 0, "unselected": 0, "selected": 0, "described": 0, "denied": 0, "throttled": 0, "vanished": 0, "failed": 0,
+        "counts": {"listed": 0, "unselected": 0, "selected": 0, "unlisted": 0, "described": 0, "denied": 0, "throttled": 0, "vanished": 0, "failed": 0,
                    "not_attempted": 0},
         "requests": {"ListTables": zero, "DescribeTable": zero}, "pace": {"limit": 250, "reached": 1, "lowest": null}, "duration_ms": 1,
         "changes": null, "problems": [],

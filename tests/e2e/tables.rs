@@ -107,12 +107,13 @@ fn an_answer_with_next_to_nothing_in_it_is_a_record() {
         .without("BillingModeSummary");
     let (sim, home) = alone(Tables::new().table("bare", &bare.build()).table("empty", &json!({})));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
-    assert_eq!((crawled.code, crawled.names()), (0, vec!["bare", "empty"]));
-    for name in ["bare", "empty"] {
-        let table = &crawled.table(name)["table"];
-        assert_eq!((&table["created_at"], &table["billing_mode"]), (&Value::Null, &Value::Null));
-        assert_eq!([&table["attributes"], &table["key_schema"], &table["indexes"]], [&json!([]); 3]);
-    }
+    assert_eq!((crawled.code, crawled.names()), (3, vec!["bare"]));
+    let table = &crawled.table("bare")["table"];
+    assert_eq!((&table["created_at"], &table["billing_mode"]), (&Value::Null, &Value::Null));
+    assert_eq!([&table["attributes"], &table["key_schema"], &table["indexes"]], [&json!([]); 3]);
+    // What has no ARN, no status and no key describes nothing.
+    let failed = crawled.of_type("table_failed").next().expect("one");
+    assert_eq!((&failed["table"], &failed["code"]), (&json!("empty"), &json!("invalid_response")));
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! What is forgotten, and when.
 
-use std::time::Duration;
-
 use dynacrawl_model::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::marks;
+use crate::rows::NewRun;
 
 /// By how much a pause between two runs counts at most. A clock that jumps ahead looks like a pause.
 const LONGEST_PAUSE: i64 = 31 * 24 * 3600 * 1000;
@@ -13,12 +12,15 @@ const LONGEST_PAUSE: i64 = 31 * 24 * 3600 * 1000;
 /// Of how many runs the scopes are kept.
 const DETAILED_RUNS: u32 = 30;
 
-/// Forgets runs, changes, and tables that are not present any more, from more than `keep` ago. Called before the row of the
-/// new run is there.
-pub(crate) fn forget(writing: &Transaction<'_>, now: Timestamp, keep: Duration) -> rusqlite::Result<()> {
-    let until = time_seen(writing, now)?.before(keep).as_millis();
+/// Forgets runs, changes, and tables that are not present any more, from more than the time ago that the new run names. Called
+/// before its row is there. A run whose file is still to be deleted stays until then.
+pub(crate) fn forget(writing: &Transaction<'_>, run: &NewRun) -> rusqlite::Result<()> {
+    let until = time_seen(writing, run.started_at)?.before(run.keep).as_millis();
     writing.execute("DELETE FROM changes WHERE known_at < ?", [until])?;
-    writing.execute("DELETE FROM runs WHERE ended_at < ?", [until])?;
+    writing.execute(
+        "DELETE FROM runs WHERE ended_at < ?1 AND NOT (?2 AND output_template = ?3 AND is_replaced AND NOT files_deleted)",
+        params![until, run.keeps_files, run.output_template],
+    )?;
     let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
     let mut remove = writing.prepare("DELETE FROM tables WHERE scope_id = ? AND name = ?")?;
     // Row by row, as in `staged::settle`.

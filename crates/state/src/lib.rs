@@ -170,7 +170,7 @@ impl State {
                 [at],
             )?;
             staged::drop_all(writing)?;
-            forget::forget(writing, run.started_at, run.keep)?;
+            forget::forget(writing, run)?;
             writing.execute(
                 "INSERT INTO runs (run_id, version, config_digest, started_at, updated_at, active_ms, output, output_template, \
                  output_offset, output_lines, schedule, targets, accepted, is_replaced) \

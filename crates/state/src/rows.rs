@@ -23,6 +23,8 @@ pub struct NewRun {
     pub output: String,
     /// The template that the output's path was made from; the path itself if it has no placeholders.
     pub output_template: String,
+    /// Whether old files of the output are deleted, which the runs' rows name.
+    pub keeps_files: bool,
     /// For how long runs, changes, and tables that are not present any more are kept.
     pub keep: Duration,
     /// The schedule that began it, if one did.

@@ -225,13 +225,14 @@ impl<'c> Scopes<'c> {
     }
 }
 
-/// A listing that reached its end has seen every table: that is the one mark that an unchanged run writes.
+/// A listing that reached its end has seen every table: that is the one mark that an unchanged run writes. A scope without changes
+/// was not compared, because nothing proved whose tables it has.
 fn settle_scopes(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<()> {
     let mut put = writing.prepare(
         "INSERT INTO scopes (partition, account_id, region, target, first_run_at, last_run_at, last_outcome, last_listed_at, \
          last_complete_at, held) \
          SELECT partition, account_id, region, target, updated_at, updated_at, COALESCE(outcome, 'cancelled'), \
-             CASE WHEN outcome IN ('complete', 'partial') THEN updated_at END, \
+             CASE WHEN outcome IN ('complete', 'partial') AND changes IS NOT NULL THEN updated_at END, \
              CASE WHEN outcome = 'complete' THEN updated_at END, COALESCE(json_extract(changes, '$.held'), 0) \
          FROM run_scopes WHERE run_id = ? AND target = ? AND region = ? AND account_id IS NOT NULL \
          ON CONFLICT (partition, account_id, region) DO UPDATE SET target = excluded.target, \

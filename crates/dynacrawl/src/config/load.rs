@@ -48,7 +48,7 @@ impl Config {
             Self::validate_file(layer.clone(), path)?;
         }
         layer.overlay(flag_layer(global, flags));
-        let described_by_flags = layer.target.is_empty() && flags.target.is_some();
+        let described_by_flags = flags.target.is_some_and(|args| layer.target.is_empty() || !args.targets.is_empty());
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
         let mut config = Self { described_by_flags, ..Self::validate(layer)? };
         config.need_a_state()?;

@@ -191,7 +191,15 @@ impl Config {
                     return Err(ConfigError::value(KEY, problem));
                 }
             }
-            return Ok(());
+            return match self.serve.has_token() {
+                false => Ok(()),
+                true => {
+                    let problem = "with serve.token, POST /api/v1/runs may crawl some of the targets, and what it writes would \
+                                   replace the file of all of them; put {run_id} into its name, such as \
+                                   estate-{schedule}-{run_id}.jsonl";
+                    Err(ConfigError::value(KEY, problem))
+                }
+            };
         }
         let restricted = self.serve.schedules.iter().find(|schedule| schedule.targets.is_some());
         let who = match restricted {
@@ -300,7 +308,9 @@ mod tests {
             }
             assert_eq!(refused(&of("/data/x.jsonl", more), false), None, "a crawl goes by no schedule");
             for output in ["/data/{schedule}.jsonl", "/data/{run_id}.jsonl", "-", "/dev/null"] {
-                assert_eq!(refused(&of(output, more), true), None, "{output} with {more}");
+                let of_a_request = more == token && output.contains("{schedule}");
+                let said = refused(&of(output, more), true);
+                assert_eq!(said.is_some(), of_a_request, "{output} with {more}: {said:?}");
             }
         }
         assert_eq!(refused(&of("/data/x.jsonl", all), true), None);

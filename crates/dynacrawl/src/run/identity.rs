@@ -95,6 +95,11 @@ impl Expected<'_> {
         matches!(self.judge(table), Verdict::Own | Verdict::Emulator(_))
     }
 
+    /// Whether the table's ARN names another account or Region.
+    pub(super) fn is_foreign(&self, table: &Table) -> bool {
+        matches!(self.judge(table), Verdict::Foreign(_))
+    }
+
     /// The note about an emulator's ARN, if the table has one.
     pub(super) fn emulator_note(&self, table: &Table) -> Option<Problem> {
         match self.judge(table) {
@@ -199,7 +204,10 @@ impl Gate {
                 self.passed = true;
                 Passed::Through(vec![one])
             }
-            Verdict::Silent if matches!(one, Fetched::Stopped(_)) || self.held.len() >= HELD => self.release(Some(one)),
+            Verdict::Silent if matches!(one, Fetched::Stopped(_)) || self.held.len() >= HELD => {
+                self.held.push(one);
+                Passed::Through(self.relieve())
+            }
             Verdict::Silent => {
                 self.held.push(one);
                 Passed::Through(Vec::new())
@@ -209,10 +217,20 @@ impl Gate {
 
     /// No more results come for now. A table that is described later may still prove the identity, if none was before.
     pub(super) fn end(&mut self, expected: &Expected<'_>) -> Passed {
-        if !self.open && !self.held.iter().any(|one| matches!(one, Fetched::Described(..))) {
-            return Passed::Through(std::mem::take(&mut self.held));
-        }
-        if self.open || self.foreign.is_empty() { self.release(None) } else { self.close(expected) }
+        if self.open || self.foreign.is_empty() { Passed::Through(self.relieve()) } else { self.close(expected) }
+    }
+
+    /// Whether results are held back.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Lets through what is held back although nothing is proven. If no table is among it, one that is described later may still
+    /// prove the identity.
+    pub(super) fn relieve(&mut self) -> Vec<Fetched<Box<TableRecord>>> {
+        self.open |= self.held.iter().any(|one| matches!(one, Fetched::Described(..)));
+        self.foreign.clear();
+        std::mem::take(&mut self.held)
     }
 
     fn release(&mut self, last: Option<Fetched<Box<TableRecord>>>) -> Passed {

@@ -63,6 +63,16 @@ pub(super) fn discard(path: &Path, run_id: &str) {
     }
 }
 
+/// Deletes the empty `FILE.partial` of a run that has not begun, while this process still holds its lock.
+pub(super) fn delete_empty(path: &Path) {
+    if let Ok(Some([partial, _])) = Output::files(path)
+        && std::fs::metadata(&partial).is_ok_and(|there| there.len() == 0)
+        && let Err(error) = std::fs::remove_file(&partial)
+    {
+        warn(&partial, &error);
+    }
+}
+
 fn warn(path: &Path, error: &dyn std::error::Error) {
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     let (path, error) = (path.display().to_string(), format!("{error}: {cause}"));

@@ -32,7 +32,7 @@ impl ScopeTask {
         self.proven_by_another_scope(connection);
         // As long as nothing proves whose tables these are, none of them is gone.
         let usable = self.tracker.has_listed_all() && self.tracker.is_proven() && !self.tracker.is_duplicate();
-        if !usable || self.stop.is_cancelled() {
+        if !usable || self.stop.is_cancelled() || self.tracker.deserves_a_retry() {
             return Ok(());
         }
         let scope = self.tracker.scope();
@@ -112,6 +112,9 @@ impl ScopeTask {
                 },
                 _ => Err("it does not describe a table either that it described just now".to_owned()),
             };
+        }
+        if self.tracker.has_only_foreign_arns() {
+            return Err("it describes only tables of another account or Region".to_owned());
         }
         match connection.ask_sts().await {
             Ok(caller) if scope.account_id.as_ref().is_none_or(|own| *own == caller.account_id) => Ok(()),

@@ -194,20 +194,26 @@ impl Start {
                 }
             }
         }
-        notify(config, state)?;
-        opened(state).begin(&NewRun {
+        let new = NewRun {
             run_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: config.digest(),
             started_at,
             output: place.as_ref().map_or("-".to_owned(), |path| path.display().to_string()),
             output_template: config.crawl.output.template().to_owned(),
+            keeps_files: config.crawl.keep_files > 0,
             keep: settings.keep,
             schedule: config.schedule.clone(),
             only: config.only.clone(),
             accepted: config.changes.accepted.words(),
             is_replaced: place.as_deref().is_some_and(Output::replaces),
-        })?;
+        };
+        let begun = notify(config, state).and_then(|()| opened(state).begin(&new));
+        if let Err(error) = begun {
+            // No row of the state names the file, so nobody would delete it later.
+            place.iter().for_each(|path| old_files::delete_empty(path));
+            return Err(error.into());
+        }
         let detector = Some(detector(config, settings, run_id, &[])?);
         let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
         let old_files = OldFiles::new(config, state);

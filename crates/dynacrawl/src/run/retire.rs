@@ -90,7 +90,10 @@ impl Covered {
         let (mut retired, waiting): (Vec<_>, Vec<_>) = leaving.partition(accepted);
         let count = waiting.len() as u64;
         let reason = if wanted.described_by_flags {
-            Some("the command line describes the target, which may be a part of what the state has".to_owned())
+            Some(
+                "the command line describes or chooses the targets, which may be a part of what the state has"
+                    .to_owned(),
+            )
         } else if unproven {
             Some("nothing proves whose tables some of the scopes have".to_owned())
         } else if wanted.settings.fail_safe.holds(total, count) {

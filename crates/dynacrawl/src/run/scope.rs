@@ -229,12 +229,25 @@ impl ScopeTask {
         let mut flow = Continue(());
         {
             let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
+            let mut results = 0;
             while flow.is_continue() {
-                let next = fetched.next().await;
+                // Results that are held back keep their pages open, and the walker may wait for one of these to be done.
+                let next = tokio::select! {
+                    biased;
+                    next = fetched.next() => next,
+                    () = self.tracker.full(), if gate.holds() => {
+                        flow = self.relieve(connection, &mut gate, results).await?;
+                        continue;
+                    }
+                };
                 let is_last = next.is_none();
+                results += 1;
                 flow = self.admit(connection, &mut gate, next).await?;
                 if is_last {
                     break;
+                }
+                if flow.is_continue() && gate.holds() {
+                    flow = self.relieve(connection, &mut gate, results).await?;
                 }
             }
         }
@@ -280,14 +293,33 @@ impl ScopeTask {
         match passed {
             Passed::Foreign(problem) => {
                 self.tracker.foreign(problem);
-                return Ok(Break(()));
+                Ok(Break(()))
             }
-            Passed::Through(results) => {
-                for one in results {
-                    if self.take(connection, one).await?.is_break() {
-                        return Ok(Break(()));
-                    }
-                }
+            Passed::Through(results) => self.take_all(connection, results).await,
+        }
+    }
+
+    /// Lets through what is held back, if the walker waits for it and no further result can come.
+    async fn relieve(
+        &self,
+        connection: &TargetConnection,
+        gate: &mut Gate,
+        results: u64,
+    ) -> Result<ControlFlow<()>, SinkGone> {
+        match self.tracker.is_starved(results) {
+            true => self.take_all(connection, gate.relieve()).await,
+            false => Ok(Continue(())),
+        }
+    }
+
+    async fn take_all(
+        &self,
+        connection: &TargetConnection,
+        results: Vec<Fetched<Box<TableRecord>>>,
+    ) -> Result<ControlFlow<()>, SinkGone> {
+        for one in results {
+            if self.take(connection, one).await?.is_break() {
+                return Ok(Break(()));
             }
         }
         Ok(Continue(()))
@@ -393,6 +425,11 @@ impl ScopeTask {
             && let Some(note) = expected.emulator_note(&record.table)
         {
             self.tracker.note_emulator(|| note);
+        }
+        if let Fetched::Described(_, record) = &one
+            && expected.is_foreign(&record.table)
+        {
+            self.tracker.has_foreign_arn();
         }
         let one = expected.checked(one);
         if let Fetched::Described(name, record) = &one

@@ -54,7 +54,7 @@ pub(crate) async fn run(
         changes: detector.as_ref().map(|_| ChangeCounts::default()),
         covered: Covered::default(),
         retired: 0,
-        retirements_held: detector.as_ref().map(|_| HeldRetirements::default()),
+        retirements_held: None,
         unproven: false,
         retries: VecDeque::new(),
         records,
@@ -292,6 +292,7 @@ impl Run<'_> {
             self.counts += scope.counts;
             self.requests += scope.requests;
             self.add_changes(scope.changes);
+            self.unproven |= self.detector.is_some() && scope.changes.is_none();
             self.listed_a_page |= scope.listed_a_page;
             progress.planned(1);
             progress.scope_ended();
@@ -355,6 +356,8 @@ impl Run<'_> {
         progress: &Arc<Progress>,
         tasks: &mut Tasks,
     ) -> (tokio::task::Id, UnderWay) {
+        // What the first try found out holds for the second one as well.
+        let account_before = checkpoint.as_ref().and_then(|_| scope.tracker.scope().account_id.clone());
         let mut task = ScopeTask {
             run_id: self.run_id,
             number: scope.number,
@@ -363,7 +366,7 @@ impl Run<'_> {
             records: self.records.clone(),
             journaled: self.journaled,
             checkpoint,
-            account_before: scope.before.as_ref().and_then(|before| before.account_id.clone()),
+            account_before,
             resumed: scope.before.is_some(),
             changes: scope.changes.clone(),
             stop: stop.clone(),
@@ -412,7 +415,6 @@ impl Run<'_> {
         if cancelled {
             scope.tracker.cancel();
         }
-        self.unproven |= !scope.tracker.is_proven();
         let Ended { scope: id, outcome, listing, counts, requests, pace, changes, problems, listed_a_page } =
             scope.tracker.end();
         scope.span.record("outcome", tracing::field::debug(outcome));
@@ -420,6 +422,7 @@ impl Run<'_> {
         self.counts += counts;
         self.requests += requests;
         self.add_changes(changes);
+        self.unproven |= self.detector.is_some() && changes.is_none();
         self.listed_a_page |= listed_a_page;
         let record = ScopeCompleted {
             schema: SchemaVersion::V1,

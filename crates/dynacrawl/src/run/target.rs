@@ -251,6 +251,9 @@ impl TargetConnection {
     /// A Region that is not enabled refuses good credentials as if they were unknown. STS tells the two apart; it is asked now,
     /// because a key that was good at the start of the run may have been deleted since.
     pub(crate) async fn not_enabled_or_refused(&self, region: &Region, error: &AwsError, stopped: Stopped) -> Stopped {
+        if error.class == ErrorClass::NotOptedIn && !may_be_disabled(region) {
+            return Stopped { outcome: dynacrawl_model::Outcome::AuthFailed, ..stopped };
+        }
         if error.class != ErrorClass::UnknownCredentials || !may_be_disabled(region) {
             return stopped;
         }

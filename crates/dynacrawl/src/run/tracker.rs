@@ -67,6 +67,12 @@ struct State {
     identity: Identity,
     /// The last table whose ARN was the scope's.
     witness: Option<TableName>,
+    /// Whether an ARN named another account or Region.
+    foreign_arn: bool,
+    /// How many tables the walker has handed on.
+    handed_on: u64,
+    /// Whether the walker waits for room.
+    is_full: bool,
     /// Whether the scope's one note about an emulator's ARNs is made.
     emulator: bool,
     unexpected: UnexpectedTypes,
@@ -95,6 +101,8 @@ pub(crate) struct Tracker {
     state: Mutex<State>,
     /// A table has come to an end.
     settled: Notify,
+    /// The walker waits for room.
+    full: Notify,
 }
 
 /// How many pages may be listed and not done with: one table that hangs must not have thousands of names wait behind it.
@@ -131,6 +139,9 @@ impl Tracker {
             notes: Vec::new(),
             identity: Identity::Unproven("the scope has not begun".to_owned()),
             witness: None,
+            foreign_arn: false,
+            handed_on: 0,
+            is_full: false,
             emulator: false,
             unexpected: UnexpectedTypes::default(),
             duplicate: false,
@@ -138,7 +149,7 @@ impl Tracker {
             unsettled: with_changes,
             with_changes,
         });
-        Self { state, settled: Notify::new() }
+        Self { state, settled: Notify::new(), full: Notify::new() }
     }
 
     /// A panic of a scope's task must not take the record of it along.
@@ -170,7 +181,9 @@ impl Tracker {
             state.ledger.page_of_a_dry_run(unselected, selected.len() as u64);
             return selected;
         }
-        state.ledger.page(unselected, selected, next)
+        let selected = state.ledger.page(unselected, selected, next);
+        state.handed_on += selected.len() as u64;
+        selected
     }
 
     pub(crate) fn listing_complete(&self) {
@@ -182,11 +195,29 @@ impl Tracker {
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
             settled.as_mut().enable();
-            if self.state().ledger.open_pages() < OPEN_PAGES {
+            if !self.is_full() {
                 return;
             }
+            self.full.notify_one();
             settled.await;
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let mut state = self.state();
+        state.is_full = state.ledger.open_pages() >= OPEN_PAGES;
+        state.is_full
+    }
+
+    /// Waits until the walker waits for room.
+    pub(crate) async fn full(&self) {
+        self.full.notified().await;
+    }
+
+    /// Whether the walker waits for room although each of the `results` tables that it has handed on has a result.
+    pub(crate) fn is_starved(&self, results: u64) -> bool {
+        let state = self.state();
+        state.is_full && state.handed_on == results
     }
 
     pub(crate) fn described(&self, name: &TableName) {
@@ -278,6 +309,17 @@ impl Tracker {
         self.state().witness = Some(name.clone());
     }
 
+    /// A table has another account or Region in its ARN.
+    pub(crate) fn has_foreign_arn(&self) {
+        self.state().foreign_arn = true;
+    }
+
+    /// Whether tables named another account or Region in their ARNs, and none the scope's.
+    pub(crate) fn has_only_foreign_arns(&self) -> bool {
+        let state = self.state();
+        state.foreign_arn && state.witness.is_none()
+    }
+
     /// The last table whose ARN was the scope's. While DescribeTable finds it, the credentials are still those of the account.
     pub(crate) fn witness(&self) -> Option<TableName> {
         self.state().witness.clone()
@@ -319,6 +361,8 @@ impl Tracker {
         let requests = state.client.take().map(|client| client.requests()).unwrap_or_default();
         let checkpoint = state.ledger.checkpoint(requests);
         state.ledger = Ledger::resumed(checkpoint.clone());
+        state.before = Some(checkpoint.clone());
+        state.handed_on = 0;
         (state.is_retry, state.stopped, state.listing) = (true, None, Listing::Incomplete);
         checkpoint
     }
@@ -385,10 +429,19 @@ impl Tracker {
             counts,
             requests: state.ledger.requests(client.map(|client| client.requests()).unwrap_or_default()),
             pace: client.map(|client| client.pace()).unwrap_or_default(),
-            changes: state.with_changes.then(|| *state.ledger.changes()),
+            changes: (state.with_changes && !is_uncompared(&state)).then(|| *state.ledger.changes()),
             problems,
             listed_a_page: state.ledger.listed_a_page(),
         }
+    }
+}
+
+/// Whether nothing was compared with the state, because it is not proven whose tables these are.
+fn is_uncompared(state: &State) -> bool {
+    match state.identity {
+        Identity::Proven => false,
+        Identity::Foreign => true,
+        Identity::Unproven(_) => state.ledger.listed_a_page(),
     }
 }
 

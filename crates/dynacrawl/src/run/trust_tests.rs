@@ -289,6 +289,18 @@ async fn a_short_answer_of_organizations_retires_nothing_until_a_person_accepts_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_cannot_be_reached_keeps_no_other_from_being_retired() {
+    let world = organization(20);
+    world.crawl_with(&of_organization("")).await;
+    let denied = FaultRule::new(Effect::Deny).operation(Operation::AssumeRole);
+    world.simulator.add_fault(denied.role("arn:aws:iam::000000000100:role/Reader"));
+    world.simulator.add_fault(FaultRule::new(Effect::FirstAccounts(20)).operation(Operation::ListAccounts));
+    let crawl = world.crawl_with(&of_organization("")).await;
+    let [retired] = crawl.of("scope_retired")[..] else { panic!("one: {:?}", crawl.report) };
+    assert_eq!(retired["scope"]["account_id"], "000000000119");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_flags_do_not_cover_is_retired_only_if_it_is_named() {
     let regions = [REGION, OTHER_REGION];
     let account =
@@ -345,6 +357,39 @@ async fn a_second_try_continues_where_the_first_one_stopped() {
     assert_eq!((crawl.of("table").len(), crawl.changes(), crawl.of("scope_completed").len()), (250, 250, 1));
     assert_eq!(crawl.scope()["counts"]["listed"], 250);
     assert_eq!(world.crawl().await.changes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_does_not_continue_in_another_account() {
+    let account = |id| Account::new(id).region(REGION, Tables::new().generated(250));
+    let world = World::of([account(HUB), account(DEV)]);
+    assert_eq!(world.crawl_with(&hub_with("")).await.report.outcome, RunOutcome::Complete);
+    // An ARN proves the account of the first try, and the keys are another account's by the second one.
+    world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity).first(1));
+    let listing = FaultRule::new(Effect::Status(503)).operation(Operation::ListTables);
+    world.simulator.add_fault(listing.when(When::Between(Duration::from_millis(30), Duration::from_secs(75))));
+    let moving = async {
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let hub = Account::new(HUB).access("hub").access_key_id;
+        world.simulator.move_key(&hub, DEV).expect("an account");
+    };
+    let settings = hub_with("");
+    let (report, ()) = tokio::join!(world.crawl_to_nothing(&settings), moving);
+    let [scope] = &report.notable[..] else { panic!("one scope: {report:?}") };
+    assert_eq!(scope.problems[0].code, "account_mismatch", "{scope:?}");
+    assert_eq!(scope.counts.described, 100, "those of the first try were written: {scope:?}");
+    assert_eq!(report.changes.map(|changes| changes.changed + changes.recreated + changes.removed), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_back_does_not_hold_up_the_listing() {
+    let world = World::new(1200);
+    world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity));
+    world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::DescribeTable));
+    let one = format!("[crawl]\ninclude = [\"{}\"]\n{}", table(0), hub_with(""));
+    let crawl = tokio::time::timeout(Duration::from_secs(3600), world.crawl_to_nothing(&one)).await;
+    let report = crawl.expect("it ends");
+    assert_eq!((report.counts.listed, report.counts.denied), (1200, 1));
 }
 
 #[tokio::test(start_paused = true)]

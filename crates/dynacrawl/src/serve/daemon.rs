@@ -317,12 +317,11 @@ impl Daemon {
 
     /// Keeps a run that cannot begin, so that it is not lost until its next time.
     fn cannot_begin(&mut self, mut job: Job, continues: bool, error: &Refused) {
-        let schedule = job.schedule.clone();
         // It counts once, however often it is tried.
         if !job.retry.has_failed() {
-            self.shared.ended(self.outside.clock.now(), schedule.as_deref(), None);
+            self.shared.ended(self.outside.clock.now(), &job, None);
         }
-        let schedule = Escaped(schedule.as_deref().unwrap_or_default()).to_string();
+        let schedule = Escaped(job.schedule.as_deref().unwrap_or_default()).to_string();
         if let Refused::Targets(error) = error {
             tracing::error!(schedule, error = %whole(error), "the run is dropped");
             return;
@@ -363,14 +362,17 @@ impl Daemon {
             Ok((report, Ok(_))) => Some(report),
             _ => None,
         };
-        self.shared.ended(self.outside.clock.now(), run.job.schedule.as_deref(), report);
+        let is_whole = run.job.targets.is_none();
+        self.shared.ended(self.outside.clock.now(), &run.job, report);
         let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
         match ended {
             Ok((report, Ok(_))) => {
                 let listed = self.shared.listed_since(run.began_at);
                 self.accepted.removals.retain(|scope| !listed.contains(scope));
-                // A run that reached its end has retired what was accepted.
-                self.accepted.retirements.clear();
+                // A run that has decided about all retirements has retired what was accepted.
+                if is_whole && report.retirements_held.is_some() {
+                    self.accepted.retirements.clear();
+                }
                 let summary = crate::summary::summary(&report, false);
                 let summary = summary.lines().map(str::trim).collect::<Vec<_>>().join("; ");
                 tracing::info!(outcome = ?report.outcome, "the run has ended: {summary}");

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::daemon::whole;
+use super::queue::Job;
 use crate::config::Config;
 use crate::run::{Progress, RunReport};
 
@@ -135,7 +136,7 @@ impl Shared {
     }
 
     /// A run ended; no report where it could not begin, its output failed, or it panicked.
-    pub(crate) fn ended(&self, at: Timestamp, schedule: Option<&str>, report: Option<&RunReport>) {
+    pub(crate) fn ended(&self, at: Timestamp, job: &Job, report: Option<&RunReport>) {
         let mut told = self.told();
         told.progress = None;
         let outcome = report.map_or("failed", |report| match report.outcome {
@@ -144,11 +145,12 @@ impl Shared {
             RunOutcome::Failed => "failed",
             RunOutcome::Cancelled => "cancelled",
         });
-        let schedule = schedule.unwrap_or(MANUAL).to_owned();
+        let schedule = job.schedule.as_deref().unwrap_or(MANUAL).to_owned();
         *told.runs.entry((schedule.clone(), outcome)).or_default() += 1;
         let Some(report) = report else { return };
         told.last_runs.insert(schedule, (at, report.duration.as_secs_f64()));
-        if let Some(held) = &report.retirements_held {
+        // A run of some targets has not looked at what the others cover.
+        if let Some(held) = report.retirements_held.as_ref().filter(|_| job.targets.is_none()) {
             told.retirements_held = held.count;
         }
         if let Some(changes) = report.changes {

@@ -16,6 +16,7 @@ fn at(millis: i64) -> Timestamp {
 
 fn new_run(started: i64) -> NewRun {
     NewRun {
+        keeps_files: false,
         run_id: RunId::generate(),
         version: "0.1.0".to_owned(),
         config_digest: "digest".to_owned(),

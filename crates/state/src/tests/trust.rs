@@ -144,6 +144,34 @@ fn what_is_old_is_forgotten_and_what_is_present_never() {
 }
 
 #[test]
+fn a_run_whose_file_is_still_to_be_deleted_is_not_forgotten() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let keep = Duration::from_millis(u64::try_from(10 * DAY).expect("a time"));
+    let asked = FilesAsked { template: "/data/{run_id}.jsonl".to_owned(), schedule: None };
+    for week in 0..5 {
+        let run = NewRun {
+            keep,
+            keeps_files: true,
+            output: format!("/data/{week}.jsonl"),
+            output_template: asked.template.clone(),
+            is_replaced: true,
+            ..new_run(week * 7 * DAY)
+        };
+        state.begin(&run).expect("begun");
+        state.settle(&completed(run.run_id, week * 7 * DAY)).expect("settled");
+    }
+    let old = state.old_files(&asked, 3).expect("read");
+    assert_eq!(
+        old.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>(),
+        ["/data/0.jsonl", "/data/1.jsonl"]
+    );
+    state.files_are_deleted(&old).expect("marked");
+    run_at(&mut state, 5 * 7 * DAY, keep, Vec::new());
+    assert!(count(&state, "runs") < 5, "what is deleted is forgotten, and without keep_files all that is old");
+}
+
+#[test]
 fn more_than_a_thousand_runs_are_kept_as_long_as_their_changes() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
