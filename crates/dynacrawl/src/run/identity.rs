@@ -206,7 +206,7 @@ impl Gate {
             }
             Verdict::Silent if matches!(one, Fetched::Stopped(_)) || self.held.len() >= HELD => {
                 self.held.push(one);
-                Passed::Through(self.relieve())
+                Passed::Through(self.relieve(expected))
             }
             Verdict::Silent => {
                 self.held.push(one);
@@ -217,7 +217,11 @@ impl Gate {
 
     /// No more results come for now. A table that is described later may still prove the identity, if none was before.
     pub(super) fn end(&mut self, expected: &Expected<'_>) -> Passed {
-        if self.open || self.foreign.is_empty() { Passed::Through(self.relieve()) } else { self.close(expected) }
+        if self.open || self.foreign.is_empty() {
+            Passed::Through(self.relieve(expected))
+        } else {
+            self.close(expected)
+        }
     }
 
     /// Whether results are held back.
@@ -225,10 +229,15 @@ impl Gate {
         !self.held.is_empty()
     }
 
-    /// Lets through what is held back although nothing is proven. If no table is among it, one that is described later may still
-    /// prove the identity.
-    pub(super) fn relieve(&mut self) -> Vec<Fetched<Box<TableRecord>>> {
-        self.open |= self.held.iter().any(|one| matches!(one, Fetched::Described(..)));
+    /// Lets through what is held back although nothing is proven. A table that is described later may still prove the identity,
+    /// unless records are written now that would have to name another account than those to come.
+    pub(super) fn relieve(&mut self, expected: &Expected<'_>) -> Vec<Fetched<Box<TableRecord>>> {
+        let is_unknown = expected.scope.account_id.is_none();
+        self.open |= self.held.iter().any(|one| match one {
+            Fetched::Described(..) => true,
+            Fetched::Failed(failed) => is_unknown && !failed.may_pass,
+            Fetched::Stopped(_) => false,
+        });
         self.foreign.clear();
         std::mem::take(&mut self.held)
     }

@@ -306,10 +306,12 @@ impl ScopeTask {
         gate: &mut Gate,
         results: u64,
     ) -> Result<ControlFlow<()>, SinkGone> {
-        match self.tracker.is_starved(results) {
-            true => self.take_all(connection, gate.relieve()).await,
-            false => Ok(Continue(())),
+        if !self.tracker.is_starved(results) {
+            return Ok(Continue(()));
         }
+        let scope = self.tracker.scope();
+        let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+        self.take_all(connection, gate.relieve(&expected)).await
     }
 
     async fn take_all(
