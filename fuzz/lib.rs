@@ -20,6 +20,7 @@ use dynacrawl_discovery::{AccountRegions, DiscoveryUrls};
 use dynacrawl_model::{Region, RunId, TableName, Timestamp};
 use dynacrawl_normalizer::{Decoded, all_changes, decode, fingerprint, structural_changes};
 use dynacrawl_state::{ChangesAsked, Commit, NewRun, Reader, ScopeProgress, ScopeRow, State, TablesAsked};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The body of a DescribeTable answer.
 pub fn normalizer(data: &[u8]) {
@@ -69,6 +70,25 @@ pub fn configuration(data: &[u8]) {
     {
         assert!(!error.to_string().is_empty());
     }
+}
+
+/// What somebody sends to the daemon over one connection.
+pub fn http_requests(data: &[u8]) {
+    thread_local! {
+        static CONFIG: Config = {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), "[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n").expect("written");
+            Config::check_file(file.path()).expect("a configuration")
+        };
+    }
+    let config = CONFIG.with(Clone::clone);
+    block_on(async {
+        let (mut client, server) = tokio::io::duplex(data.len() + (1 << 16));
+        client.write_all(data).await.expect("there is room");
+        client.shutdown().await.expect("shut down");
+        let mut answer = Vec::new();
+        let (_, ()) = tokio::join!(client.read_to_end(&mut answer), dynacrawl::serve::answer_on(server, &config));
+    });
 }
 
 /// A cron expression.
