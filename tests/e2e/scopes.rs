@@ -33,7 +33,8 @@ fn a_region_that_is_not_enabled_says_so_while_another_is_crawled() {
 
 #[test]
 fn a_region_that_says_itself_that_it_is_not_enabled_is_believed() {
-    let (sim, home) = ireland(20);
+    let tables = || Tables::new().generated(2);
+    let (sim, home) = started(Account::new(HOME).region(IRELAND, tables()).region(BAHRAIN, tables()));
     let effect = Effect::Error { code: "OptInRequired".to_owned(), message: "opt in first".to_owned(), status: 403 };
     sim.add_fault(on_list(effect));
     let crawled = Dynacrawl::crawl_of(&sim, &home, &format!("{IRELAND},{BAHRAIN}")).records();
