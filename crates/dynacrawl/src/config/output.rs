@@ -191,15 +191,13 @@ impl Config {
                     return Err(ConfigError::value(KEY, problem));
                 }
             }
-            return match self.serve.has_token() {
-                false => Ok(()),
-                true => {
-                    let problem = "with serve.token, POST /api/v1/runs may crawl some of the targets, and what it writes would \
-                                   replace the file of all of them; put {run_id} into its name, such as \
-                                   estate-{schedule}-{run_id}.jsonl";
-                    Err(ConfigError::value(KEY, problem))
-                }
-            };
+            if self.serve.run_at_start && self.serve.has_token() {
+                let problem = "with serve.run_at_start and serve.token, POST /api/v1/runs may crawl some of the targets, and \
+                               what it writes would replace the file of the first run; put {run_id} into its name, such as \
+                               estate-{schedule}-{run_id}.jsonl";
+                return Err(ConfigError::value(KEY, problem));
+            }
+            return Ok(());
         }
         let restricted = self.serve.schedules.iter().find(|schedule| schedule.targets.is_some());
         let who = match restricted {
@@ -308,12 +306,14 @@ mod tests {
             }
             assert_eq!(refused(&of("/data/x.jsonl", more), false), None, "a crawl goes by no schedule");
             for output in ["/data/{schedule}.jsonl", "/data/{run_id}.jsonl", "-", "/dev/null"] {
-                let of_a_request = more == token && output.contains("{schedule}");
-                let said = refused(&of(output, more), true);
-                assert_eq!(said.is_some(), of_a_request, "{output} with {more}: {said:?}");
+                assert_eq!(refused(&of(output, more), true), None, "{output} with {more}");
             }
         }
         assert_eq!(refused(&of("/data/x.jsonl", all), true), None);
+        let at_start = format!("{token}run_at_start = true\n");
+        let said = refused(&of("/data/{schedule}.jsonl", &at_start), true).expect("both runs are manual ones");
+        assert!(said.contains("serve.run_at_start") && said.contains("{run_id}"), "{said}");
+        assert_eq!(refused(&of("/data/{run_id}.jsonl", &at_start), true), None);
     }
 
     #[test]
