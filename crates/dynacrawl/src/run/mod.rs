@@ -7,6 +7,7 @@ mod changes_tests;
 mod chaos;
 mod claims;
 mod decode;
+mod describing;
 mod detector;
 #[cfg(test)]
 mod fairness_tests;
@@ -28,6 +29,7 @@ mod retire;
 mod said;
 mod scope;
 mod scopes;
+mod stopped;
 mod target;
 mod tracker;
 #[cfg(test)]
@@ -52,9 +54,9 @@ pub use progress::{Progress, ProgressNow};
 pub(crate) use resume::{Before, SharedState, opened};
 pub use resume::{Start, StartError};
 pub(crate) use scopes::run;
+pub(crate) use stopped::Stopped;
 use target::Connector;
 pub(crate) use target::{ReadyTarget, TargetConnection};
-pub(crate) use tracker::Stopped;
 
 use crate::config::{Config, ConfigError, Group, Target};
 

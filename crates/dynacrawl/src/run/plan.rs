@@ -16,8 +16,8 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::RunPlan;
+use super::stopped::Stopped;
 use super::target::{ReadyTarget, TargetConnection};
-use super::tracker::Stopped;
 use crate::config::{Config, ConfigError, Group};
 
 /// How many targets are looked into ahead of the crawl.

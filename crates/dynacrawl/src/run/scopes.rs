@@ -26,8 +26,9 @@ use super::progress::Progress;
 use super::retire::{Covered, Retirements, Wanted};
 use super::said::{Note, Said, ScopeNo};
 use super::scope::{ScopeTask, SinkGone};
+use super::stopped::Stopped;
 use super::target::scope_of;
-use super::tracker::{Ended, Stopped, Tracker};
+use super::tracker::{Ended, Tracker};
 use super::{Before, Remembered, RunPlan, RunReport};
 
 /// How many scopes wait for their turn; more are planned as room comes.

@@ -16,7 +16,7 @@ use dynacrawl_model::{AccountId, Escaped, Operation, Problem, Region, Scope};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::tracker::Stopped;
+use super::stopped::Stopped;
 use crate::config::{Config, Target};
 
 /// The account that emulators put into their ARNs.

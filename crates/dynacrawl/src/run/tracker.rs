@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dynacrawl_client::{AwsError, CallError, ErrorClass, ScopeClient};
+use dynacrawl_client::ScopeClient;
 use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{ChangeCounts, Counts, Listing, Outcome, Pace, Problem, Requests, Scope, TableName};
 
@@ -13,44 +13,7 @@ use tokio::sync::Notify;
 use super::decode::UnexpectedTypes;
 use super::detector::ChangeKind;
 use super::ledger::{Checkpoint, Cursor, Ledger, MAX_DEFERRED};
-
-/// Why a scope cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stopped {
-    /// The outcome if no page came.
-    pub(crate) outcome: Outcome,
-    /// What is said about it.
-    pub(crate) problem: Problem,
-    /// Whether what was wrong may have passed in a while.
-    pub(crate) may_pass: bool,
-}
-
-impl Stopped {
-    /// By something that does not pass by itself.
-    pub(crate) fn for_good(outcome: Outcome, problem: Problem) -> Self {
-        Self { outcome, problem, may_pass: false }
-    }
-
-    /// By a call that failed for good.
-    pub(crate) fn by_call(failed: &CallError) -> Self {
-        let mut stopped = Self { may_pass: failed.may_pass, ..Self::by_error(&failed.error) };
-        stopped.problem.operation = Some(failed.operation);
-        stopped
-    }
-
-    /// By an error of AWS's.
-    pub(crate) fn by_error(error: &AwsError) -> Self {
-        let outcome = match error.class {
-            ErrorClass::Denied => Outcome::Denied,
-            ErrorClass::Throttled => Outcome::Throttled,
-            ErrorClass::Unreachable => Outcome::Unreachable,
-            ErrorClass::NotOptedIn => Outcome::NotOptedIn,
-            class if class.is_about_credentials() => Outcome::AuthFailed,
-            _ => Outcome::Failed,
-        };
-        Self { outcome, problem: Problem::new(&*error.code, &*error.message), may_pass: error.class.may_pass() }
-    }
-}
+use super::stopped::Stopped;
 
 #[derive(Debug)]
 struct State {
