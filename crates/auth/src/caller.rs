@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynacrawl_aws::{
-    AwsError, Budget, BudgetSettings, Connections, ErrorClass, Failures, Permit, Places, Probe, RetryPolicy, Share,
-    Trouble,
+    AwsError, Budget, BudgetSettings, Connections, ErrorClass, Failures, PROBE_TIME, Permit, Places, Probe,
+    RetryPolicy, Share, Trouble,
 };
 use tokio::time::Instant;
 
@@ -139,10 +139,23 @@ impl Caller {
             let began = Instant::now();
             let answer = match self.requests.acquire().await {
                 Ok(mut place) => {
+                    // Others may have given up while it waited for its turn: behind requests that hang, that takes long.
+                    let given_up = if self.gives_up && probe.is_none() {
+                        self.trouble.older_than(self.retry.patience)
+                    } else {
+                        None
+                    };
+                    if let Some(error) = given_up {
+                        return Err(CallFailed { error: last.unwrap_or(error), attempts, no_credentials: None });
+                    }
                     attempts += 1;
                     count(Attempt::Sent);
                     let sent = Instant::now();
                     let answer = match self.limit {
+                        None if probe.is_some() => {
+                            let answer = tokio::time::timeout(PROBE_TIME, place.run(attempt())).await;
+                            answer.unwrap_or_else(|_| Err(too_slow(PROBE_TIME)))
+                        }
                         None => place.run(attempt()).await,
                         Some(limit) => {
                             let deadline = *deadline.get_or_insert(sent + limit);

@@ -24,7 +24,7 @@ pub use region::{
 };
 pub use retry::{Failures, RetryPolicy};
 pub use settings::{AwsSettings, EndpointSettings, ambient_region};
-pub use trouble::{Probe, Trouble};
+pub use trouble::{PROBE_TIME, Probe, Trouble};
 
 /// What every SDK client of this project behaves like; a newer SDK must not change it by itself.
 pub fn behavior_version() -> aws_smithy_runtime_api::client::behavior_version::BehaviorVersion {

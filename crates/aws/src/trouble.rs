@@ -14,6 +14,9 @@ use crate::AwsError;
 
 /// How long after a failed probe the next one may be sent.
 const PROBE_PAUSE: Duration = Duration::from_secs(2);
+/// How long a probe may take, and how long others wait for its outcome: one that hangs until its time-out would hold up ten
+/// thousand tables for as long.
+pub const PROBE_TIME: Duration = Duration::from_secs(2);
 /// A failure whose attempt was sent so long after the last failure is the first one of another trouble: nobody has asked in
 /// between. Longer than any wait between two attempts of a call.
 const IDLE: Duration = Duration::from_secs(40);
@@ -30,8 +33,15 @@ struct State {
     since: Instant,
     last: AwsError,
     last_at: Instant,
-    /// `None`: a probe is under way.
-    next_probe: Option<Instant>,
+    probe: NextProbe,
+}
+
+/// When the next probe is sent.
+#[derive(Clone, Copy, Debug)]
+enum NextProbe {
+    At(Instant),
+    /// One that was sent then is under way.
+    Sent(Instant),
 }
 
 /// Leave to send one attempt although the others are given up. Its drop lets those who wait for its outcome go on.
@@ -50,7 +60,7 @@ impl Trouble {
                 }
                 (state.last, state.last_at) = (error.clone(), now);
             }
-            None => *state = Some(State { since: now, last: error.clone(), last_at: now, next_probe: Some(now) }),
+            None => *state = Some(State { since: now, last: error.clone(), last_at: now, probe: NextProbe::At(now) }),
         }
     }
 
@@ -73,7 +83,7 @@ impl Trouble {
     }
 
     /// Lets a call make an attempt. When all have failed for as long as `patience`, only a probe every few seconds does; who
-    /// comes while a probe is under way waits for its outcome.
+    /// comes while a probe is under way waits for its outcome, for [`PROBE_TIME`] at most.
     ///
     /// # Errors
     /// The last failure, if the call is to be given up.
@@ -82,21 +92,23 @@ impl Trouble {
             let mut changed = std::pin::pin!(self.changed.notified());
             // From here on, no change is missed.
             changed.as_mut().enable();
-            {
+            let wait_until = {
                 let mut state = self.state();
                 let Some(state) = state.as_mut().filter(|state| state.since.elapsed() >= patience) else {
                     return Ok(None);
                 };
-                match state.next_probe {
-                    Some(at) if at <= Instant::now() => {
-                        state.next_probe = None;
+                let now = Instant::now();
+                match state.probe {
+                    NextProbe::At(at) if at <= now => {
+                        state.probe = NextProbe::Sent(now);
                         return Ok(Some(Probe(self)));
                     }
-                    Some(_) => return Err(state.last.clone()),
-                    None => {}
+                    NextProbe::Sent(at) if now < at + PROBE_TIME => at + PROBE_TIME,
+                    NextProbe::At(_) | NextProbe::Sent(_) => return Err(state.last.clone()),
                 }
-            }
-            changed.await;
+            };
+            // When the time is over, the state says so.
+            let _ = tokio::time::timeout_at(wait_until, changed).await;
         }
     }
 
@@ -108,7 +120,7 @@ impl Trouble {
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
         if let Some(state) = &mut *self.0.state() {
-            state.next_probe = Some(Instant::now() + PROBE_PAUSE);
+            state.probe = NextProbe::At(Instant::now() + PROBE_PAUSE);
         }
         self.0.changed.notify_waiters();
     }
@@ -120,7 +132,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{IDLE, PROBE_PAUSE, Trouble};
+    use super::{IDLE, PROBE_PAUSE, PROBE_TIME, Trouble};
     use crate::{AwsError, ErrorClass};
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -166,6 +178,17 @@ mod tests {
         let (waited, ()) = tokio::join!(trouble.admit(PATIENCE), probing);
         assert!(waited.expect("all is well").is_none());
         assert_eq!(trouble.age(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_holds_up_nobody() {
+        let trouble = in_trouble().await;
+        let _probe = trouble.admit(PATIENCE).await.expect("a probe");
+        let began = Instant::now();
+        for _ in 0..10_000 {
+            assert!(trouble.admit(PATIENCE).await.is_err());
+        }
+        assert_eq!(began.elapsed(), PROBE_TIME);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::decode::decode_failure;
-use super::identity::{Expected, Gate, Passed};
+use super::identity::{Expected, Gate, Passed, Verdict};
 use super::said::{Described, Note};
 use super::scope::{ScopeTask, SinkGone};
 use super::stopped::Stopped;
@@ -39,13 +39,17 @@ impl ScopeTask {
             let mut results = 0;
             while flow.is_continue() {
                 // Results that are held back keep their pages open, and the walker may wait for one of these to be done.
-                let next = tokio::select! {
-                    biased;
-                    next = fetched.next() => next,
-                    () = self.tracker.full(), if gate.holds() => {
-                        flow = self.relieve(connection, &mut gate, results).await?;
-                        continue;
+                let next = if gate.holds() {
+                    tokio::select! {
+                        biased;
+                        next = fetched.next() => next,
+                        () = self.tracker.full() => {
+                            flow = self.relieve(connection, &mut gate, results).await?;
+                            continue;
+                        }
                     }
+                } else {
+                    fetched.next().await
                 };
                 let is_last = next.is_none();
                 results += 1;
@@ -86,6 +90,11 @@ impl ScopeTask {
         gate: &mut Gate,
         next: Option<Fetched<Box<TableRecord>>>,
     ) -> Result<ControlFlow<()>, SinkGone> {
+        if gate.is_open()
+            && let Some(one) = next
+        {
+            return self.take(connection, one).await;
+        }
         let scope = self.tracker.scope();
         let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
         let mut claimed = Continue(());
@@ -230,23 +239,18 @@ impl ScopeTask {
     ) -> Fetched<Box<TableRecord>> {
         let scope = self.tracker.scope();
         let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
-        if let Fetched::Described(_, record) = &one
-            && let Some(note) = expected.emulator_note(&record.table)
-        {
-            self.tracker.note_emulator(|| note);
+        let (one, verdict) = expected.checked(one);
+        match (&verdict, &one) {
+            (Verdict::Foreign(_), _) => self.tracker.has_foreign_arn(),
+            (Verdict::Own | Verdict::Emulator(_), Fetched::Described(name, record)) => {
+                if self.changes.is_some() && record.table.status.as_deref() != Some("DELETING") {
+                    self.tracker.has_own_arn(name);
+                }
+            }
+            _ => {}
         }
-        if let Fetched::Described(_, record) = &one
-            && expected.is_foreign(&record.table)
-        {
-            self.tracker.has_foreign_arn();
-        }
-        let one = expected.checked(one);
-        if let Fetched::Described(name, record) = &one
-            && self.changes.is_some()
-            && record.table.status.as_deref() != Some("DELETING")
-            && expected.is_own(&record.table)
-        {
-            self.tracker.has_own_arn(name);
+        if let Verdict::Emulator(foreign) = &verdict {
+            self.tracker.note_emulator(|| expected.emulator_note(foreign));
         }
         one
     }

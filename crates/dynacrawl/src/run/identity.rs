@@ -21,7 +21,7 @@ pub(super) enum Foreign {
 
 /// What a table's ARN says about the scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It names the scope's Region, and its account if that is known.
     Own,
     /// It is an emulator's, which has no accounts and Regions of its own.
@@ -42,6 +42,13 @@ pub(crate) struct Expected<'a> {
 impl Expected<'_> {
     fn judge(&self, table: &Table) -> Verdict {
         let Some(arn) = &table.arn else { return Verdict::Silent };
+        // Nearly all are the scope's own: that is found out without parsing.
+        let mut parts = arn.as_str().splitn(6, ':').skip(3);
+        let is_own = parts.next() == Some(self.scope.region.as_str())
+            && self.scope.account_id.as_ref().is_some_and(|own| parts.next() == Some(own.as_str()));
+        if is_own {
+            return Verdict::Own;
+        }
         let (Some(account), Some(region)) = (arn.account_id(), arn.region()) else { return Verdict::Silent };
         let foreign = if region != self.scope.region.as_str() {
             Foreign::Region(region.to_owned())
@@ -57,6 +64,10 @@ impl Expected<'_> {
 
     /// Why an answer is no description of the table that was asked for; `None` if it is one.
     pub(crate) fn wrong_answer(&self, asked: &TableName, table: &Table) -> Option<String> {
+        self.wrong(asked, table, &self.judge(table))
+    }
+
+    fn wrong(&self, asked: &TableName, table: &Table, verdict: &Verdict) -> Option<String> {
         let other = table.name.as_ref().filter(|name| *name != asked).map(TableName::as_str);
         let other = other.or_else(|| {
             let name = table.arn.as_ref().and_then(|arn| arn.table_name());
@@ -68,16 +79,18 @@ impl Expected<'_> {
         if table.arn.is_none() && table.status.is_none() && table.key_schema.as_ref().is_none_or(Vec::is_empty) {
             return Some("the answer has no ARN, no status and no key schema, so it describes nothing".to_owned());
         }
-        match self.judge(table) {
+        match verdict {
             Verdict::Foreign(foreign) => Some(foreign.message(self.scope)),
             Verdict::Own | Verdict::Emulator(_) | Verdict::Silent => None,
         }
     }
 
-    /// Turns an answer that is about something else into a failure of the table that was asked for.
-    pub(super) fn checked(&self, one: Fetched<Box<TableRecord>>) -> Fetched<Box<TableRecord>> {
-        let Fetched::Described(name, record) = one else { return one };
-        match self.wrong_answer(&name, &record.table) {
+    /// Turns an answer that is about something else into a failure of the table that was asked for. With what the ARN of a
+    /// description names.
+    pub(super) fn checked(&self, one: Fetched<Box<TableRecord>>) -> (Fetched<Box<TableRecord>>, Verdict) {
+        let Fetched::Described(name, record) = one else { return (one, Verdict::Silent) };
+        let verdict = self.judge(&record.table);
+        let one = match self.wrong(&name, &record.table, &verdict) {
             None => Fetched::Described(name, record),
             Some(message) => Fetched::Failed(FailedTable {
                 name,
@@ -87,29 +100,14 @@ impl Expected<'_> {
                 attempts: 1,
                 may_pass: true,
             }),
-        }
+        };
+        (one, verdict)
     }
 
-    /// Whether the table's ARN names the scope's account and Region, as far as the endpoint has such.
-    pub(super) fn is_own(&self, table: &Table) -> bool {
-        matches!(self.judge(table), Verdict::Own | Verdict::Emulator(_))
-    }
-
-    /// Whether the table's ARN names another account or Region.
-    pub(super) fn is_foreign(&self, table: &Table) -> bool {
-        matches!(self.judge(table), Verdict::Foreign(_))
-    }
-
-    /// The note about an emulator's ARN, if the table has one.
-    pub(super) fn emulator_note(&self, table: &Table) -> Option<Problem> {
-        match self.judge(table) {
-            Verdict::Emulator(foreign) => {
-                let message =
-                    format!("{}; the endpoint is not AWS's own, so this is only a note", foreign.message(self.scope));
-                Some(Problem::new("emulator_arn", message))
-            }
-            Verdict::Own | Verdict::Foreign(_) | Verdict::Silent => None,
-        }
+    /// The note about an emulator's ARN.
+    pub(super) fn emulator_note(&self, foreign: &Foreign) -> Problem {
+        let message = format!("{}; the endpoint is not AWS's own, so this is only a note", foreign.message(self.scope));
+        Problem::new("emulator_arn", message)
     }
 }
 
@@ -222,6 +220,11 @@ impl Gate {
         } else {
             self.close(expected)
         }
+    }
+
+    /// Whether everything passes.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Whether results are held back.
@@ -402,7 +405,8 @@ mod tests {
         assert_eq!(both.len(), 2);
         let scope = scope();
         let expected = Expected { scope: &scope, custom_endpoint: false };
-        let failed = both.into_iter().map(|one| expected.checked(one)).filter(|one| matches!(one, Fetched::Failed(_)));
+        let failed =
+            both.into_iter().map(|one| expected.checked(one).0).filter(|one| matches!(one, Fetched::Failed(_)));
         assert_eq!(failed.count(), 1);
 
         let mut gate = Gate::new(true, None);

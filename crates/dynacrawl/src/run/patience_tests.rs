@@ -24,6 +24,19 @@ async fn a_scope_with_nothing_but_server_errors_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_scope_with_nothing_but_calls_that_hang_is_given_up() {
+    let simulator = InProcess::new(estate(&[10_000, 100]), &options());
+    let hanging = FaultRule::new(Effect::Delay(Duration::from_secs(3600))).account(account(0));
+    simulator.add_fault(hanging.operation(Operation::DescribeTable));
+    let (ended, report) = crawl(&simulator, 2, "").await;
+    assert_eq!((report.scopes.complete, ended[&account(1)].1.outcome), (1, Outcome::Complete));
+    let (at, scope) = &ended[&account(0)];
+    // A minute of patience, the attempts that were under way then, and a probe for the rest and one for the last pass.
+    assert!((60..=180).contains(&at.as_secs()), "{at:?}");
+    assert_eq!((scope.outcome, scope.counts.failed, scope.counts.listed), (Outcome::Partial, 10_000, 10_000));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listing_outlasts_half_a_minute_of_server_errors() {
     let simulator = InProcess::new(estate(&[250]), &options());
     // Ten attempts take some eight seconds, each further one some five.
