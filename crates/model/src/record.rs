@@ -322,7 +322,8 @@ pub struct ScopeCompleted {
     pub pace: Pace,
     /// How long it took, in milliseconds; where a run was resumed in its middle, since then.
     pub duration_ms: u64,
-    /// What changed since the state was written last; `null` without a state.
+    /// What changed since the state was written last; `null` without a state, and if nothing was compared because nothing proves
+    /// whose tables these are.
     pub changes: Option<ChangeCounts>,
     /// What went wrong, and what the reader should know.
     pub problems: Vec<Problem>,
@@ -378,7 +379,7 @@ pub struct RunCompleted {
     /// What changed since the state was written last, over all scopes; `null` without a state.
     pub changes: Option<ChangeCounts>,
     /// The accounts and Regions that the run does not cover and that stay in the state until a person accepts that they are
-    /// retired; `null` without a state.
+    /// retired; `null` without a state, and if the run ended before that was decided.
     #[serde(default)]
     pub retirements_held: Option<HeldRetirements>,
     /// How long it took, in milliseconds; where it was resumed, without the time in between.
