@@ -151,16 +151,20 @@ impl Caller {
                     attempts += 1;
                     count(Attempt::Sent);
                     let sent = Instant::now();
-                    let answer = match self.limit {
-                        None if probe.is_some() => {
-                            let answer = tokio::time::timeout(PROBE_TIME, place.run(attempt())).await;
-                            answer.unwrap_or_else(|_| Err(too_slow(PROBE_TIME)))
-                        }
-                        None => place.run(attempt()).await,
-                        Some(limit) => {
-                            let deadline = *deadline.get_or_insert(sent + limit);
-                            let answer = tokio::time::timeout_at(deadline, place.run(attempt())).await;
-                            answer.unwrap_or_else(|_| Err(too_slow(limit)))
+                    let limit = self.limit.or_else(|| probe.as_ref().map(|_| PROBE_TIME));
+                    let until = match self.limit {
+                        Some(limit) => Some(*deadline.get_or_insert(sent + limit)),
+                        None => limit.map(|limit| sent + limit),
+                    };
+                    let answer = {
+                        // Stored once: it is large, and whatever holds it is moved with it.
+                        let mut run = std::pin::pin!(place.run(attempt()));
+                        match until {
+                            None => run.await,
+                            Some(until) => {
+                                let answer = tokio::time::timeout_at(until, run.as_mut()).await;
+                                answer.unwrap_or_else(|_| Err(too_slow(limit.unwrap_or_default())))
+                            }
                         }
                     };
                     place.ended(answer.as_ref().is_err_and(|error| error.class == ErrorClass::TimedOut));
