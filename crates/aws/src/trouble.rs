@@ -1,7 +1,7 @@
 //! Since when all calls of one kind have failed for reasons that may pass.
 //!
 //! A service that only hangs, throttles or breaks down makes each of ten thousand tables fail after minutes of attempts. So
-//! once it has gone on for too long, such calls are given up without an attempt. A probe every few seconds finds out
+//! once that has lasted for too long, such calls are given up without an attempt. A probe every few seconds finds out
 //! whether the service has recovered.
 
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};

@@ -242,10 +242,10 @@ impl ScopeTask {
         let (one, verdict) = expected.checked(one);
         match (&verdict, &one) {
             (Verdict::Foreign(_), _) => self.tracker.has_foreign_arn(),
-            (Verdict::Own | Verdict::Emulator(_), Fetched::Described(name, record)) => {
-                if self.changes.is_some() && record.table.status.as_deref() != Some("DELETING") {
-                    self.tracker.has_own_arn(name);
-                }
+            (Verdict::Own | Verdict::Emulator(_), Fetched::Described(name, record))
+                if self.changes.is_some() && record.table.status.as_deref() != Some("DELETING") =>
+            {
+                self.tracker.has_own_arn(name);
             }
             _ => {}
         }
