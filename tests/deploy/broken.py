@@ -501,8 +501,8 @@ WAYS = [
         "queries_are_about_metrics_that_there_are",
         "a label pod",
         ALERTS,
-        "on (job, instance) dyna",
-        "on (job, pod) dyna",
+        "on (job, instance) min_over_time(dyna",
+        "on (job, pod) min_over_time(dyna",
     ),
     (
         "queries_are_about_metrics_that_there_are",
