@@ -140,30 +140,27 @@ impl Caller {
             let answer = match self.requests.acquire().await {
                 Ok(mut place) => {
                     // Others may have given up while it waited for its turn: behind requests that hang, that takes long.
-                    let given_up = if self.gives_up && probe.is_none() {
-                        self.trouble.older_than(self.retry.patience)
-                    } else {
-                        None
-                    };
-                    if let Some(error) = given_up {
+                    if self.gives_up
+                        && probe.is_none()
+                        && let Some(error) = self.trouble.older_than(self.retry.patience)
+                    {
                         return Err(CallFailed { error: last.unwrap_or(error), attempts, no_credentials: None });
                     }
                     attempts += 1;
                     count(Attempt::Sent);
                     let sent = Instant::now();
-                    let limit = self.limit.or_else(|| probe.as_ref().map(|_| PROBE_TIME));
                     let until = match self.limit {
-                        Some(limit) => Some(*deadline.get_or_insert(sent + limit)),
-                        None => limit.map(|limit| sent + limit),
+                        Some(limit) => Some((*deadline.get_or_insert(sent + limit), limit)),
+                        None => probe.as_ref().map(|_| (sent + PROBE_TIME, PROBE_TIME)),
                     };
                     let answer = {
                         // Stored once: it is large, and whatever holds it is moved with it.
-                        let mut run = std::pin::pin!(place.run(attempt()));
+                        let run = std::pin::pin!(place.run(attempt()));
                         match until {
                             None => run.await,
-                            Some(until) => {
-                                let answer = tokio::time::timeout_at(until, run.as_mut()).await;
-                                answer.unwrap_or_else(|_| Err(too_slow(limit.unwrap_or_default())))
+                            Some((until, limit)) => {
+                                let answer = tokio::time::timeout_at(until, run).await;
+                                answer.unwrap_or_else(|_| Err(too_slow(limit)))
                             }
                         }
                     };

@@ -31,8 +31,7 @@ impl ScopeTask {
         mut gate: Gate,
         walking: &CancellationToken,
     ) -> Result<(), SinkGone> {
-        let decode = |body: &[u8]| self.decode(body);
-        let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
+        let fetcher = self.fetcher(client);
         let mut flow = Continue(());
         {
             let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.config.crawl.concurrency));
@@ -96,7 +95,7 @@ impl ScopeTask {
             return self.take(connection, one).await;
         }
         let scope = self.tracker.scope();
-        let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+        let expected = Expected::of(&scope, connection);
         let mut claimed = Continue(());
         let passed = match next {
             Some(one) => gate.pass(&expected, one, |table| claimed = self.prove(connection, table)),
@@ -126,7 +125,7 @@ impl ScopeTask {
             return Ok(Continue(()));
         }
         let scope = self.tracker.scope();
-        let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+        let expected = Expected::of(&scope, connection);
         self.take_all(connection, gate.relieve(&expected)).await
     }
 
@@ -171,8 +170,17 @@ impl ScopeTask {
         Continue(())
     }
 
+    /// What describes tables of the scope.
+    pub(super) fn fetcher<'a>(
+        &'a self,
+        client: &'a ScopeClient,
+    ) -> Fetcher<'a, impl Fn(&[u8]) -> Result<Box<TableRecord>, DecodeFailure>> {
+        let decode = |body: &[u8]| self.decode(body);
+        Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after }
+    }
+
     /// Reads an answer of DescribeTable.
-    pub(super) fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
+    fn decode(&self, body: &[u8]) -> Result<Box<TableRecord>, DecodeFailure> {
         let Decoded { table, unexpected } =
             dynacrawl_normalizer::decode(body).map_err(|error| decode_failure(&error))?;
         if !unexpected.is_empty() {
@@ -238,7 +246,7 @@ impl ScopeTask {
         one: Fetched<Box<TableRecord>>,
     ) -> Fetched<Box<TableRecord>> {
         let scope = self.tracker.scope();
-        let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+        let expected = Expected::of(&scope, connection);
         let (one, verdict) = expected.checked(one);
         match (&verdict, &one) {
             (Verdict::Foreign(_), _) => self.tracker.has_foreign_arn(),

@@ -39,7 +39,12 @@ pub(crate) struct Expected<'a> {
     pub(crate) custom_endpoint: bool,
 }
 
-impl Expected<'_> {
+impl<'a> Expected<'a> {
+    /// What the tables of a scope are expected to be, asked at the target's endpoint.
+    pub(super) fn of(scope: &'a Scope, connection: &TargetConnection) -> Self {
+        Self { scope, custom_endpoint: connection.custom_endpoint }
+    }
+
     fn judge(&self, table: &Table) -> Verdict {
         let Some(arn) = &table.arn else { return Verdict::Silent };
         // Nearly all are the scope's own: that is found out without parsing.

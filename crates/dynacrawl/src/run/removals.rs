@@ -3,7 +3,7 @@
 //! accept it first.
 
 use dynacrawl_client::ScopeClient;
-use dynacrawl_fetcher::{Fetched, Fetcher};
+use dynacrawl_fetcher::Fetched;
 use dynacrawl_model::{FailureReason, MAX_NAMED_TABLES, Problem, TableName};
 use dynacrawl_walker::Listing;
 use futures_util::StreamExt;
@@ -100,11 +100,10 @@ impl ScopeTask {
     async fn still_own(&self, connection: &TargetConnection, client: &ScopeClient) -> Result<(), String> {
         let scope = self.tracker.scope();
         if let Some(witness) = self.tracker.witness() {
-            let decode = |body: &[u8]| self.decode(body);
-            let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
+            let fetcher = self.fetcher(client);
             let asked = futures_util::stream::iter([witness]);
             let mut fetched = std::pin::pin!(fetcher.describe_all(asked, self.config.crawl.concurrency));
-            let expected = Expected { scope: &scope, custom_endpoint: connection.custom_endpoint };
+            let expected = Expected::of(&scope, connection);
             return match fetched.next().await {
                 Some(Fetched::Described(name, record)) => match expected.wrong_answer(&name, &record.table) {
                     None => Ok(()),
@@ -157,8 +156,7 @@ impl ScopeTask {
         unlisted: Vec<TableName>,
     ) -> Result<Confirmed, SinkGone> {
         let mut confirmed = Confirmed::default();
-        let decode = |body: &[u8]| self.decode(body);
-        let fetcher = Fetcher { client, decode, recheck_after: self.config.crawl.recheck_after };
+        let fetcher = self.fetcher(client);
         // An earlier process may have described some of them.
         let waiting = unlisted.into_iter().filter(|name| !self.tracker.has_described_unlisted(name));
         let mut waiting: std::collections::BTreeSet<_> = waiting.collect();
