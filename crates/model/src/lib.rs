@@ -6,6 +6,7 @@
 
 mod change;
 mod escape;
+mod files;
 mod ids;
 mod outcome;
 mod record;
@@ -15,6 +16,7 @@ mod time;
 
 pub use change::{Change, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected};
 pub use escape::Escaped;
+pub use files::file_error_may_pass;
 pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName};
 pub use outcome::{
     ChangeCounts, Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Pace, Problem, RegionsSource,

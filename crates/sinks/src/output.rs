@@ -72,14 +72,7 @@ impl SinkError {
     /// file is in use, nobody reads the FIFO yet.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Open { source, .. } => !matches!(
-                source.kind(),
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::IsADirectory
-                    | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::InvalidFilename
-                    | io::ErrorKind::InvalidInput
-            ),
+            Self::Open { source, .. } => dynacrawl_model::file_error_may_pass(source),
             Self::NotAFile { .. } | Self::Json(_) => false,
             _ => true,
         }

@@ -88,14 +88,7 @@ impl StateError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Busy { .. } => true,
-            Self::Open { source, .. } => !matches!(
-                source.kind(),
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::IsADirectory
-                    | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::InvalidFilename
-                    | io::ErrorKind::InvalidInput
-            ),
+            Self::Open { source, .. } => dynacrawl_model::file_error_may_pass(source),
             Self::Database { source, .. } => source.sqlite_error_code().is_some_and(|code| {
                 !matches!(
                     code,
