@@ -101,7 +101,7 @@ impl Caller {
 
     /// Calls until an attempt succeeds or another one would be of no use. If the failure may pass, a patient call continues
     /// after its last attempt for as long as the policy's patience. Every attempt takes a permit of the budget, then
-    /// a place among the requests in flight together with a connection, in this order: whoever waits for his own budget
+    /// a place among the requests in flight together with a connection, in this order: a call that waits for its own budget
     /// must not hold a place that others could use. What is signed is sent at once.
     ///
     /// Each attempt is recorded under `operation`, AWS's name of the call.
@@ -185,7 +185,7 @@ impl Caller {
             } else {
                 self.trouble.answered();
             }
-            // Whoever waits for the probe's outcome finds it recorded.
+            // The outcome is recorded before the calls that wait for it wake up.
             drop(probe);
             let closed = self.may_be_closed();
             match error.class {

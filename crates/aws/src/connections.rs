@@ -229,7 +229,7 @@ impl Gate {
             }
         }
         for (waiting, verdict) in served {
-            // Who has left meanwhile gives it back: the admission is dropped.
+            // A caller that no longer waits drops the admission, which gives it back.
             let _ = waiting.send(verdict);
         }
         let listeners: Vec<_> = self.listeners().iter().filter_map(Weak::upgrade).collect();

@@ -198,11 +198,12 @@ impl AwsError {
         E: Error + ProvideErrorMetadata + 'static,
     {
         let code = error.and_then(ProvideErrorMetadata::code).filter(|code| !code.is_empty());
-        let said = error.and_then(ProvideErrorMetadata::message).map(str::to_owned).or_else(|| body_start(answer));
-        let said = said.or_else(|| error.map(|error| cause::chain(error))).unwrap_or_default();
+        let own = error.and_then(ProvideErrorMetadata::message).map(str::to_owned);
+        let own = own.or_else(|| body_start(answer)).or_else(|| error.map(|error| cause::chain(error)));
+        let own = own.unwrap_or_default();
         let status = answer.status().as_u16();
-        let class = code.and_then(|code| ErrorClass::of_code(code, &said)).unwrap_or_else(|| class_of_status(status));
-        let message = cause::of_answer(answer, code, class, &said);
+        let class = code.and_then(|code| ErrorClass::of_code(code, &own)).unwrap_or_else(|| class_of_status(status));
+        let message = cause::of_answer(answer, code, class, &own);
         let error = match code {
             Some(code) => Self::new(class, code, message),
             // The SDK takes a body that it cannot read for an error of the service.

@@ -246,7 +246,7 @@ impl Shared {
             }
         }
         for (waiting, given) in served {
-            // Who has left meanwhile gives the place back: it is dropped.
+            // A caller that no longer waits drops the place, which gives it back.
             let _ = waiting.answer.send(given);
         }
     }

@@ -52,14 +52,13 @@ impl ScopeTask {
         }
         confirmed.gone.extend(vanished);
         let mut settled = true;
+        let mut unsure = Vec::new();
         if !confirmed.gone.is_empty()
             && let Err(why) = self.still_own(connection, client).await
         {
             let message = format!("DescribeTable does not find them, but {why}; they stay");
             self.tracker.note(naming("removal_unconfirmed", message, &confirmed.gone));
-            for name in confirmed.gone.drain(..) {
-                self.tell(changes.kept(&name)?).await?;
-            }
+            unsure = std::mem::take(&mut confirmed.gone);
             settled = false;
         }
         let going = told + confirmed.gone.len() as u64;
@@ -78,7 +77,7 @@ impl ScopeTask {
             self.tracker.note(naming("removal_unconfirmed", said.to_owned(), &confirmed.unknown));
             settled = false;
         }
-        for name in confirmed.gone.iter().chain(&confirmed.unknown) {
+        for name in confirmed.gone.iter().chain(&confirmed.unknown).chain(&unsure) {
             self.tell(changes.kept(name)?).await?;
         }
         let unlisted = self.tracker.unlisted();
