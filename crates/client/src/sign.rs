@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, Ru
 use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::config_bag::ConfigBag;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 const SERVICE: &str = "dynamodb";
@@ -160,15 +160,15 @@ impl Inner {
 
 /// Adds a header that nobody may show or keep: HTTP libraries leave it out of their logs, and HTTP/2 out of its tables.
 ///
-/// The SDK's headers cannot be marked one by one, so they move to those that begin with the marked one.
+/// The SDK's headers cannot be marked one by one, but those of a whole request can be converted.
 fn add_secret(headers: &mut Headers, name: &'static str, value: &str) -> Result<(), BoxError> {
     let mut value = HeaderValue::from_str(value)?;
     value.set_sensitive(true);
-    let secret = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
-    let others = std::mem::replace(headers, Headers::try_from(secret)?);
-    for (other, value) in others.iter().filter(|(other, _)| *other != name) {
-        headers.append(other.to_owned(), value.to_owned());
-    }
+    let mut carrier = HttpRequest::empty();
+    *carrier.headers_mut() = std::mem::take(headers);
+    let mut marked = std::mem::take(carrier.try_into_http1x()?.headers_mut());
+    marked.insert(HeaderName::from_static(name), value);
+    *headers = Headers::try_from(marked)?;
     Ok(())
 }
 
