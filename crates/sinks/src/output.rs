@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use rustix::fs::OFlags;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::partial::{self, Places};
@@ -215,16 +216,28 @@ impl Output {
     /// an error, which [`Output::finish`] tells.
     pub(crate) async fn sync(&self) -> bool {
         let (done, synced) = oneshot::channel();
-        if self.orders.send(Order::Sync(done)).await.is_err() {
+        if !self.order(Order::Sync(done)).await {
             return false;
         }
-        // Waited for where the runtime knows that something is under way: simulated time must not pass meanwhile.
+        // As in `order`.
         matches!(tokio::task::spawn_blocking(move || synced.blocking_recv()).await, Ok(Ok(())))
     }
 
     /// Hands a chunk to the writing thread. `false`: the thread has ended over an error, which [`Output::finish`] tells.
     pub(crate) async fn write(&self, chunk: Vec<u8>) -> bool {
-        self.orders.send(Order::Write(chunk)).await.is_ok()
+        self.order(Order::Write(chunk)).await
+    }
+
+    async fn order(&self, order: Order) -> bool {
+        match self.orders.try_send(order) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            // Waited for where the runtime knows that something is under way: simulated time must not pass meanwhile.
+            Err(TrySendError::Full(order)) => {
+                let orders = self.orders.clone();
+                matches!(tokio::task::spawn_blocking(move || orders.blocking_send(order)).await, Ok(Ok(())))
+            }
+        }
     }
 
     /// Waits until everything is written; with `replace`, puts a regular file in its place. Without, `FILE.partial` stays.
