@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynacrawl_sim::{
-    Account, DemoAccount, Denial, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables,
+    Account, DemoAccount, Denial, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables, When,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -80,13 +80,17 @@ impl Place {
     }
 }
 
-/// Starts a crawl and kills it once the simulator has been asked so many times, or it has ended.
+/// Starts a crawl and kills it once it has sent so many requests, or has ended. The requests after these hang, so that a crawl is
+/// killed there also if this process has to wait for its turn.
 fn killed_after(sim: &Simulator, crawl: Dynacrawl, requests: u64) -> Ended {
     let before = sim.counts().total.requests;
+    let hanging = FaultRule::new(Effect::Delay(Duration::from_secs(3600))).when(When::After(requests));
+    let hanging = sim.add_fault(hanging);
     let mut running = crawl.start();
     running.drain();
     eventually("enough requests", || sim.counts().total.requests >= before + requests || running.has_ended());
     running.kill();
+    sim.remove_fault(hanging);
     running.end()
 }
 
