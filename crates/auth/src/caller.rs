@@ -74,6 +74,11 @@ impl Caller {
         Self { gives_up: true, trouble: Arc::default(), ..self }
     }
 
+    /// Patience begins anew: what has failed for long may have passed.
+    pub fn forget_trouble(&self) {
+        self.trouble.answered();
+    }
+
     /// The same, but a call takes no longer than this from its first attempt on.
     #[must_use]
     pub fn within_time(self, limit: Duration) -> Self {

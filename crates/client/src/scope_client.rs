@@ -144,6 +144,12 @@ impl ScopeClient {
         }
     }
 
+    /// Patience with calls begins anew: what has failed for long may have passed.
+    pub fn forget_troubles(&self) {
+        self.listing.forget_trouble();
+        self.describing.forget_trouble();
+    }
+
     /// Requests sent so far.
     pub fn requests(&self) -> Requests {
         Requests { list_tables: self.list_tables.read(), describe_table: self.describe_table.read() }

@@ -218,6 +218,23 @@ pub struct Requests {
     pub describe_table: RequestCounts,
 }
 
+impl Requests {
+    /// The requests that were sent after `before` was counted.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            list_tables: self.list_tables.since(before.list_tables),
+            describe_table: self.describe_table.since(before.describe_table),
+        }
+    }
+}
+
+impl RequestCounts {
+    fn since(self, before: Self) -> Self {
+        Self { sent: self.sent.saturating_sub(before.sent), throttled: self.throttled.saturating_sub(before.throttled) }
+    }
+}
+
 impl AddAssign for Requests {
     fn add_assign(&mut self, other: Self) {
         self.list_tables += other.list_tables;

@@ -17,7 +17,7 @@ use dynacrawl_model::{Region, RegionsSource};
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::config::Group;
-use crate::run::{ReadyTarget, RunPlan, Stopped, TargetConnection, enabled_regions, members, organization_accounts};
+use crate::run::{ReadyTarget, RunPlan, StopReason, TargetConnection, enabled_regions, members, organization_accounts};
 use finding::Trouble;
 
 /// How many Regions of one target are checked at once.
@@ -60,7 +60,7 @@ fn panicked(target: &str, region: Option<&Region>, panic: &(dyn Any + Send)) -> 
 
 async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
     let config = plan.config();
-    let connection = plan.connector.connect(target, config).await;
+    let connection = plan.connector.connect(target).await;
     let mut findings = Findings::default();
     let usable = probes::credentials(&connection, config, &mut findings).await;
     let regions = match connection.target.all_regions {
@@ -99,7 +99,7 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
     let FoundAccounts { accounts, listed, inactive, filtered, not_found, failed } = &found;
     match failed {
         Some(failed) => {
-            let stopped = Stopped::by_error(&failed.error);
+            let stopped = StopReason::by_error(&failed.error);
             let trouble = Trouble { message: failed.to_string(), ..not_told(&stopped) };
             findings.add("organization", name, None, Err(trouble));
             findings.no_scope_works(1);
@@ -125,7 +125,7 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
     (members.filter_map(|(_, member)| member.ok()).collect(), findings)
 }
 
-fn not_told(stopped: &Stopped) -> Trouble {
+fn not_told(stopped: &StopReason) -> Trouble {
     Trouble {
         code: "accounts_not_listed",
         message: stopped.problem.message.clone(),

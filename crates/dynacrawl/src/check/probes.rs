@@ -102,7 +102,7 @@ pub(super) async fn scope(connection: &TargetConnection, region: &Region, config
     let mut findings = Findings::default();
     let account_id = connection.account_id().await.ok();
     let scope = Scope { account_id, ..connection.scope(region) };
-    let client = connection.client(region, config);
+    let client = connection.client(region);
     scope_calls(connection, &scope, &client, config, &mut findings).await;
     findings.count_scope();
     findings

@@ -13,7 +13,7 @@ use super::{Failure, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
 use crate::config::{Flags, LogLevel};
 use crate::exit::Exit;
-use crate::run::{self, Progress, Remembered, RunPlan, RunReport, Start, StartError};
+use crate::run::{self, Progress, Remembered, RunPlan, RunReport, ScopeError, Start, StartError};
 use crate::signals::Signals;
 use crate::summary::summary;
 use crate::terminal::Terminal;
@@ -89,22 +89,19 @@ pub async fn crawl_to_output(
     progress: &Arc<Progress>,
 ) -> (RunReport, Result<Written, SinkError>) {
     let Start { run_id, output, mut journal, detector, old_files, before, .. } = start;
-    let detector = detector.map(Arc::new);
-    let remembered = Remembered { before, journaled: journal.is_some(), detector: detector.clone() };
+    let remembered = Remembered { before, journaled: journal.is_some(), detector: detector.map(Arc::new) };
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     progress.queue(records.downgrade());
-    let (report, written) = tokio::join!(
+    let (mut report, written) = tokio::join!(
         Box::pin(run::run(plan, run_id, remembered, records, stop, progress))
             .instrument(tracing::debug_span!("run", %run_id)),
         write_records(&output, plan.config().crawl.layout, queue, &mut journal),
     );
-    // The state could not be read: the run has stopped as if its output were gone.
-    let unreadable = detector.and_then(Arc::into_inner).and_then(run::Detector::into_failure);
-    let written = match unreadable {
-        Some(error) => Err(SinkError::Journal(error.into())),
-        None => written,
+    let ended = report.ended_by.is_none() && report.outcome != RunOutcome::Cancelled;
+    let written = match report.ended_by.take() {
+        Some(ScopeError::State(error)) => Err(SinkError::Journal(error.into())),
+        Some(ScopeError::OutputClosed) | None => written,
     };
-    let ended = !report.sink_gone && report.outcome != RunOutcome::Cancelled;
     let whole = ended && matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial);
     let finished = output.finish(whole && written.is_ok()).await;
     let mut written = written.and_then(|written| finished.map(|()| written));

@@ -10,10 +10,9 @@ use dynacrawl_model::{
     TableRemoved, TableUnselected, Timestamp,
 };
 use dynacrawl_normalizer::{all_changes, comparable, fingerprint, structural_changes};
-use dynacrawl_state::{KnownScope, ScopeKey, TableRow, TableStatus};
+use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStatus};
 
-use super::detector::{ChangeKind, Detector, Told, record_json};
-use super::scope::SinkGone;
+use super::detector::{ChangeKind, DetectedChange, Detector, record_json};
 use crate::config::ChangeSettings;
 
 /// Tables that are known, and that the listing did not name.
@@ -79,7 +78,7 @@ impl ScopeChanges {
         scope: &Scope,
         unselected: &[TableName],
         selected: &[TableName],
-    ) -> Result<(), SinkGone> {
+    ) -> Result<(), StateError> {
         let number = |name: &TableName| self.names.hash_one(name.as_str());
         let mut listed = held(&self.listed);
         listed.extend(unselected.iter().map(|name| (number(name), Listed::Unselected)));
@@ -109,7 +108,7 @@ impl ScopeChanges {
     }
 
     /// What is known of the scope; none also where nothing tells its account.
-    fn known(&self, scope: &Scope) -> Result<Option<&KnownScope>, SinkGone> {
+    fn known(&self, scope: &Scope) -> Result<Option<&KnownScope>, StateError> {
         if let Some(known) = self.known.get() {
             return Ok(known.as_ref());
         }
@@ -120,10 +119,10 @@ impl ScopeChanges {
 
     /// A table was described. None where there is nothing new about it, or nothing tells whose it is. Of a description that is
     /// `partly_read` nobody knows what changed: a field that could not be read looks like one that is gone.
-    pub(crate) fn described(&self, now: &TableRecord, partly_read: bool) -> Result<Option<Told>, SinkGone> {
+    pub(crate) fn described(&self, now: &TableRecord, partly_read: bool) -> Result<Option<DetectedChange>, StateError> {
         let found = self.compared(now, partly_read)?;
-        let (Some(told), Some(name)) = (&found, &now.table.name) else { return Ok(found) };
-        if told.kind.is_none() {
+        let (Some(change), Some(name)) = (&found, &now.table.name) else { return Ok(found) };
+        if change.kind.is_none() {
             return Ok(found);
         }
         // A listing that turns in a circle may name the tables of an earlier process, or of the first try, once more.
@@ -145,7 +144,7 @@ impl ScopeChanges {
         Ok(found.filter(|_| is_first))
     }
 
-    fn compared(&self, now: &TableRecord, partly_read: bool) -> Result<Option<Told>, SinkGone> {
+    fn compared(&self, now: &TableRecord, partly_read: bool) -> Result<Option<DetectedChange>, StateError> {
         let detector = &*self.detector;
         let Some(name) = &now.table.name else { return Ok(None) };
         if self.is_as_known(name, &now.fingerprint) && !detector.settings.drift {
@@ -166,12 +165,12 @@ impl ScopeChanges {
                 table: now.table.clone(),
             }));
             let row = row(now, name, now.observed_at, now.observed_at);
-            return Ok(Some(detector.told(ChangeKind::Added, key, now, row, event)));
+            return Ok(Some(detector.change(ChangeKind::Added, key, now, row, event)));
         };
         // Listed again after it was not, which is nothing that is told.
         let seen_again = || {
             let row = TableRow { last_seen_at: None, ..before.clone() };
-            before.last_seen_at.map(|_| Told::silent(key.clone(), now.observed_at, row, None))
+            before.last_seen_at.map(|_| DetectedChange::silent(key.clone(), now.observed_at, row, None))
         };
         let drift = detector.settings.drift;
         if partly_read || (before.fingerprint == now.fingerprint && !drift) {
@@ -180,7 +179,7 @@ impl ScopeChanges {
         let unchanged = row(now, name, before.first_seen_at, before.changed_at);
         let Some(then) = detector.read(|reader| reader.record(&before))?.and_then(|json| parse(&json)) else {
             tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "its record in the state cannot be read; it is taken as it is now");
-            return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
+            return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
         };
         let (then, learned) = with_identity_of(then, &now.table);
         let completed;
@@ -204,7 +203,7 @@ impl ScopeChanges {
             (false, true) => Vec::new(),
         };
         if changes.is_empty() && (upgraded || learned) {
-            return Ok(Some(Told::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
+            return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
         }
         if changes.is_empty() && same {
             return Ok(seen_again());
@@ -225,7 +224,7 @@ impl ScopeChanges {
                 table,
             }));
             let row = row(now, name, now.observed_at, now.observed_at);
-            return Ok(Some(detector.told(ChangeKind::Recreated, key, now, row, event)));
+            return Ok(Some(detector.change(ChangeKind::Recreated, key, now, row, event)));
         }
         let event = Record::TableChanged(Box::new(TableChanged {
             schema,
@@ -238,11 +237,11 @@ impl ScopeChanges {
             table,
         }));
         let row = row(now, name, before.first_seen_at, now.observed_at);
-        Ok(Some(detector.told(ChangeKind::Changed, key, now, row, event)))
+        Ok(Some(detector.change(ChangeKind::Changed, key, now, row, event)))
     }
 
     /// What is known and was not listed as a table to be described, once the listing has reached its last page.
-    pub(crate) fn missing(&self, scope: &Scope) -> Result<Missing, SinkGone> {
+    pub(crate) fn missing(&self, scope: &Scope) -> Result<Missing, StateError> {
         let Some(key) = ScopeKey::of(scope) else { return Ok(Missing::default()) };
         let Some(known) = self.known(scope)? else { return Ok(Missing::default()) };
         let detector = &*self.detector;
@@ -269,12 +268,12 @@ impl ScopeChanges {
     }
 
     /// Whether anything is known of the scope.
-    pub(crate) fn is_known(&self, scope: &Scope) -> Result<bool, SinkGone> {
+    pub(crate) fn is_known(&self, scope: &Scope) -> Result<bool, StateError> {
         self.known(scope).map(|known| known.is_some())
     }
 
     /// What is known of a table, and when its scope was listed last.
-    fn gone(&self, name: &TableName) -> Result<Option<(ScopeKey, TableRow)>, SinkGone> {
+    fn gone(&self, name: &TableName) -> Result<Option<(ScopeKey, TableRow)>, StateError> {
         let Some(Some(scope)) = self.known.get() else { return Ok(None) };
         let row = self.detector.read(|reader| reader.table(scope.id, name))?;
         Ok(row.map(|row| {
@@ -284,7 +283,7 @@ impl ScopeChanges {
     }
 
     /// That a table is gone.
-    pub(crate) fn removed(&self, name: &TableName) -> Result<Option<Told>, SinkGone> {
+    pub(crate) fn removed(&self, name: &TableName) -> Result<Option<DetectedChange>, StateError> {
         let at = Timestamp::now();
         Ok(self.gone(name)?.map(|(key, before)| {
             let event = Record::TableRemoved(TableRemoved {
@@ -303,7 +302,7 @@ impl ScopeChanges {
     }
 
     /// That the filters leave a table out now.
-    pub(crate) fn unselected(&self, name: &TableName, rule: FilterRule) -> Result<Option<Told>, SinkGone> {
+    pub(crate) fn unselected(&self, name: &TableName, rule: FilterRule) -> Result<Option<DetectedChange>, StateError> {
         let at = Timestamp::now();
         Ok(self.gone(name)?.map(|(key, before)| {
             let event = Record::TableUnselected(TableUnselected {
@@ -322,8 +321,8 @@ impl ScopeChanges {
     }
 
     /// That a table was not listed and stays known all the same: when it was seen last stands still.
-    pub(crate) fn kept(&self, name: &TableName) -> Result<Option<Told>, SinkGone> {
-        Ok(self.gone(name)?.map(|(key, row)| Told::silent(key, Timestamp::now(), row, None)))
+    pub(crate) fn kept(&self, name: &TableName) -> Result<Option<DetectedChange>, StateError> {
+        Ok(self.gone(name)?.map(|(key, row)| DetectedChange::silent(key, Timestamp::now(), row, None)))
     }
 }
 

@@ -1,12 +1,11 @@
-//! What a run knows of the last ones, and how a change is told: to the sink as a record, to the state as a row.
+//! What a run knows of the last ones, and what it makes of a change: a record for the output, and a row for the state.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use dynacrawl_model::{ChangeCounts, Record, RunId, SchemaVersion, ScopeRetired, Table, TableRecord, Timestamp};
 use dynacrawl_state::{KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow};
 use serde::Serialize;
 
-use super::scope::SinkGone;
 use crate::config::ChangeSettings;
 
 /// What a run knows of the last ones.
@@ -15,13 +14,12 @@ pub struct Detector {
     reader: Mutex<Reader>,
     pub(super) run_id: RunId,
     pub(crate) settings: ChangeSettings,
-    failed: OnceLock<StateError>,
 }
 
-/// What is told about a table or a scope, for the sink and for the state.
+/// A change of a table or a scope, for the output and for the state.
 #[derive(Debug)]
-pub(crate) struct Told {
-    /// Which count it belongs to; none where nothing is told, and the state learns something all the same.
+pub(crate) struct DetectedChange {
+    /// Which count it belongs to; none if only the state learns something.
     pub(crate) kind: Option<ChangeKind>,
     /// The record, where changes are wanted in the output.
     pub(crate) event: Option<Record>,
@@ -53,29 +51,21 @@ impl ChangeKind {
 
 impl Detector {
     pub(crate) fn new(reader: Reader, run_id: RunId, settings: ChangeSettings) -> Self {
-        Self { reader: Mutex::new(reader), run_id, settings, failed: OnceLock::new() }
-    }
-
-    /// Why the state could not be read, if it could not.
-    pub(crate) fn into_failure(self) -> Option<StateError> {
-        self.failed.into_inner()
+        Self { reader: Mutex::new(reader), run_id, settings }
     }
 
     /// Reads the state. What it cannot tell stops the run: everything would look new.
-    pub(super) fn read<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StateError>) -> Result<T, SinkGone> {
-        ask(&self.reader.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|error| {
-            let _ = self.failed.set(error);
-            SinkGone
-        })
+    pub(super) fn read<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StateError>) -> Result<T, StateError> {
+        ask(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The scopes that the state knows, but for retired ones.
-    pub(crate) fn scopes(&self) -> Result<Vec<KnownScope>, SinkGone> {
+    pub(crate) fn scopes(&self) -> Result<Vec<KnownScope>, StateError> {
         self.read(|reader| reader.scopes(self.run_id))
     }
 
     /// That a scope is not crawled any more.
-    pub(crate) fn retired(&self, known: KnownScope) -> Result<Told, SinkGone> {
+    pub(crate) fn retired(&self, known: KnownScope) -> Result<DetectedChange, StateError> {
         let at = Timestamp::now();
         let tables = self.read(|reader| reader.count(known.id))?;
         let event = Record::ScopeRetired(ScopeRetired {
@@ -98,26 +88,26 @@ impl Detector {
         table: Option<TableRow>,
         record: Option<String>,
         mut event: Record,
-    ) -> Told {
+    ) -> DetectedChange {
         let change = Some(as_kept(&mut event));
         let event = Some(event).filter(|_| self.settings.emit.changes());
-        Told { kind, event, staged: Some(Staged { scope, at, table, record, change }) }
+        DetectedChange { kind, event, staged: Some(Staged { scope, at, table, record, change }) }
     }
 
     /// An event about a table that was described.
-    pub(super) fn told(
+    pub(super) fn change(
         &self,
         kind: ChangeKind,
         scope: ScopeKey,
         now: &TableRecord,
         row: TableRow,
         event: Record,
-    ) -> Told {
+    ) -> DetectedChange {
         self.event(Some(kind), scope, now.observed_at, Some(row), Some(record_json(now)), event)
     }
 }
 
-impl Told {
+impl DetectedChange {
     /// What the state learns, and nobody is told.
     pub(super) fn silent(scope: ScopeKey, at: Timestamp, row: TableRow, record: Option<String>) -> Self {
         Self { kind: None, event: None, staged: Some(Staged { scope, at, table: Some(row), record, change: None }) }

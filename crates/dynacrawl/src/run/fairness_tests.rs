@@ -46,7 +46,7 @@ pub(super) async fn crawl(
              assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Reader\" }}]\n"
         ),
     );
-    let (records, mut said) = mpsc::channel::<super::said::Said>(256);
+    let (records, mut said) = mpsc::channel::<super::run_event::RunEvent>(256);
     let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
     let started = Instant::now();
     let listen = async {

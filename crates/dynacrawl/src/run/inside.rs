@@ -1,5 +1,6 @@
 //! The simulator inside the process, in the place of a network: for tests on simulated time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -11,8 +12,14 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
 use dynacrawl_sim::{Account, InProcess};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::RunPlan;
+use super::event::{ScopeEvent, ScopeJob};
+use super::worker::{LocalWorkers, Workers};
 use crate::config::{Config, Target};
 
 /// The account whose user crawls.
@@ -88,7 +95,32 @@ pub(crate) fn plan_over(http: SharedHttpClient, config: Config, account: impl Fn
         };
         Ok(CredentialSpec { base: BaseCredentials::Keys(keys), chain: target.chain.clone() })
     };
-    RunPlan::with_http(config, credentials, http.into()).expect("a plan")
+    let plan = RunPlan::with_http(config, credentials, http.into()).expect("a plan");
+    RunPlan { workers, ..plan }
+}
+
+/// The workers of this process; with `DYNACRAWL_TEST_WORKERS=serialising` as if they were on another machine.
+fn workers(local: LocalWorkers) -> Arc<dyn Workers> {
+    match std::env::var("DYNACRAWL_TEST_WORKERS").as_deref() {
+        Ok("serialising") => Arc::new(Serialising(local)),
+        Ok(other) => panic!("DYNACRAWL_TEST_WORKERS: {other}"),
+        Err(_) => Arc::new(local),
+    }
+}
+
+/// Workers whose jobs and events are sent as JSON.
+pub(crate) struct Serialising(pub(crate) LocalWorkers);
+
+impl Workers for Serialising {
+    fn run(&self, job: ScopeJob) -> BoxStream<'static, ScopeEvent> {
+        self.0.run(sent(&job)).map(|event| sent(&event)).boxed()
+    }
+}
+
+/// A value as it arrives on another machine.
+fn sent<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    let text = serde_json::to_string(value).expect("JSON");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// The same for settings.

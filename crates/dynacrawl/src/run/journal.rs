@@ -1,23 +1,23 @@
-//! What has gone out, as far as a later process needs it: the books of each scope as the sink sees them.
+//! What has gone out, as far as a later process needs it: the ledger of each scope as the output sees it.
 //!
-//! The journal sees exactly what the sink writes, in the same order. So what it commits together with a place in the
+//! The journal sees exactly what the output writes, in the same order. So what it commits together with a place in the
 //! output says what is in the output up to that place, no more and no less, whatever else is under way.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{
-    AccountId, Outcome, Record, Requests, RunCompleted, RunId, RunOutcome, ScopeCompleted, Timestamp,
+    AccountId, Outcome, Partition, Record, Region, RunCompleted, RunId, RunOutcome, ScopeCompleted, Timestamp,
 };
 use dynacrawl_sinks::{JournalError, Position};
 use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, Staged, TargetRow};
 use tokio::time::Instant;
 
-use super::detector::Told;
-use super::ledger::{Checkpoint, Ledger};
+use super::checkpoint::Checkpoint;
+use super::event::What;
+use super::ledger::Ledger;
 use super::resume::{SharedState, opened};
-use super::said::{Began, Note, Said, ScopeNo};
+use super::run_event::{EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
 
 /// How often it is committed. What was done since the last time is done once more after a kill.
 const EVERY: Duration = Duration::from_millis(250);
@@ -34,23 +34,25 @@ pub struct Journal {
     lines_before: u64,
     active_before: Duration,
     started: Instant,
-    scopes: HashMap<ScopeNo, Books>,
+    scopes: HashMap<ScopeNo, JournaledScope>,
     targets: Vec<TargetRow>,
     staged: Vec<Staged>,
     /// Seen as the last record of the run.
     completed: Option<RunCompleted>,
     dirty: bool,
     committed_at: Instant,
-    /// After the first record that a run that goes on would write again, nothing is committed any more.
+    /// After the first record that a resumed run would write again, nothing is committed any more.
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Books {
-    began: Began,
+struct JournaledScope {
+    target: String,
+    region: Region,
+    partition: Partition,
+    /// The account that a table was written for.
     account_id: Option<AccountId>,
     ledger: Ledger,
-    requests: Requests,
     ended: Option<EndedScope>,
     dirty: bool,
 }
@@ -112,27 +114,27 @@ impl Journal {
         self.targets.push(row);
     }
 
-    fn see_note(&mut self, number: ScopeNo, note: &mut Note) {
-        let told = match note {
-            Note::Described(described) => described.told.as_mut(),
-            Note::Told(told) => Some(&mut **told),
-            _ => None,
+    fn see_scope(&mut self, number: ScopeNo, entry: &mut ScopeEntry) {
+        let change = match entry {
+            ScopeEntry::Event(entry) => entry.change.as_mut(),
+            ScopeEntry::Changed(change) => Some(&mut **change),
+            ScopeEntry::Began(_) | ScopeEntry::Completed(_) => None,
         };
-        self.staged.extend(told.and_then(|told| told.staged.take()));
-        if let Note::Began(began) = note {
-            self.scopes.insert(number, Books::new(began));
-        } else if let Some(books) = self.scopes.get_mut(&number) {
-            books.see(note);
+        self.staged.extend(change.and_then(|change| change.staged.take()));
+        if let ScopeEntry::Began(began) = entry {
+            self.scopes.insert(number, JournaledScope::new(began));
+        } else if let Some(scope) = self.scopes.get_mut(&number) {
+            scope.see(entry);
         }
     }
 
     fn take_commit(&mut self, position: Position) -> Commit {
         let mut scopes = Vec::new();
-        self.scopes.retain(|_, books| {
-            if std::mem::take(&mut books.dirty) {
-                scopes.push(books.row());
+        self.scopes.retain(|_, scope| {
+            if std::mem::take(&mut scope.dirty) {
+                scopes.push(scope.row());
             }
-            books.ended.is_none()
+            scope.ended.is_none()
         });
         self.dirty = false;
         self.committed_at = Instant::now();
@@ -150,9 +152,9 @@ impl Journal {
     }
 }
 
-impl dynacrawl_sinks::Journal<Said> for Journal {
-    fn see(&mut self, said: &mut Said) {
-        if let Said::Run(record) = said
+impl dynacrawl_sinks::Journal<RunEvent> for Journal {
+    fn see(&mut self, event: &mut RunEvent) {
+        if let RunEvent::Record(record) = event
             && let Record::RunCompleted(completed) = &**record
         {
             self.completed = Some(completed.clone());
@@ -161,23 +163,23 @@ impl dynacrawl_sinks::Journal<Said> for Journal {
             return;
         }
         self.dirty = true;
-        match said {
-            Said::Run(record) => self.see_record(record),
-            Said::Retired(told) => self.staged.extend(told.staged.take()),
-            Said::Scope(number, note) => self.see_note(*number, note),
+        match event {
+            RunEvent::Record(record) => self.see_record(record),
+            RunEvent::Retired(change) => self.staged.extend(change.staged.take()),
+            RunEvent::Scope(number, entry) => self.see_scope(*number, entry),
         }
     }
 
-    fn closes(&mut self, said: &Said) -> bool {
-        // A cancelled scope goes on in a later process, which ends the run itself.
-        let closing = match said {
-            Said::Run(record) | Said::Scope(_, Note::Record(record)) => match &**record {
+    fn closes(&mut self, event: &RunEvent) -> bool {
+        // A cancelled scope continues in a later process, which ends the run itself.
+        let closing = match event {
+            RunEvent::Record(record) => match &**record {
                 Record::RunCompleted(_) => true,
                 Record::TargetFailed(failed) => failed.outcome == Outcome::Cancelled,
-                Record::ScopeCompleted(ended) => ended.outcome == Outcome::Cancelled,
                 _ => false,
             },
-            _ => false,
+            RunEvent::Scope(_, ScopeEntry::Completed(ended)) => ended.outcome == Outcome::Cancelled,
+            RunEvent::Scope(..) | RunEvent::Retired(_) => false,
         };
         let first = closing && !self.closed;
         self.closed |= closing;
@@ -201,59 +203,37 @@ impl dynacrawl_sinks::Journal<Said> for Journal {
     }
 }
 
-impl Books {
-    fn new(began: &Began) -> Self {
-        let ledger = began.checkpoint.clone().map(Ledger::resumed).unwrap_or_default();
-        let account_id = began.account_id.clone();
-        let began = Began {
-            target: began.target.clone(),
-            region: began.region.clone(),
+impl JournaledScope {
+    fn new(began: &ScopeBegan) -> Self {
+        Self {
+            target: began.key.target.clone(),
+            region: began.key.region.clone(),
             partition: began.partition.clone(),
-            account_id: None,
-            checkpoint: None,
-        };
-        Self { began, account_id, ledger, requests: Requests::default(), ended: None, dirty: true }
-    }
-
-    fn see(&mut self, note: &Note) {
-        self.dirty = true;
-        match note {
-            Note::Page { unselected, selected, next, requests } => {
-                self.ledger.page(*unselected, selected.clone(), next.clone());
-                self.requests = *requests;
-            }
-            Note::Deferred(failed) => self.ledger.defer(failed.clone()),
-            Note::Described(described) => {
-                if self.account_id.is_none() {
-                    self.account_id.clone_from(&described.account_id);
-                }
-                if described.unlisted {
-                    self.ledger.described_unlisted(&described.name);
-                } else {
-                    self.ledger.described(&described.name);
-                }
-                self.count(described.told.as_ref());
-            }
-            Note::Told(told) => self.count(Some(told)),
-            Note::Record(record) => match &**record {
-                Record::TableFailed(failed) => self.ledger.failed(&FailedTable {
-                    name: failed.table.clone(),
-                    reason: failed.reason,
-                    code: failed.code.clone(),
-                    message: failed.message.clone(),
-                    attempts: failed.attempts,
-                    may_pass: false,
-                }),
-                Record::ScopeCompleted(ended) => self.end(ended),
-                _ => {}
-            },
-            Note::Began(_) => {}
+            account_id: began.account_id.clone(),
+            // A dry run has no journal.
+            ledger: Ledger::new(false, began.checkpoint.clone()),
+            ended: None,
+            dirty: true,
         }
     }
 
-    fn count(&mut self, told: Option<&Told>) {
-        if let Some(kind) = told.and_then(|told| told.kind) {
-            kind.count(self.ledger.changes());
+    fn see(&mut self, entry: &ScopeEntry) {
+        self.dirty = true;
+        match entry {
+            ScopeEntry::Event(entry) => self.see_event(entry),
+            ScopeEntry::Changed(change) => change.kind.into_iter().for_each(|kind| self.ledger.count(kind)),
+            ScopeEntry::Completed(ended) => self.end(ended),
+            ScopeEntry::Began(_) => {}
+        }
+    }
+
+    fn see_event(&mut self, entry: &EventEntry) {
+        self.ledger.apply(&entry.event);
+        if let Some(kind) = entry.change.as_ref().and_then(|change| change.kind) {
+            self.ledger.count(kind);
+        }
+        if let (None, What::TableDescribed(described)) = (&self.account_id, &entry.event.what) {
+            self.account_id.clone_from(&described.record.scope.account_id);
         }
     }
 
@@ -275,12 +255,12 @@ impl Books {
     fn row(&self) -> ScopeRow {
         let progress = match self.ended {
             Some(ended) => ScopeProgress::Ended(ended),
-            None => ScopeProgress::Walking(checkpoint_json(&self.ledger.checkpoint(self.requests))),
+            None => ScopeProgress::Walking(checkpoint_json(&self.ledger.checkpoint())),
         };
         ScopeRow {
-            target: self.began.target.clone(),
-            region: self.began.region.clone(),
-            partition: self.began.partition.clone(),
+            target: self.target.clone(),
+            region: self.region.clone(),
+            partition: self.partition.clone(),
             account_id: self.account_id.clone(),
             progress,
         }

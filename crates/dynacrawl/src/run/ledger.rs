@@ -1,431 +1,279 @@
-//! The books of one scope: what was listed, what became of each table, and from where a later process would go on.
-//!
-//! There are two of them for a scope. The run keeps one, from which the scope's last record is made; the journal keeps one
-//! of what has gone out, from which a checkpoint is made.
+//! The ledger of one scope: the only place that counts. It is a fold over the scope's events, so whoever sees the same events
+//! has the same counts: the worker that decides what is left to do, the coordinator that writes `scope_completed`, and the
+//! journal that keeps a checkpoint of what is in the output.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{ChangeCounts, Counts, FailureReason, MAX_NAMED_TABLES, Operation, Problem, Requests, TableName};
-use serde::{Deserialize, Serialize};
+use dynacrawl_model::{AccountId, Counts, Listing, Pace, Problem, Requests, TableName};
 
-/// How many tables of a scope wait for its last pass. In a scope in which more fail, those are told about at once: it is not
-/// a passing fault, and what waits takes memory.
-pub(crate) const MAX_DEFERRED: usize = 1000;
+use super::checkpoint::{Checkpoint, Cursor};
+use super::detector::ChangeKind;
+use super::event::{Finished, Identified, PageListed, ScopeEvent, Step, TableDescribed, What};
+use super::stop_reason::StopReason;
+use super::tables::Tables;
+use super::unexpected::UnexpectedTypes;
 
-/// The books.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    counts: Counts,
-    changes: ChangeCounts,
-    cursor: Cursor,
-    /// The pages behind the cursor, of which the first has open tables.
-    pages: VecDeque<Page>,
-    /// The number of the first of them.
-    first: u64,
-    listed_a_page: bool,
-    /// Selected tables that have not come to an end, and the number of their page.
-    open: HashMap<TableName, u64>,
-    deferred: BTreeMap<TableName, FailedTable>,
-    failures: BTreeMap<(FailureReason, String), Failures>,
-    /// Tables behind the cursor that an earlier process is done with; they are going to be listed once more.
-    done_before: HashSet<TableName>,
-    /// Tables that were described although the listing left them out.
-    unlisted: BTreeSet<TableName>,
-    requests_before: Requests,
+/// What is proven about whose tables a scope has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// Nothing yet, and why.
+    Unproven(String),
+    /// GetCallerIdentity or the ARN of a table named the account.
+    Proven,
+    /// The credentials or the tables belong to another account or Region: the scope has nothing that is its own.
+    Foreign,
 }
 
-/// Up to where the listing is done with: every table there has come to an end or is deferred.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Cursor {
-    /// Nothing is.
-    #[default]
-    Start,
-    /// The pages up to this `LastEvaluatedTableName`.
-    After(TableName),
-    /// All pages.
-    End,
-}
-
+/// The ledger.
 #[derive(Debug)]
-struct Page {
-    next: Option<TableName>,
-    listed: u64,
-    selected: u64,
-    open: u64,
-    /// The tables that have come to an end or are deferred.
-    done: Vec<TableName>,
-}
-
-/// Tables that failed alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Failures {
-    message: String,
-    count: u64,
-    names: Vec<String>,
-}
-
-/// Where a later process goes on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Checkpoint {
-    cursor: Cursor,
-    /// Listed, unselected and selected up to the cursor; all others as they are.
-    counts: Counts,
-    listed_a_page: bool,
-    changes: ChangeCounts,
-    /// The tables behind the cursor that are done with.
-    done: Vec<TableName>,
-    deferred: Vec<FailedTable>,
-    failures: Vec<(FailureReason, String, Failures)>,
-    /// The tables that were described although the listing left them out.
-    #[serde(default)]
-    unlisted: BTreeSet<TableName>,
+pub(crate) struct Ledger {
+    pub(super) tables: Tables,
+    step: Step,
+    pub(super) dry_run: bool,
+    pub(super) listing: Listing,
+    account_id: Option<AccountId>,
+    pub(super) identity: Identity,
+    pub(super) stopped: Option<StopReason>,
+    pub(super) notes: Vec<Problem>,
+    pub(super) unexpected: UnexpectedTypes,
     requests: Requests,
+    pace: Pace,
+    /// The last table that named the scope's account and Region in its ARN.
+    witness: Option<TableName>,
+    foreign_arns: bool,
+    /// Where this step began.
+    before: Option<Box<Checkpoint>>,
 }
 
 impl Ledger {
-    /// Goes on at a checkpoint.
-    pub(crate) fn resumed(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { cursor, counts, listed_a_page, changes, done, deferred, failures, unlisted, requests } =
-            checkpoint;
-        Self {
-            counts,
-            changes,
-            cursor,
-            listed_a_page,
-            unlisted,
-            done_before: done.into_iter().collect(),
-            deferred: deferred.into_iter().map(|failed| (failed.name.clone(), failed)).collect(),
-            failures: failures.into_iter().map(|(reason, code, failures)| ((reason, code), failures)).collect(),
-            requests_before: requests,
-            ..Self::default()
-        }
-    }
-
-    /// Where a later process would go on; `requests` are those of this one.
-    pub(crate) fn checkpoint(&self, requests: Requests) -> Checkpoint {
-        let mut counts = self.counts;
-        for page in &self.pages {
-            counts.listed -= page.listed;
-            counts.selected -= page.selected;
-            counts.unselected -= page.listed - page.selected;
-        }
-        let failures = self.failures.iter().map(|((reason, code), failed)| (*reason, code.clone(), failed.clone()));
-        Checkpoint {
-            cursor: self.cursor.clone(),
-            counts,
-            listed_a_page: self.listed_a_page,
-            changes: self.changes,
-            done: self.pages.iter().flat_map(|page| &page.done).chain(&self.done_before).cloned().collect(),
-            deferred: self.deferred.values().cloned().collect(),
-            failures: failures.collect(),
-            unlisted: self.unlisted.clone(),
-            requests: self.requests(requests),
-        }
-    }
-
-    /// A page came. Returns the tables that are to be described.
-    pub(crate) fn page(
-        &mut self,
-        unselected: u64,
-        selected: Vec<TableName>,
-        next: Option<TableName>,
-    ) -> Vec<TableName> {
-        self.listed_a_page = true;
-        let number = self.first + self.pages.len() as u64;
-        let (done, fresh): (Vec<_>, Vec<_>) =
-            selected.into_iter().partition(|name| !self.done_before.is_empty() && self.done_before.remove(name));
-        let selected = (done.len() + fresh.len()) as u64;
-        let is_last = next.is_none();
-        let page = Page { next, listed: selected + unselected, selected, open: fresh.len() as u64, done };
-        self.counts.listed += page.listed;
-        self.counts.selected += page.selected;
-        self.counts.unselected += unselected;
-        self.open.extend(fresh.iter().map(|name| (name.clone(), number)));
-        self.pages.push_back(page);
-        if is_last {
-            // Deleted meanwhile: an earlier process listed them, and told about them.
-            let gone = self.done_before.drain().count() as u64;
-            self.counts.listed += gone;
-            self.counts.selected += gone;
-            if let Some(page) = self.pages.back_mut() {
-                page.listed += gone;
-                page.selected += gone;
-            }
-        }
-        self.advance();
-        fresh
-    }
-
-    /// A page of a dry run came, which describes no table.
-    pub(crate) fn page_of_a_dry_run(&mut self, unselected: u64, selected: u64) {
-        self.listed_a_page = true;
-        self.counts.listed += unselected + selected;
-        self.counts.unselected += unselected;
-        self.counts.selected += selected;
-    }
-
-    /// A table was described. `false`: it is not one that is waited for.
-    pub(crate) fn described(&mut self, name: &TableName) -> bool {
-        let closed = self.close(name);
-        self.counts.described += u64::from(closed);
-        closed
-    }
-
-    /// A table was described that the listing left out.
-    pub(crate) fn described_unlisted(&mut self, name: &TableName) {
-        if self.unlisted.insert(name.clone()) {
-            self.counts.unlisted += 1;
-            self.counts.described += 1;
-        }
-    }
-
-    /// The tables that were described although the listing left them out.
-    pub(crate) fn unlisted(&self) -> &BTreeSet<TableName> {
-        &self.unlisted
-    }
-
-    /// A table failed for good.
-    pub(crate) fn failed(&mut self, failed: &FailedTable) {
-        if !self.close(&failed.name) {
-            return;
-        }
-        self.counts.fail(failed.reason);
-        let failures = self.failures.entry((failed.reason, failed.code.clone())).or_default();
-        if failures.count == 0 {
-            failures.message.clone_from(&failed.message);
-        }
-        failures.count += 1;
-        if failures.names.len() < MAX_NAMED_TABLES {
-            failures.names.push(failed.name.as_str().to_owned());
-        }
-    }
-
-    /// A table failed, and waits for the last pass.
-    pub(crate) fn defer(&mut self, failed: FailedTable) {
-        if self.close(&failed.name) {
-            self.deferred.insert(failed.name.clone(), failed);
-        }
-    }
-
-    /// The tables that wait for the last pass.
-    pub(crate) fn deferred(&self) -> &BTreeMap<TableName, FailedTable> {
-        &self.deferred
-    }
-
-    /// Takes a table from those that are waited for.
-    fn close(&mut self, name: &TableName) -> bool {
-        let Some((name, number)) = self.open.remove_entry(name) else {
-            return self.deferred.remove(name).is_some();
+    /// A scope that begins, or continues at a checkpoint.
+    pub(crate) fn new(dry_run: bool, before: Option<Box<Checkpoint>>) -> Self {
+        let mut ledger = Self {
+            tables: Tables::default(),
+            step: Step::Crawl,
+            dry_run,
+            listing: Listing::Incomplete,
+            account_id: None,
+            identity: Identity::Unproven("the scope has not begun".to_owned()),
+            stopped: None,
+            notes: Vec::new(),
+            unexpected: UnexpectedTypes::default(),
+            requests: Requests::default(),
+            pace: Pace::default(),
+            witness: None,
+            foreign_arns: false,
+            before,
         };
-        let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        if let Some(page) = at.and_then(|at| self.pages.get_mut(at)) {
-            page.open -= 1;
-            page.done.push(name);
+        if let Some(before) = &ledger.before {
+            ledger.requests = before.requests;
+            ledger.step = before.step;
         }
-        self.advance();
-        true
+        ledger.continue_at_checkpoint();
+        ledger
     }
 
-    fn advance(&mut self) {
-        while let Some(page) = self.pages.pop_front_if(|page| page.open == 0) {
-            self.first += 1;
-            self.cursor = page.next.map_or(Cursor::End, Cursor::After);
+    /// Folds an event.
+    pub(crate) fn apply(&mut self, event: &ScopeEvent) {
+        self.requests += event.requests;
+        self.step = event.key.step;
+        let confirms = self.step == Step::Confirm;
+        match &event.what {
+            What::AccountIdentified(identified) => self.identified(identified),
+            // Whether tables are gone is asked about after the listing, so nothing is listed again in the counts.
+            What::PageListed(page) if confirms => self.pace = page.pace,
+            What::PageListed(page) => self.page(page),
+            What::TableDescribed(described) => self.described(described),
+            // A table that was not listed is missing only if it exists, which nobody knows.
+            What::TableFailed(_) if confirms => {}
+            What::TableFailed(failed) => self.tables.failed(failed),
+            What::TableDeferred(failed) => self.tables.defer(failed.clone()),
+            What::ProblemNoted(problem) => self.note(problem.clone()),
+            What::OwnershipChecked(_) => {}
+            What::Finished(finished) => self.finished(finished),
         }
     }
 
-    /// What is told to have changed.
-    pub(crate) fn changes(&mut self) -> &mut ChangeCounts {
-        &mut self.changes
+    /// Counts a change that the coordinator found.
+    pub(crate) fn count(&mut self, kind: ChangeKind) {
+        kind.count(self.tables.changes_mut());
     }
 
-    /// How many pages are not done with.
-    pub(crate) fn open_pages(&self) -> usize {
-        self.pages.len()
+    /// The removal of so many tables is held back.
+    pub(crate) fn hold(&mut self, tables: u64) {
+        self.tables.changes_mut().held = tables;
     }
 
-    /// From where the listing goes on.
-    pub(crate) fn cursor(&self) -> &Cursor {
-        &self.cursor
+    /// Adds something that the reader should know. What is about the scope as a whole is noted once, in whichever step.
+    pub(crate) fn note(&mut self, problem: Problem) {
+        if !problem.tables.is_empty() || !self.notes.iter().any(|noted| noted.code == problem.code) {
+            self.notes.push(problem);
+        }
+    }
+
+    /// The scope ends here. The first reason stays: what follows is its consequence.
+    pub(crate) fn stop(&mut self, reason: StopReason) {
+        self.stopped.get_or_insert(reason);
+    }
+
+    /// Sets the account, or removes it.
+    pub(crate) fn set_account(&mut self, account_id: Option<AccountId>) {
+        self.account_id = account_id;
+    }
+
+    /// Begins the scope's second try. Returns where it continues.
+    pub(crate) fn retry(&mut self) -> Box<Checkpoint> {
+        self.step = Step::Retry;
+        self.stopped = None;
+        let checkpoint = Box::new(self.checkpoint());
+        self.before = Some(checkpoint.clone());
+        self.continue_at_checkpoint();
+        checkpoint
+    }
+
+    fn continue_at_checkpoint(&mut self) {
+        self.tables = self.before.as_deref().cloned().map(Tables::resumed).unwrap_or_default();
+        let all = *self.tables.cursor() == Cursor::End;
+        self.listing = if all { Listing::Complete } else { Listing::Incomplete };
+    }
+
+    fn identified(&mut self, identified: &Identified) {
+        if identified.account_id.is_some() {
+            self.account_id.clone_from(&identified.account_id);
+        }
+        match (&identified.doubt, &mut self.identity) {
+            (None, identity) => *identity = Identity::Proven,
+            (Some(doubt), Identity::Unproven(reason)) => reason.clone_from(doubt),
+            (Some(_), Identity::Proven | Identity::Foreign) => {}
+        }
+    }
+
+    fn page(&mut self, page: &PageListed) {
+        self.pace = page.pace;
+        let unselected = page.unselected.len() as u64;
+        if self.dry_run {
+            self.tables.page_of_a_dry_run(unselected, page.selected.len() as u64);
+        } else {
+            self.tables.page(unselected, &page.selected, page.next.as_ref());
+        }
+        if page.next.is_none() {
+            self.listing = Listing::Complete;
+        }
+    }
+
+    fn described(&mut self, described: &TableDescribed) {
+        if described.unlisted {
+            self.tables.described_unlisted(&described.name);
+        } else {
+            self.tables.described(&described.name);
+        }
+        if !described.unexpected.is_empty() {
+            self.unexpected.add(&described.name, &described.unexpected);
+        }
+        // A table that is being deleted will soon be no sign of anything.
+        let table = &described.record.table;
+        if table.arn.is_some() && table.status.as_deref() != Some("DELETING") {
+            self.witness = Some(described.name.clone());
+        }
+    }
+
+    fn finished(&mut self, finished: &Finished) {
+        self.pace = finished.pace;
+        self.foreign_arns |= finished.foreign_arns;
+        if finished.foreign {
+            self.identity = Identity::Foreign;
+            self.continue_at_checkpoint();
+            self.listing = Listing::Incomplete;
+        }
+        if let Some(reason) = &finished.stopped {
+            self.stop(reason.clone());
+        }
+    }
+
+    /// Where a later process or step would continue.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        self.tables.checkpoint(self.step, self.requests)
+    }
+
+    /// Where this step began; `None` at the first table.
+    pub(crate) fn began_at(&self) -> Option<Box<Checkpoint>> {
+        self.before.clone()
+    }
+
+    /// The step that is under way, or was.
+    pub(crate) fn step(&self) -> Step {
+        self.step
+    }
+
+    pub(crate) fn account_id(&self) -> Option<&AccountId> {
+        self.account_id.as_ref()
+    }
+
+    /// Whether it is proven whose tables these are.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.identity == Identity::Proven
+    }
+
+    /// The counts: everything that is not accounted for was not attempted.
+    pub(crate) fn counts(&self) -> Counts {
+        self.tables.counts()
+    }
+
+    pub(crate) fn requests(&self) -> Requests {
+        self.requests
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    pub(crate) fn listing(&self) -> Listing {
+        self.listing
     }
 
     /// Whether at least one page of the listing came.
     pub(crate) fn listed_a_page(&self) -> bool {
-        self.listed_a_page
+        self.tables.listed_a_page()
     }
 
-    /// All requests, with those of this process.
-    pub(crate) fn requests(&self, now: Requests) -> Requests {
-        let mut all = self.requests_before;
-        all += now;
-        all
+    /// Whether the scope stopped for a reason that may have passed by the end of the run, and has not been tried again yet.
+    pub(crate) fn deserves_a_retry(&self) -> bool {
+        self.step == Step::Crawl && self.stopped.as_ref().is_some_and(|reason| reason.may_pass)
     }
 
-    /// The counts at the end: everything that is not accounted for was not attempted.
-    pub(crate) fn counts(&self) -> Counts {
-        let Counts { selected, unlisted, described, denied, throttled, vanished, failed, .. } = self.counts;
-        let ended = described + denied + throttled + vanished + failed;
-        // What an earlier process is done with was listed and selected there, whether or not it has been listed again.
-        let before = self.done_before.len() as u64;
-        let (listed, selected) = (self.counts.listed + before, selected + before);
-        Counts { listed, selected, not_attempted: (selected + unlisted).saturating_sub(ended), ..self.counts }
+    /// From where the listing continues.
+    pub(crate) fn cursor(&self) -> &Cursor {
+        self.tables.cursor()
     }
 
-    /// What is missing, and why.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
-        let failed = self.failures.iter().filter(|((reason, _), _)| *reason != FailureReason::Vanished);
-        let mut problems: Vec<_> = failed
-            .map(|((_, code), failures)| Problem {
-                code: code.clone(),
-                message: failures.message.clone(),
-                operation: Some(Operation::DescribeTable),
-                table_count: failures.count,
-                tables: failures.names.clone(),
-            })
-            .collect();
-        let mut missed: Vec<_> = self.open.keys().chain(self.deferred.keys()).map(TableName::as_str).collect();
-        if !missed.is_empty() {
-            missed.sort_unstable();
-            problems.push(Problem {
-                table_count: missed.len() as u64,
-                tables: missed.into_iter().take(MAX_NAMED_TABLES).map(str::to_owned).collect(),
-                ..Problem::new("not_attempted", "these tables were listed and not described")
-            });
-        }
-        problems
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use dynacrawl_fetcher::FailedTable;
-    use dynacrawl_model::{FailureReason, Requests, TableName};
-
-    use super::{Checkpoint, Cursor, Ledger};
-
-    fn name(number: usize) -> TableName {
-        TableName::from(format!("t{number:03}"))
+    /// Whether an earlier process or step is done with a table.
+    pub(crate) fn is_done(&self, name: &TableName) -> bool {
+        self.tables.is_done(name)
     }
 
-    fn names(range: std::ops::Range<usize>) -> Vec<TableName> {
-        range.map(name).collect()
+    /// The tables that wait for the last pass.
+    pub(crate) fn deferred(&self) -> &BTreeMap<TableName, FailedTable> {
+        self.tables.deferred()
     }
 
-    fn failed(number: usize) -> FailedTable {
-        FailedTable {
-            name: name(number),
-            reason: FailureReason::Throttled,
-            code: "ThrottlingException".to_owned(),
-            message: "slow down".to_owned(),
-            attempts: 3,
-            may_pass: true,
-        }
+    /// How many pages are listed and not done with.
+    pub(crate) fn open_pages(&self) -> usize {
+        self.tables.open_pages()
     }
 
-    /// As it comes back from the state.
-    fn stored(ledger: &Ledger) -> Checkpoint {
-        let text = serde_json::to_string(&ledger.checkpoint(Requests::default())).expect("JSON");
-        serde_json::from_str(&text).expect("a checkpoint")
+    /// The tables that were described although the listing left them out.
+    pub(crate) fn unlisted(&self) -> &BTreeSet<TableName> {
+        self.tables.unlisted()
     }
 
-    #[test]
-    fn the_cursor_stands_before_the_first_open_table() {
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.page(5, names(0..2), Some(name(1))), names(0..2));
-        ledger.page(0, names(2..4), Some(name(3)));
-        ledger.page(1, names(4..5), None);
-        for number in [1, 2, 3] {
-            assert!(ledger.described(&name(number)));
-        }
-        assert_eq!(*ledger.cursor(), Cursor::Start);
-        ledger.described(&name(0));
-        assert_eq!(*ledger.cursor(), Cursor::After(name(3)));
-        ledger.described(&name(4));
-        assert_eq!(*ledger.cursor(), Cursor::End);
-        let counts = ledger.counts();
-        assert_eq!((counts.listed, counts.unselected, counts.described), (11, 6, 5));
-        assert!(counts.add_up());
+    /// The last table that named the scope's account and Region. As long as DescribeTable finds it, the credentials are still
+    /// those of the account.
+    pub(crate) fn witness(&self) -> Option<&TableName> {
+        self.witness.as_ref()
     }
 
-    #[test]
-    fn a_later_process_describes_what_is_open_and_nothing_twice() {
-        let mut before = Ledger::default();
-        before.page(0, names(0..2), Some(name(1)));
-        before.page(3, names(2..6), Some(name(5)));
-        for number in [0, 1, 3] {
-            before.described(&name(number));
-        }
-        before.defer(failed(4));
-        let checkpoint = stored(&before);
-        assert_eq!(checkpoint.cursor, Cursor::After(name(1)));
-        assert_eq!((checkpoint.counts.listed, checkpoint.counts.selected, checkpoint.counts.described), (2, 2, 3));
-
-        let mut after = Ledger::resumed(checkpoint);
-        assert_eq!(after.page(3, names(2..6), None), [name(2), name(5)]);
-        assert_eq!(stored(&after).done.len(), 2);
-        after.described(&name(2));
-        after.described(&name(5));
-        assert_eq!(*after.cursor(), Cursor::End);
-        assert_eq!(after.deferred().len(), 1);
-        after.described(&name(4));
-        let counts = after.counts();
-        assert_eq!((counts.listed, counts.selected, counts.described, counts.not_attempted), (9, 6, 6, 0));
-        assert!(counts.add_up());
-    }
-
-    #[test]
-    fn what_was_told_about_and_deleted_meanwhile_still_adds_up() {
-        let mut before = Ledger::default();
-        before.page(0, names(0..3), None);
-        before.described(&name(1));
-        before.described(&name(2));
-        let mut after = Ledger::resumed(stored(&before));
-        // The second one is gone.
-        assert_eq!(after.page(0, vec![name(0), name(2)], None), [name(0)]);
-        after.described(&name(0));
-        let counts = after.counts();
-        assert_eq!((counts.listed, counts.described, counts.not_attempted), (3, 3, 0));
-        assert!(counts.add_up());
-        assert_eq!(*after.cursor(), Cursor::End);
-    }
-
-    #[test]
-    fn a_later_process_that_lists_nothing_has_counts_that_add_up() {
-        let mut before = Ledger::default();
-        before.page(1, names(0..3), None);
-        before.described(&name(1));
-        before.defer(failed(2));
-        let counts = Ledger::resumed(stored(&before)).counts();
-        assert_eq!((counts.listed, counts.selected, counts.described, counts.not_attempted), (2, 2, 1, 1));
-        assert!(counts.add_up());
-    }
-
-    #[test]
-    fn a_table_that_the_listing_left_out_has_a_count_of_its_own() {
-        let mut before = Ledger::default();
-        before.page(0, names(0..2), None);
-        before.described(&name(0));
-        before.described(&name(1));
-        before.described_unlisted(&name(7));
-        let mut after = Ledger::resumed(stored(&before));
-        after.described_unlisted(&name(7));
-        let counts = after.counts();
-        assert_eq!((counts.listed, counts.unlisted, counts.described, counts.not_attempted), (2, 1, 3, 0));
-        assert!(counts.add_up() && after.unlisted().contains(&name(7)));
-    }
-
-    #[test]
-    fn failures_of_an_earlier_process_are_named_at_the_end() {
-        let mut before = Ledger::default();
-        before.page(0, names(0..2), None);
-        before.failed(&failed(0));
-        let mut after = Ledger::resumed(stored(&before));
-        assert_eq!(after.page(0, names(0..2), None), [name(1)]);
-        after.described(&name(1));
-        let problems = after.problems();
-        assert_eq!((problems.len(), problems[0].table_count, problems[0].tables[0].as_str()), (1, 1, "t000"));
-        assert!(after.counts().add_up());
+    /// Whether tables named another account or Region in their ARNs.
+    pub(crate) fn has_foreign_arns(&self) -> bool {
+        self.foreign_arns
     }
 }

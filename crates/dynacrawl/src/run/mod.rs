@@ -5,13 +5,13 @@ mod changes;
 mod changes_tests;
 #[cfg(test)]
 mod chaos;
+mod checkpoint;
 mod claims;
-mod decode;
-mod describing;
+mod completion;
 mod detector;
+mod event;
 #[cfg(test)]
 mod fairness_tests;
-pub(crate) mod identity;
 #[cfg(test)]
 pub(crate) mod inside;
 mod journal;
@@ -26,14 +26,19 @@ mod removals;
 mod removals_tests;
 mod resume;
 mod retire;
-mod said;
+mod run_event;
 mod scope;
-mod scopes;
-mod stopped;
-mod target;
-mod tracker;
+mod scope_error;
+mod stop_reason;
+mod supervisor;
+mod tables;
+pub(crate) mod target;
 #[cfg(test)]
 mod trust_tests;
+mod unexpected;
+pub(crate) mod worker;
+#[cfg(test)]
+mod worker_tests;
 #[cfg(test)]
 mod world;
 
@@ -46,19 +51,25 @@ use dynacrawl_model::{
     ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed,
 };
 
-pub(crate) use decode::decode_failure;
 pub use detector::Detector;
 pub use old_files::OldFiles;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub(crate) use resume::{Before, SharedState, opened};
 pub use resume::{Start, StartError};
-pub(crate) use scopes::run;
-pub(crate) use stopped::Stopped;
+pub use scope_error::ScopeError;
+pub(crate) use stop_reason::StopReason;
+pub(crate) use supervisor::run;
 use target::Connector;
 pub(crate) use target::{ReadyTarget, TargetConnection};
+pub(crate) use worker::decode::decode_failure;
+pub(crate) use worker::identity;
+use worker::{LocalWorkers, Workers};
 
 use crate::config::{Config, ConfigError, Group, Target};
+
+/// Makes the workers of a run from those of this process.
+pub(crate) type MakeWorkers = fn(LocalWorkers) -> Arc<dyn Workers>;
 
 /// A run that can begin: everything that can be wrong without a call to AWS has been found out.
 #[derive(Debug)]
@@ -67,6 +78,7 @@ pub struct RunPlan {
     pub(crate) connector: Arc<Connector>,
     pub(crate) targets: Vec<Arc<ReadyTarget>>,
     pub(crate) groups: Vec<(Group, ReadyTarget)>,
+    pub(crate) workers: MakeWorkers,
 }
 
 /// How a run went.
@@ -92,8 +104,8 @@ pub struct RunReport {
     pub notable: Vec<ScopeCompleted>,
     /// The targets whose scopes could not be found out; the first ones.
     pub failed_targets: Vec<TargetFailed>,
-    /// Whether the sink went away before the run had ended.
-    pub sink_gone: bool,
+    /// Why the run ended before its last scope: its output was closed, or the state cannot be read.
+    pub ended_by: Option<ScopeError>,
 }
 
 impl RunPlan {
@@ -130,7 +142,7 @@ impl RunPlan {
         let groups = groups.collect::<Result<_, ConfigError>>()?;
         let aws = AwsSettings { http };
         let connector = Arc::new(Connector::new(aws, &config));
-        Ok(Self { targets, groups, connector, config: Arc::new(config) })
+        Ok(Self { targets, groups, connector, config: Arc::new(config), workers: |local| Arc::new(local) })
     }
 
     /// The configuration.
@@ -148,4 +160,8 @@ pub(crate) struct Remembered {
     pub(crate) journaled: bool,
     /// What earlier runs knew.
     pub(crate) detector: Option<Arc<Detector>>,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,12 +12,13 @@ use dynacrawl_model::{
     SchemaVersion, TargetFailed,
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::RunPlan;
-use super::stopped::Stopped;
+use super::stop_reason::StopReason;
 use super::target::{ReadyTarget, TargetConnection};
+use super::worker::{RunTarget, RunTargets};
 use crate::config::{Config, ConfigError, Group};
 
 /// How many targets are looked into ahead of the crawl.
@@ -26,10 +27,8 @@ const AHEAD: usize = 16;
 /// A scope that is going to be crawled.
 #[derive(Clone, Debug)]
 pub(crate) struct ScopePlan {
-    pub(crate) target: Arc<ReadyTarget>,
+    pub(crate) target: Arc<RunTarget>,
     pub(crate) region: Region,
-    /// The target's connection, made by the first of its scopes.
-    pub(crate) connection: Arc<OnceCell<TargetConnection>>,
 }
 
 /// What comes of looking into targets.
@@ -58,6 +57,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) plan: &'a RunPlan,
     pub(crate) run_id: RunId,
     pub(crate) known: &'a Known,
+    /// Where each target is added before the first of its scopes.
+    pub(crate) targets: &'a RunTargets,
     pub(crate) stop: &'a CancellationToken,
 }
 
@@ -74,7 +75,7 @@ impl Planner<'_> {
                     Ok(target) => targets.push(target),
                     Err(error) => {
                         let problem = Problem::new("invalid_target", error.to_string());
-                        let stopped = Stopped::for_good(Outcome::Failed, problem);
+                        let stopped = StopReason::for_good(Outcome::Failed, problem);
                         let name = format!("{}/{account}", group.name());
                         told.extend(self.failed(name, Some(account), stopped));
                     }
@@ -126,7 +127,7 @@ impl Planner<'_> {
         });
         let mut told = Vec::new();
         if let Some(failed) = &found.failed {
-            let mut stopped = Stopped::by_error(&failed.error);
+            let mut stopped = StopReason::by_error(&failed.error);
             if found.listed > 0 {
                 stopped.outcome = Outcome::IncompleteListing;
             }
@@ -138,12 +139,12 @@ impl Planner<'_> {
             let said = format!(
                 "of {listed} accounts {inactive} are not active and {filtered} are left out: none is to be crawled"
             );
-            let stopped = Stopped::for_good(Outcome::Failed, Problem::new("no_accounts", said));
+            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("no_accounts", said));
             told.extend(self.failed(name.clone(), None, stopped));
         }
         for account in found.not_found {
             let said = format!("include_accounts names {account}, which is no active account of the organization");
-            let stopped = Stopped::for_good(Outcome::Failed, Problem::new("account_not_found", said));
+            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("account_not_found", said));
             told.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
         }
         // Last: where it is in the output, everything else that is to be said is.
@@ -153,16 +154,12 @@ impl Planner<'_> {
 
     /// The scopes of a target.
     async fn scopes(&self, target: Arc<ReadyTarget>) -> Vec<Planned> {
-        let connection = Arc::new(OnceCell::new());
+        let target = self.targets.add((*target).clone());
         let scopes = |regions: &[Region]| -> Vec<Planned> {
-            let plan = |region: &Region| ScopePlan {
-                target: target.clone(),
-                region: region.clone(),
-                connection: connection.clone(),
-            };
+            let plan = |region: &Region| ScopePlan { target: target.clone(), region: region.clone() };
             regions.iter().map(|region| Planned::Scope(plan(region))).collect()
         };
-        let of = &target.target;
+        let of = &target.ready.target;
         if !of.all_regions {
             return scopes(&of.regions);
         }
@@ -175,7 +172,7 @@ impl Planner<'_> {
         let found = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(cancelled()),
-            found = caught(self.ask_account(&target, &connection)) => found,
+            found = caught(self.ask_account(&target)) => found,
         };
         match found {
             Err(stopped) => Vec::from_iter(self.failed(of.name.clone(), of.account_id.clone(), stopped)),
@@ -187,13 +184,9 @@ impl Planner<'_> {
         }
     }
 
-    async fn ask_account(
-        &self,
-        target: &ReadyTarget,
-        connection: &OnceCell<TargetConnection>,
-    ) -> Result<RegionsDiscovered, Stopped> {
-        let config = self.plan.config();
-        let connection = connection.get_or_init(|| self.plan.connector.connect(target, config)).await;
+    async fn ask_account(&self, target: &RunTarget) -> Result<RegionsDiscovered, StopReason> {
+        let connection = target.connection(&self.plan.connector).await;
+        let target = &target.ready;
         let found = enabled_regions(connection, self.plan).await?;
         Ok(RegionsDiscovered {
             schema: SchemaVersion::V1,
@@ -211,7 +204,7 @@ impl Planner<'_> {
     }
 
     /// That a target failed; nothing where an earlier process has told so.
-    fn failed(&self, target: String, account_id: Option<AccountId>, stopped: Stopped) -> Option<Planned> {
+    fn failed(&self, target: String, account_id: Option<AccountId>, stopped: StopReason) -> Option<Planned> {
         let failed = TargetFailed {
             schema: SchemaVersion::V1,
             run_id: self.run_id,
@@ -230,9 +223,9 @@ pub(crate) async fn organization_accounts(
     group: &Group,
     ready: &ReadyTarget,
     plan: &RunPlan,
-) -> Result<FoundAccounts, Stopped> {
+) -> Result<FoundAccounts, StopReason> {
     let config = plan.config();
-    let connection = plan.connector.connect(ready, config).await;
+    let connection = plan.connector.connect(ready).await;
     let credentials = &connection.chain.last().credentials;
     credentials.get().await.map_err(|failed| no_credentials(&failed))?;
     let organization = Organization::new(
@@ -261,7 +254,7 @@ pub(crate) fn members(
 pub(crate) async fn enabled_regions(
     connection: &TargetConnection,
     plan: &RunPlan,
-) -> Result<dynacrawl_discovery::FoundRegions, Stopped> {
+) -> Result<dynacrawl_discovery::FoundRegions, StopReason> {
     let config = plan.config();
     let credentials = &connection.chain.last().credentials;
     credentials.get().await.map_err(|failed| no_credentials(&failed))?;
@@ -287,8 +280,8 @@ pub(crate) async fn enabled_regions(
 }
 
 /// Why nothing can be done with a target: there are no credentials for it.
-pub(crate) fn no_credentials(failed: &AuthError) -> Stopped {
-    let mut stopped = Stopped::by_error(&failed.error);
+pub(crate) fn no_credentials(failed: &AuthError) -> StopReason {
+    let mut stopped = StopReason::by_error(&failed.error);
     if stopped.outcome != Outcome::Unreachable {
         stopped.outcome = Outcome::AuthFailed;
     }
@@ -296,15 +289,15 @@ pub(crate) fn no_credentials(failed: &AuthError) -> Stopped {
     stopped
 }
 
-fn cancelled() -> Stopped {
+fn cancelled() -> StopReason {
     let problem = Problem::new("cancelled", "interrupted before its scopes were found out");
-    Stopped::for_good(Outcome::Cancelled, problem)
+    StopReason::for_good(Outcome::Cancelled, problem)
 }
 
 /// Turns a panic on the way to a target's scopes into a failure of that target: the others are not to be lost with it.
-async fn caught<T>(work: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
+async fn caught<T>(work: impl Future<Output = Result<T, StopReason>>) -> Result<T, StopReason> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
         let problem = Problem::new("panic", panic_message(&*panic));
-        Err(Stopped::for_good(Outcome::Failed, problem))
+        Err(StopReason::for_good(Outcome::Failed, problem))
     })
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::said::Said;
+use super::event::{ScopeEvent, Step, What};
+use super::run_event::RunEvent;
 
 /// Counters of a run under way.
 #[derive(Debug, Default)]
@@ -15,7 +16,7 @@ pub struct Progress {
     listed: AtomicU64,
     described: AtomicU64,
     failed: AtomicU64,
-    records: OnceLock<WeakSender<Said>>,
+    records: OnceLock<WeakSender<RunEvent>>,
 }
 
 /// The counters at one moment.
@@ -44,20 +45,22 @@ impl Progress {
         self.scopes_ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn listed(&self, names: usize) {
-        self.listed.fetch_add(names as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn described(&self) {
-        self.described.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn failed(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
+    /// Folds an event.
+    pub(crate) fn apply(&self, event: &ScopeEvent) {
+        match &event.what {
+            What::PageListed(page) if event.key.step != Step::Confirm => {
+                self.listed.fetch_add((page.selected.len() + page.unselected.len()) as u64, Ordering::Relaxed);
+            }
+            What::TableDescribed(_) => _ = self.described.fetch_add(1, Ordering::Relaxed),
+            What::TableFailed(_) if event.key.step != Step::Confirm => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
     }
 
     /// Follows the way of the records to the sink.
-    pub(crate) fn queue(&self, records: WeakSender<Said>) {
+    pub(crate) fn queue(&self, records: WeakSender<RunEvent>) {
         // A run has one.
         let _ = self.records.set(records);
     }

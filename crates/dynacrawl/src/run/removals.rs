@@ -1,203 +1,168 @@
-//! The end of a scope with a state: which of the known tables are gone. A table is gone only where the listing reached its last
-//! page without it and DescribeTable does not find it, and where so many are gone that a fault is more likely, a person has to
-//! accept it first.
+//! The end of a scope with a state: which of the known tables are gone. A table is gone only if the listing reached its last page
+//! without it and DescribeTable does not find it. If so many are gone that a fault is more likely, a person has to accept it first.
 
-use dynacrawl_client::ScopeClient;
-use dynacrawl_fetcher::Fetched;
-use dynacrawl_model::{FailureReason, MAX_NAMED_TABLES, Problem, TableName};
-use dynacrawl_walker::Listing;
-use futures_util::StreamExt;
+use std::collections::BTreeSet;
 
-use super::changes::{Missing, ScopeChanges};
-use super::identity::Expected;
-use super::scope::{ScopeTask, SinkGone};
-use super::target::TargetConnection;
+use dynacrawl_model::{FailureReason, Listing, MAX_NAMED_TABLES, Problem, TableName};
+use dynacrawl_state::StateError;
 
-/// What DescribeTable says about tables that were not listed.
-#[derive(Default)]
+use super::changes::Missing;
+use super::event::{Candidates, Step, What, Work};
+use super::scope::ScopeRun;
+use super::scope_error::ScopeError;
+
+/// What the worker found out about tables that were not listed.
+#[derive(Debug, Default)]
 struct Confirmed {
-    gone: Vec<TableName>,
-    /// Nobody knows.
-    unknown: Vec<TableName>,
+    found: BTreeSet<TableName>,
+    gone: BTreeSet<TableName>,
+    /// Whether all names were listed once more.
+    listed_again: bool,
+    /// Why it is not sure that the credentials are still those of the account.
+    doubt: Option<String>,
 }
 
-impl ScopeTask {
-    /// Tells which tables are gone, or why that is not known.
-    pub(super) async fn removals(
-        &self,
-        changes: &ScopeChanges,
-        connection: &TargetConnection,
-        client: &ScopeClient,
-    ) -> Result<(), SinkGone> {
-        self.proven_by_another_scope(connection);
+impl Confirmed {
+    fn watch(&mut self, what: &What) {
+        match what {
+            What::TableDescribed(described) => _ = self.found.insert(described.name.clone()),
+            What::TableFailed(failed) if failed.reason == FailureReason::Vanished => {
+                self.gone.insert(failed.name.clone());
+            }
+            What::PageListed(page) => self.listed_again = page.next.is_none(),
+            What::OwnershipChecked(doubt) => self.doubt.clone_from(doubt),
+            What::AccountIdentified(_)
+            | What::TableFailed(_)
+            | What::TableDeferred(_)
+            | What::ProblemNoted(_)
+            | What::Finished(_) => {}
+        }
+    }
+}
+
+impl ScopeRun {
+    /// Finds out which tables are gone, or why that is not known.
+    pub(super) async fn removals(&mut self) -> Result<(), ScopeError> {
         // As long as nothing proves whose tables these are, none of them is gone.
-        let usable = self.tracker.has_listed_all() && self.tracker.is_proven() && !self.tracker.is_duplicate();
-        if !usable || self.stop.is_cancelled() || self.tracker.deserves_a_retry() {
+        if self.ledger.listing() != Listing::Complete || !self.ledger.is_proven() {
             return Ok(());
         }
-        let scope = self.tracker.scope();
         // An earlier process has seen the first pages, and what it saw has gone with it.
-        if self.resumed && changes.is_known(&scope)? && !self.list_again(changes, client).await? {
-            return Ok(());
-        }
-        let missing = changes.missing(&scope)?;
-        for name in &missing.unselected {
-            let rule = self.config.crawl.filter.verdict(name.as_str()).rule;
-            self.tell(changes.unselected(name, rule)?).await?;
-        }
-        let Missing { known, told, unlisted, vanished, .. } = missing;
-        let mut confirmed = self.confirm(connection, client, unlisted).await?;
-        if self.stop.is_cancelled() {
-            return Ok(());
-        }
-        confirmed.gone.extend(vanished);
-        let mut settled = true;
-        let mut unsure = Vec::new();
-        if !confirmed.gone.is_empty()
-            && let Err(why) = self.still_own(connection, client).await
-        {
-            let message = format!("DescribeTable does not find them, but {why}; they stay");
-            self.tracker.note(naming("removal_unconfirmed", message, &confirmed.gone));
-            unsure = std::mem::take(&mut confirmed.gone);
-            settled = false;
-        }
-        let going = told + confirmed.gone.len() as u64;
-        let accepted = changes.settings().accepts(&scope);
-        if !accepted && changes.settings().fail_safe.holds(known, going) {
-            self.tracker.held(going);
-            self.tracker.note(held_back(self, known, &confirmed.gone));
-            settled = false;
-        } else {
-            for name in confirmed.gone.drain(..) {
-                self.tell(changes.removed(&name)?).await?;
+        let list_again = self.resumed && self.known()?;
+        let mut missing = self.missing()?;
+        let mut confirmed = Confirmed::default();
+        if list_again || !missing.unlisted.is_empty() || !missing.vanished.is_empty() {
+            confirmed = self.confirm(&missing, list_again).await?;
+            if self.run.stop.is_cancelled() || self.run.overdue.is_cancelled() {
+                return Ok(());
+            }
+            if list_again {
+                if !confirmed.listed_again {
+                    return Ok(());
+                }
+                missing = self.missing()?;
             }
         }
-        if !confirmed.unknown.is_empty() {
-            let said = "not listed any more, and DescribeTable does not tell whether they are gone; they stay";
-            self.tracker.note(naming("removal_unconfirmed", said.to_owned(), &confirmed.unknown));
-            settled = false;
+        let Missing { known, told, unlisted, vanished, unselected } = missing;
+        for name in &unselected {
+            let rule = self.run.filter.verdict(name.as_str()).rule;
+            let change = self.changes.as_ref().map(|changes| changes.unselected(name, rule)).transpose()?.flatten();
+            self.changed(change).await?;
         }
-        for name in confirmed.gone.iter().chain(&confirmed.unknown).chain(&unsure) {
-            self.tell(changes.kept(name)?).await?;
-        }
-        let unlisted = self.tracker.unlisted();
+        // An earlier process may have described some of them.
+        let open = unlisted.into_iter().filter(|name| !self.ledger.unlisted().contains(name));
+        let (mut gone, unknown): (Vec<_>, Vec<_>) =
+            open.filter(|name| !confirmed.found.contains(name)).partition(|name| confirmed.gone.contains(name));
+        gone.extend(vanished);
+        let settled = self.decide(known, told, gone, unknown, confirmed.doubt).await?;
+        let unlisted: Vec<_> = self.ledger.unlisted().iter().cloned().collect();
         if !unlisted.is_empty() {
             let message =
                 "ListTables leaves them out, and DescribeTable finds them: there may be more that are not listed";
-            self.tracker.note(naming("unlisted", message.to_owned(), &unlisted));
-            settled = false;
+            self.ledger.note(naming("unlisted", message.to_owned(), &unlisted));
         }
-        if settled {
-            self.tracker.settle();
-        }
+        self.unsettled = !settled || !unlisted.is_empty();
         Ok(())
     }
 
-    /// Whether the credentials are still those of the scope's account, or why that is not sure. Keys may have become another
-    /// account's in mid-run, which does not have the tables. A table that was described just now is the witness. Without one
-    /// STS is asked, and if it cannot be reached, what was proven before stays proven.
-    async fn still_own(&self, connection: &TargetConnection, client: &ScopeClient) -> Result<(), String> {
-        let scope = self.tracker.scope();
-        if let Some(witness) = self.tracker.witness() {
-            let fetcher = self.fetcher(client);
-            let asked = futures_util::stream::iter([witness]);
-            let mut fetched = std::pin::pin!(fetcher.describe_all(asked, self.config.crawl.concurrency));
-            let expected = Expected::of(&scope, connection);
-            return match fetched.next().await {
-                Some(Fetched::Described(name, record)) => match expected.wrong_answer(&name, &record.table) {
-                    None => Ok(()),
-                    Some(why) => Err(format!("another account may have answered: {why}")),
-                },
-                _ => Err("it does not describe a table either that it described just now".to_owned()),
-            };
-        }
-        if self.tracker.has_only_foreign_arns() {
-            return Err("it describes only tables of another account or Region".to_owned());
-        }
-        match connection.ask_sts().await {
-            Ok(caller) if scope.account_id.as_ref().is_none_or(|own| *own == caller.account_id) => Ok(()),
-            Ok(caller) if connection.is_emulated(&caller.account_id) => Ok(()),
-            Ok(caller) => Err(format!("the credentials are those of the account {} now", caller.account_id)),
-            Err(failed) if failed.error.class.is_about_credentials() => {
-                Err(format!("nobody can tell whose credentials they are: {failed}"))
-            }
-            Err(_) => Ok(()),
-        }
+    fn known(&self) -> Result<bool, StateError> {
+        self.changes.as_ref().map_or(Ok(false), |changes| changes.is_known(&self.scope))
     }
 
-    /// Lists all names once more; `false` where the last page does not come.
-    async fn list_again(&self, changes: &ScopeChanges, client: &ScopeClient) -> Result<bool, SinkGone> {
-        let mut listing = Listing::new(client, None);
-        while let Some(page) = listing.next_page().await {
-            match page {
-                Ok(page) => {
-                    let filter = &self.config.crawl.filter;
-                    let (selected, unselected): (Vec<_>, Vec<_>) =
-                        page.into_iter().partition(|name| filter.selects(name.as_str()));
-                    changes.listed(&self.tracker.scope(), &unselected, &selected)?;
-                }
-                Err(failed) => {
-                    let said = format!("which tables are gone is not known: {}", failed.error.message);
-                    let problem = Problem::new(&*failed.error.code, said);
-                    self.tracker.note(Problem { operation: Some(failed.operation), ..problem });
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(listing.is_complete())
+    fn missing(&self) -> Result<Missing, StateError> {
+        self.changes.as_ref().map_or_else(|| Ok(Missing::default()), |changes| changes.missing(&self.scope))
     }
 
-    /// Asks DescribeTable about tables that were not listed. Those that it finds are written like any other.
-    async fn confirm(
-        &self,
-        connection: &TargetConnection,
-        client: &ScopeClient,
-        unlisted: Vec<TableName>,
-    ) -> Result<Confirmed, SinkGone> {
+    /// Has a worker request the tables that were not listed.
+    async fn confirm(&mut self, missing: &Missing, list_again: bool) -> Result<Confirmed, ScopeError> {
+        let described = self.ledger.unlisted();
+        let candidates = Candidates {
+            tables: missing.unlisted.iter().filter(|name| !described.contains(*name)).cloned().collect(),
+            list_again,
+            others_vanished: !missing.vanished.is_empty(),
+            witness: self.ledger.witness().cloned(),
+            foreign_arns: self.ledger.has_foreign_arns(),
+        };
         let mut confirmed = Confirmed::default();
-        let fetcher = self.fetcher(client);
-        // An earlier process may have described some of them.
-        let waiting = unlisted.into_iter().filter(|name| !self.tracker.has_described_unlisted(name));
-        let mut waiting: std::collections::BTreeSet<_> = waiting.collect();
-        let names = futures_util::stream::iter(waiting.clone());
-        let mut fetched = std::pin::pin!(fetcher.describe_all(names, self.config.crawl.concurrency));
-        while let Some(one) = fetched.next().await {
-            match self.checked(connection, one) {
-                Fetched::Described(name, record) => {
-                    waiting.remove(&name);
-                    self.described(&name, record, true).await?;
-                    self.tracker.described_unlisted(&name);
-                }
-                Fetched::Failed(failed) => {
-                    waiting.remove(&failed.name);
-                    let gone = failed.reason == FailureReason::Vanished;
-                    let into = if gone { &mut confirmed.gone } else { &mut confirmed.unknown };
-                    into.push(failed.name);
-                }
-                Fetched::Stopped(_) => break,
-            }
-            if self.stop.is_cancelled() {
-                break;
+        let account_id = self.scope.account_id.clone();
+        let work = Work::Confirm(candidates);
+        self.job(self.key(Step::Confirm), account_id, work, |what| confirmed.watch(what)).await?;
+        Ok(confirmed)
+    }
+
+    /// Decides about tables that are gone, and such of which nobody knows. Whether that settles it.
+    async fn decide(
+        &mut self,
+        known: u64,
+        told: u64,
+        gone: Vec<TableName>,
+        unknown: Vec<TableName>,
+        doubt: Option<String>,
+    ) -> Result<bool, ScopeError> {
+        let Some(changes) = &self.changes else { return Ok(true) };
+        let settings = changes.settings();
+        let going = told + gone.len() as u64;
+        let accepted = gone.is_empty() || settings.accepts(&self.scope);
+        let holds = !accepted && settings.fail_safe.holds(known, going);
+        let mut stay = unknown.clone();
+        if let Some(why) = doubt.filter(|_| !gone.is_empty()) {
+            let message = format!("DescribeTable does not find them, but {why}; they stay");
+            self.ledger.note(naming("removal_unconfirmed", message, &gone));
+            stay.extend(gone);
+        } else if holds {
+            self.ledger.hold(going);
+            self.ledger.note(held_back(self, known, &gone));
+            stay.extend(gone);
+        } else {
+            for name in &gone {
+                let change = self.changes.as_ref().map(|changes| changes.removed(name)).transpose()?.flatten();
+                self.changed(change).await?;
             }
         }
-        confirmed.unknown.extend(waiting);
-        Ok(confirmed)
+        if !unknown.is_empty() {
+            let message = "not listed any more, and DescribeTable does not tell whether they are gone; they stay";
+            self.ledger.note(naming("removal_unconfirmed", message.to_owned(), &unknown));
+        }
+        for name in &stay {
+            let change = self.changes.as_ref().map(|changes| changes.kept(name)).transpose()?.flatten();
+            self.changed(change).await?;
+        }
+        Ok(stay.is_empty())
     }
 }
 
-fn held_back(task: &ScopeTask, known: u64, gone: &[TableName]) -> Problem {
-    let scope = task.tracker.scope();
-    let account = scope.account_id.as_ref().map(ToString::to_string).unwrap_or_default();
-    let said = format!(
+fn held_back(scope: &ScopeRun, known: u64, gone: &[TableName]) -> Problem {
+    let account = scope.scope.account_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let message = format!(
         "{} of {known} known tables are gone, which is so many that a fault is more likely; they stay until a person accepts it \
          with --accept-removals {account}/{}",
         gone.len(),
-        scope.region
+        scope.scope.region
     );
-    naming("removals_held", said, gone)
+    naming("removals_held", message, gone)
 }
 
-fn naming(code: &str, said: String, names: &[TableName]) -> Problem {
+fn naming(code: &str, message: String, names: &[TableName]) -> Problem {
     let tables = names.iter().take(MAX_NAMED_TABLES).map(|name| name.as_str().to_owned()).collect();
-    Problem { table_count: names.len() as u64, tables, ..Problem::new(code, said) }
+    Problem { table_count: names.len() as u64, tables, ..Problem::new(code, message) }
 }

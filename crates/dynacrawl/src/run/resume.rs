@@ -10,9 +10,9 @@ use dynacrawl_sinks::{Output, SinkError};
 use dynacrawl_state::{NewRun, Reader, ScopeProgress, ScopeRow, State, StateError, Unfinished};
 use tokio::time::Instant;
 
+use super::checkpoint::Checkpoint;
 use super::detector::Detector;
 use super::journal::Journal;
-use super::ledger::Checkpoint;
 use super::old_files::{self, OldFiles};
 use super::plan::Known;
 use crate::config::{Accepted, Config, Destination, StateSettings, collision};

@@ -1,252 +1,373 @@
-//! The crawl of one scope: the walker and the fetcher side by side, with a bounded queue of names between them.
+//! A scope at the coordinator: it gives the worker one job for each step, and folds the events that come back. The comparison with
+//! what is known, and the claim of the account, are behind the events.
 
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use dynacrawl_client::ScopeClient;
-use dynacrawl_model::{AccountId, Problem, Record, RunId, SchemaVersion, Scope, TableListed, TableName};
-use dynacrawl_walker::Listing;
+use dynacrawl_fetcher::panic_message;
+use dynacrawl_model::{
+    AccountId, FailureReason, Outcome, Problem, Record, RunId, SchemaVersion, Scope, ScopeCompleted, TableFailed,
+    TableListed, TableName,
+};
+use dynacrawl_walker::TableFilter;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::changes::ScopeChanges;
+use super::checkpoint::Checkpoint;
 use super::claims::Claims;
-use super::detector::Told;
-use super::identity::{self, Asked, Gate};
-use super::ledger::{Checkpoint, Cursor};
-use super::plan::{ScopePlan, no_credentials};
+use super::detector::{DetectedChange, Detector};
+use super::event::{JobKey, ScopeEvent, ScopeJob, Step, TableDescribed, What, Work};
+use super::ledger::Ledger;
+use super::millis;
+use super::plan::ScopePlan;
 use super::progress::Progress;
-use super::said::{Began, Note, Said, ScopeNo};
-use super::stopped::Stopped;
-use super::target::{NamedBy, TargetConnection};
-use super::tracker::Tracker;
-use crate::config::Config;
+use super::run_event::{EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
+use super::scope_error::ScopeError;
+use super::stop_reason::StopReason;
+use super::worker::Workers;
 
-/// How many names wait between the walker and the fetcher: a page and the next, so that listing runs ahead.
-const QUEUED_NAMES: usize = 200;
-
-/// The records' way out was closed: the sink has failed.
-pub(crate) struct SinkGone;
-
-/// What a scope's task needs.
-pub(crate) struct ScopeTask {
+/// What all scopes of a run share.
+pub(crate) struct RunContext {
     pub(crate) run_id: RunId,
-    pub(crate) number: ScopeNo,
-    pub(crate) config: Arc<Config>,
-    pub(crate) plan: ScopePlan,
-    pub(crate) records: mpsc::Sender<Said>,
-    /// Whether a journal follows, and has to be told more than the records.
+    pub(crate) settings_digest: String,
+    pub(crate) filter: TableFilter,
+    pub(crate) dry_run: bool,
+    /// Whether tables are written, and not only what changed.
+    pub(crate) snapshot: bool,
+    pub(crate) workers: Arc<dyn Workers>,
+    pub(crate) records: mpsc::Sender<RunEvent>,
+    /// Whether a journal follows, which needs more than the records.
     pub(crate) journaled: bool,
-    /// Where an earlier process or try stopped, for the journal.
-    pub(crate) checkpoint: Option<Checkpoint>,
-    /// The account that an earlier process has learned.
-    pub(crate) account_before: Option<AccountId>,
-    /// Whether an earlier process listed the first pages, so that what it saw of them has gone with it.
-    pub(crate) resumed: bool,
-    /// What the last runs knew, where there is a state.
-    pub(crate) changes: Option<Arc<ScopeChanges>>,
-    pub(crate) stop: CancellationToken,
-    pub(crate) tracker: Arc<Tracker>,
-    pub(crate) claims: Arc<Claims>,
+    /// What the last runs knew, if there is a state.
+    pub(crate) detector: Option<Arc<Detector>>,
+    pub(crate) claims: Claims,
     pub(crate) progress: Arc<Progress>,
+    /// Cancelled by an interrupt.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled at the end of the grace time: what is under way is given up.
+    pub(crate) overdue: CancellationToken,
 }
 
-impl ScopeTask {
-    /// Crawls the scope. How it went is in the tracker.
-    pub(crate) async fn crawl(&mut self, connection: &TargetConnection) -> Result<(), SinkGone> {
-        let checkpoint = self.checkpoint.take();
-        self.note(|| {
-            let scope = self.tracker.scope();
-            let target = self.plan.target.target.name.clone();
-            let (region, partition) = (scope.region.clone(), scope.partition.clone());
-            let account_id = self.account_before.clone();
-            Note::Began(Box::new(Began { target, region, partition, account_id, checkpoint }))
-        })
-        .await?;
-        let region = &self.plan.region;
-        if let Err(failed) = connection.chain.last().credentials.get().await {
-            self.tracker.stop(no_credentials(&failed));
+/// A scope of a run.
+pub(crate) struct ScopeRun {
+    pub(super) run: Arc<RunContext>,
+    number: ScopeNo,
+    plan: ScopePlan,
+    pub(super) scope: Arc<Scope>,
+    pub(super) ledger: Ledger,
+    pub(super) changes: Option<ScopeChanges>,
+    /// Whether an earlier process listed the first pages, so that what it saw of them has gone with it.
+    pub(super) resumed: bool,
+    /// Whether another target crawls the same account and Region.
+    duplicate: bool,
+    /// Whether it is still to be found out, or could not be, which known tables are gone.
+    pub(super) unsettled: bool,
+    started: Instant,
+    span: Span,
+}
+
+/// What earlier processes have done of a scope.
+pub(crate) struct Earlier {
+    pub(crate) account_id: Option<AccountId>,
+    pub(crate) checkpoint: Box<Checkpoint>,
+}
+
+impl ScopeRun {
+    pub(crate) fn new(run: Arc<RunContext>, number: ScopeNo, plan: ScopePlan, before: Option<Earlier>) -> Self {
+        let target = &plan.target.ready.target;
+        let mut scope = super::target::scope_of(target, &plan.region);
+        let resumed = before.is_some();
+        let (learned, checkpoint) = before.map_or((None, None), |before| (before.account_id, Some(before.checkpoint)));
+        scope.account_id = scope.account_id.take().or(learned);
+        let mut ledger = Ledger::new(run.dry_run, checkpoint);
+        ledger.set_account(scope.account_id.clone());
+        let span = tracing::debug_span!(
+            "scope",
+            target_name = %target.name,
+            region = %plan.region,
+            outcome = tracing::field::Empty
+        );
+        let changes = run.detector.clone().map(|detector| ScopeChanges::new(detector, resumed));
+        Self {
+            unsettled: changes.is_some(),
+            scope: Arc::new(scope),
+            number,
+            plan,
+            ledger,
+            changes,
+            resumed,
+            duplicate: false,
+            started: Instant::now(),
+            span,
+            run,
+        }
+    }
+
+    pub(crate) fn number(&self) -> ScopeNo {
+        self.number
+    }
+
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Crawls the scope, or tries it a second time. How it went is in the ledger, also after a panic.
+    pub(crate) async fn crawl(mut self: Box<Self>, second_try: bool) -> (Box<Self>, Result<(), ScopeError>) {
+        let crawled = AssertUnwindSafe(self.steps(second_try)).catch_unwind().await;
+        let ended = crawled.unwrap_or_else(|panic| {
+            let problem = Problem::new("panic", panic_message(&*panic));
+            self.ledger.stop(StopReason::for_good(Outcome::Failed, problem));
+            Ok(())
+        });
+        (self, ended)
+    }
+
+    async fn steps(&mut self, second_try: bool) -> Result<(), ScopeError> {
+        if self.run.stop.is_cancelled() {
             return Ok(());
         }
-        let expected = self.expected_account(connection);
-        let asked = identity::ask(connection, expected.as_ref().map(|(account, by)| (account, by))).await;
-        let (account, by_sts) = match asked {
-            Asked::Proven(account) => {
-                connection.prove(account.clone());
-                self.tracker.prove();
-                (Some(account), true)
-            }
-            Asked::Unproven(why) => {
-                self.tracker.doubt(why);
-                (expected.as_ref().map(|(account, _)| account.clone()), false)
-            }
-            Asked::Foreign(problem) => {
-                self.tracker.foreign(problem);
+        let checkpoint = if second_try { Some(self.ledger.retry()) } else { self.ledger.began_at() };
+        // A confirmation that was interrupted begins with the crawl: whose credentials these are has to be proven anew.
+        let step = if self.ledger.step() == Step::Retry { Step::Retry } else { Step::Crawl };
+        let key = self.key(step);
+        // What the first try found out holds for the second one as well.
+        let account_id = checkpoint.as_ref().and_then(|_| self.scope.account_id.clone());
+        if self.run.journaled {
+            let partition = self.scope.partition.clone();
+            let began = ScopeBegan {
+                key: key.clone(),
+                partition,
+                account_id: account_id.clone(),
+                checkpoint: checkpoint.clone(),
+            };
+            self.send(ScopeEntry::Began(Box::new(began))).await?;
+        }
+        self.job(key, account_id, Work::Crawl(checkpoint), |_| {}).await?;
+        let stopped = self.duplicate || self.run.stop.is_cancelled() || self.ledger.deserves_a_retry();
+        if stopped || self.changes.is_none() { Ok(()) } else { self.removals().await }
+    }
+
+    pub(super) fn key(&self, step: Step) -> Arc<JobKey> {
+        let target = self.plan.target.ready.target.name.clone();
+        Arc::new(JobKey { run_id: self.run.run_id, target, region: self.plan.region.clone(), step })
+    }
+
+    /// Has a worker do a job, and folds what it reports.
+    pub(super) async fn job(
+        &mut self,
+        key: Arc<JobKey>,
+        account_id: Option<AccountId>,
+        work: Work,
+        mut watch: impl FnMut(&What),
+    ) -> Result<(), ScopeError> {
+        let job = ScopeJob { key, settings: self.run.settings_digest.clone(), account_id, work };
+        let run = self.run.clone();
+        let mut events = run.workers.run(job);
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = run.overdue.cancelled() => return Ok(()),
+                event = events.next() => event,
+            };
+            let Some(event) = event else {
+                let problem = Problem::new("worker_lost", "the worker ended in the middle of its job");
+                self.ledger.stop(StopReason { may_pass: true, ..StopReason::for_good(Outcome::Failed, problem) });
+                return Ok(());
+            };
+            watch(&event.what);
+            let ends = matches!(event.what, What::Finished(_));
+            if self.on_event(event).await?.is_break() || ends {
                 return Ok(());
             }
-        };
-        if let Some(account) = &account
-            && self.claim(account).is_break()
-        {
-            return Ok(());
-        }
-        let client = connection.client(region, &self.config);
-        self.tracker.set_client(client.clone());
-
-        // Ended by an interrupt of the run, or by the fetcher where no table can be described any more.
-        let walking = self.stop.child_token();
-        let (names, queue) = mpsc::channel(QUEUED_NAMES);
-        let gate = Gate::new(by_sts, expected.map(|(_, by)| by));
-        let (walked, fetched) = tokio::join!(
-            self.walk(connection, &client, names, &walking),
-            self.fetch(connection, &client, queue, gate, &walking),
-        );
-        walked.and(fetched)?;
-        match &self.changes {
-            Some(changes) => self.removals(changes, connection, &client).await,
-            None => Ok(()),
         }
     }
 
-    /// The account that the scope is expected to be in, and what says so.
-    fn expected_account(&self, connection: &TargetConnection) -> Option<(AccountId, NamedBy)> {
-        let before = || self.account_before.clone().map(|account| (account, NamedBy::EarlierProcess));
-        connection.expected_account().or_else(before)
-    }
-
-    /// Lists to the last page, and hands on the names that are selected.
-    async fn walk(
-        &self,
-        connection: &TargetConnection,
-        client: &ScopeClient,
-        names: mpsc::Sender<TableName>,
-        walking: &CancellationToken,
-    ) -> Result<(), SinkGone> {
-        let mut listing = match self.tracker.cursor() {
-            Cursor::Start => Listing::new(client, None),
-            Cursor::After(name) => Listing::new(client, Some(name)),
-            Cursor::End => Listing::over(client),
-        };
-        if listing.is_complete() {
-            self.tracker.listing_complete();
+    /// Folds an event. `Break`: the worker is to be cancelled.
+    async fn on_event(&mut self, mut event: ScopeEvent) -> Result<ControlFlow<()>, ScopeError> {
+        if let What::TableDescribed(described) = &mut event.what {
+            described.record.scope = self.scope.clone();
         }
-        loop {
-            let page = tokio::select! {
-                biased;
-                () = walking.cancelled() => return Ok(()),
-                page = async {
-                    self.tracker.room_for_a_page().await;
-                    listing.next_page().await
-                } => page,
-            };
-            match page {
-                None => break,
-                Some(Ok(page)) => {
-                    connection.accept();
-                    self.progress.listed(page.len());
-                    if listing.is_complete() {
-                        self.tracker.listing_complete();
-                    }
-                    self.select(page, listing.next_start(), client, &names).await?;
-                }
-                Some(Err(failed)) => {
-                    let stopped = Stopped::by_call(&failed);
-                    let region = &self.plan.region;
-                    self.tracker.stop(connection.not_enabled_or_refused(region, &failed.error, stopped).await);
-                }
+        match &event.what {
+            What::TableDescribed(described) => {
+                let change = self.compared(described)?;
+                let entry = EventEntry { snapshot: self.run.snapshot, record: None, change, event };
+                return self.fold(entry).await;
             }
-        }
-        Ok(())
-    }
-
-    /// Counts a page's names, and hands on those that are selected. Where nobody takes them any more, they are counted all
-    /// the same.
-    async fn select(
-        &self,
-        page: Vec<TableName>,
-        next: Option<&TableName>,
-        client: &ScopeClient,
-        names: &mpsc::Sender<TableName>,
-    ) -> Result<(), SinkGone> {
-        let filter = &self.config.crawl.filter;
-        let (selected, unselected): (Vec<_>, Vec<_>) = page.into_iter().partition(|name| filter.selects(name.as_str()));
-        if let Some(changes) = &self.changes {
-            changes.listed(&self.tracker.scope(), &unselected, &selected)?;
-        }
-        let left_out = unselected.len() as u64;
-        // Told before the first of its tables can be.
-        self.note(|| Note::Page {
-            unselected: left_out,
-            selected: selected.clone(),
-            next: next.cloned(),
-            requests: client.requests(),
-        })
-        .await?;
-        let selected = self.tracker.page(left_out, selected, next.cloned());
-        if self.config.crawl.dry_run {
-            for table in unselected.into_iter().chain(selected) {
-                let verdict = filter.verdict(table.as_str());
-                self.emit(Record::TableListed(TableListed {
+            What::TableFailed(failed) if event.key.step != Step::Confirm => {
+                if let (FailureReason::Vanished, Some(changes)) = (failed.reason, &self.changes) {
+                    changes.vanished(&failed.name);
+                }
+                let record = Record::TableFailed(TableFailed {
                     schema: SchemaVersion::V1,
-                    run_id: self.run_id,
-                    scope: self.tracker.scope(),
-                    table,
-                    selected: verdict.selected,
-                    rule: verdict.rule,
-                }))
-                .await?;
+                    run_id: self.run.run_id,
+                    scope: self.scope.clone(),
+                    table: failed.name.clone(),
+                    reason: failed.reason,
+                    code: failed.code.clone(),
+                    message: failed.message.clone(),
+                    attempts: failed.attempts,
+                });
+                let entry = EventEntry { snapshot: false, record: Some(record), change: None, event };
+                return self.fold(entry).await;
             }
-            return Ok(());
-        }
-        for name in selected {
-            if names.send(name).await.is_err() {
-                break;
+            What::PageListed(page) => {
+                if let Some(changes) = &self.changes {
+                    changes.listed(&self.scope, &page.unselected, &page.selected)?;
+                }
+                if self.run.dry_run {
+                    let names: Vec<_> = page.unselected.iter().chain(&page.selected).cloned().collect();
+                    let flow = self.fold(EventEntry { snapshot: false, record: None, change: None, event }).await?;
+                    for name in names {
+                        self.listed(name).await?;
+                    }
+                    return Ok(flow);
+                }
             }
+            What::AccountIdentified(_)
+            | What::TableFailed(_)
+            | What::TableDeferred(_)
+            | What::ProblemNoted(_)
+            | What::OwnershipChecked(_)
+            | What::Finished(_) => {}
         }
-        Ok(())
+        self.fold(EventEntry { snapshot: false, record: None, change: None, event }).await
     }
 
-    /// Claims the account and Region for the target. Where another target has them, the scope stops here, and its record
-    /// names no account: there is exactly one that does.
-    pub(super) fn claim(&self, account_id: &AccountId) -> ControlFlow<()> {
-        let target = &self.plan.target.target.name;
-        let scope = Scope { account_id: Some(account_id.clone()), ..(*self.tracker.scope()).clone() };
-        match self.claims.claim(account_id, &self.plan.region, target) {
+    /// What changed in a table. Before it is sure whose tables these are, they are not compared.
+    fn compared(&self, described: &TableDescribed) -> Result<Option<DetectedChange>, ScopeError> {
+        match &self.changes {
+            Some(changes) if self.ledger.is_proven() => {
+                Ok(changes.described(&described.record, !described.unexpected.is_empty())?)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Counts an event, and hands it to the output and the journal. It counts only if it is handed on.
+    async fn fold(&mut self, entry: EventEntry) -> Result<ControlFlow<()>, ScopeError> {
+        let run = self.run.clone();
+        let is_wanted = run.journaled || entry.record.is_some() || matches!(entry.event.what, What::TableDescribed(_));
+        let permit = if is_wanted { room(&run).await? } else { None };
+        if is_wanted && permit.is_none() {
+            return Ok(Break(()));
+        }
+        self.ledger.apply(&entry.event);
+        run.progress.apply(&entry.event);
+        if let Some(kind) = entry.change.as_ref().and_then(|change| change.kind) {
+            self.ledger.count(kind);
+        }
+        if matches!(entry.event.what, What::AccountIdentified(_)) && self.claim().is_break() {
+            return Ok(Break(()));
+        }
+        if let Some(permit) = permit {
+            permit.send(RunEvent::Scope(self.number, ScopeEntry::Event(Box::new(entry))));
+        }
+        Ok(Continue(()))
+    }
+
+    /// Claims the account and Region for the target. If another target has them, the scope ends here, and its record names no
+    /// account: there is exactly one that does.
+    fn claim(&mut self) -> ControlFlow<()> {
+        let Some(account_id) = self.ledger.account_id().cloned() else { return Continue(()) };
+        let target = &self.plan.target.ready.target.name;
+        let scope = Scope { account_id: Some(account_id.clone()), ..(*self.scope).clone() };
+        match self.run.claims.claim(&account_id, &self.plan.region, target) {
             None => {
-                self.tracker.set_scope(scope);
+                if *self.scope != scope {
+                    self.scope = Arc::new(scope);
+                }
                 Continue(())
             }
             Some(other) => {
-                let said = format!("the target '{other}' has the same account and Region ({scope}), and crawls it");
-                self.tracker.set_scope(Scope { account_id: None, ..scope });
-                self.tracker.duplicate(Problem::new("duplicate_scope", said));
+                let message = format!("the target '{other}' has the same account and Region ({scope}), and crawls it");
+                self.scope = Arc::new(Scope { account_id: None, ..scope });
+                self.ledger.set_account(None);
+                self.duplicate = true;
+                let problem = Problem::new("duplicate_scope", message);
+                self.ledger.stop(StopReason::for_good(Outcome::Failed, problem));
                 Break(())
             }
         }
     }
 
-    pub(super) async fn emit(&self, record: Record) -> Result<(), SinkGone> {
-        self.say(Note::Record(Box::new(record))).await
-    }
-
-    /// Tells what there is to tell about a table that was not described in its turn.
-    pub(super) async fn tell(&self, told: Option<Told>) -> Result<(), SinkGone> {
-        let Some(told) = told else { return Ok(()) };
-        let kind = told.kind;
-        self.say(Note::Told(Box::new(told))).await?;
-        kind.into_iter().for_each(|kind| self.tracker.told(kind));
+    async fn listed(&self, table: TableName) -> Result<(), ScopeError> {
+        let verdict = self.run.filter.verdict(table.as_str());
+        let record = Record::TableListed(TableListed {
+            schema: SchemaVersion::V1,
+            run_id: self.run.run_id,
+            scope: self.scope.clone(),
+            table,
+            selected: verdict.selected,
+            rule: verdict.rule,
+        });
+        if let Some(permit) = room(&self.run).await? {
+            permit.send(RunEvent::Record(Box::new(record)));
+        }
         Ok(())
     }
 
-    pub(super) async fn say(&self, note: Note) -> Result<(), SinkGone> {
-        self.records.send(Said::Scope(self.number, note)).await.map_err(|_| SinkGone)
+    /// Hands on a change that no event is about.
+    pub(super) async fn changed(&mut self, change: Option<DetectedChange>) -> Result<(), ScopeError> {
+        let Some(change) = change else { return Ok(()) };
+        let kind = change.kind;
+        if self.send(ScopeEntry::Changed(Box::new(change))).await? {
+            kind.into_iter().for_each(|kind| self.ledger.count(kind));
+        }
+        Ok(())
     }
 
-    /// Tells the journal, where there is one.
-    pub(super) async fn note(&self, note: impl FnOnce() -> Note) -> Result<(), SinkGone> {
-        if !self.journaled {
-            return Ok(());
+    /// Hands on an entry; `false` if the grace time is over.
+    async fn send(&self, entry: ScopeEntry) -> Result<bool, ScopeError> {
+        let permit = room(&self.run).await?;
+        let sent = permit.is_some();
+        if let Some(permit) = permit {
+            permit.send(RunEvent::Scope(self.number, entry));
         }
-        self.say(note()).await
+        Ok(sent)
+    }
+
+    /// Whether the scope is to be tried again at the end of the run.
+    pub(crate) fn deserves_a_retry(&self) -> bool {
+        self.ledger.deserves_a_retry()
+    }
+
+    /// The scope's last record.
+    pub(crate) fn completed(&self, cancelled: bool) -> ScopeCompleted {
+        let ledger = &self.ledger;
+        let outcome = ledger.outcome(cancelled, self.unsettled);
+        self.span.record("outcome", tracing::field::debug(outcome));
+        ScopeCompleted {
+            schema: SchemaVersion::V1,
+            run_id: self.run.run_id,
+            scope: self.scope.clone(),
+            target: self.plan.target.ready.target.name.clone(),
+            outcome,
+            listing: ledger.listing(),
+            counts: ledger.counts(),
+            requests: ledger.requests(),
+            pace: ledger.pace(),
+            duration_ms: millis(self.started.elapsed()),
+            changes: self.changes.as_ref().and_then(|_| ledger.compared()),
+            problems: ledger.problems(),
+        }
+    }
+
+    /// Whether at least one page of the listing came.
+    pub(crate) fn listed_a_page(&self) -> bool {
+        self.ledger.listed_a_page()
+    }
+}
+
+/// Waits for room on the way to the output; `None` if the grace time is over.
+async fn room(run: &RunContext) -> Result<Option<mpsc::Permit<'_, RunEvent>>, ScopeError> {
+    tokio::select! {
+        biased;
+        () = run.overdue.cancelled() => Ok(None),
+        permit = run.records.reserve() => permit.map(Some).map_err(|_| ScopeError::OutputClosed),
     }
 }

@@ -10,13 +10,13 @@ use aws_config::SdkConfig;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::service_config::ServiceConfigKey;
 use dynacrawl_auth::{AuthError, CallerIdentity, CredentialChain, CredentialPool, CredentialSpec};
-use dynacrawl_aws::{AwsError, AwsSettings, ErrorClass, Places, may_be_disabled};
-use dynacrawl_client::{ScopeClient, ScopeSettings};
+use dynacrawl_aws::{AwsError, AwsSettings, EndpointSettings, ErrorClass, Places, may_be_disabled};
+use dynacrawl_client::{Rate, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{AccountId, Escaped, Operation, Problem, Region, Scope};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::stopped::Stopped;
+use super::stop_reason::StopReason;
 use crate::config::{Config, Target};
 
 /// The account that emulators put into their ARNs.
@@ -38,6 +38,9 @@ pub(crate) struct TargetConnection {
     /// Whether DynamoDB is asked at another endpoint than AWS's own.
     pub(crate) custom_endpoint: bool,
     requests: Places,
+    settings: ConnectionSettings,
+    /// The clients of the target's scopes. A scope keeps its client, and the budget in it, between its steps.
+    clients: std::sync::Mutex<HashMap<Region, Arc<ScopeClient>>>,
     identity: Mutex<Option<Identity>>,
     /// The account that STS or a table's ARN has proven.
     proven: OnceLock<AccountId>,
@@ -97,13 +100,23 @@ impl ReadyTarget {
     }
 }
 
+/// What all connections have in common.
+#[derive(Clone, Debug)]
+struct ConnectionSettings {
+    endpoints: EndpointSettings,
+    /// Requests a second in a scope.
+    rate: Option<Rate>,
+    retry: RetryPolicy,
+}
+
 /// Connects targets. What they have in common is there once: the SDK's settings of a profile, credentials, and the places
 /// for requests in flight.
 #[derive(Debug)]
 pub(crate) struct Connector {
     aws: AwsSettings,
     pool: CredentialPool,
-    settings: Mutex<HashMap<(Option<String>, Region), SdkConfig>>,
+    settings: ConnectionSettings,
+    loaded: Mutex<HashMap<(Option<String>, Region), SdkConfig>>,
     requests: Places,
 }
 
@@ -113,7 +126,12 @@ impl Connector {
             requests: Places::new(config.crawl.requests, config.crawl.scopes, aws.http.connections()),
             aws,
             pool: CredentialPool::new(config.budgets.sts, config.credentials_timeout),
-            settings: Mutex::default(),
+            settings: ConnectionSettings {
+                endpoints: config.endpoints.clone(),
+                rate: config.crawl.rate,
+                retry: config.crawl.retry,
+            },
+            loaded: Mutex::default(),
         }
     }
 
@@ -123,44 +141,52 @@ impl Connector {
     }
 
     /// Loads the SDK's settings, and sets up the credentials. Nothing is called yet.
-    pub(crate) async fn connect(&self, ready: &ReadyTarget, config: &Config) -> TargetConnection {
+    pub(crate) async fn connect(&self, ready: &ReadyTarget) -> TargetConnection {
         let ReadyTarget { target, spec, sts_region } = ready;
-        let sdk = self.settings(target.profile(), sts_region, config).await;
-        let chain = self.pool.chain(spec, target.profile(), &sdk, config.endpoints.sts_url.as_deref());
+        let endpoints = &self.settings.endpoints;
+        let sdk = self.sdk(target.profile(), sts_region).await;
+        let chain = self.pool.chain(spec, target.profile(), &sdk, endpoints.sts_url.as_deref());
         TargetConnection {
             target: target.clone(),
             chain,
             sts_region: sts_region.clone(),
-            custom_endpoint: config.endpoints.dynamodb_url.is_some() || has_custom_endpoint(&sdk),
+            custom_endpoint: endpoints.dynamodb_url.is_some() || has_custom_endpoint(&sdk),
             sdk,
             requests: self.requests.clone(),
+            settings: self.settings.clone(),
+            clients: std::sync::Mutex::default(),
             identity: Mutex::default(),
             proven: OnceLock::new(),
             accepted: AtomicBool::new(false),
         }
     }
 
-    async fn settings(&self, profile: Option<&str>, region: &Region, config: &Config) -> SdkConfig {
-        let mut settings = self.settings.lock().await;
+    async fn sdk(&self, profile: Option<&str>, region: &Region) -> SdkConfig {
+        let mut loaded = self.loaded.lock().await;
         let key = (profile.map(str::to_owned), region.clone());
-        if let Some(known) = settings.get(&key) {
+        if let Some(known) = loaded.get(&key) {
             return known.clone();
         }
-        let loaded = self.aws.sdk_config(profile, region, &config.endpoints).await;
-        settings.insert(key, loaded.clone());
-        loaded
+        let sdk = self.aws.sdk_config(profile, region, &self.settings.endpoints).await;
+        loaded.insert(key, sdk.clone());
+        sdk
     }
 }
 
 impl TargetConnection {
-    /// A client for one of the target's Regions.
-    pub(crate) fn client(&self, region: &Region, config: &Config) -> Arc<ScopeClient> {
+    /// The client for one of the target's Regions.
+    pub(crate) fn client(&self, region: &Region) -> Arc<ScopeClient> {
+        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        clients.entry(region.clone()).or_insert_with(|| self.new_client(region)).clone()
+    }
+
+    fn new_client(&self, region: &Region) -> Arc<ScopeClient> {
         let settings = ScopeSettings {
             region: region.clone(),
-            dynamodb_url: config.endpoints.dynamodb_url.clone(),
-            rate: config.crawl.rate,
+            dynamodb_url: self.settings.endpoints.dynamodb_url.clone(),
+            rate: self.settings.rate,
             requests: self.requests.share(&self.endpoint(region)),
-            retry: config.crawl.retry,
+            retry: self.settings.retry,
             opt_in: may_be_disabled(region),
         };
         Arc::new(ScopeClient::new(&self.sdk, self.chain.last().credentials.clone(), settings))
@@ -250,12 +276,17 @@ impl TargetConnection {
 
     /// A Region that is not enabled refuses good credentials as if they were unknown. STS tells the two apart; it is asked now,
     /// because a key that was good at the start of the run may have been deleted since.
-    pub(crate) async fn not_enabled_or_refused(&self, region: &Region, error: &AwsError, stopped: Stopped) -> Stopped {
+    pub(crate) async fn not_enabled_or_refused(
+        &self,
+        region: &Region,
+        error: &AwsError,
+        reason: StopReason,
+    ) -> StopReason {
         if error.class == ErrorClass::NotOptedIn && !may_be_disabled(region) {
-            return Stopped { outcome: dynacrawl_model::Outcome::AuthFailed, ..stopped };
+            return StopReason { outcome: dynacrawl_model::Outcome::AuthFailed, ..reason };
         }
         if error.class != ErrorClass::UnknownCredentials || !may_be_disabled(region) {
-            return stopped;
+            return reason;
         }
         let accepted = match self.ask_sts().await {
             Ok(_) => "STS accepts",
@@ -263,14 +294,14 @@ impl TargetConnection {
             Err(failed) if !failed.error.class.is_about_credentials() && self.accepted.load(Ordering::Relaxed) => {
                 "other Regions accept"
             }
-            Err(_) => return stopped,
+            Err(_) => return reason,
         };
         let message = format!(
             "the Region is not enabled for the account: it refuses credentials that {accepted} ({}: {})",
             error.code, error.message
         );
-        let problem = Problem { message, ..stopped.problem };
-        Stopped::for_good(dynacrawl_model::Outcome::NotOptedIn, problem)
+        let problem = Problem { message, ..reason.problem };
+        StopReason::for_good(dynacrawl_model::Outcome::NotOptedIn, problem)
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::inside::{HUB, config, plan_of};
-use super::{Progress, RunReport, Start};
+use super::{Progress, RunPlan, RunReport, Start};
 use crate::commands::crawl_to_output;
 use crate::config::Config;
 
@@ -112,7 +112,10 @@ impl World {
     }
 
     pub(super) async fn crawl_as(&self, config: Config) -> Crawl {
-        let plan = plan_of(&self.simulator, config);
+        self.crawl_plan(plan_of(&self.simulator, config)).await
+    }
+
+    pub(super) async fn crawl_plan(&self, plan: RunPlan) -> Crawl {
         let start = Start::new(plan.config(), false).expect("a start");
         let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
         let (report, written) = crawl_to_output(&plan, start, &stop, &progress).await;

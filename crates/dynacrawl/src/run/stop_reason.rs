@@ -1,20 +1,21 @@
-//! Why a scope ended before its end.
+//! Why a scope stopped before its last table.
 
 use dynacrawl_client::{AwsError, CallError, ErrorClass};
 use dynacrawl_model::{Outcome, Problem};
+use serde::{Deserialize, Serialize};
 
 /// Why a scope cannot continue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stopped {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StopReason {
     /// The outcome if no page came.
     pub(crate) outcome: Outcome,
-    /// What is said about it.
+    /// The problem that `scope_completed` names.
     pub(crate) problem: Problem,
     /// Whether what was wrong may have passed in a while.
     pub(crate) may_pass: bool,
 }
 
-impl Stopped {
+impl StopReason {
     /// By something that does not pass by itself.
     pub(crate) fn for_good(outcome: Outcome, problem: Problem) -> Self {
         Self { outcome, problem, may_pass: false }
@@ -22,9 +23,9 @@ impl Stopped {
 
     /// By a call that failed for good.
     pub(crate) fn by_call(failed: &CallError) -> Self {
-        let mut stopped = Self { may_pass: failed.may_pass, ..Self::by_error(&failed.error) };
-        stopped.problem.operation = Some(failed.operation);
-        stopped
+        let mut reason = Self { may_pass: failed.may_pass, ..Self::by_error(&failed.error) };
+        reason.problem.operation = Some(failed.operation);
+        reason
     }
 
     /// By an error of AWS's.

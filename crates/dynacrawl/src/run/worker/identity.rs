@@ -2,9 +2,10 @@
 //! of another account, with tables of the same names, would make every table look changed and every other one removed.
 
 use dynacrawl_fetcher::{FailedTable, Fetched};
-use dynacrawl_model::{AccountId, Escaped, FailureReason, Problem, Scope, Table, TableName, TableRecord};
+use dynacrawl_model::{AccountId, Escaped, FailureReason, Problem, Scope, Table, TableName};
 
-use super::target::{EMULATOR_ACCOUNT, NamedBy, TargetConnection};
+use super::decode::FetchedTable;
+use crate::run::target::{EMULATOR_ACCOUNT, NamedBy, TargetConnection};
 
 /// How many results are held back at most until a table's ARN has proven the identity.
 const HELD: usize = 100;
@@ -48,10 +49,7 @@ impl<'a> Expected<'a> {
     fn judge(&self, table: &Table) -> Verdict {
         let Some(arn) = &table.arn else { return Verdict::Silent };
         // Nearly all are the scope's own: that is found out without parsing.
-        let mut parts = arn.as_str().splitn(6, ':').skip(3);
-        let is_own = parts.next() == Some(self.scope.region.as_str())
-            && self.scope.account_id.as_ref().is_some_and(|own| parts.next() == Some(own.as_str()));
-        if is_own {
+        if self.scope.account_id.as_ref().is_some_and(|own| is_own(arn.as_str(), self.scope, own)) {
             return Verdict::Own;
         }
         let (Some(account), Some(region)) = (arn.account_id(), arn.region()) else { return Verdict::Silent };
@@ -92,11 +90,11 @@ impl<'a> Expected<'a> {
 
     /// Turns an answer that is about something else into a failure of the table that was asked for. With what the ARN of a
     /// description names.
-    pub(super) fn checked(&self, one: Fetched<Box<TableRecord>>) -> (Fetched<Box<TableRecord>>, Verdict) {
-        let Fetched::Described(name, record) = one else { return (one, Verdict::Silent) };
-        let verdict = self.judge(&record.table);
-        let one = match self.wrong(&name, &record.table, &verdict) {
-            None => Fetched::Described(name, record),
+    pub(super) fn checked(&self, one: FetchedTable) -> (FetchedTable, Verdict) {
+        let Fetched::Described(name, found) = one else { return (one, Verdict::Silent) };
+        let verdict = self.judge(&found.record.table);
+        let one = match self.wrong(&name, &found.record.table, &verdict) {
+            None => Fetched::Described(name, found),
             Some(message) => Fetched::Failed(FailedTable {
                 name,
                 reason: FailureReason::Failed,
@@ -114,6 +112,12 @@ impl<'a> Expected<'a> {
         let message = format!("{}; the endpoint is not AWS's own, so this is only a note", foreign.message(self.scope));
         Problem::new("emulator_arn", message)
     }
+}
+
+/// Whether an ARN begins as those of the scope's tables do.
+fn is_own(arn: &str, scope: &Scope, account_id: &AccountId) -> bool {
+    let parts = ["arn:", scope.partition.as_str(), ":dynamodb:", scope.region.as_str(), ":", account_id.as_str(), ":"];
+    parts.iter().try_fold(arn, |rest, part| rest.strip_prefix(part)).is_some()
 }
 
 impl Foreign {
@@ -147,8 +151,10 @@ impl Foreign {
 
 /// What becomes of a result.
 pub(super) enum Passed {
-    /// These may be written.
-    Through(Vec<Fetched<Box<TableRecord>>>),
+    /// These may be emitted.
+    Through(Vec<FetchedTable>),
+    /// The same, after the ARN of a table has proven whose these are; with the account that it names.
+    Proven(Option<AccountId>, Vec<FetchedTable>),
     /// The tables belong to another account or Region.
     Foreign(Problem),
 }
@@ -162,7 +168,7 @@ pub(super) struct Gate {
     open: bool,
     /// Something was written.
     passed: bool,
-    held: Vec<Fetched<Box<TableRecord>>>,
+    held: Vec<FetchedTable>,
     foreign: Vec<Foreign>,
     /// What named the account that is expected.
     named_by: Option<NamedBy>,
@@ -173,29 +179,26 @@ impl Gate {
         Self { by_sts, open: false, passed: false, held: Vec::new(), foreign: Vec::new(), named_by }
     }
 
-    /// Takes a result. `proven` is called if it proves the identity, before anything passes.
-    pub(super) fn pass(
-        &mut self,
-        expected: &Expected<'_>,
-        one: Fetched<Box<TableRecord>>,
-        proven: impl FnOnce(&Table),
-    ) -> Passed {
+    /// Takes a result.
+    pub(super) fn pass(&mut self, expected: &Expected<'_>, one: FetchedTable) -> Passed {
         if self.open {
             return Passed::Through(vec![one]);
         }
         let verdict = match &one {
             // An answer about another table proves nothing.
-            Fetched::Described(name, record) if record.table.name.as_ref().is_none_or(|own| own == name) => {
-                expected.judge(&record.table)
+            Fetched::Described(name, found) if found.record.table.name.as_ref().is_none_or(|own| own == name) => {
+                expected.judge(&found.record.table)
             }
             _ => Verdict::Silent,
         };
         match verdict {
             Verdict::Own | Verdict::Emulator(_) => {
-                if let Fetched::Described(_, record) = &one {
-                    proven(&record.table);
-                }
-                self.release(Some(one))
+                let arn = match &one {
+                    Fetched::Described(_, found) => found.record.table.arn.as_ref(),
+                    Fetched::Failed(_) | Fetched::Stopped(_) => None,
+                };
+                let account_id = arn.and_then(|arn| arn.account_id());
+                Passed::Proven(account_id, self.release(Some(one)))
             }
             Verdict::Foreign(foreign) => {
                 self.held.push(one);
@@ -239,7 +242,7 @@ impl Gate {
 
     /// Lets through what is held back although nothing is proven. A table that is described later may still prove the identity,
     /// unless records are written now that would have to name another account than those to come.
-    pub(super) fn relieve(&mut self, expected: &Expected<'_>) -> Vec<Fetched<Box<TableRecord>>> {
+    pub(super) fn relieve(&mut self, expected: &Expected<'_>) -> Vec<FetchedTable> {
         let is_unknown = expected.scope.account_id.is_none();
         self.open |= self.held.iter().any(|one| match one {
             Fetched::Described(..) => true,
@@ -250,18 +253,18 @@ impl Gate {
         std::mem::take(&mut self.held)
     }
 
-    fn release(&mut self, last: Option<Fetched<Box<TableRecord>>>) -> Passed {
+    fn release(&mut self, last: Option<FetchedTable>) -> Vec<FetchedTable> {
         self.open = true;
         let mut results = std::mem::take(&mut self.held);
         results.extend(last);
-        Passed::Through(results)
+        results
     }
 
     /// All that came is foreign. If something was written already, each of these tables fails for itself.
     fn close(&mut self, expected: &Expected<'_>) -> Passed {
         match self.foreign.first() {
             Some(foreign) if !self.passed => Passed::Foreign(foreign.problem(expected, self.named_by.as_ref())),
-            _ => self.release(None),
+            _ => Passed::Through(self.release(None)),
         }
     }
 }
@@ -310,6 +313,7 @@ mod tests {
     use dynacrawl_model::{Scope, Table, TableName, TableRecord, Timestamp};
 
     use super::{Expected, FOREIGN, Gate, Passed, Verdict};
+    use crate::run::worker::decode::{Description, FetchedTable};
 
     const OWN: &str = "111111111111";
 
@@ -326,7 +330,7 @@ mod tests {
         Table { arn: Some(arn.into()), name: Some("t".into()), ..Table::default() }
     }
 
-    fn described(table: Table) -> Fetched<Box<TableRecord>> {
+    fn described(table: Table) -> FetchedTable {
         let record = TableRecord {
             schema: Default::default(),
             run_id: dynacrawl_model::RunId::generate(),
@@ -336,7 +340,8 @@ mod tests {
             table,
             probes: Default::default(),
         };
-        Fetched::Described(TableName::from("t"), Box::new(record))
+        let found = Description { record: Box::new(record), unexpected: Vec::new() };
+        Fetched::Described(TableName::from("t"), found)
     }
 
     #[test]
@@ -377,7 +382,7 @@ mod tests {
     fn pass(gate: &mut Gate, region: &str, account: &str) -> Passed {
         let scope = scope();
         let expected = Expected { scope: &scope, custom_endpoint: false };
-        gate.pass(&expected, described(table(region, account)), |_| {})
+        gate.pass(&expected, described(table(region, account)))
     }
 
     #[test]
@@ -387,11 +392,11 @@ mod tests {
         let scope = scope();
         let expected = Expected { scope: &scope, custom_endpoint: false };
         for _ in 0..3 {
-            let Passed::Through(none) = gate.pass(&expected, described(silent.clone()), |_| {}) else { panic!() };
+            let Passed::Through(none) = gate.pass(&expected, described(silent.clone())) else { panic!() };
             assert!(none.is_empty());
         }
-        let Passed::Through(all) = pass(&mut gate, "eu-west-1", OWN) else { panic!("foreign") };
-        assert_eq!(all.len(), 4);
+        let Passed::Proven(own, all) = pass(&mut gate, "eu-west-1", OWN) else { panic!("foreign") };
+        assert_eq!((own.expect("an account").as_str(), all.len()), (OWN, 4));
 
         let mut gate = Gate::new(false, None);
         let Passed::Foreign(problem) = pass(&mut gate, "eu-west-1", "222222222222") else { panic!("passed") };
@@ -406,7 +411,7 @@ mod tests {
         let mut gate = Gate::new(true, None);
         let Passed::Through(none) = pass(&mut gate, "us-east-1", OWN) else { panic!("one may be broken") };
         assert!(none.is_empty());
-        let Passed::Through(both) = pass(&mut gate, "eu-west-1", OWN) else { panic!("foreign") };
+        let Passed::Proven(_, both) = pass(&mut gate, "eu-west-1", OWN) else { panic!("foreign") };
         assert_eq!(both.len(), 2);
         let scope = scope();
         let expected = Expected { scope: &scope, custom_endpoint: false };

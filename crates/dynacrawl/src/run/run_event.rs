@@ -1,0 +1,80 @@
+//! What goes down the channel to the output and the journal: events of scopes with the records that they lead to.
+
+use std::sync::Arc;
+
+use dynacrawl_model::{Partition, Record, ScopeCompleted};
+use dynacrawl_sinks::Entry;
+
+use super::detector::DetectedChange;
+use super::event::{JobKey, ScopeEvent, What};
+
+/// The number of a scope in its run's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ScopeNo(pub(crate) u32);
+
+/// One of the things that go down the channel.
+#[derive(Debug)]
+pub enum RunEvent {
+    /// A record that the journal does not count.
+    Record(Box<Record>),
+    /// A scope is not crawled any more.
+    #[expect(private_interfaces, reason = "only the channel's type is public")]
+    Retired(Box<DetectedChange>),
+    /// Something about a scope.
+    #[expect(private_interfaces, reason = "only the channel's type is public")]
+    Scope(ScopeNo, ScopeEntry),
+}
+
+/// Something about a scope.
+#[derive(Debug)]
+pub(crate) enum ScopeEntry {
+    /// A step that lists and describes begins.
+    Began(Box<ScopeBegan>),
+    /// An event of the worker.
+    Event(Box<EventEntry>),
+    /// A change of a table that no event is about.
+    Changed(Box<DetectedChange>),
+    /// The end.
+    Completed(Box<ScopeCompleted>),
+}
+
+/// A step that begins.
+#[derive(Debug)]
+pub(crate) struct ScopeBegan {
+    pub(crate) key: Arc<JobKey>,
+    pub(crate) partition: Partition,
+    /// The account, if an earlier process has learned it. It stays with the scope when the run is resumed.
+    pub(crate) account_id: Option<dynacrawl_model::AccountId>,
+    pub(crate) checkpoint: Option<Box<super::checkpoint::Checkpoint>>,
+}
+
+/// An event with all that comes of it: a kill in between must not lose a part.
+#[derive(Debug)]
+pub(crate) struct EventEntry {
+    pub(crate) event: ScopeEvent,
+    /// Whether a table that was described is to be written.
+    pub(crate) snapshot: bool,
+    /// Another record.
+    pub(crate) record: Option<Record>,
+    pub(crate) change: Option<DetectedChange>,
+}
+
+impl Entry for RunEvent {
+    fn into_records(self) -> impl Iterator<Item = Record> {
+        let (first, second) = match self {
+            Self::Record(record) => (Some(*record), None),
+            Self::Retired(change) | Self::Scope(_, ScopeEntry::Changed(change)) => (change.event, None),
+            Self::Scope(_, ScopeEntry::Began(_)) => (None, None),
+            Self::Scope(_, ScopeEntry::Completed(completed)) => (Some(Record::ScopeCompleted(*completed)), None),
+            Self::Scope(_, ScopeEntry::Event(entry)) => {
+                let EventEntry { event, snapshot, record, change } = *entry;
+                let table = match event.what {
+                    What::TableDescribed(described) if snapshot => Some(Record::Table(described.record)),
+                    _ => None,
+                };
+                (table.or(record), change.and_then(|change| change.event))
+            }
+        };
+        first.into_iter().chain(second)
+    }
+}
