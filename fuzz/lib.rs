@@ -14,7 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use dynacrawl::config::Config;
 use dynacrawl::serve::schedule::Schedule;
 use dynacrawl_auth::{BaseCredentials, CachedCredentials, CredentialPool, CredentialSpec, UserKeys};
-use dynacrawl_aws::{AwsSettings, BudgetSettings, Connections, EndpointSettings, Places, RetryPolicy};
+use dynacrawl_aws::{AwsSettings, Connections, EndpointSettings, Places, Quota, RetryPolicy};
 use dynacrawl_client::{DecodeFailure, ScopeClient, ScopeSettings};
 use dynacrawl_discovery::{AccountRegions, DiscoveryUrls};
 use dynacrawl_model::{Region, RunId, TableName, Timestamp};
@@ -56,8 +56,8 @@ pub fn regions_answers(data: &[u8]) {
         let (sdk, credentials) = client(answer).await;
         let url = Some("http://nowhere".to_owned());
         let urls = DiscoveryUrls { organizations: url.clone(), account: url.clone(), ec2: url };
-        let budget = BudgetSettings { rate: None, concurrency: 1 };
-        let regions = AccountRegions::new(&sdk, &credentials, &urls, budget, retry(), "aws".into());
+        let quota = Quota { name: dynacrawl_model::QuotaName::Account, rate: None, concurrency: 1 };
+        let regions = AccountRegions::new(&sdk, &credentials, &urls, quota, retry(), "aws".into());
         assert!(!regions.enabled().await.regions.is_empty());
     });
 }

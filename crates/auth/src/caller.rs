@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynacrawl_aws::{
-    AwsError, Budget, BudgetSettings, Connections, ErrorClass, Failures, PROBE_TIME, Permit, Places, Probe,
-    RetryPolicy, Share, Trouble,
+    AwsError, Budget, Connections, ErrorClass, Failures, PROBE_TIME, Permit, Places, Probe, Quota, RetryPolicy, Share,
+    Trouble,
 };
+use dynacrawl_model::{Operation, QuotaName};
 use tokio::time::Instant;
 
 use crate::{AuthError, CachedCredentials};
@@ -15,6 +16,7 @@ use crate::{AuthError, CachedCredentials};
 /// How calls against one quota are made: with these credentials, within this budget, tried this often.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    quota: QuotaName,
     credentials: CachedCredentials,
     budget: Arc<Budget>,
     requests: Share,
@@ -56,15 +58,21 @@ impl CallFailed {
 
 impl Caller {
     /// A caller whose requests in flight are bounded by `requests`, its share of places that others have, too.
-    pub fn new(credentials: CachedCredentials, budget: Arc<Budget>, requests: Share, retry: RetryPolicy) -> Self {
+    pub fn new(
+        quota: QuotaName,
+        credentials: CachedCredentials,
+        budget: Arc<Budget>,
+        requests: Share,
+        retry: RetryPolicy,
+    ) -> Self {
         let trouble = Arc::default();
-        Self { credentials, budget, requests, retry, gives_up: false, limit: None, trouble, accepted: None }
+        Self { quota, credentials, budget, requests, retry, gives_up: false, limit: None, trouble, accepted: None }
     }
 
     /// A caller with a budget and requests in flight of its own.
-    pub fn within(budget: BudgetSettings, credentials: CachedCredentials, retry: RetryPolicy) -> Self {
-        let requests = Places::new(budget.concurrency, 1, &Connections::default()).share("");
-        Self::new(credentials, Arc::new(Budget::new(budget.rate)), requests, retry)
+    pub fn within(quota: Quota, credentials: CachedCredentials, retry: RetryPolicy) -> Self {
+        let requests = Places::new(quota.concurrency, 1, &Connections::default()).share("");
+        Self::new(quota.name, credentials, Arc::new(Budget::new(quota.rate)), requests, retry)
     }
 
     /// The same for calls of which there are many, each of them the less of the whole: they are not patient, and given up
@@ -109,19 +117,20 @@ impl Caller {
     /// a place among the requests in flight together with a connection, in this order: a call that waits for its own budget
     /// must not hold a place that others could use. What is signed is sent at once.
     ///
-    /// Each attempt is recorded under `operation`, AWS's name of the call.
+    /// Each attempt is recorded under the name of `operation`.
     ///
     /// # Errors
     /// When there are no credentials, or the last attempt failed.
     pub async fn call<T, F>(
         &self,
-        operation: &'static str,
+        operation: Operation,
         count: impl Fn(Attempt),
         attempt: impl Fn() -> F,
     ) -> Result<T, CallFailed>
     where
         F: Future<Output = Result<T, AwsError>>,
     {
+        debug_assert_eq!(operation.quota(), self.quota, "{} has another budget", operation.name());
         let mut attempts = 0;
         let mut failures = Failures::default();
         let mut last = None;
@@ -249,13 +258,14 @@ fn too_slow(limit: Duration) -> AwsError {
 }
 
 /// Tells whoever measures, if anyone does.
-fn record(operation: &'static str, took: Duration, error: Option<&AwsError>) {
+fn record(operation: Operation, took: Duration, error: Option<&AwsError>) {
     let result = match error.map(|error| error.class) {
         None => "ok",
         Some(ErrorClass::Throttled) => "throttled",
         Some(ErrorClass::Denied) => "denied",
         Some(_) => "error",
     };
+    let operation = operation.name();
     metrics::counter!("dynacrawl_api_requests_total", "operation" => operation, "result" => result).increment(1);
     metrics::histogram!("dynacrawl_api_request_duration_seconds", "operation" => operation).record(took);
 }

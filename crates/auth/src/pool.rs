@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use aws_smithy_async::time::SharedTimeSource;
 use aws_types::SdkConfig;
-use dynacrawl_aws::{BudgetSettings, Rate};
+use dynacrawl_aws::{Quota, Rate};
+use dynacrawl_model::QuotaName;
 use dynacrawl_model::Region;
 use sha2::{Digest, Sha256};
 
@@ -22,7 +23,7 @@ use crate::{AssumeRole, BaseCredentials, CachedCredentials, CredentialSpec, StsC
 #[derive(Debug)]
 pub struct CredentialPool {
     steps: Mutex<HashMap<Key, Arc<Step>>>,
-    budget: BudgetSettings,
+    quota: Quota,
     timeout: Duration,
 }
 
@@ -38,7 +39,7 @@ pub struct Step {
     sts: OnceLock<StsClient>,
     config: SdkConfig,
     sts_url: Option<String>,
-    budget: BudgetSettings,
+    quota: Quota,
     timeout: Duration,
 }
 
@@ -68,15 +69,15 @@ impl Step {
     pub fn sts(&self) -> &StsClient {
         self.sts.get_or_init(|| {
             let url = self.sts_url.as_deref();
-            StsClient::new(&self.config, url, self.credentials.clone(), self.budget, self.timeout)
+            StsClient::new(&self.config, url, self.credentials.clone(), self.quota, self.timeout)
         })
     }
 }
 
 impl CredentialPool {
-    /// No credentials yet. `budget` is what each caller of STS has, `timeout` how long each source of credentials may take.
-    pub fn new(budget: BudgetSettings, timeout: Duration) -> Self {
-        Self { steps: Mutex::default(), budget, timeout }
+    /// No credentials yet. `quota` is what each caller of STS has, `timeout` how long each source of credentials may take.
+    pub fn new(quota: Quota, timeout: Duration) -> Self {
+        Self { steps: Mutex::default(), quota, timeout }
     }
 
     /// The credentials of `spec`: for the base and for each role the cache that all who name the same have in common.
@@ -119,8 +120,8 @@ impl CredentialPool {
 
     fn new_step(&self, credentials: CachedCredentials, config: &SdkConfig, sts_url: Option<&str>) -> Arc<Step> {
         let sts_url = sts_url.map(str::to_owned);
-        let (budget, timeout, config) = (self.budget, self.timeout, config.clone());
-        Arc::new(Step { credentials, sts: OnceLock::new(), config, sts_url, budget, timeout })
+        let (quota, timeout, config) = (self.quota, self.timeout, config.clone());
+        Arc::new(Step { credentials, sts: OnceLock::new(), config, sts_url, quota, timeout })
     }
 
     fn step(&self, key: &Key, make: impl FnOnce() -> Arc<Step>) -> Arc<Step> {
@@ -132,8 +133,8 @@ impl CredentialPool {
 impl Default for CredentialPool {
     /// With half of STS's 600 requests a second, because others call it, too; and with half a minute.
     fn default() -> Self {
-        let budget = BudgetSettings { rate: NonZeroU32::new(300).map(Rate::per_second), concurrency: 16 };
-        Self::new(budget, Duration::from_secs(30))
+        let quota = Quota { name: QuotaName::Sts, rate: NonZeroU32::new(300).map(Rate::per_second), concurrency: 16 };
+        Self::new(quota, Duration::from_secs(30))
     }
 }
 

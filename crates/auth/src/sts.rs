@@ -7,7 +7,7 @@ use aws_sdk_sts::config::Builder;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
-use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy};
+use dynacrawl_aws::{AwsError, ErrorClass, Quota, RetryPolicy};
 use dynacrawl_model::{AccountId, Operation};
 
 use crate::cache::TIMED_OUT;
@@ -52,13 +52,13 @@ pub(crate) fn step_name(step: &AssumeRole) -> String {
 
 impl StsClient {
     /// A client for the Region of `config`; `url` replaces that Region's endpoint. A thousand roles at the start of a run are
-    /// no reason for a thousand requests at once: `budget` paces them. A call is repeated for at most `timeout` from its
+    /// no reason for a thousand requests at once: `quota` paces them. A call is repeated for at most `timeout` from its
     /// first attempt on; the wait for its turn before that does not count.
     pub fn new(
         config: &SdkConfig,
         url: Option<&str>,
         credentials: CachedCredentials,
-        budget: BudgetSettings,
+        quota: Quota,
         timeout: Duration,
     ) -> Self {
         let mut builder = Builder::from(config)
@@ -68,7 +68,7 @@ impl StsClient {
         if let Some(url) = url {
             builder = builder.endpoint_url(url);
         }
-        let asking = Caller::within(budget, credentials, retry(timeout)).within_time(timeout);
+        let asking = Caller::within(quota, credentials, retry(timeout)).within_time(timeout);
         let assuming = asking.clone().awaiting_endpoint();
         Self { client: aws_sdk_sts::Client::from_conf(builder.build()), asking, assuming, timeout }
     }
@@ -144,11 +144,8 @@ impl StsClient {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        let caller = match operation {
-            Operation::AssumeRole => &self.assuming,
-            _ => &self.asking,
-        };
-        caller.call(operation.name(), |_| {}, call).await.map_err(|failed| match failed.no_credentials {
+        let caller = if operation == Operation::AssumeRole { &self.assuming } else { &self.asking };
+        caller.call(operation, |_| {}, call).await.map_err(|failed| match failed.no_credentials {
             Some(before) => before,
             None => AuthError { step: step.to_owned(), error: self.explained(failed.error) },
         })

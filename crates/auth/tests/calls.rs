@@ -11,6 +11,7 @@ use dynacrawl_auth::{
     BaseCredentials, CachedCredentials, CallFailed, Caller, CredentialPool, CredentialSpec, UserKeys,
 };
 use dynacrawl_aws::{AwsError, Budget, Connections, ErrorClass, Places, Rate, RetryPolicy};
+use dynacrawl_model::{Operation, QuotaName};
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -32,7 +33,7 @@ fn caller() -> Caller {
     let rate = Rate::per_second(NonZeroU32::new(250).expect("not zero"));
     let budget = Arc::new(Budget::new(Some(rate)));
     let places = Places::new(256, 64, &Connections::default());
-    Caller::new(credentials(), budget, places.share("test"), RetryPolicy::default())
+    Caller::new(QuotaName::Tables, credentials(), budget, places.share("test"), RetryPolicy::default())
 }
 
 fn error(class: ErrorClass) -> AwsError {
@@ -46,7 +47,7 @@ async fn call(caller: &Caller, outcome: impl Fn(u32) -> Result<(), AwsError>) ->
         attempts.set(attempts.get() + 1);
         std::future::ready(outcome(attempts.get()))
     };
-    caller.call("Test", |_| {}, attempt).await.map(|()| attempts.get())
+    caller.call(Operation::ListTables, |_| {}, attempt).await.map(|()| attempts.get())
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,8 +62,9 @@ async fn ten_thousand_calls_to_a_hanging_service_are_given_up() {
         tokio::time::sleep(Duration::from_secs(20)).await;
         Err(error(ErrorClass::TimedOut))
     };
-    let calls =
-        |many: usize| stream::repeat(()).take(many).map(|()| caller.call("Test", |_| {}, attempt)).buffer_unordered(32);
+    let calls = |many: usize| {
+        stream::repeat(()).take(many).map(|()| caller.call(Operation::ListTables, |_| {}, attempt)).buffer_unordered(32)
+    };
 
     let started = Instant::now();
     let failed: Vec<_> = calls(10_000).filter_map(async |called| called.err()).collect().await;
@@ -201,7 +203,7 @@ async fn a_limited_call_ends_in_time_whatever_its_attempts_do() {
     let limit = Duration::from_secs(30);
     let caller = caller().within_time(limit);
     let started = Instant::now();
-    let hanging = caller.call("Test", |_| {}, std::future::pending::<Result<(), _>>);
+    let hanging = caller.call(Operation::ListTables, |_| {}, std::future::pending::<Result<(), _>>);
     let failed = hanging.await.expect_err("hangs");
     assert_eq!((failed.error.class, failed.attempts, started.elapsed()), (ErrorClass::TimedOut, 1, limit));
     let failed = call(&caller, |_| Err(error(ErrorClass::Transient))).await.expect_err("a server error");

@@ -98,7 +98,7 @@ async fn from_chain(provider: impl ProvideCredentials + 'static, timeout: Durati
         .credentials_provider(SharedCredentialsProvider::new(provider))
         .build();
     let spec = CredentialSpec { base: BaseCredentials::DefaultChain, chain: Vec::new() };
-    let budget = dynacrawl_aws::BudgetSettings { rate: None, concurrency: 1 };
+    let budget = dynacrawl_aws::Quota { name: dynacrawl_model::QuotaName::Sts, rate: None, concurrency: 1 };
     CredentialPool::new(budget, timeout).chain(&spec, None, &config, None).last().credentials.get().await
 }
 

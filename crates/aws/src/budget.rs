@@ -8,12 +8,12 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dynacrawl_model::Pace;
+use dynacrawl_model::{Pace, QuotaName};
+use governor::RateLimiter;
 use governor::clock::{Clock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -37,7 +37,9 @@ impl Rate {
 
 /// How one of AWS's quotas is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BudgetSettings {
+pub struct Quota {
+    /// Which one. It names the operations that share it.
+    pub name: QuotaName,
     /// Requests a second; `None`: no limit.
     pub rate: Option<Rate>,
     /// Requests in flight at once.
@@ -183,7 +185,7 @@ impl State {
 
 impl Limit {
     fn configured(rate: Rate) -> Self {
-        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        let quota = governor::Quota::per_second(rate.per_second).allow_burst(rate.burst);
         Self {
             governor: RateLimiter::direct_with_clock(quota, TokioClock),
             per_second: f64::from(rate.per_second.get()),
@@ -196,8 +198,8 @@ impl Limit {
     fn lowered(per_second: f64, step: f64, least: f64, now: Instant) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a tenth of a rate of requests")]
         let burst = NonZeroU32::new((per_second / 10.0) as u32).unwrap_or(NonZeroU32::MIN);
-        let period = Quota::with_period(SECOND.div_f64(per_second));
-        let quota = period.unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
+        let period = governor::Quota::with_period(SECOND.div_f64(per_second));
+        let quota = period.unwrap_or(governor::Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
         let governor = RateLimiter::direct_with_clock(quota, TokioClock);
         // A new limiter has a whole burst to give, which would be a reward for having been throttled.
         let _ = governor.check_n(burst);

@@ -15,7 +15,7 @@ mod settings;
 mod trouble;
 mod unreachable;
 
-pub use budget::{Budget, BudgetSettings, Permit, Rate};
+pub use budget::{Budget, Permit, Quota, Rate};
 pub use error::{AwsError, ErrorClass};
 pub use http::{Connections, HttpError, HttpSettings, HttpStack};
 pub use places::{Place, Places, Share};

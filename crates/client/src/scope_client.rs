@@ -11,7 +11,7 @@ use aws_types::SdkConfig;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use dynacrawl_auth::{Attempt, CachedCredentials, Caller};
 use dynacrawl_aws::{AwsError, Budget, ErrorClass, Rate, RetryPolicy, Share};
-use dynacrawl_model::{Operation, Pace, Region, RequestCounts, Requests, TableName};
+use dynacrawl_model::{Operation, Pace, QuotaName, Region, RequestCounts, Requests, TableName};
 use tokio::time::Instant;
 
 use crate::endpoint::EndpointOnce;
@@ -107,8 +107,7 @@ pub struct ScopeClient {
     /// Patient: without the names nothing is complete.
     listing: Caller,
     describing: Caller,
-    list_tables: Counter,
-    describe_table: Counter,
+    counters: [Counter; Operation::OF_SCOPE.len()],
     describe_latency: Latency,
 }
 
@@ -131,15 +130,14 @@ impl ScopeClient {
             builder = builder.endpoint_resolver(EndpointOnce::new());
         }
         let budget = Arc::new(Budget::new(settings.rate));
-        let caller = Caller::new(credentials, budget, settings.requests, settings.retry);
+        let caller = Caller::new(QuotaName::Tables, credentials, budget, settings.requests, settings.retry);
         let caller = if settings.opt_in { caller.opt_in() } else { caller };
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(builder.build()),
             signer,
             describing: caller.clone().giving_up(),
             listing: caller,
-            list_tables: Counter::default(),
-            describe_table: Counter::default(),
+            counters: Default::default(),
             describe_latency: Latency::default(),
         }
     }
@@ -152,7 +150,7 @@ impl ScopeClient {
 
     /// Requests sent so far.
     pub fn requests(&self) -> Requests {
-        Requests { list_tables: self.list_tables.read(), describe_table: self.describe_table.read() }
+        Requests::new(|operation| self.counter(operation).map(Counter::read).unwrap_or_default())
     }
 
     /// How fast they were sent.
@@ -228,6 +226,11 @@ impl ScopeClient {
         .await
     }
 
+    fn counter(&self, operation: Operation) -> Option<&Counter> {
+        let place = Operation::OF_SCOPE.iter().position(|counted| *counted == operation)?;
+        self.counters.get(place)
+    }
+
     async fn attempts<T, F>(&self, operation: Operation, attempt: impl Fn() -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, AwsError>>,
@@ -239,11 +242,22 @@ impl ScopeClient {
                 }
             })
         };
-        let (caller, counter) = match operation {
-            Operation::ListTables => (&self.listing, &self.list_tables),
-            _ => (&self.describing, &self.describe_table),
+        let caller = match operation {
+            Operation::ListTables => &self.listing,
+            Operation::DescribeTable => &self.describing,
+            Operation::AssumeRole
+            | Operation::GetCallerIdentity
+            | Operation::ListAccounts
+            | Operation::ListAccountsForParent
+            | Operation::ListOrganizationalUnitsForParent
+            | Operation::ListRegions
+            | Operation::DescribeRegions => {
+                let error = AwsError::new(ErrorClass::Other, "invalid_operation", "DynamoDB has no such call");
+                return Err(CallError::new(operation, error, 0));
+            }
         };
-        let called = caller.call(operation.name(), |attempt| counter.count(attempt), attempt).await;
+        let count = |attempt| self.counter(operation).into_iter().for_each(|counter| counter.count(attempt));
+        let called = caller.call(operation, count, attempt).await;
         called.map_err(|failed| CallError {
             operation,
             may_pass: failed.may_pass(),

@@ -70,7 +70,7 @@ async fn every_attempt_is_counted_and_throttles_apart() {
     simulator.add_fault(FaultRule::new(Effect::Status(503)).operation(Operation::DescribeTable).first(1));
     let client = as_user(&simulator).await;
     describe(&client, &simulator).await.expect("the third attempt");
-    let counts = client.requests().describe_table;
+    let counts = client.requests().of(dynacrawl_model::Operation::DescribeTable);
     assert_eq!((counts.sent, counts.throttled), (3, 1));
     assert_eq!(simulator.counts().of(HOME, REGION, Operation::DescribeTable).requests, 3);
 }
@@ -91,7 +91,7 @@ async fn a_broken_answer_is_asked_for_again() {
         simulator.add_fault(FaultRule::new(effect.clone()).operation(Operation::DescribeTable).first(1));
         let client = as_user(&simulator).await;
         describe(&client, &simulator).await.unwrap_or_else(|error| panic!("{effect:?}: {error}"));
-        assert_eq!(client.requests().describe_table.sent, 2, "{effect:?}");
+        assert_eq!(client.requests().of(dynacrawl_model::Operation::DescribeTable).sent, 2, "{effect:?}");
     }
 }
 
@@ -107,7 +107,7 @@ async fn an_answer_that_cannot_be_decoded_is_asked_for_once_more() {
         _ => Ok(()),
     };
     client.describe_table(&name, decode).await.expect("the second answer");
-    assert_eq!(client.requests().describe_table.sent, 2);
+    assert_eq!(client.requests().of(dynacrawl_model::Operation::DescribeTable).sent, 2);
 
     // Three attempts are allowed. A damaged body takes them all, and a well-formed one that is no description does not.
     for (class, attempts) in [(ErrorClass::Other, 2), (ErrorClass::Transient, 3)] {
@@ -140,7 +140,7 @@ async fn pages_follow_each_other_to_the_last() {
         }
     }
     assert_eq!(names, simulator.table_names(HOME, REGION));
-    assert_eq!(client.requests().list_tables.sent, 3);
+    assert_eq!(client.requests().of(dynacrawl_model::Operation::ListTables).sent, 3);
 }
 
 #[tokio::test]

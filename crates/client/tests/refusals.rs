@@ -166,7 +166,11 @@ async fn a_clock_that_is_off_is_corrected_for_all_tables() {
     for number in 0..5 {
         describe(&client, &simulator, number).await.expect("described");
     }
-    assert_eq!(client.requests().describe_table.sent, 6, "the first one, and five that are right");
+    assert_eq!(
+        client.requests().of(dynacrawl_model::Operation::DescribeTable).sent,
+        6,
+        "the first one, and five that are right"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use dynacrawl_auth::Caller;
 use dynacrawl_aws::{AwsError, ErrorClass};
+use dynacrawl_model::Operation;
 
 /// The endpoints to ask, where they are not AWS's own.
 #[derive(Clone, Debug, Default)]
@@ -27,18 +28,13 @@ pub struct DiscoveryUrls {
 
 /// A call that failed for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{action}: {error}")]
+#[error("{}: {error}", operation.action())]
 #[non_exhaustive]
 pub struct DiscoveryError {
-    /// The call, by its IAM action.
-    pub action: &'static str,
+    /// The call.
+    pub operation: Operation,
     /// What its last attempt failed with.
     pub error: AwsError,
-}
-
-/// AWS's name of a call, from its IAM action.
-fn operation(action: &'static str) -> &'static str {
-    action.rsplit(':').next().unwrap_or(action)
 }
 
 /// One page of a listing.
@@ -76,21 +72,21 @@ struct Listed<K, V> {
 const PAGES_WITHOUT_NEWS: u32 = 100;
 
 /// All pages of a listing.
-async fn pages<K: Ord, V, F>(caller: &Caller, action: &'static str, page: impl Fn(Option<String>) -> F) -> Listed<K, V>
+async fn pages<K: Ord, V, F>(caller: &Caller, operation: Operation, page: impl Fn(Option<String>) -> F) -> Listed<K, V>
 where
     F: Future<Output = Result<Page<K, V>, AwsError>>,
 {
     let mut listed = Listed { items: BTreeMap::new(), failed: None, unreadable: None };
     let invalid = |message: &str| {
         let error = AwsError::new(ErrorClass::Other, "invalid_response", message);
-        Some(DiscoveryError { action, error })
+        Some(DiscoveryError { operation, error })
     };
     let (mut next, mut seen, mut without_news) = (None::<String>, HashSet::new(), 0);
     loop {
-        let answer = match caller.call(operation(action), |_| {}, || page(next.clone())).await {
+        let answer = match caller.call(operation, |_| {}, || page(next.clone())).await {
             Ok(answer) => answer,
             Err(failed) => {
-                listed.failed = Some(DiscoveryError { action, error: failed.error });
+                listed.failed = Some(DiscoveryError { operation, error: failed.error });
                 return listed;
             }
         };
@@ -120,7 +116,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
-    use dynacrawl_aws::{AwsError, BudgetSettings, RetryPolicy};
+    use dynacrawl_aws::{AwsError, Quota, RetryPolicy};
+    use dynacrawl_model::{Operation, QuotaName};
 
     use super::{Caller, Listed, PAGES_WITHOUT_NEWS, Page, pages};
 
@@ -130,8 +127,8 @@ mod tests {
         let spec = CredentialSpec { base: BaseCredentials::Keys(keys), chain: Vec::new() };
         let config = aws_types::SdkConfig::builder().build();
         let chain = CredentialPool::default().chain(&spec, None, &config, None);
-        let budget = BudgetSettings { rate: None, concurrency: 1 };
-        Caller::within(budget, chain.last().credentials.clone(), RetryPolicy::default())
+        let quota = Quota { name: QuotaName::Organizations, rate: None, concurrency: 1 };
+        Caller::within(quota, chain.last().credentials.clone(), RetryPolicy::default())
     }
 
     /// A listing whose page of each number is `page`; with the number of pages that were asked for.
@@ -139,7 +136,7 @@ mod tests {
         let asked = AtomicU32::new(0);
         let answer =
             |_: Option<String>| std::future::ready(Ok::<_, AwsError>(page(asked.fetch_add(1, Ordering::SeqCst))));
-        let listed = pages(&caller(), "test:List", answer).await;
+        let listed = pages(&caller(), Operation::ListAccounts, answer).await;
         (listed, asked.into_inner())
     }
 

@@ -10,14 +10,10 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
-use dynacrawl_aws::{AwsError, BudgetSettings, RetryPolicy, global_region};
-use dynacrawl_model::{AccountId, Escaped, Partition};
+use dynacrawl_aws::{AwsError, Quota, RetryPolicy, global_region};
+use dynacrawl_model::{AccountId, Escaped, Operation, Partition};
 
 use crate::{DiscoveryError, Listed, Page, pages};
-
-const LIST_ACCOUNTS: &str = "organizations:ListAccounts";
-const LIST_FOR_PARENT: &str = "organizations:ListAccountsForParent";
-const LIST_UNITS: &str = "organizations:ListOrganizationalUnitsForParent";
 
 /// The id of an organizational unit (`ou-…`) or of a root (`r-…`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +89,7 @@ impl Organization {
         config: &SdkConfig,
         credentials: &CachedCredentials,
         url: Option<&str>,
-        budget: BudgetSettings,
+        quota: Quota,
         retry: RetryPolicy,
         partition: &Partition,
     ) -> Self {
@@ -106,7 +102,7 @@ impl Organization {
             builder = builder.endpoint_url(url);
         }
         let client = aws_sdk_organizations::Client::from_conf(builder.build());
-        Self { client, caller: Caller::within(budget, credentials.clone(), retry) }
+        Self { client, caller: Caller::within(quota, credentials.clone(), retry) }
     }
 
     /// The organization's active accounts that `filter` lets through.
@@ -149,7 +145,7 @@ impl Organization {
             let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
             Ok(Page::new(answer.accounts().iter().map(account), answer.next_token.clone()))
         };
-        pages(&self.caller, LIST_ACCOUNTS, page).await
+        pages(&self.caller, Operation::ListAccounts, page).await
     }
 
     /// The accounts in `units` and below.
@@ -176,7 +172,7 @@ impl Organization {
             let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
             Ok(Page::new(answer.accounts().iter().map(account), answer.next_token.clone()))
         };
-        pages(&self.caller, LIST_FOR_PARENT, page).await
+        pages(&self.caller, Operation::ListAccountsForParent, page).await
     }
 
     async fn units_of(&self, unit: &str) -> Listed<String, ()> {
@@ -190,7 +186,7 @@ impl Organization {
             });
             Ok(Page::new(units, answer.next_token.clone()))
         };
-        pages(&self.caller, LIST_UNITS, page).await
+        pages(&self.caller, Operation::ListOrganizationalUnitsForParent, page).await
     }
 }
 

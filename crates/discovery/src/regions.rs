@@ -8,8 +8,8 @@ use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
-use dynacrawl_aws::{AwsError, BudgetSettings, ErrorClass, RetryPolicy, global_region, known_regions};
-use dynacrawl_model::{Escaped, Partition, Region, RegionsSource};
+use dynacrawl_aws::{AwsError, ErrorClass, Quota, RetryPolicy, global_region, known_regions};
+use dynacrawl_model::{Escaped, Operation, Partition, Region, RegionsSource};
 
 use crate::ec2::Ec2;
 use crate::{DiscoveryError, DiscoveryUrls, Page, pages};
@@ -34,16 +34,13 @@ pub struct AccountRegions {
     partition: Partition,
 }
 
-const LIST_REGIONS: &str = "account:ListRegions";
-const DESCRIBE_REGIONS: &str = "ec2:DescribeRegions";
-
 impl AccountRegions {
     /// Sets up the clients, which ask with the account's credentials in the Region of `config`; nothing is called yet.
     pub fn new(
         config: &SdkConfig,
         credentials: &CachedCredentials,
         urls: &DiscoveryUrls,
-        budget: BudgetSettings,
+        quota: Quota,
         retry: RetryPolicy,
         partition: Partition,
     ) -> Self {
@@ -58,7 +55,7 @@ impl AccountRegions {
         Self {
             account: aws_sdk_account::Client::from_conf(builder.build()),
             ec2: Ec2::new(config, credentials.clone(), urls.ec2.clone()),
-            caller: Caller::within(budget, credentials.clone(), retry),
+            caller: Caller::within(quota, credentials.clone(), retry),
             partition,
         }
     }
@@ -104,20 +101,21 @@ impl AccountRegions {
             let regions = enabled.map(|region| self::region(region.region_name().unwrap_or_default()));
             Ok(Page::new(regions, answer.next_token.clone()))
         };
-        let listed = pages(&self.caller, LIST_REGIONS, page).await;
+        let listed = pages(&self.caller, Operation::ListRegions, page).await;
         match listed.failed {
             Some(failed) => Err(failed),
-            None => not_empty(LIST_REGIONS, listed.items.into_keys().collect(), listed.unreadable),
+            None => not_empty(Operation::ListRegions, listed.items.into_keys().collect(), listed.unreadable),
         }
     }
 
     async fn ask_ec2(&self) -> Result<Answer, DiscoveryError> {
-        let names = self.caller.call(crate::operation(DESCRIBE_REGIONS), |_| {}, || self.ec2.describe_regions()).await;
-        let names = names.map_err(|failed| DiscoveryError { action: DESCRIBE_REGIONS, error: failed.error })?;
+        let names = self.caller.call(Operation::DescribeRegions, |_| {}, || self.ec2.describe_regions()).await;
+        let names =
+            names.map_err(|failed| DiscoveryError { operation: Operation::DescribeRegions, error: failed.error })?;
         let page = Page::new(names.iter().map(|name| region(name)), None);
         let regions: BTreeSet<_> = page.items.into_iter().map(|(region, ())| region).collect();
-        let unreadable = page.unreadable.first().map(|problem| invalid(DESCRIBE_REGIONS, problem));
-        not_empty(DESCRIBE_REGIONS, Vec::from_iter(regions), unreadable)
+        let unreadable = page.unreadable.first().map(|problem| invalid(Operation::DescribeRegions, problem));
+        not_empty(Operation::DescribeRegions, Vec::from_iter(regions), unreadable)
     }
 }
 
@@ -129,18 +127,18 @@ fn region(name: &str) -> Result<(Region, ()), String> {
     Ok((region, ()))
 }
 
-fn invalid(action: &'static str, message: &str) -> DiscoveryError {
-    DiscoveryError { action, error: AwsError::new(ErrorClass::Other, "invalid_response", message) }
+fn invalid(operation: Operation, message: &str) -> DiscoveryError {
+    DiscoveryError { operation, error: AwsError::new(ErrorClass::Other, "invalid_response", message) }
 }
 
 /// No account is without a Region, so an answer that names none is broken.
 fn not_empty(
-    action: &'static str,
+    operation: Operation,
     regions: Vec<Region>,
     unreadable: Option<DiscoveryError>,
 ) -> Result<Answer, DiscoveryError> {
     if regions.is_empty() {
-        return Err(unreadable.unwrap_or_else(|| invalid(action, "the answer names no Region")));
+        return Err(unreadable.unwrap_or_else(|| invalid(operation, "the answer names no Region")));
     }
     Ok((regions, unreadable))
 }

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
-use dynacrawl_aws::{AwsSettings, BudgetSettings, EndpointSettings, RetryPolicy};
+use dynacrawl_aws::{AwsSettings, EndpointSettings, Quota, RetryPolicy};
 use dynacrawl_discovery::{AccountRegions, DiscoveryUrls};
 use dynacrawl_model::Region;
 use proptest::prelude::*;
@@ -50,10 +50,10 @@ fn ask(answer: Ec2) -> Vec<Region> {
         let credentials = CredentialPool::default().chain(&spec, None, &sdk, None);
         let url = |name: &str| Some(format!("http://{name}.example.com"));
         let urls = DiscoveryUrls { organizations: url("organizations"), account: url("account"), ec2: url("ec2") };
-        let budget = BudgetSettings { rate: None, concurrency: 1 };
+        let quota = Quota { name: dynacrawl_model::QuotaName::Account, rate: None, concurrency: 1 };
         let retry = RetryPolicy { max_attempts: 2, patience: Duration::from_secs(1), ..RetryPolicy::default() };
         let last = &credentials.last().credentials;
-        let found = AccountRegions::new(&sdk, last, &urls, budget, retry, "aws".into()).enabled().await;
+        let found = AccountRegions::new(&sdk, last, &urls, quota, retry, "aws".into()).enabled().await;
         assert!(!found.regions.is_empty(), "at least the built-in list");
         found.regions
     })

@@ -4,7 +4,7 @@ mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dynacrawl_model::Region;
+use dynacrawl_model::{Operation, Region};
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Serialize;
 
@@ -51,9 +51,14 @@ impl Condition {
 }
 
 impl Statement {
-    /// A statement that allows an action.
-    fn allow(sid: &'static str, action: &'static str) -> Self {
-        Self { sid, effect: "Allow", principal: None, action, resource: None, condition: None }
+    /// A statement that allows an operation.
+    fn allow(operation: Operation) -> Self {
+        let sid = match operation {
+            // Statement ids that are in use keep their names.
+            Operation::ListOrganizationalUnitsForParent => "ListOrganizationalUnits",
+            other => other.name(),
+        };
+        Self { sid, effect: "Allow", principal: None, action: operation.action(), resource: None, condition: None }
     }
 }
 
@@ -91,18 +96,13 @@ pub fn access_policy(config: &Config) -> PolicyDocument {
     // ListTables cannot be narrowed to a resource, but to the Regions.
     let known_regions = (!regions.contains("*")).then(|| Condition::equals("aws:RequestedRegion", regions));
     let mut statements = vec![
-        Statement {
-            resource: anything(),
-            condition: known_regions,
-            ..Statement::allow("ListTables", "dynamodb:ListTables")
-        },
-        Statement { resource: Some(resources), ..Statement::allow("DescribeTable", "dynamodb:DescribeTable") },
+        Statement { resource: anything(), condition: known_regions, ..Statement::allow(Operation::ListTables) },
+        Statement { resource: Some(resources), ..Statement::allow(Operation::DescribeTable) },
     ];
     if all_regions {
         // The second is asked only where the first does not tell.
-        statements.push(Statement { resource: anything(), ..Statement::allow("ListRegions", "account:ListRegions") });
-        statements
-            .push(Statement { resource: anything(), ..Statement::allow("DescribeRegions", "ec2:DescribeRegions") });
+        statements.push(Statement { resource: anything(), ..Statement::allow(Operation::ListRegions) });
+        statements.push(Statement { resource: anything(), ..Statement::allow(Operation::DescribeRegions) });
     }
     PolicyDocument::new(statements)
 }
@@ -126,23 +126,20 @@ pub fn assume_policy(config: &Config) -> Option<PolicyDocument> {
     statements.sort_by_key(|statement: &Statement| statement.sid);
     statements.dedup();
     if !roles.is_empty() {
-        statements.push(Statement { resource: Some(roles), ..Statement::allow("AssumeRole", "sts:AssumeRole") });
+        statements.push(Statement { resource: Some(roles), ..Statement::allow(Operation::AssumeRole) });
     }
     (!statements.is_empty()).then(|| PolicyDocument::new(statements))
 }
 
 /// What it takes to list the accounts that a group wants.
 fn organization_statements(group: &Group) -> Vec<Statement> {
-    let mut actions = vec![("ListAccounts", "organizations:ListAccounts")];
+    let mut operations = vec![Operation::ListAccounts];
     if !group.filter.include_units.is_empty() || !group.filter.exclude_units.is_empty() {
-        actions.push(("ListAccountsForParent", "organizations:ListAccountsForParent"));
-        actions.push(("ListOrganizationalUnits", "organizations:ListOrganizationalUnitsForParent"));
+        operations.push(Operation::ListAccountsForParent);
+        operations.push(Operation::ListOrganizationalUnitsForParent);
     }
     let anything = || Some(BTreeSet::from(["*".to_owned()]));
-    actions
-        .into_iter()
-        .map(|(sid, action)| Statement { resource: anything(), ..Statement::allow(sid, action) })
-        .collect()
+    operations.into_iter().map(|one| Statement { resource: anything(), ..Statement::allow(one) }).collect()
 }
 
 /// A trust policy, and what has to be said about it.
@@ -168,7 +165,7 @@ impl Trust {
             policy: PolicyDocument::new(vec![Statement {
                 principal: Some(BTreeMap::from([("AWS", named)])),
                 condition: external_id.map(|id| Condition::equals("sts:ExternalId", id)),
-                ..Statement::allow("AssumeRole", "sts:AssumeRole")
+                ..Statement::allow(Operation::AssumeRole)
             }]),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use dynacrawl_model::{Counts, Escaped, Outcome, Problem, ScopeCompleted};
+use dynacrawl_model::{Counts, Escaped, Outcome, Problem, RequestCounts, ScopeCompleted};
 
 use crate::run::RunReport;
 
@@ -22,8 +22,7 @@ pub fn summary(report: &RunReport, dry_run: bool) -> String {
     }
     text.push_str(": ");
     text.push_str(&tables(&report.counts, dry_run));
-    let sent = report.requests.list_tables.sent + report.requests.describe_table.sent;
-    let throttled = report.requests.list_tables.throttled + report.requests.describe_table.throttled;
+    let RequestCounts { sent, throttled } = report.requests.all();
     let _ = write!(text, "; {sent} requests");
     if throttled > 0 {
         let _ = write!(text, ", {throttled} throttled");

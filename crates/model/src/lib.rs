@@ -8,6 +8,7 @@ mod change;
 mod escape;
 mod files;
 mod ids;
+mod operation;
 mod outcome;
 mod record;
 mod schema;
@@ -18,9 +19,10 @@ pub use change::{Change, ScopeRetired, TableAdded, TableChanged, TableRecreated,
 pub use escape::Escaped;
 pub use files::file_error_may_pass;
 pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName};
+pub use operation::{Operation, QuotaName, RequestCounts, Requests};
 pub use outcome::{
-    ChangeCounts, Counts, FailureReason, Listing, MAX_NAMED_TABLES, Operation, Outcome, Pace, Problem, RegionsSource,
-    RequestCounts, Requests, RunOutcome, ScopeTotals,
+    ChangeCounts, Counts, FailureReason, Listing, MAX_NAMED_TABLES, Outcome, Pace, Problem, RegionsSource, RunOutcome,
+    ScopeTotals,
 };
 pub use record::{
     AccountsDiscovered, FilterRule, FilterRuleKind, HeldRetirements, Index as IndexRecord, KeySchema, OwnerIndex,

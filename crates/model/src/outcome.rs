@@ -5,34 +5,10 @@ use std::ops::AddAssign;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Operation;
+
 /// How many tables a [`Problem`] names at most; its `table_count` says how many there are.
 pub const MAX_NAMED_TABLES: usize = 100;
-
-/// An API that is called once or more for each scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum Operation {
-    /// dynamodb:ListTables
-    ListTables,
-    /// dynamodb:DescribeTable
-    DescribeTable,
-    /// sts:AssumeRole
-    AssumeRole,
-    /// sts:GetCallerIdentity
-    GetCallerIdentity,
-}
-
-impl Operation {
-    /// AWS's name of the operation.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ListTables => "ListTables",
-            Self::DescribeTable => "DescribeTable",
-            Self::AssumeRole => "AssumeRole",
-            Self::GetCallerIdentity => "GetCallerIdentity",
-        }
-    }
-}
 
 /// How a scope ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -192,56 +168,6 @@ impl AddAssign for ChangeCounts {
     }
 }
 
-/// Requests sent for one API; every attempt counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RequestCounts {
-    /// Attempts that were sent.
-    pub sent: u64,
-    /// Attempts that AWS answered with a throttling error.
-    pub throttled: u64,
-}
-
-impl AddAssign for RequestCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.throttled += other.throttled;
-    }
-}
-
-/// Requests per API.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub struct Requests {
-    /// dynamodb:ListTables
-    pub list_tables: RequestCounts,
-    /// dynamodb:DescribeTable
-    pub describe_table: RequestCounts,
-}
-
-impl Requests {
-    /// The requests that were sent after `before` was counted.
-    #[must_use]
-    pub fn since(self, before: Self) -> Self {
-        Self {
-            list_tables: self.list_tables.since(before.list_tables),
-            describe_table: self.describe_table.since(before.describe_table),
-        }
-    }
-}
-
-impl RequestCounts {
-    fn since(self, before: Self) -> Self {
-        Self { sent: self.sent.saturating_sub(before.sent), throttled: self.throttled.saturating_sub(before.throttled) }
-    }
-}
-
-impl AddAssign for Requests {
-    fn add_assign(&mut self, other: Self) {
-        self.list_tables += other.list_tables;
-        self.describe_table += other.describe_table;
-    }
-}
-
 /// What told the Regions of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RegionsSource {
@@ -260,8 +186,8 @@ impl RegionsSource {
     /// The word for it in the output.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::ListRegions => "account:ListRegions",
-            Self::DescribeRegions => "ec2:DescribeRegions",
+            Self::ListRegions => Operation::ListRegions.action(),
+            Self::DescribeRegions => Operation::DescribeRegions.action(),
             Self::BuiltIn => "built_in",
         }
     }

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dynacrawl_aws::{BudgetSettings, Rate};
+use dynacrawl_aws::{Quota, Rate};
+use dynacrawl_model::QuotaName;
 use dynacrawl_state::Purpose;
 
 use super::ConfigError;
@@ -15,11 +16,11 @@ use super::values::{duration, in_range, required};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
     /// AWS STS, for each caller.
-    pub sts: BudgetSettings,
+    pub sts: Quota,
     /// AWS Organizations, for each organization.
-    pub organizations: BudgetSettings,
+    pub organizations: Quota,
     /// account:ListRegions and ec2:DescribeRegions, for each account.
-    pub account: BudgetSettings,
+    pub account: Quota,
 }
 
 /// What is remembered between processes.
@@ -38,16 +39,16 @@ pub struct StateSettings {
 impl Budgets {
     pub(super) fn validate(raw: &raw::Budgets) -> Result<Self, ConfigError> {
         Ok(Self {
-            sts: budget("budget.sts", &raw.sts)?,
-            organizations: budget("budget.organizations", &raw.organizations)?,
-            account: budget("budget.account", &raw.account)?,
+            sts: quota(QuotaName::Sts, "budget.sts", &raw.sts)?,
+            organizations: quota(QuotaName::Organizations, "budget.organizations", &raw.organizations)?,
+            account: quota(QuotaName::Account, "budget.account", &raw.account)?,
         })
     }
 }
 
-fn budget(section: &str, raw: &raw::Budget) -> Result<BudgetSettings, ConfigError> {
+fn quota(name: QuotaName, section: &str, raw: &raw::Budget) -> Result<Quota, ConfigError> {
     let concurrency = in_range(&format!("{section}.concurrency"), raw.concurrency, 1, 1000)?;
-    Ok(BudgetSettings { rate: rate(section, raw.rate, raw.burst)?, concurrency })
+    Ok(Quota { name, rate: rate(section, raw.rate, raw.burst)?, concurrency })
 }
 
 /// A rate, with its burst or a tenth of a second's worth; none for 0.

@@ -109,12 +109,14 @@ fn characters(text: &str) -> usize {
 mod tests {
     use std::collections::BTreeSet;
 
+    use dynacrawl_model::Operation;
+
     use super::{Limit, exceeded, size, split};
     use crate::policy::{PolicyDocument, Statement};
 
     fn statement(sid: &'static str, resources: usize) -> Statement {
         let arns = (0..resources).map(|number| format!("arn:aws:iam::{number:012}:role/DynacrawlReader"));
-        Statement { resource: Some(arns.collect()), ..Statement::allow(sid, "sts:AssumeRole") }
+        Statement { resource: Some(arns.collect()), sid, ..Statement::allow(Operation::AssumeRole) }
     }
 
     #[test]
@@ -122,7 +124,7 @@ mod tests {
         for (limit, exceeds) in [(Limit::InlineUser, 1), (Limit::Managed, 2), (Limit::InlineRole, 3)] {
             let of_name = |name: usize| {
                 let resource = Some(BTreeSet::from(["x".repeat(name)]));
-                PolicyDocument::new(vec![Statement { resource, ..Statement::allow("A", "sts:AssumeRole") }])
+                PolicyDocument::new(vec![Statement { sid: "A", resource, ..Statement::allow(Operation::AssumeRole) }])
             };
             let name = limit.characters() - size(&of_name(0));
             assert_eq!(exceeded(&of_name(name)).1.len(), exceeds - 1, "{limit}");
@@ -169,7 +171,7 @@ mod tests {
         let small = PolicyDocument::new(vec![statement("A", 2), statement("B", 2)]);
         assert_eq!(split(&small), [small]);
         let resource = Some(BTreeSet::from(["x".repeat(7000)]));
-        let large = Statement { resource, ..Statement::allow("Large", "sts:AssumeRole") };
+        let large = Statement { sid: "Large", resource, ..Statement::allow(Operation::AssumeRole) };
         let whole = PolicyDocument::new(vec![statement("A", 2), large.clone(), statement("B", 2)]);
         let parts: Vec<_> = split(&whole).into_iter().map(|policy| policy.statement).collect();
         assert_eq!(parts, [vec![statement("A", 2)], vec![large], vec![statement("B", 2)]]);

@@ -68,8 +68,8 @@ mod tests {
     use dynacrawl_client::{AwsError, ErrorClass};
     use dynacrawl_fetcher::FailedTable;
     use dynacrawl_model::{
-        FailureReason, Listing, Outcome, RequestCounts, Requests, RunId, SchemaVersion, Scope, Table, TableName,
-        TableRecord, Timestamp,
+        FailureReason, Listing, Operation, Outcome, RequestCounts, Requests, RunId, SchemaVersion, Scope, Table,
+        TableName, TableRecord, Timestamp,
     };
 
     use super::Ledger;
@@ -100,8 +100,10 @@ mod tests {
         }
 
         fn apply(&mut self, what: What) {
-            let describe_table = RequestCounts { sent: 1, throttled: 0 };
-            let requests = Requests { describe_table, ..Requests::default() };
+            let requests = Requests::new(|operation| RequestCounts {
+                sent: u64::from(operation == Operation::DescribeTable),
+                throttled: 0,
+            });
             self.ledger.apply(&ScopeEvent { key: self.key.clone(), requests, what });
         }
 
@@ -263,7 +265,7 @@ mod tests {
         scene.finish(Some(StopReason { may_pass: true, ..stopped(ErrorClass::Transient) }), false);
         assert!(scene.ledger.deserves_a_retry());
         let checkpoint = scene.ledger.retry();
-        assert_eq!((checkpoint.step, checkpoint.requests.describe_table.sent), (Step::Retry, 4));
+        assert_eq!((checkpoint.step, checkpoint.requests.of(Operation::DescribeTable).sent), (Step::Retry, 4));
         scene.step(Step::Retry);
         scene.list(2, true);
         scene.describe(1);
@@ -273,7 +275,10 @@ mod tests {
         scene.finish(None, false);
         let counts = scene.ledger.counts();
         assert_eq!((counts.listed, counts.described, counts.vanished), (2, 2, 0));
-        assert_eq!((scene.outcome(), scene.ledger.requests().describe_table.sent), (Outcome::Complete, 9));
+        assert_eq!(
+            (scene.outcome(), scene.ledger.requests().of(Operation::DescribeTable).sent),
+            (Outcome::Complete, 9)
+        );
         assert_eq!(scene.ledger.checkpoint().step, Step::Confirm);
         assert!(!scene.ledger.deserves_a_retry());
     }

@@ -101,10 +101,16 @@ async fn all_others_end_as_if_a_throttled_scope_were_not_there() {
     for (account, (at, scope)) in with.iter().filter(|(id, _)| **id != account(THROTTLED)) {
         let before = without[account].0;
         assert!(*at <= before + Duration::from_millis(50), "{account}: {at:?}, without the throttled one {before:?}");
-        assert_eq!((scope.requests.describe_table.throttled, scope.pace.lowest), (0, None));
+        assert_eq!(
+            (scope.requests.of(dynacrawl_model::Operation::DescribeTable).throttled, scope.pace.lowest),
+            (0, None)
+        );
     }
     let (at, throttled) = &with[&account(THROTTLED)];
-    assert!(throttled.requests.describe_table.throttled > 0 && throttled.pace.lowest.is_some_and(|rate| rate < 20.0));
+    assert!(
+        throttled.requests.of(dynacrawl_model::Operation::DescribeTable).throttled > 0
+            && throttled.pace.lowest.is_some_and(|rate| rate < 20.0)
+    );
     // 101 requests at 5 a second are 20 seconds.
     assert!(*at > Duration::from_secs(15) && *at < Duration::from_secs(60), "{at:?}");
 }
@@ -160,7 +166,7 @@ async fn tables_that_failed_under_load_are_there_after_the_last_pass() {
     let (ended, report) = crawl(&simulator, 1, "max_attempts = 3").await;
     assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, 200));
     let scope = &ended[&account(0)].1;
-    assert_eq!((scope.requests.describe_table.sent, scope.problems.len()), (230, 0));
+    assert_eq!((scope.requests.of(dynacrawl_model::Operation::DescribeTable).sent, scope.problems.len()), (230, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,5 +75,5 @@ async fn a_table_that_was_refused_for_a_wrong_clock_gets_the_last_pass() {
     simulator.add_fault(FaultRule::new(skewed).operation(Operation::DescribeTable).table("table-000007").first(4));
     let (ended, report) = crawl(&simulator, 1, "").await;
     assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, 20));
-    assert_eq!(ended[&account(0)].1.requests.describe_table.sent, 24);
+    assert_eq!(ended[&account(0)].1.requests.of(dynacrawl_model::Operation::DescribeTable).sent, 24);
 }
