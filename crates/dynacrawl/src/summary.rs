@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use dynacrawl_model::{Counts, Escaped, Outcome, Problem, RequestCounts, ScopeCompleted};
+use dynacrawl_model::{Counts, Escaped, Outcome, Problem, RequestCounts};
 
-use crate::run::RunReport;
+use crate::run::{CompletedScope, RunReport};
 
 /// How many of a scope's tables are named.
 const NAMED_TABLES: usize = 5;
@@ -33,13 +33,12 @@ pub fn summary(report: &RunReport, dry_run: bool) -> String {
         let _ = writeln!(text, "  {outcome:<19} {name}: its scopes could not be found out");
         let _ = writeln!(text, "      {}: {}", Escaped(&target.code), Escaped(&target.message));
     }
-    let mut told = report.notable.iter().collect::<Vec<_>>();
-    told.sort_by(|a, b| (&a.target, &a.scope.region).cmp(&(&b.target, &b.scope.region)));
-    for scope in told.iter().take(NAMED_SCOPES) {
+    let mut notable = report.notable.iter().collect::<Vec<_>>();
+    notable.sort_by_key(|ended| (&ended.completed.target, &ended.scope.region));
+    for scope in notable.iter().take(NAMED_SCOPES) {
         one_scope(&mut text, scope, dry_run);
     }
-    let untold = told.len().saturating_sub(NAMED_SCOPES);
-    if untold > 0 {
+    if notable.len() > NAMED_SCOPES {
         let _ = writeln!(text, "  and more; every scope has its scope_completed record in the output");
     }
     text
@@ -66,16 +65,11 @@ fn tables(counts: &Counts, dry_run: bool) -> String {
     text
 }
 
-fn one_scope(text: &mut String, scope: &ScopeCompleted, dry_run: bool) {
-    let outcome = word(scope.outcome);
-    let _ = writeln!(
-        text,
-        "  {outcome:<19} {} ({}): {}",
-        scope.scope,
-        Escaped(&scope.target),
-        tables(&scope.counts, dry_run)
-    );
-    for problem in &scope.problems {
+fn one_scope(text: &mut String, ended: &CompletedScope, dry_run: bool) {
+    let CompletedScope { scope, completed, .. } = ended;
+    let (outcome, target) = (word(completed.outcome), Escaped(&completed.target));
+    let _ = writeln!(text, "  {outcome:<19} {scope} ({target}): {}", tables(&completed.counts, dry_run));
+    for problem in &completed.problems {
         one_problem(text, problem);
     }
 }
@@ -98,17 +92,6 @@ fn one_problem(text: &mut String, problem: &Problem) {
     text.push('\n');
 }
 
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Complete => "complete",
-        Outcome::Partial => "partial",
-        Outcome::IncompleteListing => "incomplete listing",
-        Outcome::Denied => "denied",
-        Outcome::Throttled => "throttled",
-        Outcome::NotOptedIn => "not opted in",
-        Outcome::AuthFailed => "auth failed",
-        Outcome::Unreachable => "unreachable",
-        Outcome::Failed => "failed",
-        Outcome::Cancelled => "cancelled",
-    }
+fn word(outcome: Outcome) -> String {
+    outcome.as_str().replace('_', " ")
 }

@@ -1,23 +1,50 @@
 //! What changed since the state was written last: the lines that there are with a state.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{FilterRule, RunId, SchemaVersion, Scope, Table, TableArn, TableName, Timestamp};
+use crate::{FilterRule, RecordKind, Table, TableArn, TableName, Timestamp};
+
+/// What may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeKind {
+    /// `table_added`
+    Added,
+    /// `table_changed`
+    Changed,
+    /// `table_recreated`
+    Recreated,
+    /// `table_removed`
+    Removed,
+    /// `table_unselected`
+    Unselected,
+    /// `scope_retired`
+    Retired,
+}
+
+impl ChangeKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Added, Self::Changed, Self::Recreated, Self::Removed, Self::Unselected, Self::Retired];
+
+    /// The kind of record that tells of it.
+    pub const fn record(self) -> RecordKind {
+        match self {
+            Self::Added => RecordKind::TableAdded,
+            Self::Changed => RecordKind::TableChanged,
+            Self::Recreated => RecordKind::TableRecreated,
+            Self::Removed => RecordKind::TableRemoved,
+            Self::Unselected => RecordKind::TableUnselected,
+            Self::Retired => RecordKind::ScopeRetired,
+        }
+    }
+}
 
 /// A table that was described and that the state did not know, or knew as removed, unselected or retired. The first crawl of a
 /// scope adds all its tables, so that changes alone tell the whole estate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableAdded {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The table's fingerprint.
@@ -29,12 +56,6 @@ pub struct TableAdded {
 /// A table whose structure is another than the state knew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableChanged {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The table's fingerprint before, by the rules of this version.
@@ -63,12 +84,6 @@ pub struct Change {
 /// Another table under a name that the state knew: its id is another or, where there is none, its ARN or its time of creation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableRecreated {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The `TableId` of the table that is gone.
@@ -86,12 +101,6 @@ pub struct TableRecreated {
 /// A table that is gone: the listing reached its last page without it, and DescribeTable does not find it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableRemoved {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When that was found out.
     pub at: Timestamp,
     /// The table's name.
@@ -107,12 +116,6 @@ pub struct TableRemoved {
 /// A table that is there, and that the filters leave out now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableUnselected {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When that was found out.
     pub at: Timestamp,
     /// The table's name.
@@ -129,12 +132,6 @@ pub struct TableUnselected {
 /// should it come back, each of them is added anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeRetired {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When that was found out.
     pub at: Timestamp,
     /// The target that it belonged to.

@@ -5,6 +5,7 @@
 //! order in which they are written, so the order of the struct fields *is* part of the contract.
 
 mod change;
+mod envelope;
 mod escape;
 mod files;
 mod ids;
@@ -15,7 +16,10 @@ mod schema;
 mod table;
 mod time;
 
-pub use change::{Change, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected};
+pub use change::{
+    Change, ChangeKind, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected,
+};
+pub use envelope::{Body, Record, RecordKind, SchemaVersion, table_line};
 pub use escape::Escaped;
 pub use files::file_error_may_pass;
 pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName};
@@ -26,8 +30,8 @@ pub use outcome::{
 };
 pub use record::{
     AccountsDiscovered, FilterRule, FilterRuleKind, HeldRetirements, Index as IndexRecord, KeySchema, OwnerIndex,
-    Probe, ProbeStatus, Record, RegionsDiscovered, RunCompleted, RunStarted, SchemaVersion, ScopeCompleted,
-    Table as TableRecord, TableFailed, TableListed, TargetFailed, TargetSummary,
+    Probe, ProbeStatus, RegionsDiscovered, RunCompleted, RunStarted, ScopeCompleted, Table as TableRecord, TableFailed,
+    TableListed, TargetFailed, TargetSummary,
 };
 pub use schema::json_schema;
 pub use table::{

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Operation;
+use crate::{ChangeKind, Operation};
 
 /// How many tables a [`Problem`] names at most; its `table_count` says how many there are.
 pub const MAX_NAMED_TABLES: usize = 100;
@@ -35,6 +35,24 @@ pub enum Outcome {
     Failed,
     /// The run was interrupted before the scope ended.
     Cancelled,
+}
+
+impl Outcome {
+    /// The word for it in the output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::IncompleteListing => "incomplete_listing",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::NotOptedIn => "not_opted_in",
+            Self::AuthFailed => "auth_failed",
+            Self::Unreachable => "unreachable",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Whether ListTables reached its last page.
@@ -156,6 +174,32 @@ pub struct ChangeCounts {
     pub held: u64,
 }
 
+impl ChangeCounts {
+    /// How many tables changed so. Scopes that were retired are not counted by scope.
+    pub fn of(&self, kind: ChangeKind) -> u64 {
+        match kind {
+            ChangeKind::Added => self.added,
+            ChangeKind::Changed => self.changed,
+            ChangeKind::Recreated => self.recreated,
+            ChangeKind::Removed => self.removed,
+            ChangeKind::Unselected => self.unselected,
+            ChangeKind::Retired => 0,
+        }
+    }
+
+    /// Counts a change of a table.
+    pub fn count(&mut self, kind: ChangeKind) {
+        match kind {
+            ChangeKind::Added => self.added += 1,
+            ChangeKind::Changed => self.changed += 1,
+            ChangeKind::Recreated => self.recreated += 1,
+            ChangeKind::Removed => self.removed += 1,
+            ChangeKind::Unselected => self.unselected += 1,
+            ChangeKind::Retired => {}
+        }
+    }
+}
+
 impl AddAssign for ChangeCounts {
     fn add_assign(&mut self, other: Self) {
         let Self { added, changed, recreated, removed, unselected, held } = other;
@@ -240,6 +284,21 @@ pub enum RunOutcome {
     Cancelled,
 }
 
+impl RunOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Complete, Self::Partial, Self::Failed, Self::Cancelled];
+
+    /// The word for it in the output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Scopes by outcome: `planned` is the sum of those after it, `targets_failed` aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "each field counts the outcome of its name")]
@@ -280,7 +339,7 @@ impl ScopeTotals {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, FailureReason};
+    use super::{Counts, FailureReason, Outcome, RunOutcome, ScopeTotals};
 
     #[test]
     fn counts_add_up_only_when_both_equations_hold() {
@@ -298,5 +357,20 @@ mod tests {
         assert!(counts.add_up());
         counts.listed += 1;
         assert!(!counts.add_up());
+    }
+
+    #[test]
+    fn the_words_for_outcomes_are_those_in_json() {
+        for outcome in RunOutcome::ALL {
+            assert_eq!(serde_json::to_value(outcome).expect("JSON"), outcome.as_str());
+        }
+        let mut counted = ScopeTotals::default();
+        for name in serde_json::to_value(counted).expect("JSON").as_object().expect("an object").keys() {
+            if let Ok(outcome) = serde_json::from_value::<Outcome>(name.as_str().into()) {
+                assert_eq!(outcome.as_str(), name);
+                counted.count(outcome);
+            }
+        }
+        assert_eq!((counted.complete, counted.not_opted_in, counted.cancelled), (1, 1, 1));
     }
 }

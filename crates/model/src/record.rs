@@ -1,75 +1,19 @@
-//! The lines of the output. The order of the fields is the order on the line.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! What the lines of the output say, after the envelope that all have in common. The order of the fields is the order on the
+//! line.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 use crate::{
     AccountId, ChangeCounts, Counts, FailureReason, IndexKind, KeyElement, Listing, Outcome, Pace, Problem, Region,
-    RegionsSource, Requests, RunId, RunOutcome, Scope, ScopeRetired, ScopeTotals, TableAdded, TableArn, TableChanged,
-    TableName, TableRecreated, TableRemoved, TableUnselected, Timestamp,
+    RegionsSource, Requests, RunOutcome, Scope, ScopeTotals, TableArn, TableName, Timestamp,
 };
-
-/// The version of the output contract. Fields may be added within a version; none goes or changes its meaning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum SchemaVersion {
-    /// `dynacrawl/1`
-    #[default]
-    #[serde(rename = "dynacrawl/1")]
-    V1,
-}
-
-/// One line of the output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Record {
-    /// The first line.
-    RunStarted(RunStarted),
-    /// The accounts of a target that stands for an organization.
-    AccountsDiscovered(AccountsDiscovered),
-    /// The Regions of a target that asks for all that its account has enabled.
-    RegionsDiscovered(RegionsDiscovered),
-    /// A table.
-    Table(Box<Table>),
-    /// A key, with `--layout entities`.
-    KeySchema(KeySchema),
-    /// An index, with `--layout entities`.
-    Index(Box<Index>),
-    /// A table that could not be described.
-    TableFailed(TableFailed),
-    /// A name and the filters' verdict, with `--dry-run`.
-    TableListed(TableListed),
-    /// With state: a table that the state did not know.
-    TableAdded(Box<TableAdded>),
-    /// With state: a table whose structure is another than the state knew.
-    TableChanged(Box<TableChanged>),
-    /// With state: another table under a name that the state knew.
-    TableRecreated(Box<TableRecreated>),
-    /// With state: a table that is gone.
-    TableRemoved(TableRemoved),
-    /// With state: a table that the filters leave out now.
-    TableUnselected(TableUnselected),
-    /// With state: an account and Region that are not crawled any more.
-    ScopeRetired(ScopeRetired),
-    /// The last line of a scope.
-    ScopeCompleted(ScopeCompleted),
-    /// A target whose scopes could not be found out.
-    TargetFailed(TargetFailed),
-    /// The last line.
-    RunCompleted(RunCompleted),
-}
 
 /// What the run set out to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStarted {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
     /// When the run began.
     pub at: Timestamp,
     /// dynacrawl's version.
@@ -106,10 +50,6 @@ pub struct TargetSummary {
 /// named becomes a target of its own, called TARGET/ACCOUNT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountsDiscovered {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
     /// The target's name.
     pub target: String,
     /// The active accounts that the target's filters let through.
@@ -125,10 +65,6 @@ pub struct AccountsDiscovered {
 /// The Regions that a target's account has enabled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RegionsDiscovered {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
     /// The target's name.
     pub target: String,
     /// The account, as far as it is known.
@@ -144,12 +80,6 @@ pub struct RegionsDiscovered {
 /// A table, whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Table {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The version of the fingerprint, a colon, and a hash of the table's structural part: without counts, sizes,
@@ -192,12 +122,6 @@ pub enum ProbeStatus {
 /// The key of a table or of an index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KeySchema {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The table's name.
@@ -222,12 +146,6 @@ pub struct OwnerIndex {
 /// An index, without its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Index {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// When AWS's answer was read.
     pub observed_at: Timestamp,
     /// The table's name.
@@ -241,12 +159,6 @@ pub struct Index {
 /// A table that was selected and could not be described.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableFailed {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// The table's name.
     pub table: TableName,
     /// Why.
@@ -262,12 +174,6 @@ pub struct TableFailed {
 /// A table's name and the filters' verdict on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableListed {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// The table's name.
     pub table: TableName,
     /// Whether a crawl would describe it.
@@ -302,12 +208,6 @@ pub enum FilterRuleKind {
 /// How a scope went: exactly one for each planned scope, its last line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeCompleted {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
-    /// The account and Region.
-    pub scope: Arc<Scope>,
     /// The target that the scope belongs to.
     pub target: String,
     /// How it ended.
@@ -332,10 +232,6 @@ pub struct ScopeCompleted {
 /// A target whose scopes could not be found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetFailed {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
     /// The target's name.
     pub target: String,
     /// The account, where the configuration tells it.
@@ -362,10 +258,6 @@ pub struct HeldRetirements {
 /// How the run went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCompleted {
-    /// The version of the contract.
-    pub schema: SchemaVersion,
-    /// The run.
-    pub run_id: RunId,
     /// When the run ended.
     pub at: Timestamp,
     /// How it ended.

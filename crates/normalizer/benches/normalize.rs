@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dynacrawl_model::{Record, RunId, SchemaVersion, Scope, TableRecord, Timestamp};
+use dynacrawl_model::{Record, RunId, Scope, TableRecord, Timestamp};
 use dynacrawl_normalizer::{decode, fingerprint};
 
 fn normalize(criterion: &mut Criterion) {
@@ -21,19 +21,18 @@ fn normalize(criterion: &mut Criterion) {
         group.bench_function("decode", |bencher| bencher.iter(|| decode(black_box(body.as_bytes()))));
         let table = decode(body.as_bytes()).expect("a description").table;
         group.bench_function("fingerprint", |bencher| bencher.iter(|| fingerprint(black_box(&table))));
-        let record = Record::Table(Box::new(TableRecord {
-            schema: SchemaVersion::V1,
-            run_id: RunId::generate(),
-            scope: Arc::new(Scope {
-                partition: "aws".into(),
-                account_id: "123456789012".parse().ok(),
-                region: "eu-west-1".parse().expect("a Region"),
-            }),
+        let scope = Scope {
+            partition: "aws".into(),
+            account_id: "123456789012".parse().ok(),
+            region: "eu-west-1".parse().expect("a Region"),
+        };
+        let record = TableRecord {
             observed_at: Timestamp::now(),
             fingerprint: fingerprint(&table),
             table,
             probes: Default::default(),
-        }));
+        };
+        let record = Record::of_scope(RunId::generate(), Arc::new(scope), record);
         let mut line = Vec::with_capacity(16 * 1024);
         group.bench_function("line", |bencher| {
             bencher.iter(|| {

@@ -102,27 +102,23 @@ impl Writer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use dynacrawl_model::{Record, RunId, SchemaVersion, Scope, TableFailed};
+    use dynacrawl_model::{Record, RunId, Scope, TableFailed};
     use tokio::sync::mpsc;
 
     use super::write_records;
     use crate::{Layout, Output, SinkError};
 
     fn record(name: &str) -> Record {
-        Record::TableFailed(TableFailed {
-            schema: SchemaVersion::V1,
-            run_id: RunId::generate(),
-            scope: std::sync::Arc::new(Scope {
-                partition: "aws".into(),
-                account_id: None,
-                region: "eu-west-1".parse().expect("region"),
-            }),
+        let region = "eu-west-1".parse().expect("region");
+        let scope = Scope { partition: "aws".into(), account_id: None, region };
+        let failed = TableFailed {
             table: name.into(),
             reason: dynacrawl_model::FailureReason::Denied,
             code: "AccessDeniedException".to_owned(),
             message: "line\nbreak".to_owned(),
             attempts: 1,
-        })
+        };
+        Record::of_scope(RunId::generate(), scope.into(), failed)
     }
 
     async fn write(output: &Output, count: usize) -> u64 {

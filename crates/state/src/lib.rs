@@ -56,7 +56,7 @@ mod versions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynacrawl_model::{RunCompleted, RunId, RunOutcome, Timestamp};
+use dynacrawl_model::{Record, RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use error::StateError;
@@ -208,14 +208,15 @@ impl State {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn settle(&mut self, completed: &RunCompleted) -> Result<(), StateError> {
+    pub fn settle(&mut self, run_id: RunId, completed: &RunCompleted) -> Result<(), StateError> {
+        let record = Record::of_run(run_id, completed.clone());
         self.all_or_nothing(|writing| {
-            end(writing, completed.run_id, completed.at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
+            end(writing, run_id, completed.at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
             writing.execute(
                 "UPDATE runs SET completed = ? WHERE run_id = ?",
-                params![rows::json(completed)?, completed.run_id.as_str()],
+                params![rows::json(&record)?, run_id.as_str()],
             )?;
-            staged::settle(writing, completed.run_id, completed.at)
+            staged::settle(writing, run_id, completed.at)
         })?;
         self.shrink_log();
         Ok(())

@@ -1,7 +1,7 @@
 //! What a run found out about tables. It is staged with each commit, and becomes what is known only when the run has ended
 //! and its output is where it belongs: what a run that was given up has told, the next one tells again.
 
-use dynacrawl_model::{AccountId, Partition, Region, RunId, Scope, TableArn, TableName, Timestamp};
+use dynacrawl_model::{AccountId, Partition, RecordKind, Region, RunId, Scope, TableArn, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Statement, Transaction, params};
 
 /// What tells a scope from the others.
@@ -179,7 +179,7 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
         if kind.is_some() {
             tell.execute([known_at.as_millis(), scope_id, staged_id])?;
         }
-        if kind.as_deref() == Some("scope_retired") {
+        if kind.as_deref() == Some(RecordKind::ScopeRetired.as_str()) {
             retire.execute([at, scope_id])?;
             let names: Vec<String> = of_scope.query_map([scope_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
             for name in names {

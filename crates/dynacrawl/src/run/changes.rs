@@ -6,13 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dynacrawl_model::{
-    FilterRule, Record, SchemaVersion, Scope, Table, TableAdded, TableChanged, TableName, TableRecord, TableRecreated,
-    TableRemoved, TableUnselected, Timestamp,
+    Body, ChangeKind, FilterRule, Record, Scope, Table, TableAdded, TableChanged, TableName, TableRecord,
+    TableRecreated, TableRemoved, TableUnselected, Timestamp,
 };
 use dynacrawl_normalizer::{all_changes, comparable, fingerprint, structural_changes};
 use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStatus};
 
-use super::detector::{ChangeKind, DetectedChange, Detector, record_json};
+use super::detector::{DetectedChange, Detector};
 use crate::config::ChangeSettings;
 
 /// Tables that are known, and that the listing did not name.
@@ -119,8 +119,13 @@ impl ScopeChanges {
 
     /// A table was described. None where there is nothing new about it, or nothing tells whose it is. Of a description that is
     /// `partly_read` nobody knows what changed: a field that could not be read looks like one that is gone.
-    pub(crate) fn described(&self, now: &TableRecord, partly_read: bool) -> Result<Option<DetectedChange>, StateError> {
-        let found = self.compared(now, partly_read)?;
+    pub(crate) fn described(
+        &self,
+        scope: &Scope,
+        now: &TableRecord,
+        partly_read: bool,
+    ) -> Result<Option<DetectedChange>, StateError> {
+        let found = self.compared(scope, now, partly_read)?;
         let (Some(change), Some(name)) = (&found, &now.table.name) else { return Ok(found) };
         if change.kind.is_none() {
             return Ok(found);
@@ -130,7 +135,7 @@ impl ScopeChanges {
         let mut emitted = held(&self.emitted);
         if emitted.is_none() {
             let mut before = HashSet::new();
-            if let Some(key) = ScopeKey::of(&now.scope).filter(|_| self.resumed) {
+            if let Some(key) = ScopeKey::of(scope).filter(|_| self.resumed) {
                 let run_id = self.detector.run_id;
                 self.detector.read(|reader| {
                     reader.names_with_event(run_id, &key, |name| {
@@ -144,28 +149,31 @@ impl ScopeChanges {
         Ok(found.filter(|_| is_first))
     }
 
-    fn compared(&self, now: &TableRecord, partly_read: bool) -> Result<Option<DetectedChange>, StateError> {
+    fn compared(
+        &self,
+        scope: &Scope,
+        now: &TableRecord,
+        partly_read: bool,
+    ) -> Result<Option<DetectedChange>, StateError> {
         let detector = &*self.detector;
         let Some(name) = &now.table.name else { return Ok(None) };
         if self.is_as_known(name, &now.fingerprint) && !detector.settings.drift {
             return Ok(None);
         }
-        let Some(key) = ScopeKey::of(&now.scope) else { return Ok(None) };
-        let known = match self.known(&now.scope)? {
+        let Some(key) = ScopeKey::of(scope) else { return Ok(None) };
+        let known = match self.known(scope)? {
             None => None,
             Some(scope) => detector.read(|reader| reader.table(scope.id, name))?,
         };
         let Some(before) = known.filter(|row| row.status == TableStatus::Present) else {
-            let event = Record::TableAdded(Box::new(TableAdded {
-                schema: SchemaVersion::V1,
-                run_id: now.run_id,
-                scope: now.scope.clone(),
+            let added = TableAdded {
                 observed_at: now.observed_at,
                 fingerprint: now.fingerprint.clone(),
                 table: now.table.clone(),
-            }));
+            };
             let row = row(now, name, now.observed_at, now.observed_at);
-            return Ok(Some(detector.change(ChangeKind::Added, key, now, row, event)));
+            let line = detector.line(&key, now);
+            return Ok(Some(detector.change(ChangeKind::Added, key, now.observed_at, Some(row), Some(line), added)));
         };
         // Listed again after it was not, which is nothing that is told.
         let seen_again = || {
@@ -179,7 +187,8 @@ impl ScopeChanges {
         let unchanged = row(now, name, before.first_seen_at, before.changed_at);
         let Some(then) = detector.read(|reader| reader.record(&before))?.and_then(|json| parse(&json)) else {
             tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "its record in the state cannot be read; it is taken as it is now");
-            return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
+            let line = detector.line(&key, now);
+            return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(line))));
         };
         let (then, learned) = with_identity_of(then, &now.table);
         let completed;
@@ -203,41 +212,23 @@ impl ScopeChanges {
             (false, true) => Vec::new(),
         };
         if changes.is_empty() && (upgraded || learned) {
-            return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(record_json(now)))));
+            let line = detector.line(&key, now);
+            return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(line))));
         }
         if changes.is_empty() && same {
             return Ok(seen_again());
         }
-        let (schema, run_id, scope) = (SchemaVersion::V1, now.run_id, now.scope.clone());
-        let (observed_at, table) = (now.observed_at, now.table.clone());
-        let fingerprint = now.fingerprint.clone();
+        let (observed_at, table, fingerprint) = (now.observed_at, now.table.clone(), now.fingerprint.clone());
+        let line = Some(detector.line(&key, now));
         if is_another(&then, &now.table) {
-            let event = Record::TableRecreated(Box::new(TableRecreated {
-                schema,
-                run_id,
-                scope,
-                observed_at,
-                id_before: then.id,
-                fingerprint_before,
-                fingerprint,
-                changes,
-                table,
-            }));
-            let row = row(now, name, now.observed_at, now.observed_at);
-            return Ok(Some(detector.change(ChangeKind::Recreated, key, now, row, event)));
+            let recreated =
+                TableRecreated { observed_at, id_before: then.id, fingerprint_before, fingerprint, changes, table };
+            let row = Some(row(now, name, now.observed_at, now.observed_at));
+            return Ok(Some(detector.change(ChangeKind::Recreated, key, observed_at, row, line, recreated)));
         }
-        let event = Record::TableChanged(Box::new(TableChanged {
-            schema,
-            run_id,
-            scope,
-            observed_at,
-            fingerprint_before,
-            fingerprint,
-            changes,
-            table,
-        }));
-        let row = row(now, name, before.first_seen_at, now.observed_at);
-        Ok(Some(detector.change(ChangeKind::Changed, key, now, row, event)))
+        let changed = TableChanged { observed_at, fingerprint_before, fingerprint, changes, table };
+        let row = Some(row(now, name, before.first_seen_at, now.observed_at));
+        Ok(Some(detector.change(ChangeKind::Changed, key, observed_at, row, line, changed)))
     }
 
     /// What is known and was not listed as a table to be described, once the listing has reached its last page.
@@ -286,18 +277,15 @@ impl ScopeChanges {
     pub(crate) fn removed(&self, name: &TableName) -> Result<Option<DetectedChange>, StateError> {
         let at = Timestamp::now();
         Ok(self.gone(name)?.map(|(key, before)| {
-            let event = Record::TableRemoved(TableRemoved {
-                schema: SchemaVersion::V1,
-                run_id: self.detector.run_id,
-                scope: key.scope().into(),
+            let removed = TableRemoved {
                 at,
                 table: name.clone(),
                 arn: before.arn.clone(),
                 id: before.table_id.clone(),
                 last_seen_at: before.last_seen_at,
-            });
+            };
             let row = TableRow { status: TableStatus::Removed, changed_at: at, ..before };
-            self.detector.event(Some(ChangeKind::Removed), key, at, Some(row), None, event)
+            self.detector.change(ChangeKind::Removed, key, at, Some(row), None, removed)
         }))
     }
 
@@ -305,18 +293,10 @@ impl ScopeChanges {
     pub(crate) fn unselected(&self, name: &TableName, rule: FilterRule) -> Result<Option<DetectedChange>, StateError> {
         let at = Timestamp::now();
         Ok(self.gone(name)?.map(|(key, before)| {
-            let event = Record::TableUnselected(TableUnselected {
-                schema: SchemaVersion::V1,
-                run_id: self.detector.run_id,
-                scope: key.scope().into(),
-                at,
-                table: name.clone(),
-                arn: before.arn.clone(),
-                id: before.table_id.clone(),
-                rule,
-            });
+            let unselected =
+                TableUnselected { at, table: name.clone(), arn: before.arn.clone(), id: before.table_id.clone(), rule };
             let row = TableRow { status: TableStatus::Unselected, changed_at: at, last_seen_at: Some(at), ..before };
-            self.detector.event(Some(ChangeKind::Unselected), key, at, Some(row), None, event)
+            self.detector.change(ChangeKind::Unselected, key, at, Some(row), None, unselected)
         }))
     }
 
@@ -376,8 +356,8 @@ fn is_another(then: &Table, now: &Table) -> bool {
 }
 
 fn parse(line: &str) -> Option<Table> {
-    match serde_json::from_str(line).ok()? {
-        Record::Table(record) => Some(record.table),
+    match serde_json::from_str::<Record>(line).ok()?.body {
+        Body::Table(record) => Some(record.table),
         _ => None,
     }
 }

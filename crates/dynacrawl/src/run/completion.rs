@@ -68,8 +68,8 @@ mod tests {
     use dynacrawl_client::{AwsError, ErrorClass};
     use dynacrawl_fetcher::FailedTable;
     use dynacrawl_model::{
-        FailureReason, Listing, Operation, Outcome, RequestCounts, Requests, RunId, SchemaVersion, Scope, Table,
-        TableName, TableRecord, Timestamp,
+        FailureReason, Listing, Operation, Outcome, RequestCounts, Requests, RunId, Table, TableName, TableRecord,
+        Timestamp,
     };
 
     use super::Ledger;
@@ -118,11 +118,7 @@ mod tests {
         }
 
         fn describe(&mut self, number: usize) {
-            let region = self.key.region.clone();
             let record = TableRecord {
-                schema: SchemaVersion::V1,
-                run_id: self.key.run_id,
-                scope: Arc::new(Scope { partition: "aws".into(), account_id: None, region }),
                 observed_at: Timestamp::now(),
                 fingerprint: String::new(),
                 table: Table::default(),

@@ -2,9 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use dynacrawl_model::{ChangeCounts, Record, RunId, SchemaVersion, ScopeRetired, Table, TableRecord, Timestamp};
+use dynacrawl_model::{Body, ChangeKind, Record, RunId, ScopeRetired, TableRecord, Timestamp};
 use dynacrawl_state::{KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow};
-use serde::Serialize;
 
 use crate::config::ChangeSettings;
 
@@ -27,28 +26,6 @@ pub(crate) struct DetectedChange {
     pub(crate) staged: Option<Staged>,
 }
 
-/// The kinds of changes of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChangeKind {
-    Added,
-    Changed,
-    Recreated,
-    Removed,
-    Unselected,
-}
-
-impl ChangeKind {
-    pub(crate) fn count(self, counts: &mut ChangeCounts) {
-        *match self {
-            Self::Added => &mut counts.added,
-            Self::Changed => &mut counts.changed,
-            Self::Recreated => &mut counts.recreated,
-            Self::Removed => &mut counts.removed,
-            Self::Unselected => &mut counts.unselected,
-        } += 1;
-    }
-}
-
 impl Detector {
     pub(crate) fn new(reader: Reader, run_id: RunId, settings: ChangeSettings) -> Self {
         Self { reader: Mutex::new(reader), run_id, settings }
@@ -68,88 +45,48 @@ impl Detector {
     pub(crate) fn retired(&self, known: KnownScope) -> Result<DetectedChange, StateError> {
         let at = Timestamp::now();
         let tables = self.read(|reader| reader.count(known.id))?;
-        let event = Record::ScopeRetired(ScopeRetired {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
-            scope: known.key.scope().into(),
-            at,
-            target: known.target,
-            tables,
-            last_complete_at: known.last_complete_at,
-        });
-        Ok(self.event(None, known.key, at, None, None, event))
+        let KnownScope { key, target, last_complete_at, .. } = known;
+        let retired = ScopeRetired { at, target, tables, last_complete_at };
+        Ok(self.change(ChangeKind::Retired, key, at, None, None, retired))
     }
 
-    pub(super) fn event(
-        &self,
-        kind: Option<ChangeKind>,
-        scope: ScopeKey,
-        at: Timestamp,
-        table: Option<TableRow>,
-        record: Option<String>,
-        mut event: Record,
-    ) -> DetectedChange {
-        let change = Some(as_kept(&mut event));
-        let event = Some(event).filter(|_| self.settings.emit.changes());
-        DetectedChange { kind, event, staged: Some(Staged { scope, at, table, record, change }) }
-    }
-
-    /// An event about a table that was described.
+    /// A change, as the output and the state get it.
     pub(super) fn change(
         &self,
         kind: ChangeKind,
-        scope: ScopeKey,
-        now: &TableRecord,
-        row: TableRow,
-        event: Record,
+        key: ScopeKey,
+        at: Timestamp,
+        table: Option<TableRow>,
+        record: Option<String>,
+        body: impl Into<Body>,
     ) -> DetectedChange {
-        self.event(Some(kind), scope, now.observed_at, Some(row), Some(record_json(now)), event)
+        let event = Record::of_scope(self.run_id, key.scope().into(), body);
+        debug_assert_eq!(event.kind(), kind.record());
+        let change = Some(as_kept(kind, &event));
+        let event = Some(event).filter(|_| self.settings.emit.changes());
+        DetectedChange { kind: Some(kind), event, staged: Some(Staged { scope: key, at, table, record, change }) }
+    }
+
+    /// The line of a table, as the state keeps it.
+    pub(super) fn line(&self, key: &ScopeKey, now: &TableRecord) -> String {
+        // Names, numbers and times: there is nothing in records that JSON could refuse.
+        dynacrawl_model::table_line(&self.run_id, &key.scope(), now).unwrap_or_default()
     }
 }
 
 impl DetectedChange {
-    /// What the state learns, and nobody is told.
+    /// What only the state learns.
     pub(super) fn silent(scope: ScopeKey, at: Timestamp, row: TableRow, record: Option<String>) -> Self {
         Self { kind: None, event: None, staged: Some(Staged { scope, at, table: Some(row), record, change: None }) }
     }
 }
 
-/// A change event as the state keeps it: the table itself is in its record.
-fn as_kept(event: &mut Record) -> StagedChange {
-    let (kind, json) = match event {
-        Record::TableAdded(event) => ("table_added", without_table(&mut **event, |event| &mut event.table)),
-        Record::TableChanged(event) => ("table_changed", without_table(&mut **event, |event| &mut event.table)),
-        Record::TableRecreated(event) => ("table_recreated", without_table(&mut **event, |event| &mut event.table)),
-        Record::TableRemoved(event) => ("table_removed", json(event)),
-        Record::TableUnselected(event) => ("table_unselected", json(event)),
-        Record::ScopeRetired(event) => ("scope_retired", json(event)),
-        other => unreachable!("no change: {other:?}"),
-    };
-    StagedChange { kind, json }
-}
-
-fn without_table<T: Serialize>(event: &mut T, table: impl Fn(&mut T) -> &mut Table) -> String {
-    let kept = std::mem::take(table(event));
-    let mut value = serde_json::to_value(&*event).unwrap_or_default();
-    *table(event) = kept;
+/// A change event as the state keeps it: its type is a column, and the table itself is in its record.
+fn as_kept(kind: ChangeKind, event: &Record) -> StagedChange {
+    let mut value = serde_json::to_value(event).unwrap_or_default();
     if let Some(members) = value.as_object_mut() {
-        members.remove("table");
+        members.remove("type");
+        members.retain(|name, value| name != "table" || value.is_string());
     }
-    value.to_string()
-}
-
-/// Names, numbers and times: there is nothing in records that JSON could refuse.
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// The line of a table, as the state keeps it.
-pub(super) fn record_json(now: &TableRecord) -> String {
-    #[derive(Serialize)]
-    #[serde(tag = "type", rename = "table")]
-    struct Line<'a> {
-        #[serde(flatten)]
-        record: &'a TableRecord,
-    }
-    json(&Line { record: now })
+    StagedChange { kind: kind.record().as_str(), json: value.to_string() }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_model::{Outcome, Record, RunId, RunOutcome, ScopeCompleted};
+use dynacrawl_model::{Body, Outcome, RunId, RunOutcome, ScopeCompleted};
 use dynacrawl_sim::{Account, Effect, Estate, FaultRule, InProcess, Operation, Options, Quota, Role, Tables};
 use dynacrawl_sinks::Entry;
 use tokio::sync::mpsc;
@@ -53,9 +53,9 @@ pub(super) async fn crawl(
         let mut ended = BTreeMap::new();
         while let Some(one) = said.recv().await {
             for record in one.into_records() {
-                let Record::ScopeCompleted(scope) = record else { continue };
-                let account = scope.scope.account_id.as_ref().expect("an account").to_string();
-                ended.insert(account, (started.elapsed(), scope));
+                let (Some(scope), Body::ScopeCompleted(completed)) = (record.scope, record.body) else { continue };
+                let account = scope.account_id.as_ref().expect("an account").to_string();
+                ended.insert(account, (started.elapsed(), *completed));
             }
         }
         ended

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use dynacrawl_model::{
-    AccountId, Outcome, Partition, Record, Region, RunCompleted, RunId, RunOutcome, ScopeCompleted, Timestamp,
+    AccountId, Body, Outcome, Partition, Record, Region, RunCompleted, RunId, RunOutcome, Timestamp,
 };
 use dynacrawl_sinks::{JournalError, Position};
 use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, Staged, TargetRow};
@@ -17,7 +17,7 @@ use super::checkpoint::Checkpoint;
 use super::event::What;
 use super::ledger::Ledger;
 use super::resume::{SharedState, opened};
-use super::run_event::{EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
+use super::run_event::{CompletedScope, EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
 
 /// How often it is committed. What was done since the last time is done once more after a kill.
 const EVERY: Duration = Duration::from_millis(250);
@@ -87,7 +87,7 @@ impl Journal {
         let ending = tokio::task::spawn_blocking(move || {
             let mut state = opened(&state);
             match completed.filter(|_| settle) {
-                Some(completed) => state.settle(&completed),
+                Some(completed) => state.settle(run_id, &completed),
                 None => state.give_up(run_id, Timestamp::now(), outcome),
             }
         });
@@ -95,18 +95,18 @@ impl Journal {
     }
 
     fn see_record(&mut self, record: &Record) {
-        let row = match record {
-            Record::AccountsDiscovered(found) => TargetRow {
+        let row = match &record.body {
+            Body::AccountsDiscovered(found) => TargetRow {
                 target: found.target.clone(),
                 accounts_discovered: serde_json::to_string(found).ok(),
                 ..TargetRow::default()
             },
-            Record::RegionsDiscovered(found) => TargetRow {
+            Body::RegionsDiscovered(found) => TargetRow {
                 target: found.target.clone(),
                 regions_discovered: serde_json::to_string(found).ok(),
                 ..TargetRow::default()
             },
-            Record::TargetFailed(failed) => {
+            Body::TargetFailed(failed) => {
                 TargetRow { target: failed.target.clone(), failed: true, ..TargetRow::default() }
             }
             _ => return,
@@ -155,9 +155,9 @@ impl Journal {
 impl dynacrawl_sinks::Journal<RunEvent> for Journal {
     fn see(&mut self, event: &mut RunEvent) {
         if let RunEvent::Record(record) = event
-            && let Record::RunCompleted(completed) = &**record
+            && let Body::RunCompleted(completed) = &record.body
         {
-            self.completed = Some(completed.clone());
+            self.completed = Some((**completed).clone());
         }
         if self.closed {
             return;
@@ -173,12 +173,12 @@ impl dynacrawl_sinks::Journal<RunEvent> for Journal {
     fn closes(&mut self, event: &RunEvent) -> bool {
         // A cancelled scope continues in a later process, which ends the run itself.
         let closing = match event {
-            RunEvent::Record(record) => match &**record {
-                Record::RunCompleted(_) => true,
-                Record::TargetFailed(failed) => failed.outcome == Outcome::Cancelled,
+            RunEvent::Record(record) => match &record.body {
+                Body::RunCompleted(_) => true,
+                Body::TargetFailed(failed) => failed.outcome == Outcome::Cancelled,
                 _ => false,
             },
-            RunEvent::Scope(_, ScopeEntry::Completed(ended)) => ended.outcome == Outcome::Cancelled,
+            RunEvent::Scope(_, ScopeEntry::Completed(ended)) => ended.completed.outcome == Outcome::Cancelled,
             RunEvent::Scope(..) | RunEvent::Retired(_) => false,
         };
         let first = closing && !self.closed;
@@ -232,17 +232,18 @@ impl JournaledScope {
         if let Some(kind) = entry.change.as_ref().and_then(|change| change.kind) {
             self.ledger.count(kind);
         }
-        if let (None, What::TableDescribed(described)) = (&self.account_id, &entry.event.what) {
-            self.account_id.clone_from(&described.record.scope.account_id);
+        if let (None, What::TableDescribed(_)) = (&self.account_id, &entry.event.what) {
+            self.account_id.clone_from(&entry.scope.account_id);
         }
     }
 
-    fn end(&mut self, ended: &ScopeCompleted) {
+    fn end(&mut self, ended: &CompletedScope) {
+        self.account_id.clone_from(&ended.scope.account_id);
+        let ended = &ended.completed;
         let gave_a_page = matches!(
             ended.outcome,
             Outcome::Complete | Outcome::Partial | Outcome::IncompleteListing | Outcome::Cancelled
         );
-        self.account_id.clone_from(&ended.scope.account_id);
         self.ended = Some(EndedScope {
             outcome: ended.outcome,
             counts: ended.counts,

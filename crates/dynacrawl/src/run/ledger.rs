@@ -5,10 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{AccountId, Counts, Listing, Pace, Problem, Requests, TableName};
+use dynacrawl_model::{AccountId, ChangeKind, Counts, Listing, Pace, Problem, Requests, TableName};
 
 use super::checkpoint::{Checkpoint, Cursor};
-use super::detector::ChangeKind;
 use super::event::{Finished, Identified, PageListed, ScopeEvent, Step, TableDescribed, What};
 use super::stop_reason::StopReason;
 use super::tables::Tables;
@@ -96,7 +95,7 @@ impl Ledger {
 
     /// Counts a change that the coordinator found.
     pub(crate) fn count(&mut self, kind: ChangeKind) {
-        kind.count(self.tables.changes_mut());
+        self.tables.changes_mut().count(kind);
     }
 
     /// The removal of so many tables is held back.

@@ -47,9 +47,7 @@ use std::time::Duration;
 
 use dynacrawl_auth::CredentialSpec;
 use dynacrawl_aws::{AwsSettings, HttpStack};
-use dynacrawl_model::{
-    ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeCompleted, ScopeTotals, TargetFailed,
-};
+use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeTotals, TargetFailed};
 
 pub use detector::Detector;
 pub use old_files::OldFiles;
@@ -57,6 +55,7 @@ pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub(crate) use resume::{Before, SharedState, opened};
 pub use resume::{Start, StartError};
+pub use run_event::CompletedScope;
 pub use scope_error::ScopeError;
 pub(crate) use stop_reason::StopReason;
 pub(crate) use supervisor::run;
@@ -101,7 +100,7 @@ pub struct RunReport {
     /// How long it took.
     pub duration: Duration,
     /// The scopes that are not complete, or have something to tell; the first ones.
-    pub notable: Vec<ScopeCompleted>,
+    pub notable: Vec<CompletedScope>,
     /// The targets whose scopes could not be found out; the first ones.
     pub failed_targets: Vec<TargetFailed>,
     /// Why the run ended before its last scope: its output was closed, or the state cannot be read.

@@ -9,7 +9,7 @@ use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
     AccountId, AccountsDiscovered, Outcome, Problem, Record, Region, RegionsDiscovered, RegionsSource, RunId,
-    SchemaVersion, TargetFailed,
+    TargetFailed,
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::mpsc;
@@ -116,15 +116,14 @@ impl Planner<'_> {
             Ok(found) => found,
             Err(stopped) => return (Vec::new(), Vec::from_iter(self.failed(name, None, stopped))),
         };
-        let record = Record::AccountsDiscovered(AccountsDiscovered {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
+        let discovered = AccountsDiscovered {
             target: name.clone(),
             accounts: found.accounts.clone(),
             listed: found.listed,
             inactive: found.inactive,
             filtered: found.filtered,
-        });
+        };
+        let record = Record::of_run(self.run_id, discovered);
         let mut told = Vec::new();
         if let Some(failed) = &found.failed {
             let mut stopped = StopReason::by_error(&failed.error);
@@ -178,7 +177,7 @@ impl Planner<'_> {
             Err(stopped) => Vec::from_iter(self.failed(of.name.clone(), of.account_id.clone(), stopped)),
             Ok(found) => {
                 let mut planned = scopes(&found.regions);
-                planned.insert(0, Planned::Found(Box::new(Record::RegionsDiscovered(found))));
+                planned.insert(0, Planned::Found(Box::new(Record::of_run(self.run_id, found))));
                 planned
             }
         }
@@ -189,8 +188,6 @@ impl Planner<'_> {
         let target = &target.ready;
         let found = enabled_regions(connection, self.plan).await?;
         Ok(RegionsDiscovered {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
             target: target.target.name.clone(),
             account_id: target.target.account_id.clone(),
             regions: found.regions,
@@ -206,8 +203,6 @@ impl Planner<'_> {
     /// That a target failed; nothing where an earlier process has told so.
     fn failed(&self, target: String, account_id: Option<AccountId>, stopped: StopReason) -> Option<Planned> {
         let failed = TargetFailed {
-            schema: SchemaVersion::V1,
-            run_id: self.run_id,
             target,
             account_id,
             outcome: stopped.outcome,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use dynacrawl_model::{AccountId, HeldRetirements, Record, Region};
+use dynacrawl_model::{AccountId, Body, HeldRetirements, Record, Region};
 use dynacrawl_state::KnownScope;
 
 use super::claims::Claims;
@@ -56,11 +56,11 @@ impl Covered {
 
     /// Looks at a record about a target.
     pub(crate) fn see(&mut self, record: &Record) {
-        match record {
-            Record::TargetFailed(failed) => self.unsure(failed.account_id.as_ref()),
+        match &record.body {
+            Body::TargetFailed(failed) => self.unsure(failed.account_id.as_ref()),
             // A source that failed may have named more Regions than the one after it.
-            Record::RegionsDiscovered(found) if !found.problems.is_empty() => self.unsure(found.account_id.as_ref()),
-            Record::AccountsDiscovered(found) => self.organization(&found.target, &found.accounts),
+            Body::RegionsDiscovered(found) if !found.problems.is_empty() => self.unsure(found.account_id.as_ref()),
+            Body::AccountsDiscovered(found) => self.organization(&found.target, &found.accounts),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dynacrawl_model::{Partition, Record, ScopeCompleted};
+use dynacrawl_model::{Body, Partition, Record, RunId, Scope, ScopeCompleted};
 use dynacrawl_sinks::Entry;
 
 use super::detector::DetectedChange;
@@ -35,7 +35,18 @@ pub(crate) enum ScopeEntry {
     /// A change of a table that no event is about.
     Changed(Box<DetectedChange>),
     /// The end.
-    Completed(Box<ScopeCompleted>),
+    Completed(Box<CompletedScope>),
+}
+
+/// A scope that ended.
+#[derive(Clone, Debug)]
+pub struct CompletedScope {
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region.
+    pub scope: Arc<Scope>,
+    /// How it went.
+    pub completed: ScopeCompleted,
 }
 
 /// A step that begins.
@@ -52,6 +63,8 @@ pub(crate) struct ScopeBegan {
 #[derive(Debug)]
 pub(crate) struct EventEntry {
     pub(crate) event: ScopeEvent,
+    /// The account and Region, as the coordinator knows it.
+    pub(crate) scope: Arc<Scope>,
     /// Whether a table that was described is to be written.
     pub(crate) snapshot: bool,
     /// Another record.
@@ -65,11 +78,17 @@ impl Entry for RunEvent {
             Self::Record(record) => (Some(*record), None),
             Self::Retired(change) | Self::Scope(_, ScopeEntry::Changed(change)) => (change.event, None),
             Self::Scope(_, ScopeEntry::Began(_)) => (None, None),
-            Self::Scope(_, ScopeEntry::Completed(completed)) => (Some(Record::ScopeCompleted(*completed)), None),
+            Self::Scope(_, ScopeEntry::Completed(ended)) => {
+                let CompletedScope { run_id, scope, completed } = *ended;
+                (Some(Record::of_scope(run_id, scope, completed)), None)
+            }
             Self::Scope(_, ScopeEntry::Event(entry)) => {
-                let EventEntry { event, snapshot, record, change } = *entry;
+                let EventEntry { event, scope, snapshot, record, change } = *entry;
+                let run_id = event.key.run_id;
                 let table = match event.what {
-                    What::TableDescribed(described) if snapshot => Some(Record::Table(described.record)),
+                    What::TableDescribed(described) if snapshot => {
+                        Some(Record::of_scope(run_id, scope, Body::Table(described.record)))
+                    }
                     _ => None,
                 };
                 (table.or(record), change.and_then(|change| change.event))

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
-    AccountId, FailureReason, Outcome, Problem, Record, RunId, SchemaVersion, Scope, ScopeCompleted, TableFailed,
-    TableListed, TableName,
+    AccountId, Body, FailureReason, Outcome, Problem, Record, RunId, Scope, ScopeCompleted, TableFailed, TableListed,
+    TableName,
 };
 use dynacrawl_walker::TableFilter;
 use futures_util::{FutureExt, StreamExt};
@@ -26,7 +26,7 @@ use super::ledger::Ledger;
 use super::millis;
 use super::plan::ScopePlan;
 use super::progress::Progress;
-use super::run_event::{EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
+use super::run_event::{CompletedScope, EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
 use super::scope_error::ScopeError;
 use super::stop_reason::StopReason;
 use super::worker::Workers;
@@ -188,31 +188,25 @@ impl ScopeRun {
     }
 
     /// Folds an event. `Break`: the worker is to be cancelled.
-    async fn on_event(&mut self, mut event: ScopeEvent) -> Result<ControlFlow<()>, ScopeError> {
-        if let What::TableDescribed(described) = &mut event.what {
-            described.record.scope = self.scope.clone();
-        }
+    async fn on_event(&mut self, event: ScopeEvent) -> Result<ControlFlow<()>, ScopeError> {
         match &event.what {
             What::TableDescribed(described) => {
                 let change = self.compared(described)?;
-                let entry = EventEntry { snapshot: self.run.snapshot, record: None, change, event };
+                let entry = self.entry(event, self.run.snapshot, None, change);
                 return self.fold(entry).await;
             }
             What::TableFailed(failed) if event.key.step != Step::Confirm => {
                 if let (FailureReason::Vanished, Some(changes)) = (failed.reason, &self.changes) {
                     changes.vanished(&failed.name);
                 }
-                let record = Record::TableFailed(TableFailed {
-                    schema: SchemaVersion::V1,
-                    run_id: self.run.run_id,
-                    scope: self.scope.clone(),
+                let record = self.record(TableFailed {
                     table: failed.name.clone(),
                     reason: failed.reason,
                     code: failed.code.clone(),
                     message: failed.message.clone(),
                     attempts: failed.attempts,
                 });
-                let entry = EventEntry { snapshot: false, record: Some(record), change: None, event };
+                let entry = self.entry(event, false, Some(record), None);
                 return self.fold(entry).await;
             }
             What::PageListed(page) => {
@@ -221,7 +215,7 @@ impl ScopeRun {
                 }
                 if self.run.dry_run {
                     let names: Vec<_> = page.unselected.iter().chain(&page.selected).cloned().collect();
-                    let flow = self.fold(EventEntry { snapshot: false, record: None, change: None, event }).await?;
+                    let flow = self.fold(self.entry(event, false, None, None)).await?;
                     for name in names {
                         self.listed(name).await?;
                     }
@@ -235,14 +229,28 @@ impl ScopeRun {
             | What::OwnershipChecked(_)
             | What::Finished(_) => {}
         }
-        self.fold(EventEntry { snapshot: false, record: None, change: None, event }).await
+        self.fold(self.entry(event, false, None, None)).await
+    }
+
+    fn record(&self, body: impl Into<Body>) -> Record {
+        Record::of_scope(self.run.run_id, self.scope.clone(), body)
+    }
+
+    fn entry(
+        &self,
+        event: ScopeEvent,
+        snapshot: bool,
+        record: Option<Record>,
+        change: Option<DetectedChange>,
+    ) -> EventEntry {
+        EventEntry { event, scope: self.scope.clone(), snapshot, record, change }
     }
 
     /// What changed in a table. Before it is sure whose tables these are, they are not compared.
     fn compared(&self, described: &TableDescribed) -> Result<Option<DetectedChange>, ScopeError> {
         match &self.changes {
             Some(changes) if self.ledger.is_proven() => {
-                Ok(changes.described(&described.record, !described.unexpected.is_empty())?)
+                Ok(changes.described(&self.scope, &described.record, !described.unexpected.is_empty())?)
             }
             _ => Ok(None),
         }
@@ -297,14 +305,7 @@ impl ScopeRun {
 
     async fn listed(&self, table: TableName) -> Result<(), ScopeError> {
         let verdict = self.run.filter.verdict(table.as_str());
-        let record = Record::TableListed(TableListed {
-            schema: SchemaVersion::V1,
-            run_id: self.run.run_id,
-            scope: self.scope.clone(),
-            table,
-            selected: verdict.selected,
-            rule: verdict.rule,
-        });
+        let record = self.record(TableListed { table, selected: verdict.selected, rule: verdict.rule });
         if let Some(permit) = room(&self.run).await? {
             permit.send(RunEvent::Record(Box::new(record)));
         }
@@ -337,14 +338,11 @@ impl ScopeRun {
     }
 
     /// The scope's last record.
-    pub(crate) fn completed(&self, cancelled: bool) -> ScopeCompleted {
+    pub(crate) fn completed(&self, cancelled: bool) -> CompletedScope {
         let ledger = &self.ledger;
         let outcome = ledger.outcome(cancelled, self.unsettled);
         self.span.record("outcome", tracing::field::debug(outcome));
-        ScopeCompleted {
-            schema: SchemaVersion::V1,
-            run_id: self.run.run_id,
-            scope: self.scope.clone(),
+        let completed = ScopeCompleted {
             target: self.plan.target.ready.target.name.clone(),
             outcome,
             listing: ledger.listing(),
@@ -354,7 +352,8 @@ impl ScopeRun {
             duration_ms: millis(self.started.elapsed()),
             changes: self.changes.as_ref().and_then(|_| ledger.compared()),
             problems: ledger.problems(),
-        }
+        };
+        CompletedScope { run_id: self.run.run_id, scope: self.scope.clone(), completed }
     }
 
     /// Whether at least one page of the listing came.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dynacrawl_model::{
     ChangeCounts, Counts, HeldRetirements, Outcome, Record, Region, Requests, RunCompleted, RunId, RunOutcome,
-    RunStarted, SchemaVersion, ScopeCompleted, ScopeTotals, TargetFailed, Timestamp,
+    RunStarted, ScopeTotals, TargetFailed, Timestamp,
 };
 use dynacrawl_state::{ScopeProgress, ScopeRow};
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use super::claims::Claims;
 use super::plan::{Known, Planned, Planner, ScopePlan};
 use super::progress::Progress;
 use super::retire::{Covered, Retirements, Wanted};
-use super::run_event::{RunEvent, ScopeEntry, ScopeNo};
+use super::run_event::{CompletedScope, RunEvent, ScopeEntry, ScopeNo};
 use super::scope::{Earlier, RunContext, ScopeRun};
 use super::scope_error::ScopeError;
 use super::worker::{LocalWorkers, RunTargets, WorkerSettings};
@@ -134,7 +134,7 @@ struct Run<'a> {
     counts: Counts,
     requests: Requests,
     listed_a_page: bool,
-    notable: Vec<ScopeCompleted>,
+    notable: Vec<CompletedScope>,
     failed_targets: Vec<TargetFailed>,
     /// What is written at the very end.
     held: Vec<RunEvent>,
@@ -211,7 +211,7 @@ impl Run<'_> {
                             self.failed_targets.push(failed.clone());
                         }
                         let cancelled = failed.outcome == Outcome::Cancelled;
-                        self.write(RunEvent::Record(Box::new(Record::TargetFailed(failed))), cancelled).await?;
+                        self.write(RunEvent::Record(Box::new(Record::of_run(context.run_id, failed))), cancelled).await?;
                     }
                     Some(Planned::Scope(scope)) => {
                         let target = &scope.target.ready.target;
@@ -314,20 +314,21 @@ impl Run<'_> {
 
     /// Writes a scope's last record.
     async fn finish_scope(&mut self, scope: &ScopeRun, cancelled: bool) -> Result<(), ScopeError> {
-        let record = scope.completed(cancelled);
-        self.totals.count(record.outcome);
-        self.counts += record.counts;
-        self.requests += record.requests;
-        self.add_changes(record.changes);
-        self.unproven |= self.context.detector.is_some() && record.changes.is_none();
+        let ended = scope.completed(cancelled);
+        let completed = &ended.completed;
+        self.totals.count(completed.outcome);
+        self.counts += completed.counts;
+        self.requests += completed.requests;
+        self.add_changes(completed.changes);
+        self.unproven |= self.context.detector.is_some() && completed.changes.is_none();
         self.listed_a_page |= scope.listed_a_page();
         self.context.progress.scope_ended();
-        let notable = record.outcome != Outcome::Complete || !record.problems.is_empty();
+        let notable = completed.outcome != Outcome::Complete || !completed.problems.is_empty();
+        let cancelled = completed.outcome == Outcome::Cancelled;
         if notable && self.notable.len() < NOTABLE {
-            self.notable.push(record.clone());
+            self.notable.push(ended.clone());
         }
-        let cancelled = record.outcome == Outcome::Cancelled;
-        let entry = ScopeEntry::Completed(Box::new(record));
+        let entry = ScopeEntry::Completed(Box::new(ended));
         self.write(RunEvent::Scope(scope.number(), entry), cancelled).await
     }
 
@@ -349,22 +350,19 @@ impl Run<'_> {
     fn run_started(&self, resumed: bool) -> Record {
         let targets = self.plan.targets.iter().map(|ready| ready.target.summary());
         let groups = self.plan.groups.iter().map(|(group, _)| group.summary());
-        Record::RunStarted(RunStarted {
-            schema: SchemaVersion::V1,
-            run_id: self.context.run_id,
+        let started = RunStarted {
             at: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.plan.config.digest(),
             targets: targets.chain(groups).collect(),
             probes: Vec::new(),
             resumed,
-        })
+        };
+        Record::of_run(self.context.run_id, started)
     }
 
     fn run_completed(&self, outcome: RunOutcome) -> Record {
-        Record::RunCompleted(RunCompleted {
-            schema: SchemaVersion::V1,
-            run_id: self.context.run_id,
+        let completed = RunCompleted {
             at: Timestamp::now(),
             outcome,
             scopes: self.totals,
@@ -373,7 +371,8 @@ impl Run<'_> {
             changes: self.changes,
             retirements_held: self.retirements_held.clone(),
             duration_ms: millis(self.duration()),
-        })
+        };
+        Record::of_run(self.context.run_id, completed)
     }
 
     fn outcome(&self, cancelled: bool) -> RunOutcome {

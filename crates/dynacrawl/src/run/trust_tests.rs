@@ -10,9 +10,9 @@ use dynacrawl_sim::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::RunReport;
 use super::inside::HUB;
 use super::world::{Crawl, OTHER_REGION, REGION, World, counts, table};
+use super::{CompletedScope, RunReport};
 
 const DEV: &str = "444455556666";
 
@@ -38,7 +38,7 @@ async fn two_accounts() -> World {
 
 /// The one scope of a run, which ends with its last record alone.
 fn alone<'a>(report: &'a RunReport, code: &str) -> &'a ScopeCompleted {
-    let [scope] = &report.notable[..] else { panic!("one scope: {report:?}") };
+    let [CompletedScope { completed: scope, .. }] = &report.notable[..] else { panic!("one scope: {report:?}") };
     assert_eq!(scope.outcome, Outcome::AuthFailed, "{scope:?}");
     assert_eq!((scope.counts.listed, scope.counts.described), (0, 0));
     assert_eq!(scope.problems[0].code, code, "{scope:?}");
@@ -375,7 +375,7 @@ async fn a_second_try_does_not_continue_in_another_account() {
     };
     let settings = hub_with("");
     let (report, ()) = tokio::join!(world.crawl_to_nothing(&settings), moving);
-    let [scope] = &report.notable[..] else { panic!("one scope: {report:?}") };
+    let [CompletedScope { completed: scope, .. }] = &report.notable[..] else { panic!("one scope: {report:?}") };
     assert_eq!(scope.problems[0].code, "account_mismatch", "{scope:?}");
     assert_eq!(scope.counts.described, 100, "those of the first try were written: {scope:?}");
     assert_eq!(report.changes.map(|changes| changes.changed + changes.recreated + changes.removed), Some(0));
@@ -397,8 +397,8 @@ async fn a_region_that_cannot_be_disabled_is_never_taken_for_one_that_is() {
     let world = World::new(3);
     world.simulator.add_fault(FaultRule::new(Effect::UnrecognizedClient).operation(Operation::ListTables));
     let report = world.crawl_to_nothing(&hub_with("")).await;
-    assert_eq!(report.notable[0].outcome, Outcome::AuthFailed);
+    assert_eq!(report.notable[0].completed.outcome, Outcome::AuthFailed);
     // A denied STS does not make it one either.
     world.simulator.deny(Denial::new(HUB, Operation::GetCallerIdentity));
-    assert_eq!(world.crawl_to_nothing(&hub_with("")).await.notable[0].outcome, Outcome::AuthFailed);
+    assert_eq!(world.crawl_to_nothing(&hub_with("")).await.notable[0].completed.outcome, Outcome::AuthFailed);
 }

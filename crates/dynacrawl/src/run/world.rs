@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynacrawl_model::ChangeKind;
 use dynacrawl_sim::{Account, Estate, InProcess, Options, Tables};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -46,9 +47,7 @@ impl Crawl {
 
     /// How many changes there are of all kinds.
     pub(super) fn changes(&self) -> usize {
-        let kinds =
-            ["table_added", "table_changed", "table_recreated", "table_removed", "table_unselected", "scope_retired"];
-        kinds.iter().map(|kind| self.of(kind).len()).sum()
+        ChangeKind::ALL.iter().map(|kind| self.of(kind.record().as_str()).len()).sum()
     }
 
     /// The scope's last record; there is one scope.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dynacrawl_model::{AccountId, ChangeCounts, Region, RunId, RunOutcome};
+use dynacrawl_model::{AccountId, ChangeCounts, ChangeKind, Region, RunId, RunOutcome};
 use dynacrawl_state::{Reader, ScopeLine};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -64,12 +64,10 @@ pub(crate) struct ScheduleTimes {
 
 /// The schedule of a run that no schedule began.
 pub(crate) const MANUAL: &str = "manual";
-/// How runs can end.
-pub(crate) const OUTCOMES: [&str; 4] = ["complete", "partial", "failed", "cancelled"];
 
 impl Shared {
     pub(crate) fn new(config: &Config, token: Option<SecretString>, state_path: PathBuf) -> Self {
-        let told = Told { changes: BTreeMap::from(kinds(ChangeCounts::default(), 0)), ..Told::default() };
+        let told = Told { changes: kinds(ChangeCounts::default(), 0).collect(), ..Told::default() };
         let shared = Self { state_path, told: Mutex::new(told) };
         shared.take_over(config, token);
         shared
@@ -122,7 +120,7 @@ impl Shared {
         told.allowed_hosts.clone_from(&config.serve.allowed_hosts);
         // From the start, so that the first one shows as an increase.
         for schedule in config.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {
-            for outcome in OUTCOMES {
+            for outcome in RunOutcome::ALL.map(RunOutcome::as_str) {
                 told.runs.entry((schedule.to_owned(), outcome)).or_default();
             }
         }
@@ -180,13 +178,9 @@ impl Shared {
 }
 
 /// Changes by the type of their record.
-fn kinds(changes: ChangeCounts, scopes_retired: u64) -> [(&'static str, u64); 6] {
-    [
-        ("table_added", changes.added),
-        ("table_changed", changes.changed),
-        ("table_recreated", changes.recreated),
-        ("table_removed", changes.removed),
-        ("table_unselected", changes.unselected),
-        ("scope_retired", scopes_retired),
-    ]
+fn kinds(changes: ChangeCounts, scopes_retired: u64) -> impl Iterator<Item = (&'static str, u64)> {
+    ChangeKind::ALL.into_iter().map(move |kind| {
+        let count = if kind == ChangeKind::Retired { scopes_retired } else { changes.of(kind) };
+        (kind.record().as_str(), count)
+    })
 }

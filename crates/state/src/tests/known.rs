@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dynacrawl_model::{ChangeCounts, Counts, RunCompleted, SchemaVersion, ScopeTotals, TableName};
+use dynacrawl_model::{ChangeCounts, Counts, RunCompleted, ScopeTotals, TableName};
 use rusqlite::Connection;
 
 use super::{at, commit, new_run, open, scope};
@@ -50,10 +50,8 @@ pub(super) fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
     })
 }
 
-pub(super) fn completed(run_id: RunId, millis: i64) -> RunCompleted {
+pub(super) fn completed(millis: i64) -> RunCompleted {
     RunCompleted {
-        schema: SchemaVersion::V1,
-        run_id,
         at: at(millis),
         outcome: RunOutcome::Complete,
         scopes: ScopeTotals::default(),
@@ -71,7 +69,7 @@ pub(super) fn run(state: &mut State, millis: i64, outcome: Outcome, found: Vec<S
     state.begin(&run).expect("begun");
     let of_run = commit(run.run_id, 0, vec![scope("one", ended(outcome, 0))], Vec::new());
     state.commit(&Commit { at: at(millis), staged: found, ..of_run }).expect("committed");
-    state.settle(&completed(run.run_id, millis)).expect("settled");
+    state.settle(run.run_id, &completed(millis)).expect("settled");
     run.run_id
 }
 
@@ -228,7 +226,7 @@ fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
     let reader = reader(directory.path());
     assert_eq!(reader.scopes(next.run_id).expect("read"), [], "told, and not to be told again");
     assert_eq!(reader.scopes(RunId::generate()).expect("read").len(), 1);
-    state.settle(&completed(next.run_id, 8)).expect("settled");
+    state.settle(next.run_id, &completed(8)).expect("settled");
     assert_eq!(reader.scopes(RunId::generate()).expect("read"), []);
     let lines = reader.scope_lines(true).expect("read");
     assert_eq!((lines[0].retired_at, lines[0].tables), (Some(at(7)), 0));

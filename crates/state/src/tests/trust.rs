@@ -99,7 +99,7 @@ fn a_run_whose_scope_has_lost_its_account_is_settled_under_the_account_of_its_ta
     assert_eq!((lines[0].target.as_str(), lines[0].last_outcome.as_str()), ("one", "cancelled"));
     // And so does one that ends by itself.
     let next = without_account(&mut state);
-    state.settle(&completed(next, 10)).expect("settled");
+    state.settle(next, &completed(10)).expect("settled");
     assert_eq!(known(&reader).key, key());
 }
 
@@ -126,7 +126,7 @@ fn run_at(state: &mut State, millis: i64, keep: Duration, found: Vec<crate::Stag
     state.begin(&run).expect("begun");
     let of_run = commit(run.run_id, 0, vec![scope("one", ended(Outcome::Complete, 0))], Vec::new());
     state.commit(&Commit { at: at(millis), staged: found, ..of_run }).expect("committed");
-    state.settle(&completed(run.run_id, millis)).expect("settled");
+    state.settle(run.run_id, &completed(millis)).expect("settled");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_run_whose_file_is_still_to_be_deleted_is_not_forgotten() {
             ..new_run(week * 7 * DAY)
         };
         state.begin(&run).expect("begun");
-        state.settle(&completed(run.run_id, week * 7 * DAY)).expect("settled");
+        state.settle(run.run_id, &completed(week * 7 * DAY)).expect("settled");
     }
     let old = state.old_files(&asked, 3).expect("read");
     assert_eq!(
@@ -274,7 +274,7 @@ fn the_old_files_of_a_template_are_those_beyond_what_is_kept() {
         state.begin(&run).expect("begun");
         match outcome {
             RunOutcome::Failed => state.give_up(run.run_id, at(number), outcome).expect("ended"),
-            _ => state.settle(&completed(run.run_id, number)).expect("ended"),
+            _ => state.settle(run.run_id, &completed(number)).expect("ended"),
         }
         RunFile { run_id: run.run_id.to_string(), path: format!("/data/{number}.jsonl").into() }
     };

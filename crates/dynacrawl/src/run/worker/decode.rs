@@ -1,10 +1,8 @@
 //! How answers of DescribeTable are read.
 
-use std::sync::Arc;
-
 use dynacrawl_client::{DecodeFailure, ErrorClass};
 use dynacrawl_fetcher::Fetched;
-use dynacrawl_model::{RunId, SchemaVersion, Scope, TableRecord, Timestamp};
+use dynacrawl_model::{TableRecord, Timestamp};
 use dynacrawl_normalizer::{DecodeError, Decoded};
 
 /// A description as it was read.
@@ -20,12 +18,9 @@ pub(super) struct Description {
 pub(super) type FetchedTable = Fetched<Description>;
 
 /// Reads an answer of DescribeTable.
-pub(super) fn decode(body: &[u8], run_id: RunId, scope: Arc<Scope>) -> Result<Description, DecodeFailure> {
+pub(super) fn decode(body: &[u8]) -> Result<Description, DecodeFailure> {
     let Decoded { table, unexpected } = dynacrawl_normalizer::decode(body).map_err(|error| decode_failure(&error))?;
     let record = Box::new(TableRecord {
-        schema: SchemaVersion::V1,
-        run_id,
-        scope,
         observed_at: Timestamp::now(),
         fingerprint: dynacrawl_normalizer::fingerprint(&table),
         table,

@@ -136,8 +136,7 @@ impl ScopeWorker<'_> {
 
     /// What describes tables of the scope.
     pub(super) fn fetcher(&self) -> Fetcher<'_, impl Fn(&[u8]) -> Result<Description, DecodeFailure>> {
-        let decode = |body: &[u8]| decode::decode(body, self.job.key.run_id, self.scope());
-        Fetcher { client: self.client(), decode, recheck_after: self.settings.recheck_after }
+        Fetcher { client: self.client(), decode: decode::decode, recheck_after: self.settings.recheck_after }
     }
 
     /// Requests the tables that failed once more: what was wrong then may have passed.
@@ -206,7 +205,6 @@ impl ScopeWorker<'_> {
     /// Emits a table that was described.
     pub(super) async fn described(&self, name: TableName, found: Description, unlisted: bool) -> Result<(), Unread> {
         let Description { mut record, unexpected } = found;
-        record.scope = self.scope();
         record.table.name.get_or_insert_with(|| name.clone());
         self.emit(What::TableDescribed(TableDescribed { name, record, unexpected, unlisted })).await
     }

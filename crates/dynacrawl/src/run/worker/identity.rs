@@ -332,9 +332,6 @@ mod tests {
 
     fn described(table: Table) -> FetchedTable {
         let record = TableRecord {
-            schema: Default::default(),
-            run_id: dynacrawl_model::RunId::generate(),
-            scope: scope().into(),
             observed_at: Timestamp::now(),
             fingerprint: String::new(),
             table,

@@ -1,0 +1,261 @@
+//! What all lines of the output have in common. It is written and read here, and nowhere else.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::record::{
+    AccountsDiscovered, Index, KeySchema, RegionsDiscovered, RunCompleted, RunStarted, ScopeCompleted, Table,
+    TableFailed, TableListed, TargetFailed,
+};
+use crate::{RunId, Scope, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected};
+
+/// The version of the output contract. Fields may be added within a version; none goes or changes its meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SchemaVersion {
+    /// `dynacrawl/1`
+    #[default]
+    #[serde(rename = "dynacrawl/1")]
+    V1,
+}
+
+/// One line of the output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The run.
+    pub run_id: RunId,
+    /// The account and Region; `None` for records that are not about one.
+    pub scope: Option<Arc<Scope>>,
+    /// What the line says.
+    pub body: Body,
+}
+
+/// Declares the kinds of records: the only list of them.
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $kind:ident($body:ty) = $name:literal,)*) => {
+        /// What a line says.
+        #[derive(Clone, Debug, PartialEq, JsonSchema)]
+        #[serde(tag = "type", rename_all = "snake_case")]
+        #[schemars(description = "One line of the output.")]
+        pub enum Body {
+            $($(#[doc = $doc])* $kind(Box<$body>),)*
+        }
+
+        /// The kinds of records.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum RecordKind {
+            $($(#[doc = $doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl RecordKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// The `type` of the line.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+        }
+
+        impl Body {
+            /// The kind of the record.
+            pub fn kind(&self) -> RecordKind {
+                match self { $(Self::$kind(_) => RecordKind::$kind,)* }
+            }
+
+            fn read(kind: RecordKind, members: Map<String, Value>) -> serde_json::Result<Self> {
+                match kind { $(RecordKind::$kind => Ok(Self::$kind(read(members)?)),)* }
+            }
+        }
+
+        $(impl From<$body> for Body {
+            fn from(body: $body) -> Self {
+                Self::$kind(Box::new(body))
+            }
+        })*
+
+        impl Serialize for Record {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let (run_id, scope) = (&self.run_id, self.scope.as_deref());
+                match &self.body {
+                    $(Body::$kind(body) => Line::new(RecordKind::$kind, run_id, scope, &**body).serialize(serializer),)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The first line.
+    RunStarted(RunStarted) = "run_started",
+    /// The accounts of a target that stands for an organization.
+    AccountsDiscovered(AccountsDiscovered) = "accounts_discovered",
+    /// The Regions of a target that asks for all that its account has enabled.
+    RegionsDiscovered(RegionsDiscovered) = "regions_discovered",
+    /// A table.
+    Table(Table) = "table",
+    /// A key, with `--layout entities`.
+    KeySchema(KeySchema) = "key_schema",
+    /// An index, with `--layout entities`.
+    Index(Index) = "index",
+    /// A table that could not be described.
+    TableFailed(TableFailed) = "table_failed",
+    /// A name and the filters' verdict, with `--dry-run`.
+    TableListed(TableListed) = "table_listed",
+    /// With state: a table that the state did not know.
+    TableAdded(TableAdded) = "table_added",
+    /// With state: a table whose structure is another than the state knew.
+    TableChanged(TableChanged) = "table_changed",
+    /// With state: another table under a name that the state knew.
+    TableRecreated(TableRecreated) = "table_recreated",
+    /// With state: a table that is gone.
+    TableRemoved(TableRemoved) = "table_removed",
+    /// With state: a table that the filters leave out now.
+    TableUnselected(TableUnselected) = "table_unselected",
+    /// With state: an account and Region that are not crawled any more.
+    ScopeRetired(ScopeRetired) = "scope_retired",
+    /// The last line of a scope.
+    ScopeCompleted(ScopeCompleted) = "scope_completed",
+    /// A target whose scopes could not be found out.
+    TargetFailed(TargetFailed) = "target_failed",
+    /// The last line.
+    RunCompleted(RunCompleted) = "run_completed",
+}
+
+/// A line as it is written. The order of the fields is the order on the line.
+#[derive(Serialize)]
+struct Line<'a, B> {
+    r#type: RecordKind,
+    schema: SchemaVersion,
+    run_id: &'a RunId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a Scope>,
+    #[serde(flatten)]
+    body: &'a B,
+}
+
+impl<'a, B> Line<'a, B> {
+    fn new(kind: RecordKind, run_id: &'a RunId, scope: Option<&'a Scope>, body: &'a B) -> Self {
+        Self { r#type: kind, schema: SchemaVersion::V1, run_id, scope, body }
+    }
+}
+
+/// A line as it is read.
+#[derive(Deserialize)]
+struct AnyLine {
+    r#type: RecordKind,
+    #[expect(dead_code, reason = "a line of another version is an error")]
+    schema: SchemaVersion,
+    run_id: RunId,
+    #[serde(default)]
+    scope: Option<Arc<Scope>>,
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
+
+fn read<T: DeserializeOwned>(members: Map<String, Value>) -> serde_json::Result<T> {
+    serde_json::from_value(Value::Object(members))
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let AnyLine { r#type: kind, run_id, scope, members, .. } = AnyLine::deserialize(deserializer)?;
+        if scope.is_some() != kind.is_about_a_scope() {
+            let has = if scope.is_some() { "no" } else { "a" };
+            return Err(D::Error::custom(format!("{} has {has} scope", kind.as_str())));
+        }
+        Ok(Self { run_id, scope, body: Body::read(kind, members).map_err(D::Error::custom)? })
+    }
+}
+
+impl RecordKind {
+    /// Whether its records have a `scope`.
+    pub const fn is_about_a_scope(self) -> bool {
+        match self {
+            Self::RunStarted
+            | Self::AccountsDiscovered
+            | Self::RegionsDiscovered
+            | Self::TargetFailed
+            | Self::RunCompleted => false,
+            Self::Table
+            | Self::KeySchema
+            | Self::Index
+            | Self::TableFailed
+            | Self::TableListed
+            | Self::TableAdded
+            | Self::TableChanged
+            | Self::TableRecreated
+            | Self::TableRemoved
+            | Self::TableUnselected
+            | Self::ScopeRetired
+            | Self::ScopeCompleted => true,
+        }
+    }
+}
+
+impl Record {
+    /// A record about a run or a target.
+    pub fn of_run(run_id: RunId, body: impl Into<Body>) -> Self {
+        let body = body.into();
+        debug_assert!(!body.kind().is_about_a_scope(), "{:?} has a scope", body.kind());
+        Self { run_id, scope: None, body }
+    }
+
+    /// A record about a scope.
+    pub fn of_scope(run_id: RunId, scope: Arc<Scope>, body: impl Into<Body>) -> Self {
+        let body = body.into();
+        debug_assert!(body.kind().is_about_a_scope(), "{:?} has no scope", body.kind());
+        Self { run_id, scope: Some(scope), body }
+    }
+
+    /// The kind of the record.
+    pub fn kind(&self) -> RecordKind {
+        self.body.kind()
+    }
+}
+
+/// The line of a table that somebody else has.
+pub fn table_line(run_id: &RunId, scope: &Scope, table: &Table) -> serde_json::Result<String> {
+    serde_json::to_string(&Line::new(RecordKind::Table, run_id, Some(scope), table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Record, RecordKind};
+
+    #[test]
+    fn a_line_begins_with_its_envelope_and_is_read_back() {
+        let run_id = crate::RunId::generate();
+        let region = "eu-west-1".parse().expect("a Region");
+        let scope = crate::Scope { partition: "aws".into(), account_id: None, region };
+        let failed = crate::TableFailed {
+            table: "orders".into(),
+            reason: crate::FailureReason::Denied,
+            code: "AccessDeniedException".to_owned(),
+            message: "no".to_owned(),
+            attempts: 1,
+        };
+        let record = Record::of_scope(run_id, scope.into(), failed);
+        let line = serde_json::to_string(&record).expect("JSON");
+        let envelope =
+            format!(r#"{{"type":"table_failed","schema":"dynacrawl/1","run_id":"{}","scope":{{"#, run_id.as_str());
+        assert!(line.starts_with(&envelope), "{line}");
+        assert_eq!(serde_json::from_str::<Record>(&line).expect("a record"), record);
+        for other in [line.replace("dynacrawl/1", "dynacrawl/0"), line.replace("table_failed", "run_completed")] {
+            assert!(serde_json::from_str::<Record>(&other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = RecordKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), RecordKind::ALL.len());
+        for kind in RecordKind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("JSON"), kind.as_str());
+        }
+    }
+}
