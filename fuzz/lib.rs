@@ -19,7 +19,7 @@ use dynacrawl_client::{DecodeFailure, ScopeClient, ScopeSettings};
 use dynacrawl_discovery::{AccountRegions, DiscoveryUrls};
 use dynacrawl_model::{Region, RunId, TableName, Timestamp};
 use dynacrawl_normalizer::{Decoded, all_changes, decode, fingerprint, structural_changes};
-use dynacrawl_state::{ChangesAsked, Commit, NewRun, Reader, ScopeProgress, ScopeRow, State, TablesAsked};
+use dynacrawl_state::{ChangeQuery, Commit, NewRun, Reader, ScopeProgress, ScopeRow, State, TableQuery};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The body of a DescribeTable answer.
@@ -125,8 +125,8 @@ pub fn state_columns(data: &[u8]) {
         let reader = Reader::open(path).expect("a reader");
         let _ = reader.runs(10);
         let _ = reader.scope_lines(true);
-        let _ = reader.tables(&TablesAsked::default(), |_| true);
-        let _ = reader.changes(&ChangesAsked::default(), |_| true);
+        let _ = reader.tables(&TableQuery::default(), |_| true);
+        let _ = reader.changes(&ChangeQuery::default(), |_| true);
     });
 }
 
@@ -142,6 +142,7 @@ fn made_state() -> (tempfile::TempDir, PathBuf) {
         started_at: Timestamp::now(),
         output: "-".to_owned(),
         output_template: "-".to_owned(),
+        output_format: 1,
         keeps_files: false,
         keep: Duration::from_secs(3600),
         schedule: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use dynacrawl::commands::crawl_to_output;
 use dynacrawl::config::Config;
-use dynacrawl::run::{Progress, RunPlan, Start};
+use dynacrawl::run::{PreparedRun, Progress, RunPlan};
 use tokio_util::sync::CancellationToken;
 
 use crate::Measured;
@@ -15,7 +15,7 @@ use crate::measure::measured;
 pub(crate) fn run(config: &Path) -> Result<()> {
     let config = Config::check_file(config)?;
     measured(async {
-        let start = Start::new(&config, false)?;
+        let start = PreparedRun::new(&config, false)?;
         let plan = RunPlan::new(config)?;
         let progress = Arc::new(Progress::default());
         let (report, written) = crawl_to_output(&plan, start, &CancellationToken::new(), &progress).await;

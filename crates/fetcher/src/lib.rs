@@ -23,7 +23,7 @@ pub enum Fetched<T> {
     /// Not described.
     Failed(FailedTable),
     /// Not described, and no other table can be either: the credentials are gone.
-    Stopped(CallError),
+    NoCredentials(CallError),
 }
 
 /// Why a table was not described.
@@ -76,7 +76,7 @@ where
             Ok(Ok(value)) => Fetched::Described(name, value),
             // A clock that is wrong for one table may be right for the next one.
             Ok(Err(failed)) if failed.error.class.is_about_credentials() && !failed.error.class.may_pass() => {
-                Fetched::Stopped(failed)
+                Fetched::NoCredentials(failed)
             }
             Ok(Err(failed)) => Fetched::Failed(FailedTable {
                 name,
@@ -177,7 +177,7 @@ mod tests {
         match fetched {
             Fetched::Described(..) => None,
             Fetched::Failed(FailedTable { reason, .. }) => Some(reason),
-            Fetched::Stopped(error) => panic!("stopped: {error}"),
+            Fetched::NoCredentials(error) => panic!("stopped: {error}"),
         }
     }
 

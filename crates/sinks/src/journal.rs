@@ -27,16 +27,22 @@ pub struct Position {
     pub lines: u64,
 }
 
+/// What a journal has made of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// It is part of the next commit, or of none.
+    Recorded,
+    /// It closes the journal. What was observed before is to be committed before the entry is written; nothing is after it.
+    Closed,
+}
+
 /// Why a journal cannot be written.
 pub type JournalError = Box<dyn Error + Send + Sync>;
 
 /// Follows what is written. `()` is the one of those who need none.
 pub trait Journal<E> {
-    /// Takes note of an entry that is about to be written, and may take from it what is not for the sink.
-    fn see(&mut self, entry: &mut E);
-
-    /// Whether this entry must not be part of a commit, and none has been like that before it.
-    fn closes(&mut self, entry: &E) -> bool;
+    /// Takes note of an entry that is about to be written, and may take from it what is not for the output.
+    fn observe(&mut self, entry: &mut E) -> Observed;
 
     /// When there is something to commit.
     fn commit_at(&self) -> Option<Instant>;
@@ -46,10 +52,8 @@ pub trait Journal<E> {
 }
 
 impl<E> Journal<E> for () {
-    fn see(&mut self, _: &mut E) {}
-
-    fn closes(&mut self, _: &E) -> bool {
-        false
+    fn observe(&mut self, _: &mut E) -> Observed {
+        Observed::Recorded
     }
 
     fn commit_at(&self) -> Option<Instant> {
@@ -62,14 +66,8 @@ impl<E> Journal<E> for () {
 }
 
 impl<E, J: Journal<E>> Journal<E> for Option<J> {
-    fn see(&mut self, entry: &mut E) {
-        if let Some(journal) = self {
-            journal.see(entry);
-        }
-    }
-
-    fn closes(&mut self, entry: &E) -> bool {
-        self.as_mut().is_some_and(|journal| journal.closes(entry))
+    fn observe(&mut self, entry: &mut E) -> Observed {
+        self.as_mut().map_or(Observed::Recorded, |journal| journal.observe(entry))
     }
 
     fn commit_at(&self) -> Option<Instant> {

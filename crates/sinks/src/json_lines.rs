@@ -4,7 +4,7 @@ use dynacrawl_model::Record;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::{Entry, Journal, Layout, Output, Position, SinkError};
+use crate::{Entry, Journal, Layout, Observed, Output, Position, SinkError};
 
 /// How many records are taken from the channel at once.
 const BATCH: usize = 128;
@@ -42,10 +42,9 @@ pub async fn write_records<E: Entry>(
             break;
         }
         for mut entry in batch.drain(..) {
-            if journal.closes(&entry) && !writer.commit(journal).await? {
+            if journal.observe(&mut entry) == Observed::Closed && !writer.commit(journal).await? {
                 return Ok(writer.written);
             }
-            journal.see(&mut entry);
             for record in entry.into_records() {
                 writer.add(layout, record)?;
             }

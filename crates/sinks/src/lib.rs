@@ -6,7 +6,7 @@ mod layout;
 mod output;
 mod partial;
 
-pub use journal::{Entry, Journal, JournalError, Position};
+pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
 pub use layout::Layout;
 pub use output::{Output, SinkError};

@@ -14,7 +14,7 @@
 //! `runs`: one row a run. `ended_at` and `outcome` are null while it is under way, or was killed; `outcome` is that of
 //! `run_completed`, or `abandoned` where a later run began anew; `completed` is the whole record `run_completed`. `active_ms` is
 //! how long its processes worked on it, `schedule` what began it, `targets` (JSON) what it was restricted to. `output` was made from
-//! `output_template`; `files_deleted` is set once the files of an old run have been deleted.
+//! `output_template`, in the format of the number `output_format`; `files_deleted` is set once the files of an old run have been deleted.
 //!
 //! `run_scopes`: one row for each scope of one of the last thirty runs that has begun. `outcome` is null while it is under way;
 //! `checkpoint` (JSON) is where it goes on then, `counts`, `requests` and `changes` (JSON) are those of its `scope_completed`
@@ -60,10 +60,10 @@ use dynacrawl_model::{Record, RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use error::StateError;
-pub use outputs::{FilesAsked, RunFile};
+pub use outputs::{FileQuery, RunFile};
 pub use place::{Purpose, files, has_file};
 pub use reader::{KnownScope, Reader};
-pub use reports::{ChangeLine, ChangesAsked, RunLine, ScopeLine, TableLine, TablesAsked};
+pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableLine, TableQuery};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStatus};
 
@@ -173,8 +173,8 @@ impl State {
             forget::forget(writing, run)?;
             writing.execute(
                 "INSERT INTO runs (run_id, version, config_digest, started_at, updated_at, active_ms, output, output_template, \
-                 output_offset, output_lines, schedule, targets, accepted, is_replaced) \
-                 VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, 0, ?, ?, ?, ?)",
+                 output_offset, output_lines, schedule, targets, accepted, is_replaced, output_format) \
+                 VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
                 params![
                     run.run_id.as_str(),
                     run.version,
@@ -187,6 +187,7 @@ impl State {
                     run.only.as_ref().map(rows::json).transpose()?,
                     rows::json(&run.accepted)?,
                     run.is_replaced,
+                    run.output_format,
                 ],
             )?;
             forget::forget_details(writing)

@@ -11,7 +11,7 @@ const MOST: u32 = 1000;
 
 /// Which runs' files are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilesAsked {
+pub struct FileQuery {
     /// The template that the files' paths were made from.
     pub template: String,
     /// Only of runs that this schedule began (`Some(None)`: that no schedule began); `None`: of all.
@@ -33,7 +33,7 @@ impl State {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn old_files(&self, asked: &FilesAsked, keep: u32) -> Result<Vec<RunFile>, StateError> {
+    pub fn old_files(&self, asked: &FileQuery, keep: u32) -> Result<Vec<RunFile>, StateError> {
         let read = || {
             let of_template = "output_template = ?1 AND is_replaced AND (?2 OR schedule IS ?3)";
             let finished = format!(

@@ -108,7 +108,7 @@ pub struct ChangeLine {
 
 /// Which tables are asked for.
 #[derive(Clone, Debug, Default)]
-pub struct TablesAsked {
+pub struct TableQuery {
     /// A pattern that the whole name matches, with `*` and `?`.
     pub pattern: Option<String>,
     /// Only of this account.
@@ -123,7 +123,7 @@ pub struct TablesAsked {
 
 /// Which changes are asked for.
 #[derive(Clone, Debug, Default)]
-pub struct ChangesAsked {
+pub struct ChangeQuery {
     /// Only those that became known at this time or later, when their run had ended.
     pub since: Option<Timestamp>,
     /// Only of this account.
@@ -161,7 +161,7 @@ impl Reader {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn tables(&self, asked: &TablesAsked, mut each: impl FnMut(TableLine) -> bool) -> Result<(), StateError> {
+    pub fn tables(&self, asked: &TableQuery, mut each: impl FnMut(TableLine) -> bool) -> Result<(), StateError> {
         // Scope by scope, each in the order of its key: nothing has to be sorted before the first row.
         let scopes = "SELECT scope_id FROM scopes WHERE account_id = COALESCE(?, account_id) AND region = COALESCE(?, region) \
                       ORDER BY account_id, region, partition";
@@ -204,7 +204,7 @@ impl Reader {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn changes(&self, asked: &ChangesAsked, mut each: impl FnMut(ChangeLine) -> bool) -> Result<(), StateError> {
+    pub fn changes(&self, asked: &ChangeQuery, mut each: impl FnMut(ChangeLine) -> bool) -> Result<(), StateError> {
         let sql = format!(
             "SELECT c.change_id, c.at, c.run_id, s.account_id, s.region, c.type, c.name, c.change \
              FROM changes c JOIN scopes s USING (scope_id) \

@@ -23,6 +23,8 @@ pub struct NewRun {
     pub output: String,
     /// The template that the output's path was made from; the path itself if it has no placeholders.
     pub output_template: String,
+    /// The number of the format of its records. A run continues only in the same.
+    pub output_format: u32,
     /// Whether old files of the output are deleted, which the runs' rows name.
     pub keeps_files: bool,
     /// For how long runs, changes, and tables that are not present any more are kept.
@@ -54,6 +56,8 @@ pub struct Unfinished {
     pub output: String,
     /// The template that the output's path was made from.
     pub output_template: String,
+    /// The number of the format of its records.
+    pub output_format: u32,
     /// How many bytes of the output belong to what is committed.
     pub output_offset: u64,
     /// How many lines those are.
@@ -218,6 +222,7 @@ pub(crate) fn unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
             // Versions before templates.
             None => row.get("output")?,
         },
+        output_format: row.get("output_format")?,
         output: row.get("output")?,
         output_offset: unsigned(row, "output_offset")?,
         output_lines: unsigned(row, "output_lines")?,

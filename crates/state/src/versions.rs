@@ -8,7 +8,7 @@ pub(crate) const NEWEST: i64 = STEPS.len() as i64;
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
 /// From each version to the next. What stands here stays as it is: it has made states that are in use.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY,
@@ -138,6 +138,9 @@ CREATE TABLE marks (
 INSERT INTO marks SELECT 'emit_default_changed', MAX(started_at) FROM runs HAVING count(*) > 0;
 ALTER TABLE runs ADD COLUMN output_template TEXT;
 ALTER TABLE runs ADD COLUMN files_deleted INTEGER NOT NULL DEFAULT 0;
+",
+    "
+ALTER TABLE runs ADD COLUMN output_format INTEGER NOT NULL DEFAULT 1;
 ",
 ];
 

@@ -1,9 +1,9 @@
 //! `dynacrawl check`: would a crawl work, and if not, what is to be done?
 
+mod checks;
 mod finding;
 #[cfg(test)]
 mod panic_tests;
-mod probes;
 
 pub use finding::{Check, CheckStatus, Findings};
 
@@ -62,7 +62,7 @@ async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
     let config = plan.config();
     let connection = plan.connector.connect(target).await;
     let mut findings = Findings::default();
-    let usable = probes::credentials(&connection, config, &mut findings).await;
+    let usable = checks::credentials(&connection, config, &mut findings).await;
     let regions = match connection.target.all_regions {
         true if usable => all_regions(&connection, plan, &mut findings).await,
         true => Vec::new(),
@@ -74,7 +74,7 @@ async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
     }
     let scopes = stream::iter(&regions)
         .map(|region| {
-            let checked = AssertUnwindSafe(Box::pin(probes::scope(&connection, region, config))).catch_unwind();
+            let checked = AssertUnwindSafe(Box::pin(checks::scope(&connection, region, config))).catch_unwind();
             checked
                 .map(|checked| checked.unwrap_or_else(|panic| panicked(&connection.target.name, Some(region), &*panic)))
         })

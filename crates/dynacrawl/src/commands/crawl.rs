@@ -13,7 +13,7 @@ use super::{Failure, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
 use crate::config::{Flags, LogLevel};
 use crate::exit::Exit;
-use crate::run::{self, Progress, Remembered, RunPlan, RunReport, ScopeError, Start, StartError};
+use crate::run::{self, PreparedRun, Progress, RunHistory, RunPlan, RunReport, ScopeError, StartError};
 use crate::signals::Signals;
 use crate::summary::summary;
 use crate::terminal::Terminal;
@@ -44,7 +44,7 @@ async fn crawl_plan(plan: &RunPlan, fresh: bool, terminal: &Terminal) -> Result<
     let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
     let mut signals = Signals::new().map_err(failed)?;
     let mut start = tokio::select! {
-        start = Start::when_read(config, fresh) => start.map_err(cannot_start)?,
+        start = PreparedRun::when_read(config, fresh) => start.map_err(cannot_start)?,
         () = signals.first() => return Ok(Exit::Interrupted),
     };
     if let Some(notice) = start.notice.take().filter(|_| !quiet) {
@@ -84,12 +84,12 @@ pub(super) async fn stuck(stop: &CancellationToken, grace: impl Fn() -> Duration
 /// Crawls into an output, and puts the output in its place if the crawl deserves it.
 pub async fn crawl_to_output(
     plan: &RunPlan,
-    start: Start,
+    start: PreparedRun,
     stop: &CancellationToken,
     progress: &Arc<Progress>,
 ) -> (RunReport, Result<Written, SinkError>) {
-    let Start { run_id, output, mut journal, detector, old_files, before, .. } = start;
-    let remembered = Remembered { before, journaled: journal.is_some(), detector: detector.map(Arc::new) };
+    let PreparedRun { run_id, output, mut journal, detector, old_files, before, .. } = start;
+    let remembered = RunHistory { before, journaled: journal.is_some(), detector: detector.map(Arc::new) };
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     progress.queue(records.downgrade());
     let (mut report, written) = tokio::join!(

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use dynacrawl_model::{AccountId, Escaped, Region, Timestamp};
-use dynacrawl_state::{ChangeLine, ChangesAsked, Reader, RunLine, ScopeLine, TableLine, TablesAsked};
+use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, TableLine, TableQuery};
 use serde::Serialize;
 
 use super::Failure;
@@ -123,7 +123,7 @@ pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Fai
     let reader = open(global, &args.read)?;
     let json = args.read.format == Format::Json;
     let ChosenArgs { pattern, account, region } = checked(&args.chosen)?;
-    let asked = TablesAsked { pattern, account_id: account, region, all: args.all, records: json };
+    let asked = TableQuery { pattern, account_id: account, region, all: args.all, records: json };
     if json {
         return lines(|each| reader.tables(&asked, |table| each(&table)));
     }
@@ -141,7 +141,7 @@ pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, F
     let reader = open(global, &args.read)?;
     let since = args.since.as_deref().map(since).transpose()?;
     let ChosenArgs { pattern, account, region } = checked(&args.chosen)?;
-    let asked = ChangesAsked { since, account_id: account, region, pattern };
+    let asked = ChangeQuery { since, account_id: account, region, pattern };
     if args.read.format == Format::Json {
         return lines(|each| reader.changes(&asked, |change| each(&change)));
     }

@@ -18,7 +18,7 @@ use crate::config::{Accepted, Config, ConfigError, Flags, LogLevel, scopes};
 use crate::exit::Exit;
 use crate::run::RunPlan;
 use crate::serve::clock::Clock;
-use crate::serve::daemon::{Crawl, Daemon, Outside, Stopped};
+use crate::serve::daemon::{Crawl, Daemon, DaemonDeps, DaemonEnd};
 use crate::serve::shared::Shared;
 use crate::serve::{http, metrics, server, watch};
 use crate::signals::Signals;
@@ -79,8 +79,8 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let crawl: Crawl = Box::new(|plan, start, stop, progress| {
         Box::pin(async move { crawl_to_output(&plan, start, &stop, &progress).await })
     });
-    let outside = Outside { load, make_plan: Box::new(RunPlan::new), crawl, clock: Clock::System };
-    let daemon = Daemon::new(outside, config, state, shared.clone(), accepted);
+    let deps = DaemonDeps { load, make_plan: Box::new(RunPlan::new), crawl, clock: Clock::System };
+    let daemon = Daemon::new(deps, config, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
         tracing::info!("ending: what is under way is finished; a second signal ends at once");
@@ -91,18 +91,18 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let stopped = tokio::select! {
         stopped = Box::pin(daemon.run(queue, &stop)) => stopped,
         () = signals.second(&stop, on_first) => return Ok(Exit::Interrupted),
-        () = stuck(&stop, || shared.told().grace) => return Ok(Exit::Interrupted),
+        () = stuck(&stop, || shared.status().grace) => return Ok(Exit::Interrupted),
         () = metrics::sum_up(recorded) => unreachable!("it sums up without end"),
-        () = watch::file(&file, known, || shared.told().reload_every, &orders) => unreachable!("it looks without end"),
+        () = watch::file(&file, known, || shared.status().reload_every, &orders) => unreachable!("it looks without end"),
         () = watch::hangups(hangup, &orders) => unreachable!("it waits without end"),
         () = answering.as_mut() => unreachable!("it answers until it is stopped"),
     };
     ended.cancel();
     answering.await;
     match stopped {
-        Stopped::Idle => Ok(Exit::Complete),
-        Stopped::InARun => Ok(Exit::Interrupted),
-        Stopped::OutputGone => Ok(Exit::SinkFailed),
+        DaemonEnd::Idle => Ok(Exit::Complete),
+        DaemonEnd::InARun => Ok(Exit::Interrupted),
+        DaemonEnd::OutputGone => Ok(Exit::SinkFailed),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dynacrawl_state::Purpose;
 
-use super::target::Elsewhere;
+use super::target::UnselectedTarget;
 use super::{Config, ConfigError, Layer};
 use crate::cli::{
     EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs,
@@ -160,9 +160,11 @@ impl Config {
         }
         let chosen = |name: &String| only.contains(name);
         let others = self.targets.extract_if(.., |target| !chosen(&target.configured_as));
-        self.elsewhere = others.map(|target| Elsewhere::of(&target)).collect();
+        self.unselected_targets = others.map(|target| UnselectedTarget::of(&target)).collect();
         let others = self.groups.extract_if(.., |group| !chosen(&group.discovery.configured_as));
-        self.elsewhere.extend(others.map(|group| Elsewhere { account_id: None, ..Elsewhere::of(&group.discovery) }));
+        self.unselected_targets.extend(
+            others.map(|group| UnselectedTarget { account_id: None, ..UnselectedTarget::of(&group.discovery) }),
+        );
         self.only = Some(only.to_vec());
         Ok(())
     }

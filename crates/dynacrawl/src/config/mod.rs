@@ -26,7 +26,7 @@ pub(crate) use output::collision;
 pub use output::{Destination, OutputPath, Placeholder};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Regions as RawRegions, Target as RawTarget};
 pub use serve::{NamedSchedule, ServeSettings};
-pub use target::{Elsewhere, Target, TargetBase};
+pub use target::{Target, TargetBase, UnselectedTarget};
 pub use valid::{CheckFormat, CheckSettings, Config, CrawlSettings, LogFormat, LogLevel};
 
 /// The reference configuration: what the defaults are, and what they mean.

@@ -54,14 +54,14 @@ pub enum TargetBase {
 
 /// A target that is configured, and not part of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct UnselectedTarget {
     /// Its account; `None`: any.
     pub account_id: Option<AccountId>,
     /// Its Regions; `None`: any.
     pub regions: Option<Vec<Region>>,
 }
 
-impl Elsewhere {
+impl UnselectedTarget {
     pub(super) fn of(target: &Target) -> Self {
         let regions = (!target.all_regions && !target.regions.is_empty()).then(|| target.regions.clone());
         Self { account_id: target.account_id.clone(), regions }

@@ -20,7 +20,7 @@ use super::limits::{Budgets, StateSettings, rate};
 use super::output::Destination;
 use super::raw::{self, Layer};
 use super::serve::ServeSettings;
-use super::target::{Elsewhere, Target, reject_twice};
+use super::target::{Target, UnselectedTarget, reject_twice};
 use super::values::{account_id_endpoint_mode, duration, in_range, log_level, one_of, required, url};
 
 /// A configuration that can be used.
@@ -59,7 +59,7 @@ pub struct Config {
     /// The targets that the run is restricted to, as they were named; `None`: all.
     pub only: Option<Vec<String>>,
     /// What is configured, and not part of the run.
-    pub elsewhere: Vec<Elsewhere>,
+    pub unselected_targets: Vec<UnselectedTarget>,
     /// Whether flags or environment variables describe the target, and not a file.
     pub described_by_flags: bool,
     /// The schedule that begins the run, if one does.
@@ -195,7 +195,7 @@ impl Config {
             serve,
             target_names,
             only: None,
-            elsewhere: Vec::new(),
+            unselected_targets: Vec::new(),
             described_by_flags: false,
             schedule: None,
             crawl: CrawlSettings::validate(layer.crawl)?,

@@ -1,5 +1,7 @@
 //! What is told to have changed, from crawl to crawl.
 
+use std::time::Duration;
+
 use dynacrawl_model::{Outcome, RunOutcome};
 use dynacrawl_sim::{Denial, Effect, FaultRule, Operation};
 use serde_json::{Value, json};
@@ -251,4 +253,24 @@ async fn an_answer_without_a_table_is_asked_for_once_more() {
     let [failed] = crawl.of("table_failed")[..] else { panic!("one") };
     assert_eq!((&failed["code"], &failed["attempts"]), (&json!("invalid_response"), &json!(2)));
     assert_eq!(world.simulator.counts().requests(Operation::DescribeTable), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_in_another_output_format_begins_anew_and_the_state_stays() {
+    for (format, resumes) in [(1, true), (2, false)] {
+        let world = World::new(250);
+        assert_eq!(world.crawl().await.changes(), 250);
+        let slow = FaultRule::new(Effect::Delay(Duration::from_secs(1))).operation(Operation::DescribeTable);
+        let slow = world.simulator.add_fault(slow);
+        world.crawl_until_killed("", Duration::from_secs(3)).await;
+        world.simulator.remove_fault(slow);
+        let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
+        let unfinished = "SELECT run_id FROM runs WHERE ended_at IS NULL";
+        let run_id: String = state.query_row(unfinished, [], |row| row.get(0)).expect("a run");
+        state.execute("UPDATE runs SET output_format = ? WHERE ended_at IS NULL", [format]).expect("written");
+        drop(state);
+        let crawl = world.crawl().await;
+        assert_eq!(crawl.scope()["run_id"] == run_id, resumes, "{format}");
+        assert_eq!((crawl.of("table").len(), crawl.changes()), (250, 0));
+    }
 }

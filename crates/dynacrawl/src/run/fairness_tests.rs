@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::inside::{HUB, plan};
-use super::{Progress, Remembered, RunReport};
+use super::{Progress, RunHistory, RunReport};
 
 pub(super) const REGION: &str = "us-east-1";
 
@@ -60,7 +60,7 @@ pub(super) async fn crawl(
         }
         ended
     };
-    let run = super::run(&plan, RunId::generate(), Remembered::default(), records, &stop, &progress);
+    let run = super::run(&plan, RunId::generate(), RunHistory::default(), records, &stop, &progress);
     let (report, ended) = tokio::join!(run, listen);
     assert_eq!(ended.len(), accounts);
     (ended, report)

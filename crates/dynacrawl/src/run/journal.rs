@@ -9,7 +9,7 @@ use std::time::Duration;
 use dynacrawl_model::{
     AccountId, Body, Outcome, Partition, Record, Region, RunCompleted, RunId, RunOutcome, Timestamp,
 };
-use dynacrawl_sinks::{JournalError, Position};
+use dynacrawl_sinks::{JournalError, Observed, Position};
 use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, Staged, TargetRow};
 use tokio::time::Instant;
 
@@ -153,14 +153,18 @@ impl Journal {
 }
 
 impl dynacrawl_sinks::Journal<RunEvent> for Journal {
-    fn see(&mut self, event: &mut RunEvent) {
+    fn observe(&mut self, event: &mut RunEvent) -> Observed {
         if let RunEvent::Record(record) = event
             && let Body::RunCompleted(completed) = &record.body
         {
             self.completed = Some((**completed).clone());
         }
         if self.closed {
-            return;
+            return Observed::Recorded;
+        }
+        if closes(event) {
+            self.closed = true;
+            return Observed::Closed;
         }
         self.dirty = true;
         match event {
@@ -168,22 +172,7 @@ impl dynacrawl_sinks::Journal<RunEvent> for Journal {
             RunEvent::Retired(change) => self.staged.extend(change.staged.take()),
             RunEvent::Scope(number, entry) => self.see_scope(*number, entry),
         }
-    }
-
-    fn closes(&mut self, event: &RunEvent) -> bool {
-        // A cancelled scope continues in a later process, which ends the run itself.
-        let closing = match event {
-            RunEvent::Record(record) => match &record.body {
-                Body::RunCompleted(_) => true,
-                Body::TargetFailed(failed) => failed.outcome == Outcome::Cancelled,
-                _ => false,
-            },
-            RunEvent::Scope(_, ScopeEntry::Completed(ended)) => ended.completed.outcome == Outcome::Cancelled,
-            RunEvent::Scope(..) | RunEvent::Retired(_) => false,
-        };
-        let first = closing && !self.closed;
-        self.closed |= closing;
-        first
+        Observed::Recorded
     }
 
     fn commit_at(&self) -> Option<Instant> {
@@ -200,6 +189,19 @@ impl dynacrawl_sinks::Journal<RunEvent> for Journal {
             Ok(done) => done.map_err(JournalError::from),
             Err(failed) => Err(failed.into()),
         }
+    }
+}
+
+/// Whether a resumed run would write this again: a cancelled scope continues in a later process, which ends the run itself.
+fn closes(event: &RunEvent) -> bool {
+    match event {
+        RunEvent::Record(record) => match &record.body {
+            Body::RunCompleted(_) => true,
+            Body::TargetFailed(failed) => failed.outcome == Outcome::Cancelled,
+            _ => false,
+        },
+        RunEvent::Scope(_, ScopeEntry::Completed(ended)) => ended.completed.outcome == Outcome::Cancelled,
+        RunEvent::Scope(..) | RunEvent::Retired(_) => false,
     }
 }
 

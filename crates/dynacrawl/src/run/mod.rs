@@ -53,8 +53,8 @@ pub use detector::Detector;
 pub use old_files::OldFiles;
 pub(crate) use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
-pub(crate) use resume::{Before, SharedState, opened};
-pub use resume::{Start, StartError};
+pub(crate) use resume::{EarlierWork, SharedState, opened};
+pub use resume::{PreparedRun, StartError};
 pub use run_event::CompletedScope;
 pub use scope_error::ScopeError;
 pub(crate) use stop_reason::StopReason;
@@ -152,9 +152,9 @@ impl RunPlan {
 
 /// What a run knows of earlier processes and runs.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered {
+pub(crate) struct RunHistory {
     /// What earlier processes have done of this run.
-    pub(crate) before: Before,
+    pub(crate) before: EarlierWork,
     /// Whether a journal follows.
     pub(crate) journaled: bool,
     /// What earlier runs knew.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dynacrawl_model::Escaped;
 use dynacrawl_sinks::{Output, SinkError};
-use dynacrawl_state::{FilesAsked, RunFile};
+use dynacrawl_state::{FileQuery, RunFile};
 
 use super::resume::{SharedState, opened};
 use crate::config::{Config, Destination, Placeholder};
@@ -13,7 +13,7 @@ use crate::config::{Config, Destination, Placeholder};
 #[derive(Debug)]
 pub struct OldFiles {
     state: SharedState,
-    asked: FilesAsked,
+    asked: FileQuery,
     keep: u32,
 }
 
@@ -22,7 +22,7 @@ impl OldFiles {
     pub(super) fn new(config: &Config, state: &SharedState) -> Option<Self> {
         let Destination::File(path) = &config.crawl.output else { return None };
         let keep = config.crawl.keep_files;
-        let asked = FilesAsked {
+        let asked = FileQuery {
             template: config.crawl.output.template().to_owned(),
             // A schedule's files are no concern of another one's.
             schedule: path.has(Placeholder::Schedule).then(|| config.schedule.clone()),

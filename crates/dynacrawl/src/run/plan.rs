@@ -44,7 +44,7 @@ pub(crate) enum Planned {
 
 /// What an earlier process has found out.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct KnownTargets {
     pub(crate) accounts: HashMap<String, Vec<AccountId>>,
     pub(crate) regions: HashMap<String, Vec<Region>>,
     pub(crate) failed: HashSet<String>,
@@ -56,7 +56,7 @@ pub(crate) struct Known {
 pub(crate) struct Planner<'a> {
     pub(crate) plan: &'a RunPlan,
     pub(crate) run_id: RunId,
-    pub(crate) known: &'a Known,
+    pub(crate) known: &'a KnownTargets,
     /// Where each target is added before the first of its scopes.
     pub(crate) targets: &'a RunTargets,
     pub(crate) stop: &'a CancellationToken,

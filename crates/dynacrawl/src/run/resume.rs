@@ -14,12 +14,16 @@ use super::checkpoint::Checkpoint;
 use super::detector::Detector;
 use super::journal::Journal;
 use super::old_files::{self, OldFiles};
-use super::plan::Known;
+use super::plan::KnownTargets;
 use crate::config::{Accepted, Config, Destination, StateSettings, collision};
+
+/// The number of the format of the records. A change of the contract raises it: a run whose first records have another
+/// number is begun anew, and the state stays.
+const OUTPUT_FORMAT: u32 = 1;
 
 /// How a run begins.
 #[derive(Debug)]
-pub struct Start {
+pub struct PreparedRun {
     /// The run.
     pub run_id: RunId,
     /// Where its records go.
@@ -32,7 +36,7 @@ pub struct Start {
     pub notice: Option<String>,
     /// The files of earlier runs, some of which are to be deleted once this one has ended.
     pub old_files: Option<OldFiles>,
-    pub(crate) before: Before,
+    pub(crate) before: EarlierWork,
 }
 
 /// A state that several runs use, one after the other.
@@ -45,7 +49,7 @@ pub(crate) fn opened(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// What earlier processes have done of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Before {
+pub(crate) struct EarlierWork {
     /// Whether there was one.
     pub(crate) resumed: bool,
     /// How long they worked.
@@ -57,7 +61,7 @@ pub(crate) struct Before {
     /// Scopes that were under way.
     pub(crate) under_way: HashMap<(String, Region), (ScopeRow, Checkpoint)>,
     /// What they found out about targets.
-    pub(crate) known: Known,
+    pub(crate) known: KnownTargets,
 }
 
 /// Why a run cannot begin.
@@ -94,7 +98,7 @@ const READER_WAIT: Duration = Duration::from_secs(60);
 /// How often it looks. The system has no event for that.
 const READER_LOOK: Duration = Duration::from_millis(100);
 
-impl Start {
+impl PreparedRun {
     /// A run that nothing remembers.
     ///
     /// # Errors
@@ -109,7 +113,7 @@ impl Start {
             detector: None,
             notice: None,
             old_files: None,
-            before: Before::default(),
+            before: EarlierWork::default(),
         })
     }
 
@@ -128,7 +132,7 @@ impl Start {
     /// The same, but waits a while where nobody reads the FIFO that is the output.
     ///
     /// # Errors
-    /// As [`Start::new`]; [`SinkError::NoReader`] when nobody has come.
+    /// As [`PreparedRun::new`]; [`SinkError::NoReader`] when nobody has come.
     pub async fn when_read(config: &Config, fresh: bool) -> Result<Self, StartError> {
         let state = open_state(config)?;
         let begin = || match &state {
@@ -201,6 +205,7 @@ impl Start {
             started_at,
             output: place.as_ref().map_or("-".to_owned(), |path| path.display().to_string()),
             output_template: config.crawl.output.template().to_owned(),
+            output_format: OUTPUT_FORMAT,
             keeps_files: config.crawl.keep_files > 0,
             keep: settings.keep,
             schedule: config.schedule.clone(),
@@ -217,17 +222,17 @@ impl Start {
         let detector = Some(detector(config, settings, run_id, &[])?);
         let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
         let old_files = OldFiles::new(config, state);
-        Ok(Self { run_id, output, journal, detector, notice, old_files, before: Before::default() })
+        Ok(Self { run_id, output, journal, detector, notice, old_files, before: EarlierWork::default() })
     }
 
-    fn resumed(run: &Unfinished, before: Before, output: Output, state: SharedState, detector: Detector) -> Self {
+    fn resumed(run: &Unfinished, before: EarlierWork, output: Output, state: SharedState, detector: Detector) -> Self {
         let notice = format!(
             "resuming run {}: {} scopes have ended, {} go on\n",
             run.run_id,
             before.ended.len(),
             before.under_way.len()
         );
-        let before = Before { output_has_begun: output.start() > 0, ..before };
+        let before = EarlierWork { output_has_begun: output.start() > 0, ..before };
         let journal = Some(Journal::new(state, run.run_id, run.output_lines, before.active));
         Self {
             run_id: run.run_id,
@@ -254,7 +259,7 @@ fn detector(
 }
 
 /// What is known of an unfinished run, or why it cannot be gone on with.
-fn may_resume(run: &Unfinished, config: &Config, settings: &StateSettings, fresh: bool) -> Result<Before, String> {
+fn may_resume(run: &Unfinished, config: &Config, settings: &StateSettings, fresh: bool) -> Result<EarlierWork, String> {
     if fresh {
         return Err("asked for by --fresh".to_owned());
     }
@@ -273,6 +278,9 @@ fn may_resume(run: &Unfinished, config: &Config, settings: &StateSettings, fresh
             settings.resume_within
         ));
     }
+    if run.output_format != OUTPUT_FORMAT {
+        return Err("its records have another format".to_owned());
+    }
     if run.output_template != config.crawl.output.template() {
         return Err("its output was another".to_owned());
     }
@@ -283,8 +291,9 @@ fn begins_anew(run: &Unfinished, why: &str) -> String {
     format!("beginning anew instead of going on with run {}: {why}\n", run.run_id)
 }
 
-fn before(run: &Unfinished) -> Option<Before> {
-    let mut before = Before { resumed: true, active: Duration::from_millis(run.active_ms), ..Before::default() };
+fn before(run: &Unfinished) -> Option<EarlierWork> {
+    let mut before =
+        EarlierWork { resumed: true, active: Duration::from_millis(run.active_ms), ..EarlierWork::default() };
     for row in &run.scopes {
         let key = (row.target.clone(), row.region.clone());
         match &row.progress {
@@ -375,7 +384,7 @@ mod tests {
     use dynacrawl_state::{State, StateError};
     use tokio::time::Instant;
 
-    use super::{Start, StartError};
+    use super::{PreparedRun, StartError};
     use crate::run::inside::config;
 
     #[tokio::test(start_paused = true)]
@@ -389,10 +398,10 @@ mod tests {
         let settings = |output: &str| {
             config(&format!("[crawl]\noutput = \"{output}\"\n[state]\npath = \"{}\"\n{target}", state.display()))
         };
-        let interrupted = Start::new(&settings("/dev/null"), false).expect("begun").run_id;
+        let interrupted = PreparedRun::new(&settings("/dev/null"), false).expect("begun").run_id;
         let began = Instant::now();
         let refused =
-            Start::when_read(&settings(&fifo.display().to_string()), false).await.expect_err("nobody reads it");
+            PreparedRun::when_read(&settings(&fifo.display().to_string()), false).await.expect_err("nobody reads it");
         assert!(
             matches!(&refused, StartError::Output(SinkError::NoReader { .. })) && refused.may_pass(),
             "{refused:?}"

@@ -8,7 +8,7 @@ use dynacrawl_model::{AccountId, Body, HeldRetirements, Record, Region};
 use dynacrawl_state::KnownScope;
 
 use super::claims::Claims;
-use crate::config::{ChangeSettings, Elsewhere};
+use crate::config::{ChangeSettings, UnselectedTarget};
 
 /// How many held scopes a record names.
 const NAMED: usize = 100;
@@ -76,13 +76,13 @@ impl Covered {
         &self,
         known: Vec<KnownScope>,
         claims: &Claims,
-        elsewhere: &[Elsewhere],
+        unselected_targets: &[UnselectedTarget],
         wanted: &Wanted<'_>,
         unproven: bool,
     ) -> Retirements {
         let total = known.len() as u64;
         let shrunk = self.shrunk(&known, wanted);
-        let leaving = known.into_iter().filter(|known| self.has_left(known, claims, elsewhere));
+        let leaving = known.into_iter().filter(|known| self.has_left(known, claims, unselected_targets));
         let accepted = |known: &KnownScope| {
             let key = (known.key.account_id.clone(), known.key.region.clone());
             wanted.settings.accepted.retirements.contains(&key)
@@ -151,7 +151,7 @@ impl Covered {
     }
 
     /// Whether a scope is not covered any more; `elsewhere` is what is configured and not part of this run.
-    fn has_left(&self, known: &KnownScope, claims: &Claims, elsewhere: &[Elsewhere]) -> bool {
+    fn has_left(&self, known: &KnownScope, claims: &Claims, unselected_targets: &[UnselectedTarget]) -> bool {
         let (account, region) = (&known.key.account_id, &known.key.region);
         // One that has claimed another account is not this one.
         let open = |(target, of): &(String, Region)| of == region && !claims.has_claimed(target, of);
@@ -160,7 +160,7 @@ impl Covered {
             || self.accounts.contains(account)
             || self.scopes.contains(&(account.clone(), region.clone()))
             || self.unknown.iter().any(open)
-            || elsewhere.iter().any(|other| other.may_be(account, region));
+            || unselected_targets.iter().any(|other| other.may_be(account, region));
         !covered
     }
 }
@@ -171,7 +171,7 @@ mod tests {
     use dynacrawl_state::{KnownScope, ScopeKey};
 
     use super::{Covered, Retirements, Wanted};
-    use crate::config::{ChangeSettings, Elsewhere};
+    use crate::config::{ChangeSettings, UnselectedTarget};
     use crate::run::claims::Claims;
 
     const ONE: &str = "111111111111";
@@ -185,11 +185,11 @@ mod tests {
         id.parse().expect("an account")
     }
 
-    fn left(covered: &Covered, claims: &Claims, elsewhere: &[Elsewhere]) -> bool {
+    fn left(covered: &Covered, claims: &Claims, unselected_targets: &[UnselectedTarget]) -> bool {
         let key = ScopeKey { partition: "aws".into(), account_id: account(ONE), region: region() };
         let known =
             KnownScope { id: 1, key, target: "payments".to_owned(), last_listed_at: None, last_complete_at: None };
-        covered.has_left(&known, claims, elsewhere)
+        covered.has_left(&known, claims, unselected_targets)
     }
 
     fn settings() -> ChangeSettings {
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn what_is_not_part_of_the_run_is_covered() {
-        let elsewhere = |account_id: Option<&str>, regions: Option<&[&str]>| Elsewhere {
+        let elsewhere = |account_id: Option<&str>, regions: Option<&[&str]>| UnselectedTarget {
             account_id: account_id.map(account),
             regions: regions.map(|regions| regions.iter().map(|region| region.parse().expect("a Region")).collect()),
         };

@@ -17,14 +17,14 @@ use tracing::Instrument;
 
 use super::checkpoint::Checkpoint;
 use super::claims::Claims;
-use super::plan::{Known, Planned, Planner, ScopePlan};
+use super::plan::{KnownTargets, Planned, Planner, ScopePlan};
 use super::progress::Progress;
 use super::retire::{Covered, Retirements, Wanted};
 use super::run_event::{CompletedScope, RunEvent, ScopeEntry, ScopeNo};
 use super::scope::{Earlier, RunContext, ScopeRun};
 use super::scope_error::ScopeError;
 use super::worker::{LocalWorkers, RunTargets, WorkerSettings};
-use super::{Before, Remembered, RunPlan, RunReport, millis};
+use super::{EarlierWork, RunHistory, RunPlan, RunReport, millis};
 
 /// How many scopes wait for their turn; more are planned as room comes.
 const PLANNED_AHEAD: usize = 64;
@@ -37,12 +37,12 @@ const NOTABLE: usize = 100;
 pub(crate) async fn run(
     plan: &RunPlan,
     run_id: RunId,
-    remembered: Remembered,
+    remembered: RunHistory,
     records: mpsc::Sender<RunEvent>,
     stop: &CancellationToken,
     progress: &Arc<Progress>,
 ) -> RunReport {
-    let Remembered { before, journaled, detector } = remembered;
+    let RunHistory { before, journaled, detector } = remembered;
     let config = plan.config();
     let settings_digest = config.digest();
     let targets = Arc::new(RunTargets::default());
@@ -143,13 +143,13 @@ struct Run<'a> {
 type Tasks = JoinSet<(Box<ScopeRun>, Result<(), ScopeError>)>;
 
 impl Run<'_> {
-    async fn crawl(&mut self, before: Before) -> Result<RunOutcome, ScopeError> {
+    async fn crawl(&mut self, before: EarlierWork) -> Result<RunOutcome, ScopeError> {
         let context = self.context.clone();
         let (stop, progress) = (&context.stop, &*context.progress);
         if !before.output_has_begun {
             self.emit(self.run_started(before.resumed)).await?;
         }
-        let Before { ended, mut under_way, known, .. } = before;
+        let EarlierWork { ended, mut under_way, known, .. } = before;
         self.take_over(&ended, &under_way, &known, progress);
 
         let plan = self.plan;
@@ -249,7 +249,7 @@ impl Run<'_> {
         let config = &self.plan.config;
         let wanted = Wanted { settings: &detector.settings, described_by_flags: config.described_by_flags };
         let Retirements { retired, held } =
-            self.covered.decide(known, &self.context.claims, &config.elsewhere, &wanted, self.unproven);
+            self.covered.decide(known, &self.context.claims, &config.unselected_targets, &wanted, self.unproven);
         for known in retired {
             self.write(RunEvent::Retired(Box::new(detector.retired(known)?)), false).await?;
             self.retired += 1;
@@ -263,7 +263,7 @@ impl Run<'_> {
         &mut self,
         ended: &HashMap<(String, Region), ScopeRow>,
         under_way: &HashMap<(String, Region), (ScopeRow, Checkpoint)>,
-        known: &Known,
+        known: &KnownTargets,
         progress: &Progress,
     ) {
         self.totals.targets_failed += known.failed.len() as u64;

@@ -20,7 +20,7 @@ use super::due::Due;
 use super::queue::{Job, LONGEST_DELAY, Queue};
 use super::shared::Shared;
 use crate::config::{Accepted, Config, ConfigError, Placeholder, UnknownTarget};
-use crate::run::{Progress, RunPlan, RunReport, SharedState, Start, StartError, opened};
+use crate::run::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened};
 
 /// Reads the configuration anew.
 pub(crate) type Load = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Config, ConfigError>>>>>;
@@ -29,7 +29,7 @@ pub(crate) type MakePlan = Box<dyn Fn(Config) -> Result<RunPlan, ConfigError>>;
 
 /// Crawls into an output; see [`crawl_to_output`](crate::commands::crawl_to_output).
 pub(crate) type Crawl =
-    Box<dyn Fn(RunPlan, Start, CancellationToken, Arc<Progress>) -> Pin<Box<dyn Future<Output = Crawled>>>>;
+    Box<dyn Fn(RunPlan, PreparedRun, CancellationToken, Arc<Progress>) -> Pin<Box<dyn Future<Output = Crawled>>>>;
 /// What a crawl found, and what became of its output.
 pub(crate) type Crawled = (RunReport, Result<Written, SinkError>);
 
@@ -42,8 +42,8 @@ pub(crate) enum Order {
     Reload,
 }
 
-/// What is outside of the daemon.
-pub(crate) struct Outside {
+/// What the daemon depends on.
+pub(crate) struct DaemonDeps {
     pub(crate) load: Load,
     pub(crate) make_plan: MakePlan,
     pub(crate) crawl: Crawl,
@@ -52,7 +52,7 @@ pub(crate) struct Outside {
 
 /// The daemon.
 pub(crate) struct Daemon {
-    outside: Outside,
+    deps: DaemonDeps,
     config: Config,
     state: SharedState,
     shared: Arc<Shared>,
@@ -91,7 +91,7 @@ enum Refused {
 
 /// How the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stopped {
+pub(crate) enum DaemonEnd {
     /// Nothing was under way.
     Idle,
     /// A run was cut short; the next start goes on with it.
@@ -102,7 +102,7 @@ pub(crate) enum Stopped {
 
 impl Daemon {
     pub(crate) fn new(
-        outside: Outside,
+        deps: DaemonDeps,
         config: Config,
         state: SharedState,
         shared: Arc<Shared>,
@@ -110,11 +110,11 @@ impl Daemon {
     ) -> Self {
         let (mut queue, due) = (Queue::default(), Vec::new());
         queue.set_by_schedule(config.crawl.output.has(Placeholder::Schedule));
-        Self { outside, config, state, shared, queue, unfinished: None, due, accepted }
+        Self { deps, config, state, shared, queue, unfinished: None, due, accepted }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
-    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: &CancellationToken) -> Stopped {
+    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: &CancellationToken) -> DaemonEnd {
         self.shared.read_scopes().await;
         self.begin();
         let mut running: Option<Running> = None;
@@ -136,14 +136,14 @@ impl Daemon {
                         return stopped;
                     }
                 }
-                () = stop.cancelled(), if running.is_none() => return Stopped::Idle,
+                () = stop.cancelled(), if running.is_none() => return DaemonEnd::Idle,
                 order = orders.recv() => match order {
                     Some(Order::Run(job)) => self.queue.push(job),
                     Some(Order::Reload) => self.reload().await,
                     // Those who give orders live as long as the daemon.
-                    None => return Stopped::Idle,
+                    None => return DaemonEnd::Idle,
                 },
-                () = self.outside.clock.until(next) => self.fire(),
+                () = self.deps.clock.until(next) => self.fire(),
                 () = until(next_try), if running.is_none() => {}
             }
         }
@@ -177,7 +177,7 @@ impl Daemon {
         if self.config.serve.run_at_start {
             self.queue.push(Job::default());
         }
-        let now = self.outside.clock.now();
+        let now = self.deps.clock.now();
         for schedule in self.config.serve.schedules.clone() {
             let last = opened(&self.state).last_due(&schedule.name);
             match last {
@@ -212,7 +212,7 @@ impl Daemon {
     }
 
     fn fire(&mut self) {
-        let now = self.outside.clock.now();
+        let now = self.deps.clock.now();
         self.due.iter_mut().for_each(|due| due.correct(now));
         let fired: Vec<_> = self.due.iter_mut().filter_map(|due| due.take(now)).collect();
         for job in fired {
@@ -230,7 +230,7 @@ impl Daemon {
 
     /// Takes over a changed configuration, if it is valid.
     async fn reload(&mut self) {
-        let load = async { (self.outside.load)().await.and_then(|config| self.may_replace(config)) };
+        let load = async { (self.deps.load)().await.and_then(|config| self.may_replace(config)) };
         let loaded = AssertUnwindSafe(load).catch_unwind().await;
         let loaded = loaded.unwrap_or_else(|panic| Err(ConfigError::value("panic", panic_message(&*panic))));
         let (config, token) = match loaded {
@@ -247,7 +247,7 @@ impl Daemon {
         if let Some(job) = &mut self.unfinished {
             job.retry = Default::default();
         }
-        let now = self.outside.clock.now();
+        let now = self.deps.clock.now();
         let due = config.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
         self.due = due.collect();
         let names: Vec<_> = self.due.iter().map(|due| due.name().to_owned()).collect();
@@ -282,7 +282,7 @@ impl Daemon {
             return needs("serve.listen (--listen)");
         }
         let token = config.serve.token()?;
-        (self.outside.make_plan)(config.clone())?;
+        (self.deps.make_plan)(config.clone())?;
         Ok((config, token))
     }
 
@@ -301,7 +301,7 @@ impl Daemon {
                 return None;
             }
         };
-        let now = self.outside.clock.now();
+        let now = self.deps.clock.now();
         for (schedule, at) in &job.due {
             self.was_due(schedule, *at);
         }
@@ -310,7 +310,7 @@ impl Daemon {
         }
         let progress = Arc::new(Progress::default());
         self.shared.began(start.run_id, &progress);
-        let crawl = (self.outside.crawl)(plan, start, stop.clone(), progress);
+        let crawl = (self.deps.crawl)(plan, start, stop.clone(), progress);
         let ending = AssertUnwindSafe(crawl).catch_unwind().map(|ended| ended.map_err(|panic| panic_message(&*panic)));
         Some(Running { job, began_at, ending: Box::pin(ending) })
     }
@@ -319,7 +319,7 @@ impl Daemon {
     fn cannot_begin(&mut self, mut job: Job, continues: bool, error: &Refused) {
         // It counts once, however often it is tried.
         if !job.retry.has_failed() {
-            self.shared.ended(self.outside.clock.now(), &job, None);
+            self.shared.ended(self.deps.clock.now(), &job, None);
         }
         let schedule = Escaped(job.schedule.as_deref().unwrap_or_default()).to_string();
         if let Refused::Targets(error) = error {
@@ -341,15 +341,15 @@ impl Daemon {
         }
     }
 
-    fn begin_run(&self, mut config: Config, targets: Option<&[String]>) -> Result<(RunPlan, Start), Refused> {
+    fn begin_run(&self, mut config: Config, targets: Option<&[String]>) -> Result<(RunPlan, PreparedRun), Refused> {
         if let Some(targets) = targets {
             let unknown = |unknown: UnknownTarget| Refused::Targets(unknown.in_key("targets", "the configuration"));
             config.restrict(targets).map_err(unknown)?;
         }
-        let plan = (self.outside.make_plan)(config)?;
+        let plan = (self.deps.make_plan)(config)?;
         let settings =
             plan.config().state.as_ref().ok_or_else(|| ConfigError::value("state.path (--state)", "is missing"))?;
-        let mut start = Start::with_state(plan.config(), settings, &self.state, false)?;
+        let mut start = PreparedRun::with_state(plan.config(), settings, &self.state, false)?;
         let notice = start.notice.take().unwrap_or_default();
         let schedule = plan.config().schedule.as_deref().unwrap_or_default();
         tracing::info!(run = %start.run_id, schedule = %Escaped(schedule), notice = notice.trim_end(), "a run begins");
@@ -357,13 +357,13 @@ impl Daemon {
     }
 
     /// Tells how a run ended, and whether the daemon ends with it.
-    fn ended(&mut self, mut run: Running, ended: Ended, stop: &CancellationToken) -> Option<Stopped> {
+    fn ended(&mut self, mut run: Running, ended: Ended, stop: &CancellationToken) -> Option<DaemonEnd> {
         let report = match &ended {
             Ok((report, Ok(_))) => Some(report),
             _ => None,
         };
         let is_whole = run.job.targets.is_none();
-        self.shared.ended(self.outside.clock.now(), &run.job, report);
+        self.shared.ended(self.deps.clock.now(), &run.job, report);
         let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
         match ended {
             Ok((report, Ok(_))) => {
@@ -379,7 +379,7 @@ impl Daemon {
             }
             Ok((_, Err(SinkError::Closed))) => {
                 tracing::error!("the reader of the output has gone away");
-                return Some(Stopped::OutputGone);
+                return Some(DaemonEnd::OutputGone);
             }
             Ok((_, Err(error))) => {
                 let seconds = run.job.retry.after_failure_in(LONGEST_DELAY).as_secs();
@@ -393,7 +393,7 @@ impl Daemon {
                 self.keep(run.job, false);
             }
         }
-        stop.is_cancelled().then_some(if cut_short { Stopped::InARun } else { Stopped::Idle })
+        stop.is_cancelled().then_some(if cut_short { DaemonEnd::InARun } else { DaemonEnd::Idle })
     }
 }
 

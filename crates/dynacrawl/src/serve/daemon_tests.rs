@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::daemon::{Daemon, Order, Outside, Stopped};
+use super::daemon::{Daemon, DaemonDeps, DaemonEnd, Order};
 use super::queue::Job;
 use super::shared::Shared;
 use crate::commands::crawl_to_output;
@@ -22,9 +22,9 @@ use crate::config::{Config, ConfigError};
 use crate::run::inside::{HUB, config, plan_of};
 
 /// A simulator and the system's own calls, by a clock that begins at a time.
-pub(super) fn outside(simulator: &InProcess, began_at: &str) -> Outside {
+pub(super) fn deps(simulator: &InProcess, began_at: &str) -> DaemonDeps {
     let simulator = simulator.clone();
-    Outside {
+    DaemonDeps {
         load: Box::new(|| unreachable!("nothing is reloaded")),
         make_plan: Box::new(move |config| Ok(plan_of(&simulator, config))),
         crawl: Box::new(|plan, start, stop, progress| {
@@ -35,25 +35,25 @@ pub(super) fn outside(simulator: &InProcess, began_at: &str) -> Outside {
 }
 
 /// A daemon with a state.
-pub(super) fn daemon_of(outside: Outside, config: Config) -> (Daemon, Arc<Shared>) {
+pub(super) fn daemon_of(deps: DaemonDeps, config: Config) -> (Daemon, Arc<Shared>) {
     let path = config.state.as_ref().expect("a state").path.clone();
     let state = Arc::new(Mutex::new(State::open(&path).expect("a state")));
     let shared = Arc::new(Shared::new(&config, None, path));
-    (Daemon::new(outside, config, state, shared.clone(), Default::default()), shared)
+    (Daemon::new(deps, config, state, shared.clone(), Default::default()), shared)
 }
 
 /// A daemon that crawls a simulator, by a clock that begins at a time.
 pub(super) fn daemon(simulator: &InProcess, settings: &str, began_at: &str) -> (Daemon, Arc<Shared>) {
-    daemon_of(outside(simulator, began_at), config(settings))
+    daemon_of(deps(simulator, began_at), config(settings))
 }
 
 /// How many runs ended so, whichever schedule began them.
 pub(super) fn ended(shared: &Shared, outcome: &str) -> u64 {
-    shared.told().runs.iter().filter(|((_, how), _)| *how == outcome).map(|(_, count)| count).sum()
+    shared.status().runs.iter().filter(|((_, how), _)| *how == outcome).map(|(_, count)| count).sum()
 }
 
 /// Runs for a while; gives how the daemon ended, and how many runs have failed and are complete.
-async fn run(output: &str, serve: &str, hours: u64) -> (Stopped, u64, u64) {
+async fn run(output: &str, serve: &str, hours: u64) -> (DaemonEnd, u64, u64) {
     let account = Account::new(HUB).region("us-east-1", Tables::new().generated(20));
     let options = Options { verify_signatures: false, latency: Duration::from_millis(15), ..Options::default() };
     let simulator = InProcess::new(Estate::new([account]), &options);
@@ -82,16 +82,16 @@ async fn a_run_whose_output_fails_goes_on_once_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn an_hourly_schedule_runs_every_hour_also_where_the_clock_skips_one() {
     let schedule = "[[schedule]]\nname = \"hourly\"\ncron = \"0 * * * *\"\ntime_zone = \"Europe/Berlin\"";
-    assert_eq!(run("/dev/null", schedule, 6).await, (Stopped::Idle, 0, 6));
+    assert_eq!(run("/dev/null", schedule, 6).await, (DaemonEnd::Idle, 0, 6));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_time_that_the_clock_skips_is_one_run_right_after_the_gap() {
     // 02:30 on the last Sunday of March; at 01:00 UTC it is 03:00.
     let schedule = "[[schedule]]\nname = \"nightly\"\ncron = \"30 2 * * *\"\ntime_zone = \"Europe/Berlin\"";
-    assert_eq!(run("/dev/null", schedule, 1).await, (Stopped::Idle, 0, 0));
-    assert_eq!(run("/dev/null", schedule, 2).await, (Stopped::Idle, 0, 1));
-    assert_eq!(run("/dev/null", schedule, 12).await, (Stopped::Idle, 0, 1));
+    assert_eq!(run("/dev/null", schedule, 1).await, (DaemonEnd::Idle, 0, 0));
+    assert_eq!(run("/dev/null", schedule, 2).await, (DaemonEnd::Idle, 0, 1));
+    assert_eq!(run("/dev/null", schedule, 12).await, (DaemonEnd::Idle, 0, 1));
 }
 
 const HOURLY: &str = "[[schedule]]\nname = \"hourly\"\ncron = \"0 * * * *\"\n";
@@ -129,13 +129,13 @@ impl Scene {
     }
 
     /// The system, whose output has its directory.
-    fn outside(&self) -> Outside {
+    fn deps(&self) -> DaemonDeps {
         std::fs::create_dir_all(self.path("out")).expect("a directory");
-        outside(&self.simulator, BEGAN)
+        deps(&self.simulator, BEGAN)
     }
 
     /// The same, but making a plan fails so many times.
-    fn failing(&self, times: u32, fails: fn(&Config) -> bool) -> Outside {
+    fn failing(&self, times: u32, fails: fn(&Config) -> bool) -> DaemonDeps {
         let simulator = self.simulator.clone();
         let left = Cell::new(times);
         let make_plan = move |config: Config| {
@@ -145,7 +145,7 @@ impl Scene {
             left.set(left.get() - 1);
             Err(ConfigError::value("target 'hub': credentials", "the file is not there"))
         };
-        Outside { make_plan: Box::new(make_plan), ..self.outside() }
+        DaemonDeps { make_plan: Box::new(make_plan), ..self.deps() }
     }
 
     /// When the schedule was due last, as a later daemon sees it.
@@ -157,11 +157,11 @@ impl Scene {
     /// Runs a daemon beside `script`, and ends it when that ends.
     async fn run<T>(
         &self,
-        outside: Outside,
+        deps: DaemonDeps,
         serve: &str,
         script: impl AsyncFnOnce(&mpsc::Sender<Order>, &Shared) -> T,
     ) -> (Arc<Shared>, T) {
-        let (daemon, shared) = daemon_of(outside, self.config(serve));
+        let (daemon, shared) = daemon_of(deps, self.config(serve));
         let (orders, queue) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let scripted = async {
@@ -170,7 +170,7 @@ impl Scene {
             result
         };
         let (stopped, result) = tokio::join!(Box::pin(daemon.run(queue, &stop)), scripted);
-        assert_eq!(stopped, Stopped::Idle);
+        assert_eq!(stopped, DaemonEnd::Idle);
         (shared, result)
     }
 }
@@ -199,7 +199,7 @@ async fn a_scheduled_run_that_cannot_begin_is_tried_until_it_does() {
     assert!(took.as_secs() >= 255, "{took:?}");
     assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (1, 1), "it counts as failed once");
     assert_eq!(scene.last_due("hourly"), Some(millis("2026-01-01T12:00:00Z")));
-    let times = shared.told().schedules["hourly"];
+    let times = shared.status().schedules["hourly"];
     assert_eq!(times.due.map(|at| at.as_millisecond() / 60_000), Some(millis("2026-01-01T12:00:00Z") / 60_000));
     assert!(times.begun > times.due, "{times:?}");
 }
@@ -207,9 +207,9 @@ async fn a_scheduled_run_that_cannot_begin_is_tried_until_it_does() {
 #[tokio::test(start_paused = true)]
 async fn a_directory_that_is_away_for_a_quarter_of_a_minute_costs_no_run() {
     let scene = Scene::new();
-    let outside = scene.outside();
+    let deps = scene.deps();
     let (shared, ()) = scene
-        .run(outside, HOURLY, async |_, shared| {
+        .run(deps, HOURLY, async |_, shared| {
             std::fs::remove_dir(scene.path("out")).expect("it is there");
             sleep(Duration::from_secs(75)).await;
             assert_eq!((ended(shared, "failed"), ended(shared, "complete")), (1, 0));
@@ -226,16 +226,16 @@ async fn what_did_not_begin_was_not_due_for_a_later_daemon() {
     let scene = Scene::new();
     let hours = async |_: &mpsc::Sender<Order>, shared: &Shared| {
         sleep(Duration::from_secs(3 * 3600)).await;
-        let times = shared.told().schedules["hourly"];
+        let times = shared.status().schedules["hourly"];
         assert!(times.due > times.begun && times.begun.is_none(), "{times:?}");
     };
     let (shared, ()) = scene.run(scene.failing(u32::MAX, |_| true), HOURLY, hours).await;
     assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (3, 0), "once for each time");
     assert_eq!(scene.last_due("hourly"), Some(millis(BEGAN)), "when the schedule was seen first");
     // The clock of the next daemon begins before any of these times: what it missed is what the state says.
-    let later = Outside {
+    let later = DaemonDeps {
         clock: Clock::Simulated { began_at: "2026-01-01T15:30:00Z".parse().expect("a time"), began: Instant::now() },
-        ..scene.outside()
+        ..scene.deps()
     };
     let (_, took) = scene.run(later, HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
     assert!(took < Duration::from_secs(1800), "not only after an hour: {took:?}");
@@ -245,14 +245,14 @@ async fn what_did_not_begin_was_not_due_for_a_later_daemon() {
 #[tokio::test(start_paused = true)]
 async fn a_restart_keeps_when_a_schedule_was_due() {
     let scene = Scene::new();
-    scene.run(scene.outside(), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
-    let later = Outside {
+    scene.run(scene.deps(), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    let later = DaemonDeps {
         clock: Clock::Simulated { began_at: "2026-01-01T12:30:00Z".parse().expect("a time"), began: Instant::now() },
-        ..scene.outside()
+        ..scene.deps()
     };
     let times = async |_: &mpsc::Sender<Order>, shared: &Shared| {
         sleep(Duration::from_secs(60)).await;
-        shared.told().schedules["hourly"]
+        shared.status().schedules["hourly"]
     };
     let (shared, times) = scene.run(later, HOURLY, times).await;
     let millis = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
@@ -269,11 +269,11 @@ async fn a_newer_time_of_the_schedule_takes_over_from_one_that_cannot_begin() {
     let make_plan = move |config: Config| {
         if fails.get() { Err(ConfigError::value("x", "away")) } else { Ok(plan_of(&simulator, config)) }
     };
-    let outside = Outside { make_plan: Box::new(make_plan), ..scene.outside() };
+    let deps = DaemonDeps { make_plan: Box::new(make_plan), ..scene.deps() };
     let (shared, ()) = scene
-        .run(outside, HOURLY, async |_, shared| {
+        .run(deps, HOURLY, async |_, shared| {
             sleep(Duration::from_secs(2 * 3600 + 90)).await;
-            assert_eq!(shared.told().waiting, 1);
+            assert_eq!(shared.status().waiting, 1);
             left.set(false);
             wait_for(shared, "complete", 1).await;
             sleep(Duration::from_secs(600)).await;
@@ -293,7 +293,7 @@ async fn a_run_that_was_asked_for_is_kept_until_it_can_begin() {
         })
         .await;
     assert!(took.as_secs() >= 35, "{took:?}");
-    let runs = shared.told().runs.clone();
+    let runs = shared.status().runs.clone();
     assert_eq!((runs[&("manual".to_owned(), "complete")], runs[&("manual".to_owned(), "failed")]), (1, 1));
 }
 
@@ -305,7 +305,7 @@ async fn a_run_that_cannot_begin_holds_up_no_other() {
     let stuck = |config: &Config| config.only.as_ref().is_some_and(|only| only == &["hub"]);
     let hours = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(3 * 3600)).await;
     let (shared, ()) = scene.run(scene.failing(u32::MAX, stuck), schedules, hours).await;
-    let runs = shared.told().runs.clone();
+    let runs = shared.status().runs.clone();
     assert_eq!((runs[&("free".to_owned(), "complete")], runs[&("stuck".to_owned(), "complete")]), (3, 0));
 }
 
@@ -322,19 +322,19 @@ async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only(
             (report, if stuck { Err(full()) } else { written })
         }) as _
     };
-    let outside = Outside { crawl: Box::new(crawl), ..scene.outside() };
+    let deps = DaemonDeps { crawl: Box::new(crawl), ..scene.deps() };
     // Not at the minute: a try may be under way then.
     let minutes = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(12 * 60 + 30)).await;
-    let (shared, ()) = scene.run(outside, schedules, minutes).await;
-    let runs = shared.told().runs.clone();
+    let (shared, ()) = scene.run(deps, schedules, minutes).await;
+    let runs = shared.status().runs.clone();
     assert_eq!(runs[&("free".to_owned(), "complete")], 1);
     assert!((10..=12).contains(&runs[&("stuck".to_owned(), "failed")]), "{runs:?}");
 }
 
 /// The system, but so many crawls panic after a second.
-fn panicking(scene: &Scene, times: u32) -> Outside {
+fn panicking(scene: &Scene, times: u32) -> DaemonDeps {
     let left = Rc::new(Cell::new(times));
-    Outside {
+    DaemonDeps {
         crawl: Box::new(move |plan, start, stop, progress| {
             let left = left.clone();
             Box::pin(async move {
@@ -346,7 +346,7 @@ fn panicking(scene: &Scene, times: u32) -> Outside {
                 crawl_to_output(&plan, start, &stop, &progress).await
             })
         }),
-        ..scene.outside()
+        ..scene.deps()
     }
 }
 
@@ -373,8 +373,8 @@ async fn a_plan_that_panics_is_like_one_that_fails() {
         left.set(left.get() - 1);
         panic!("the plan's own fault")
     };
-    let outside = Outside { make_plan: Box::new(make_plan), ..scene.outside() };
-    let (shared, took) = scene.run(outside, HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
+    let deps = DaemonDeps { make_plan: Box::new(make_plan), ..scene.deps() };
+    let (shared, took) = scene.run(deps, HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
     assert!(took.as_secs() >= 75, "{took:?}");
     assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (1, 1));
 }
@@ -389,18 +389,18 @@ async fn a_reload_that_panics_is_refused_and_one_that_works_tries_what_waits() {
         Box::pin(async move { Ok(config.expect("the first one panics")) }) as _
     };
     // The fifth plan is that of the reload, the sixth that of the run.
-    let outside = Outside { load: Box::new(load), ..scene.failing(4, |_| true) };
+    let deps = DaemonDeps { load: Box::new(load), ..scene.failing(4, |_| true) };
     let (_, took) = scene
-        .run(outside, HOURLY, async |orders, shared| {
+        .run(deps, HOURLY, async |orders, shared| {
             orders.send(Order::Reload).await.expect("it is taken");
             sleep(Duration::from_secs(1)).await;
-            assert!(shared.told().reload_failed, "the panic is a refusal");
+            assert!(shared.status().reload_failed, "the panic is a refusal");
             // Due after a minute, tried after 0, 5, 15 and 35 seconds, and then not before 75.
             sleep(Duration::from_secs(60 + 36)).await;
             assert_eq!(ended(shared, "complete"), 0);
             orders.send(Order::Reload).await.expect("it is taken");
             let took = wait_for(shared, "complete", 1).await;
-            assert!(!shared.told().reload_failed);
+            assert!(!shared.status().reload_failed);
             took
         })
         .await;

@@ -18,7 +18,7 @@ const ANY_HOST: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// Answers only requests that name an allowed host.
 pub(super) async fn only_allowed(State(daemon): State<Daemon>, request: Request, next: Next) -> Response {
     if !ANY_HOST.contains(&request.uri().path()) {
-        let allowed = &daemon.shared.told().allowed_hosts.clone();
+        let allowed = &daemon.shared.status().allowed_hosts.clone();
         if let Err((status, problem)) = check(&request, allowed) {
             return problem_of(status, &problem);
         }

@@ -52,7 +52,7 @@ pub(crate) fn router(shared: Arc<Shared>, orders: mpsc::Sender<Order>, recorded:
 }
 
 async fn ready(State(daemon): State<Daemon>) -> Response {
-    if daemon.shared.told().draining {
+    if daemon.shared.status().draining {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
     "ready\n".into_response()
@@ -66,7 +66,7 @@ async fn measured(State(daemon): State<Daemon>) -> Response {
 /// What a run that is asked for shall do.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RunAsked {
+struct RunRequest {
     /// The targets; without it: all.
     targets: Option<Vec<String>>,
     /// The scopes (ACCOUNT/REGION) whose removals a person has accepted.
@@ -92,21 +92,21 @@ async fn start_a_run(State(daemon): State<Daemon>, request: Request) -> Response
         Ok(job) => job,
         Err(problem) => return problem_of(StatusCode::BAD_REQUEST, &problem),
     };
-    if daemon.shared.told().draining {
+    if daemon.shared.status().draining {
         return problem_of(StatusCode::SERVICE_UNAVAILABLE, "dynacrawl is about to end");
     }
     if daemon.orders.try_send(Order::Run(job)).is_err() {
         return problem_of(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait");
     }
-    let status = if daemon.shared.told().running { "queued" } else { "started" };
+    let status = if daemon.shared.status().running { "queued" } else { "started" };
     (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "status": status })))
         .into_response()
 }
 
 /// The answer to a request without the token. Where there is none, nobody has it.
 fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
-    let told = shared.told();
-    let Some(token) = &told.token else {
+    let status = shared.status();
+    let Some(token) = &status.token else {
         let said = "there is no serve.token in the configuration, so nobody may start a run";
         return Some(problem_of(StatusCode::FORBIDDEN, said));
     };
@@ -129,16 +129,16 @@ fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
 }
 
 fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
-    let asked: RunAsked = match body.trim_ascii() {
-        [] => RunAsked::default(),
+    let asked: RunRequest = match body.trim_ascii() {
+        [] => RunRequest::default(),
         body => serde_json::from_slice(body).map_err(|error| format!("the body cannot be used: {error}"))?,
     };
-    let told = shared.told();
-    let names = told.target_names.join(", ");
+    let status = shared.status();
+    let names = status.target_names.join(", ");
     if asked.targets.as_ref().is_some_and(Vec::is_empty) {
         return Err(format!("targets: is empty; leave it out for all, or name some of {names}"));
     }
-    if let Some(unknown) = asked.targets.iter().flatten().find(|name| !told.target_names.contains(name)) {
+    if let Some(unknown) = asked.targets.iter().flatten().find(|name| !status.target_names.contains(name)) {
         return Err(format!("targets: '{}' is unknown; there are {names}", dynacrawl_model::Escaped(unknown)));
     }
     let read = |key: &str, texts: &[String]| scopes(key, texts).map_err(|error| error.to_string());

@@ -1,4 +1,4 @@
-//! What Prometheus is told. What belongs to calls is recorded where they are made; all else is what the daemon and the state
+//! What Prometheus gets. What belongs to calls is recorded where they are made; all else is what the daemon and the state
 //! know at that moment.
 
 use std::fmt::{Display, Write};
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use metrics::{Unit, describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::shared::{Shared, Told};
+use super::shared::{DaemonStatus, Shared};
 
 const SUMMED_UP_EVERY: Duration = Duration::from_secs(5);
 /// How many scopes have a series of their own at most.
@@ -47,54 +47,54 @@ pub(crate) async fn sum_up(recorded: PrometheusHandle) {
 pub(crate) fn render(recorded: &PrometheusHandle, shared: &Shared) -> String {
     metrics_process::Collector::default().collect();
     let mut text = recorded.render();
-    add(&mut text, &shared.told(), MOST_SCOPES);
+    add(&mut text, &shared.status(), MOST_SCOPES);
     text
 }
 
 /// Adds what the daemon and the state know, with a series of their own for so many scopes at most.
-pub(super) fn add(text: &mut String, told: &Told, most_scopes: usize) {
+pub(super) fn add(text: &mut String, status: &DaemonStatus, most_scopes: usize) {
     let mut page = Page(text);
     page.one("build_info", "gauge", "The version of dynacrawl.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    runs(&mut page, told);
-    scopes(&mut page, told, most_scopes);
-    configuration(&mut page, told);
+    runs(&mut page, status);
+    scopes(&mut page, status, most_scopes);
+    configuration(&mut page, status);
 }
 
-fn runs(page: &mut Page<'_>, told: &Told) {
+fn runs(page: &mut Page<'_>, status: &DaemonStatus) {
     let help = "Runs that ended, by schedule and outcome; failed ones also where they could not begin.";
     page.family("runs_total", "counter", help);
-    for ((schedule, outcome), count) in &told.runs {
+    for ((schedule, outcome), count) in &status.runs {
         page.sample("runs_total", &[("schedule", schedule), ("outcome", outcome)], count);
     }
-    page.one("run_in_progress", "gauge", "Whether a run is under way.", &[], u8::from(told.running));
+    page.one("run_in_progress", "gauge", "Whether a run is under way.", &[], u8::from(status.running));
     page.family("last_run_timestamp_seconds", "gauge", "When the last run of the schedule ended.");
-    for (schedule, (at, _)) in &told.last_runs {
+    for (schedule, (at, _)) in &status.last_runs {
         page.sample("last_run_timestamp_seconds", &[("schedule", schedule)], epoch(*at));
     }
     page.family("run_duration_seconds", "gauge", "How long the last run of the schedule took.");
-    for (schedule, (_, seconds)) in &told.last_runs {
+    for (schedule, (_, seconds)) in &status.last_runs {
         page.sample("run_duration_seconds", &[("schedule", schedule)], seconds);
     }
     page.family("changes_total", "counter", "Changes found, by the type of their record.");
-    for (kind, count) in &told.changes {
+    for (kind, count) in &status.changes {
         page.sample("changes_total", &[("type", kind)], count);
     }
     page.family("queue_depth", "gauge", "What waits: records for the output, runs for their turn.");
-    let records = told.progress.as_ref().map_or(0, |progress| progress.now().queued);
+    let records = status.progress.as_ref().map_or(0, |progress| progress.now().queued);
     page.sample("queue_depth", &[("queue", "records")], records);
-    page.sample("queue_depth", &[("queue", "runs")], told.waiting);
-    schedules(page, told);
+    page.sample("queue_depth", &[("queue", "runs")], status.waiting);
+    schedules(page, status);
 }
 
-fn schedules(page: &mut Page<'_>, told: &Told) {
+fn schedules(page: &mut Page<'_>, status: &DaemonStatus) {
     let name = "schedule_next_run_timestamp_seconds";
     page.family(name, "gauge", "When the schedule is due next.");
-    for (schedule, at) in told.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.next?))) {
+    for (schedule, at) in status.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.next?))) {
         page.sample(name, &[("schedule", schedule)], epoch(at));
     }
     let name = "schedule_last_due_timestamp_seconds";
     page.family(name, "gauge", "When the schedule was due last.");
-    for (schedule, at) in told.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.due?))) {
+    for (schedule, at) in status.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.due?))) {
         page.sample(name, &[("schedule", schedule)], epoch(at));
     }
     let name = "schedule_last_begun_timestamp_seconds";
@@ -103,12 +103,12 @@ fn schedules(page: &mut Page<'_>, told: &Told) {
         "gauge",
         "When a run of the schedule last began; after a restart, when that run was due; 0 for never.",
     );
-    for (schedule, times) in &told.schedules {
+    for (schedule, times) in &status.schedules {
         page.sample(name, &[("schedule", schedule)], times.begun.map_or(0.0, epoch));
     }
 }
 
-fn scopes(page: &mut Page<'_>, told: &Told, most_scopes: usize) {
+fn scopes(page: &mut Page<'_>, status: &DaemonStatus, most_scopes: usize) {
     page.family("scopes", "gauge", "Known accounts and Regions, by the outcome of their last crawl.");
     let outcomes = [
         "complete",
@@ -122,10 +122,10 @@ fn scopes(page: &mut Page<'_>, told: &Told, most_scopes: usize) {
         "failed",
     ];
     for outcome in outcomes {
-        let count = told.scopes.iter().filter(|scope| scope.last_outcome == outcome).count();
+        let count = status.scopes.iter().filter(|scope| scope.last_outcome == outcome).count();
         page.sample("scopes", &[("outcome", outcome)], count);
     }
-    let sum = |of: fn(&dynacrawl_state::ScopeLine) -> u64| told.scopes.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&dynacrawl_state::ScopeLine) -> u64| status.scopes.iter().map(of).sum::<u64>();
     page.one("tables", "gauge", "Known tables.", &[], sum(|scope| scope.tables));
     page.one(
         "removals_held",
@@ -135,10 +135,10 @@ fn scopes(page: &mut Page<'_>, told: &Told, most_scopes: usize) {
         sum(|scope| scope.held),
     );
     let help = "Accounts and Regions whose retirement waits for a person.";
-    page.one("retirements_held", "gauge", help, &[], told.retirements_held);
+    page.one("retirements_held", "gauge", help, &[], status.retirements_held);
     let complete =
         |scope: &dynacrawl_state::ScopeLine| scope.last_complete_at.map_or(0.0, |at| at.as_millis() as f64 / 1000.0);
-    let oldest = told.scopes.iter().map(complete).reduce(f64::min);
+    let oldest = status.scopes.iter().map(complete).reduce(f64::min);
     if let Some(oldest) = oldest {
         let help =
             "The least of all scope_last_complete_timestamp_seconds, also of scopes without a series of their own.";
@@ -146,15 +146,15 @@ fn scopes(page: &mut Page<'_>, told: &Told, most_scopes: usize) {
     }
     let name = "scope_last_complete_timestamp_seconds";
     page.family(name, "gauge", "When the account and Region was crawled completely for the last time; 0 for never.");
-    for scope in told.scopes.iter().take(most_scopes) {
+    for scope in status.scopes.iter().take(most_scopes) {
         page.sample(name, &[("account_id", &scope.account_id), ("region", &scope.region)], complete(scope));
     }
 }
 
-fn configuration(page: &mut Page<'_>, told: &Told) {
+fn configuration(page: &mut Page<'_>, status: &DaemonStatus) {
     let help = "Whether the configuration was taken over the last time that it changed.";
-    page.one("config_last_reload_successful", "gauge", help, &[], u8::from(!told.reload_failed));
-    if let Some(at) = told.reloaded_at {
+    page.one("config_last_reload_successful", "gauge", help, &[], u8::from(!status.reload_failed));
+    if let Some(at) = status.reloaded_at {
         let help = "When a configuration was taken over for the last time.";
         page.one("config_last_reload_success_timestamp_seconds", "gauge", help, &[], epoch(at));
     }

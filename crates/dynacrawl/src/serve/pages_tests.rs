@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::daemon::{Order, Outside};
-use super::daemon_tests::{daemon_of, outside};
+use super::daemon::{DaemonDeps, Order};
+use super::daemon_tests::{daemon_of, deps};
 use super::metrics::{add, recorder};
 use super::queue::Job;
 use super::shared::Shared;
@@ -74,8 +74,8 @@ impl Scene {
         self.directory.path().join("out")
     }
 
-    fn outside(&self) -> Outside {
-        outside(&self.simulator, BEGAN)
+    fn deps(&self) -> DaemonDeps {
+        deps(&self.simulator, BEGAN)
     }
 
     fn deny(&self, region: &str) {
@@ -85,7 +85,7 @@ impl Scene {
     /// Runs a daemon for some hours, with what happens at which minute, and gives the record of its pages.
     async fn record(
         &self,
-        outside: Outside,
+        deps: DaemonDeps,
         settings: &str,
         hours: u64,
         most_scopes: usize,
@@ -99,7 +99,7 @@ impl Scene {
         let recorder = recorder().expect("a recorder");
         let recorded = recorder.handle();
         let _recording = metrics::set_default_local_recorder(&recorder);
-        let (daemon, shared) = daemon_of(outside, config(&settings));
+        let (daemon, shared) = daemon_of(deps, config(&settings));
         *self.shared.borrow_mut() = Some(shared.clone());
         let (orders, queue) = mpsc::channel(8);
         let stop = CancellationToken::new();
@@ -139,15 +139,15 @@ impl Pages {
         let began: jiff::Timestamp = BEGAN.parse().expect("a time");
         let minutes = i64::try_from(minute).expect("a few") * 60_000;
         let now = Timestamp::from_millis(began.as_millisecond() + minutes).expect("a time of these days");
-        let mut told = shared.told();
-        let scopes = told.scopes.clone();
-        for scope in &mut told.scopes {
+        let mut status = shared.status();
+        let scopes = status.scopes.clone();
+        for scope in &mut status.scopes {
             let seen = |at: Timestamp| *self.seen.entry(at.as_millis()).or_insert(now);
             scope.last_complete_at = scope.last_complete_at.map(seen);
         }
-        add(&mut page, &told, most_scopes);
-        told.scopes = scopes;
-        drop(told);
+        add(&mut page, &status, most_scopes);
+        status.scopes = scopes;
+        drop(status);
         let lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let left_out = LEFT_OUT.into_iter().chain((!self.with_calls).then_some(CALLS));
         let left_out: Vec<_> = left_out.collect();
@@ -215,7 +215,7 @@ async fn pages_of_nights_in_which_something_is_missing() {
         None
     };
     let events: [Event<'_>; 2] = [(26 * 60, &deny), (50 * 60, &mend)];
-    let pages = scene.record(scene.outside(), &settings.concat(), 80, usize::MAX, &events).await;
+    let pages = scene.record(scene.deps(), &settings.concat(), 80, usize::MAX, &events).await;
     let about = "eu-central-1 is denied, from the second night on eu-west-1 as well; in the third all are complete";
     same("nights", about, &pages);
 }
@@ -229,7 +229,7 @@ async fn pages_of_an_estate_that_is_larger_than_the_page() {
         None
     };
     let events: [Event<'_>; 1] = [(26 * 60, &deny)];
-    let pages = scene.record(scene.outside(), &settings, 34, 1, &events).await;
+    let pages = scene.record(scene.deps(), &settings, 34, 1, &events).await;
     same("many", "one scope has a series of its own; from the second night on the other one is denied", &pages);
 }
 
@@ -247,7 +247,7 @@ async fn pages_of_a_night_without_an_output() {
         None
     };
     let events: [Event<'_>; 2] = [(120, &away), (360, &back)];
-    let pages = scene.record(scene.outside(), &settings.concat(), 8, usize::MAX, &events).await;
+    let pages = scene.record(scene.deps(), &settings.concat(), 8, usize::MAX, &events).await;
     same(
         "away",
         "the directory of the output is away from 02:00 to 06:00, and the nightly run is due at 03:00",
@@ -291,8 +291,8 @@ async fn pages_of_what_waits_for_a_person() {
         Some(Order::Run(Job { accepted: Accepted { removals, retirements }, ..Job::default() }))
     };
     let events: [Event<'_>; 5] = [(30, &reload), (90, &reload), (150, &remove), (185, &reload), (270, &accept)];
-    let outside = Outside { load: Box::new(load), ..scene.outside() };
-    let pages = scene.record(outside, &settings, 6, usize::MAX, &events).await;
+    let deps = DaemonDeps { load: Box::new(load), ..scene.deps() };
+    let pages = scene.record(deps, &settings, 6, usize::MAX, &events).await;
     let about = "a configuration is refused from 00:30 to 01:30; ten of twenty tables are gone at 02:30, \
                  two of three Regions are not configured any more from 03:05 on, and a person accepts both at 04:30";
     same("held", about, &pages);
@@ -310,6 +310,6 @@ async fn pages_of_an_hour_of_throttling() {
         None
     };
     let events: [Event<'_>; 1] = [(60, &mend)];
-    let pages = scene.record(scene.outside(), &settings, 2, usize::MAX, &events).await;
+    let pages = scene.record(scene.deps(), &settings, 2, usize::MAX, &events).await;
     same("throttled", "for an hour half of the listings are throttled, and one description in eleven", &pages);
 }

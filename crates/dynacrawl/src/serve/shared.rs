@@ -19,12 +19,12 @@ use crate::run::{Progress, RunReport};
 #[derive(Debug)]
 pub(crate) struct Shared {
     state_path: PathBuf,
-    told: Mutex<Told>,
+    status: Mutex<DaemonStatus>,
 }
 
 /// What there is to tell.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct DaemonStatus {
     pub(crate) draining: bool,
     pub(crate) token: Option<SecretString>,
     pub(crate) target_names: Vec<String>,
@@ -67,76 +67,76 @@ pub(crate) const MANUAL: &str = "manual";
 
 impl Shared {
     pub(crate) fn new(config: &Config, token: Option<SecretString>, state_path: PathBuf) -> Self {
-        let told = Told { changes: kinds(ChangeCounts::default(), 0).collect(), ..Told::default() };
-        let shared = Self { state_path, told: Mutex::new(told) };
+        let status = DaemonStatus { changes: kinds(ChangeCounts::default(), 0).collect(), ..DaemonStatus::default() };
+        let shared = Self { state_path, status: Mutex::new(status) };
         shared.take_over(config, token);
         shared
     }
 
-    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn status(&self) -> MutexGuard<'_, DaemonStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn drain(&self) {
-        self.told().draining = true;
+        self.status().draining = true;
     }
 
     pub(crate) fn waiting(&self, waiting: usize, running: bool) {
-        let mut told = self.told();
-        (told.waiting, told.running) = (waiting, running);
+        let mut status = self.status();
+        (status.waiting, status.running) = (waiting, running);
     }
 
     /// The schedules that there are, and when each is due next.
     pub(crate) fn schedules(&self, next: impl Iterator<Item = (String, Option<Timestamp>)>) {
-        let mut told = self.told();
-        let before = std::mem::take(&mut told.schedules);
+        let mut status = self.status();
+        let before = std::mem::take(&mut status.schedules);
         let times = |name: &str| before.get(name).copied().unwrap_or_default();
-        told.schedules = next.map(|(name, next)| (name.clone(), ScheduleTimes { next, ..times(&name) })).collect();
+        status.schedules = next.map(|(name, next)| (name.clone(), ScheduleTimes { next, ..times(&name) })).collect();
     }
 
     /// A schedule was due.
     pub(crate) fn was_due(&self, schedule: &str, at: Timestamp) {
-        self.told().schedules.entry(schedule.to_owned()).or_default().due = Some(at);
+        self.status().schedules.entry(schedule.to_owned()).or_default().due = Some(at);
     }
 
     /// A run for a schedule began.
     pub(crate) fn has_begun(&self, schedule: &str, at: Timestamp) {
         // Not for one that a changed configuration has removed.
-        if let Some(times) = self.told().schedules.get_mut(schedule) {
+        if let Some(times) = self.status().schedules.get_mut(schedule) {
             times.begun = Some(at);
         }
     }
 
     pub(crate) fn began(&self, run_id: RunId, progress: &Arc<Progress>) {
         tracing::debug!(run = %run_id, "its progress is followed");
-        self.told().progress = Some(progress.clone());
+        self.status().progress = Some(progress.clone());
     }
 
     /// What of a configuration is looked at outside of runs.
     pub(crate) fn take_over(&self, config: &Config, token: Option<SecretString>) {
-        let mut told = self.told();
-        (told.grace, told.reload_every) = (config.crawl.grace, config.serve.reload_every);
-        told.target_names.clone_from(&config.target_names);
-        told.allowed_hosts.clone_from(&config.serve.allowed_hosts);
+        let mut status = self.status();
+        (status.grace, status.reload_every) = (config.crawl.grace, config.serve.reload_every);
+        status.target_names.clone_from(&config.target_names);
+        status.allowed_hosts.clone_from(&config.serve.allowed_hosts);
         // From the start, so that the first one shows as an increase.
         for schedule in config.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {
             for outcome in RunOutcome::ALL.map(RunOutcome::as_str) {
-                told.runs.entry((schedule.to_owned(), outcome)).or_default();
+                status.runs.entry((schedule.to_owned(), outcome)).or_default();
             }
         }
-        told.token = token;
-        (told.reload_failed, told.reloaded_at) = (false, Some(Timestamp::now()));
+        status.token = token;
+        (status.reload_failed, status.reloaded_at) = (false, Some(Timestamp::now()));
     }
 
     /// A changed configuration was refused.
     pub(crate) fn refused(&self) {
-        self.told().reload_failed = true;
+        self.status().reload_failed = true;
     }
 
     /// A run ended; no report where it could not begin, its output failed, or it panicked.
     pub(crate) fn ended(&self, at: Timestamp, job: &Job, report: Option<&RunReport>) {
-        let mut told = self.told();
-        told.progress = None;
+        let mut status = self.status();
+        status.progress = None;
         let outcome = report.map_or("failed", |report| match report.outcome {
             RunOutcome::Complete => "complete",
             RunOutcome::Partial => "partial",
@@ -144,24 +144,24 @@ impl Shared {
             RunOutcome::Cancelled => "cancelled",
         });
         let schedule = job.schedule.as_deref().unwrap_or(MANUAL).to_owned();
-        *told.runs.entry((schedule.clone(), outcome)).or_default() += 1;
+        *status.runs.entry((schedule.clone(), outcome)).or_default() += 1;
         let Some(report) = report else { return };
-        told.last_runs.insert(schedule, (at, report.duration.as_secs_f64()));
+        status.last_runs.insert(schedule, (at, report.duration.as_secs_f64()));
         // A run of some targets has not looked at what the others cover.
         if let Some(held) = report.retirements_held.as_ref().filter(|_| job.targets.is_none()) {
-            told.retirements_held = held.count;
+            status.retirements_held = held.count;
         }
         if let Some(changes) = report.changes {
             for (kind, count) in kinds(changes, report.scopes_retired) {
-                *told.changes.entry(kind).or_default() += count;
+                *status.changes.entry(kind).or_default() += count;
             }
         }
     }
 
     /// The scopes of which a whole listing came since then.
     pub(crate) fn listed_since(&self, since: dynacrawl_model::Timestamp) -> BTreeSet<(AccountId, Region)> {
-        let told = self.told();
-        let listed = told.scopes.iter().filter(|scope| scope.last_listed_at.is_some_and(|at| at >= since));
+        let status = self.status();
+        let listed = status.scopes.iter().filter(|scope| scope.last_listed_at.is_some_and(|at| at >= since));
         listed.filter_map(|scope| Some((scope.account_id.parse().ok()?, scope.region.parse().ok()?))).collect()
     }
 
@@ -170,7 +170,7 @@ impl Shared {
         let path = self.state_path.clone();
         let reading = move || Reader::open(&path).and_then(|reader| reader.scope_lines(false));
         match tokio::task::spawn_blocking(reading).await {
-            Ok(Ok(scopes)) => self.told().scopes = scopes,
+            Ok(Ok(scopes)) => self.status().scopes = scopes,
             Ok(Err(error)) => tracing::error!(error = %whole(&error), "what is known cannot be read"),
             Err(error) => tracing::error!(%error, "what is known was not read"),
         }

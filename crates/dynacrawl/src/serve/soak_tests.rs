@@ -7,11 +7,11 @@ use dynacrawl_sim::{
     Account, Change, ChangeKind, Control, Effect, Estate, Evolution, FaultRule, InProcess, Operation, Options, Tables,
     When,
 };
-use dynacrawl_state::{ChangesAsked, Reader};
+use dynacrawl_state::{ChangeQuery, Reader};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::daemon::Stopped;
+use super::daemon::DaemonEnd;
 use super::daemon_tests::daemon;
 use crate::run::inside::HUB;
 
@@ -44,7 +44,7 @@ fn known(path: &std::path::Path) -> Told {
         ["table_added", "table_changed", "table_removed", "table_recreated", "table_unselected", "scope_retired"];
     Reader::open(path)
         .expect("a state")
-        .changes(&ChangesAsked::default(), |change| {
+        .changes(&ChangeQuery::default(), |change| {
             let kind = kinds.into_iter().find(|kind| *kind == change.kind).expect("a kind");
             told.entry((change.region, change.name.unwrap_or_default())).or_default().push(kind);
             true
@@ -128,8 +128,8 @@ async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_th
     };
     let (stopped, ()) = tokio::join!(Box::pin(daemon.run(queue, &stop)), evolve);
     drop(orders);
-    assert_eq!(stopped, Stopped::Idle);
-    let runs = shared.told().runs.values().sum::<u64>();
+    assert_eq!(stopped, DaemonEnd::Idle);
+    let runs = shared.status().runs.values().sum::<u64>();
     assert_eq!(runs, RUNS as u64);
 
     // Every table that was there at the start was added.

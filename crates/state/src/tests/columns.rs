@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{ScopeProgress, State, TargetRow, commit, ended, new_run, open, scope};
-use crate::{ChangesAsked, Reader, TablesAsked};
+use crate::{ChangeQuery, Reader, TableQuery};
 
 /// Every column that holds JSON or a word of ours.
 const COLUMNS: [(&str, &str); 12] = [
@@ -35,8 +35,8 @@ fn read_all(state: &State, reader: &Reader) {
     let _ = state.unfinished();
     let _ = reader.runs(10);
     let _ = reader.scope_lines(true);
-    let _ = reader.tables(&TablesAsked { all: true, records: true, ..TablesAsked::default() }, |_| true);
-    let _ = reader.changes(&ChangesAsked::default(), |_| true);
+    let _ = reader.tables(&TableQuery { all: true, records: true, ..TableQuery::default() }, |_| true);
+    let _ = reader.changes(&ChangeQuery::default(), |_| true);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 
 use super::{at, commit, new_run, open, scope};
 use crate::{
-    ChangesAsked, Commit, EndedScope, KnownScope, Reader, ScopeKey, ScopeProgress, Staged, StagedChange, State,
-    StateError, TableRow, TableStatus, TablesAsked,
+    ChangeQuery, Commit, EndedScope, KnownScope, Reader, ScopeKey, ScopeProgress, Staged, StagedChange, State,
+    StateError, TableQuery, TableRow, TableStatus,
 };
 use dynacrawl_model::{Outcome, Requests, RunId, RunOutcome};
 
@@ -83,7 +83,7 @@ pub(super) fn known(reader: &Reader) -> KnownScope {
 
 pub(super) fn names(reader: &Reader, pattern: &str) -> Vec<String> {
     let mut names = Vec::new();
-    let asked = TablesAsked { pattern: Some(pattern.to_owned()), ..TablesAsked::default() };
+    let asked = TableQuery { pattern: Some(pattern.to_owned()), ..TableQuery::default() };
     reader
         .tables(&asked, |table| {
             names.push(table.name);
@@ -196,7 +196,7 @@ fn an_unchanged_run_moves_one_mark_for_each_scope() {
     let seen = |reader: &Reader| {
         let mut seen = None;
         reader
-            .tables(&TablesAsked::default(), |table| {
+            .tables(&TableQuery::default(), |table| {
                 seen = table.last_seen_at;
                 true
             })
@@ -252,7 +252,7 @@ fn tables_and_changes_are_found_by_what_is_asked_for() {
     assert_eq!(names(&reader, "orders-*"), ["orders-1"]);
     assert_eq!(names(&reader, "orders?2"), ["orders_2"]);
     assert_eq!(names(&reader, "*"), ["orders-1", "orders_2"], "those that are there");
-    let count = |asked: &ChangesAsked| {
+    let count = |asked: &ChangeQuery| {
         let mut count = 0;
         reader
             .changes(asked, |change| {
@@ -263,11 +263,11 @@ fn tables_and_changes_are_found_by_what_is_asked_for() {
             .expect("read");
         count
     };
-    assert_eq!(count(&ChangesAsked::default()), 3);
-    assert_eq!(count(&ChangesAsked { since: Some(at(0)), ..ChangesAsked::default() }), 3, "known since the run ended");
-    assert_eq!(count(&ChangesAsked { since: Some(at(1)), ..ChangesAsked::default() }), 0);
-    assert_eq!(count(&ChangesAsked { region: Some("us-east-1".to_owned()), ..ChangesAsked::default() }), 0);
-    assert_eq!(count(&ChangesAsked { pattern: Some("or*".to_owned()), ..ChangesAsked::default() }), 2);
+    assert_eq!(count(&ChangeQuery::default()), 3);
+    assert_eq!(count(&ChangeQuery { since: Some(at(0)), ..ChangeQuery::default() }), 3, "known since the run ended");
+    assert_eq!(count(&ChangeQuery { since: Some(at(1)), ..ChangeQuery::default() }), 0);
+    assert_eq!(count(&ChangeQuery { region: Some("us-east-1".to_owned()), ..ChangeQuery::default() }), 0);
+    assert_eq!(count(&ChangeQuery { pattern: Some("or*".to_owned()), ..ChangeQuery::default() }), 2);
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn readers_do_not_hold_up_the_writer() {
     let reader = reader(directory.path());
     let mut seen = 0;
     reader
-        .tables(&TablesAsked::default(), |_| {
+        .tables(&TableQuery::default(), |_| {
             // In the middle of a read.
             run(&mut state, 1, Outcome::Complete, vec![staged(table(&format!("new-{seen}")))]);
             seen += 1;

@@ -23,6 +23,7 @@ fn new_run(started: i64) -> NewRun {
         started_at: at(started),
         output: "-".to_owned(),
         output_template: "-".to_owned(),
+        output_format: 1,
         keep: Duration::from_secs(3600),
         schedule: None,
         only: None,

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use super::known::{completed, ended, key, known, names, reader, run, staged, table};
 use super::{at, commit, new_run, open, scope};
 use crate::{
-    ChangesAsked, Commit, FilesAsked, NewRun, Purpose, Reader, RunFile, ScopeProgress, ScopeRow, State, StateError,
-    TableRow, TableStatus, TablesAsked, files,
+    ChangeQuery, Commit, FileQuery, NewRun, Purpose, Reader, RunFile, ScopeProgress, ScopeRow, State, StateError,
+    TableQuery, TableRow, TableStatus, files,
 };
 
 const DAY: i64 = 24 * 3600 * 1000;
@@ -148,7 +148,7 @@ fn a_run_whose_file_is_still_to_be_deleted_is_not_forgotten() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let keep = Duration::from_millis(u64::try_from(10 * DAY).expect("a time"));
-    let asked = FilesAsked { template: "/data/{run_id}.jsonl".to_owned(), schedule: None };
+    let asked = FileQuery { template: "/data/{run_id}.jsonl".to_owned(), schedule: None };
     for week in 0..5 {
         let run = NewRun {
             keep,
@@ -245,7 +245,7 @@ fn the_log_is_cut_short_when_a_run_has_ended_and_a_paused_reader_does_not_keep_i
         seen += 1;
         true
     };
-    reader.tables(&TablesAsked::default(), each).expect("read");
+    reader.tables(&TableQuery::default(), each).expect("read");
     assert_eq!(seen, 1_400, "what came meanwhile is on a later page");
     let mut changes = Vec::new();
     let each = |change: crate::ChangeLine| {
@@ -256,7 +256,7 @@ fn the_log_is_cut_short_when_a_run_has_ended_and_a_paused_reader_does_not_keep_i
         changes.push(change.change_id);
         true
     };
-    reader.changes(&ChangesAsked::default(), each).expect("read");
+    reader.changes(&ChangeQuery::default(), each).expect("read");
     assert!(changes.is_sorted() && changes.len() == 2_101, "{}", changes.len());
 }
 
@@ -282,15 +282,15 @@ fn the_old_files_of_a_template_are_those_beyond_what_is_kept() {
     let failed = write(&mut state, 1, Some("nightly"), RunOutcome::Failed);
     let second = write(&mut state, 2, None, RunOutcome::Complete);
     write(&mut state, 3, Some("nightly"), RunOutcome::Complete);
-    let asked = FilesAsked { template: "/data/{run_id}.jsonl".to_owned(), schedule: None };
-    let old = |state: &State, asked: &FilesAsked, keep| state.old_files(asked, keep).expect("read");
+    let asked = FileQuery { template: "/data/{run_id}.jsonl".to_owned(), schedule: None };
+    let old = |state: &State, asked: &FileQuery, keep| state.old_files(asked, keep).expect("read");
     assert_eq!(old(&state, &asked, 3), []);
     assert_eq!(old(&state, &asked, 2), [first.clone(), failed.clone()], "what failed has no place among them");
     assert_eq!(old(&state, &asked, 1), [first.clone(), failed.clone(), second]);
-    let nightly = FilesAsked { schedule: Some(Some("nightly".to_owned())), ..asked.clone() };
+    let nightly = FileQuery { schedule: Some(Some("nightly".to_owned())), ..asked.clone() };
     assert_eq!(old(&state, &nightly, 1), [first.clone(), failed.clone()]);
-    assert_eq!(old(&state, &FilesAsked { schedule: Some(None), ..asked.clone() }, 1), []);
-    assert_eq!(old(&state, &FilesAsked { template: "/data/x.jsonl".to_owned(), schedule: None }, 1), []);
+    assert_eq!(old(&state, &FileQuery { schedule: Some(None), ..asked.clone() }, 1), []);
+    assert_eq!(old(&state, &FileQuery { template: "/data/x.jsonl".to_owned(), schedule: None }, 1), []);
     state.files_are_deleted(&[first]).expect("written");
     assert_eq!(old(&state, &asked, 2), [failed]);
 }

@@ -21,7 +21,7 @@ use super::truth::{Truth, description, table_name};
 use crate::commands::crawl_to_output;
 use crate::config::Config;
 use crate::run::inside::{HUB, config, plan_with};
-use crate::run::{Progress, RunReport, Start, StartError};
+use crate::run::{PreparedRun, Progress, RunReport, StartError};
 
 /// No crawl of so small an estate takes so many looks, whatever goes wrong in it.
 const MOST_LOOKS: u32 = 1_440;
@@ -165,9 +165,9 @@ async fn too_long() {
 }
 
 /// Begins a run as soon as the process before it has let go of its files.
-fn start(config: &Config, fresh: bool) -> Result<Start, String> {
+fn start(config: &Config, fresh: bool) -> Result<PreparedRun, String> {
     for _ in 0..LOOKS {
-        match Start::new(config, fresh) {
+        match PreparedRun::new(config, fresh) {
             Err(
                 StartError::State(StateError::Busy { .. })
                 | StartError::Output(dynacrawl_sinks::SinkError::Busy { .. }),

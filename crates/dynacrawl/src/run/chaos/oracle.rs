@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use dynacrawl_state::{ChangesAsked, Reader, State, TablesAsked};
+use dynacrawl_state::{ChangeQuery, Reader, State, TableQuery};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -194,7 +194,7 @@ impl Oracle<'_> {
         drop(State::open(&self.state).map_err(|error| format!("the state does not open: {error}"))?);
         let reader = Reader::open(&self.state).map_err(|error| format!("the state cannot be read: {error}"))?;
         let mut events = Vec::new();
-        let read = reader.changes(&ChangesAsked::default(), |line| {
+        let read = reader.changes(&ChangeQuery::default(), |line| {
             let key = (line.account_id, line.region, line.name.unwrap_or_default());
             events.push(Event { run_id: line.run_id, kind: line.kind, key, change: line.change });
             true
@@ -225,7 +225,7 @@ impl Oracle<'_> {
         }
         let reader = Reader::open(&self.state).map_err(|error| error.to_string())?;
         let mut tables = Fold::new();
-        let read = reader.tables(&TablesAsked::default(), |line| {
+        let read = reader.tables(&TableQuery::default(), |line| {
             tables.insert((line.account_id, line.region, line.name), line.fingerprint);
             true
         });

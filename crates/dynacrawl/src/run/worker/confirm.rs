@@ -34,7 +34,7 @@ impl ScopeWorker<'_> {
                     vanished |= has_vanished(&failed);
                     self.emit(What::TableFailed(failed)).await?;
                 }
-                Fetched::Stopped(_) => break,
+                Fetched::NoCredentials(_) => break,
             }
             if self.stop.is_cancelled() {
                 return Ok(());
@@ -91,7 +91,7 @@ impl ScopeWorker<'_> {
                     None => Ok(()),
                     Some(why) => Err(format!("another account may have answered: {why}")),
                 },
-                Fetched::Failed(_) | Fetched::Stopped(_) => {
+                Fetched::Failed(_) | Fetched::NoCredentials(_) => {
                     Err("it does not describe a table either that it described just now".to_owned())
                 }
             };

@@ -190,7 +190,7 @@ impl ScopeWorker<'_> {
                 self.emit(What::TableDeferred(failed)).await?;
             }
             Fetched::Failed(failed) => self.emit(What::TableFailed(failed)).await?,
-            Fetched::Stopped(failed) => {
+            Fetched::NoCredentials(failed) => {
                 self.stop(stopped_in_mid_run(&failed));
                 return Ok(Break(()));
             }

@@ -195,7 +195,7 @@ impl Gate {
             Verdict::Own | Verdict::Emulator(_) => {
                 let arn = match &one {
                     Fetched::Described(_, found) => found.record.table.arn.as_ref(),
-                    Fetched::Failed(_) | Fetched::Stopped(_) => None,
+                    Fetched::Failed(_) | Fetched::NoCredentials(_) => None,
                 };
                 let account_id = arn.and_then(|arn| arn.account_id());
                 Passed::Proven(account_id, self.release(Some(one)))
@@ -210,7 +210,7 @@ impl Gate {
                 self.passed = true;
                 Passed::Through(vec![one])
             }
-            Verdict::Silent if matches!(one, Fetched::Stopped(_)) || self.held.len() >= HELD => {
+            Verdict::Silent if matches!(one, Fetched::NoCredentials(_)) || self.held.len() >= HELD => {
                 self.held.push(one);
                 Passed::Through(self.relieve(expected))
             }
@@ -247,7 +247,7 @@ impl Gate {
         self.open |= self.held.iter().any(|one| match one {
             Fetched::Described(..) => true,
             Fetched::Failed(failed) => is_unknown && !failed.may_pass,
-            Fetched::Stopped(_) => false,
+            Fetched::NoCredentials(_) => false,
         });
         self.foreign.clear();
         std::mem::take(&mut self.held)

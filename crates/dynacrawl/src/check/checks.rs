@@ -188,7 +188,7 @@ async fn describe(
                 said = format!("{}: {}", table.code, table.message);
                 failed.push(table.name.to_string());
             }
-            Fetched::Stopped(call) => {
+            Fetched::NoCredentials(call) => {
                 findings.add("describe_table", target, Some(scope), Err(refused(&call.error, &call.to_string())));
                 return;
             }
