@@ -15,8 +15,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::connections::{Admission, Gate};
 use crate::fault::Fault;
@@ -24,8 +23,6 @@ use crate::unreachable::shown;
 
 /// The largest answer: many times the largest of AWS's.
 const LARGEST_ANSWER: usize = 16 << 20;
-/// How much memory an answer gets because it announces to be large; the rest as it comes.
-const TRUSTED_LENGTH: usize = 1 << 20;
 
 tokio::task_local! {
     /// The admission of the attempt under way: the connector runs inside the attempt's own future.
@@ -138,31 +135,10 @@ async fn whole(mut answer: HttpResponse, origin: &OriginKey) -> Result<HttpRespo
         return Err(too_large(&answer).into());
     }
     let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
-    match collect(body, announced.unwrap_or_default()).await.map_err(ConnectorError::io)? {
-        Some(body) => *answer.body_mut() = SdkBody::from(body),
-        None => return Err(too_large(&answer).into()),
+    match Limited::new(body, LARGEST_ANSWER).collect().await {
+        Ok(collected) => *answer.body_mut() = SdkBody::from(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => return Err(too_large(&answer).into()),
+        Err(error) => return Err(ConnectorError::io(error)),
     }
     Ok(answer)
-}
-
-/// All bytes of a body; `None` if they are too many. They are copied once, and not at all if they come in one piece.
-async fn collect(mut body: SdkBody, announced: usize) -> Result<Option<Bytes>, BoxError> {
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if first.len() + all.len() + data.len() > LARGEST_ANSWER {
-            return Ok(None);
-        }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if all.is_empty() {
-            all.reserve(announced.min(TRUSTED_LENGTH).max(first.len() + data.len()));
-            all.extend_from_slice(&std::mem::take(&mut first));
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(Some(if all.is_empty() { first } else { all.freeze() }))
 }

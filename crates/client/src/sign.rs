@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4Signer};
 use aws_sdk_dynamodb::config::Credentials;
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::{AuthScheme, AuthSchemeEndpointConfig, AuthSchemeId, Sign};
 use aws_smithy_runtime_api::client::identity::{Identity, SharedIdentityResolver};
@@ -17,7 +18,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, RuntimeComponents};
 use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::config_bag::ConfigBag;
-use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Inner {
 struct DayKey {
     date: String,
     access_key_id: String,
-    key: [u8; 32],
+    key: Vec<u8>,
 }
 
 impl ScopeSigner {
@@ -126,8 +126,9 @@ impl Inner {
         write_hex(&mut to_sign, &Sha256::digest(&canonical));
 
         let id = credentials.access_key_id();
-        let mut authorization = format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, Signature=");
-        write_hex(&mut authorization, &hmac(&self.day_key(date, credentials)?, to_sign.as_bytes())?);
+        let signature = self.signature(date, now, credentials, to_sign.as_bytes());
+        let authorization =
+            format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, Signature={signature}");
 
         if let Some(token) = credentials.session_token() {
             add_secret(request.headers_mut(), "x-amz-security-token", token)?;
@@ -139,22 +140,18 @@ impl Inner {
         Ok(())
     }
 
-    fn day_key(&self, date: &str, credentials: &Credentials) -> Result<[u8; 32], BoxError> {
+    fn signature(&self, date: &str, now: SystemTime, credentials: &Credentials, to_sign: &[u8]) -> String {
         let mut cached = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(day) = &*cached
-            && day.date == date
-            && day.access_key_id == credentials.access_key_id()
-        {
-            return Ok(day.key);
+        let is_of_today = |day: &&DayKey| day.date == date && day.access_key_id == credentials.access_key_id();
+        if let Some(day) = cached.as_ref().filter(is_of_today) {
+            return calculate_signature(&day.key, to_sign);
         }
-        let secret = format!("AWS4{}", credentials.secret_access_key());
-        let mut key = hmac(secret.as_bytes(), date.as_bytes())?;
-        for part in [&*self.region, SERVICE, "aws4_request"] {
-            key = hmac(&key, part.as_bytes())?;
-        }
+        let secret = credentials.secret_access_key();
+        let key = generate_signing_key(secret, now, &self.region, SERVICE).as_ref().to_vec();
+        let signature = calculate_signature(&key, to_sign);
         let access_key_id = credentials.access_key_id().to_owned();
         *cached = Some(DayKey { date: date.to_owned(), access_key_id, key });
-        Ok(key)
+        signature
     }
 }
 
@@ -181,12 +178,6 @@ fn root_host(uri: &str) -> Option<String> {
     }
     let default_port = if scheme == "https" { ":443" } else { ":80" };
     Some(authority.strip_suffix(default_port).unwrap_or(authority).to_owned())
-}
-
-fn hmac(key: &[u8], data: &[u8]) -> Result<[u8; 32], BoxError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key)?;
-    mac.update(data);
-    Ok(mac.finalize().into_bytes().into())
 }
 
 fn write_hex(text: &mut String, bytes: &[u8]) {
