@@ -165,7 +165,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.part {
         None => processes::run(&cli.estate),
-        Some(Part::Simulator(args)) => dynacrawl_sim::run(&args).map_err(Into::into),
+        Some(Part::Simulator(args)) => dynacrawl_sim::run(&args, false).map_err(Into::into),
         Some(Part::Crawl { config }) => crawl::run(&config),
         Some(Part::Floor { url, requests, connections, access_key_id, region }) => {
             floor::run(&url, requests, connections, &access_key_id, &region)

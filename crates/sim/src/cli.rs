@@ -10,6 +10,7 @@ use crate::{
     options::Options,
     quota::Quota,
     simulator::{StopWhen, serve_blocking},
+    usage::usage,
 };
 
 /// Simulates the control planes of DynamoDB, STS, Organizations, Account Management and EC2 on a loopback port.
@@ -72,15 +73,21 @@ impl Args {
 }
 
 /// Serves what the arguments ask for until SIGTERM, SIGINT or, if asked for, the end of standard input. Prints one
-/// line with the address on standard output.
+/// line with the address on standard output and, for a person, how to use it on standard error.
 ///
 /// # Errors
 /// If the port is taken.
-pub fn run(args: &Args) -> io::Result<()> {
+pub fn run(args: &Args, for_a_person: bool) -> io::Result<()> {
     let stop = StopWhen { signals: true, stdin_closes: args.until_stdin_closes, ..StopWhen::default() };
-    serve_blocking(args.estate(), &args.options(), stop, |address| {
+    let estate = args.estate();
+    let access = for_a_person.then(|| estate.access.clone());
+    serve_blocking(estate, &args.options(), stop, |address| {
+        let url = format!("http://{address}");
         let mut out = io::stdout().lock();
-        // Whoever does not read the line has no need for it.
-        let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+        // Whoever does not read them has no need for them.
+        let _ = writeln!(out, "listening on {url}").and_then(|()| out.flush());
+        if let Some(access) = access {
+            let _ = write!(io::stderr().lock(), "\n{}", usage(&access, &url));
+        }
     })
 }

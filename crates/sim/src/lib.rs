@@ -62,6 +62,7 @@ mod sts;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod wire;
 
 pub use changes::{Change, ChangeKind};

@@ -13,7 +13,7 @@ struct Command {
 }
 
 fn main() -> ExitCode {
-    match dynacrawl_sim::run(&Command::parse().args) {
+    match dynacrawl_sim::run(&Command::parse().args, true) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dynacrawl-sim: {error}");
