@@ -67,7 +67,8 @@ fn connections_and_requests_in_flight_are_capped_over_all_scopes() {
     let config = all_members(8, &[IRELAND, VIRGINIA], "requests = 5\n[budget.sts]\nconcurrency = 2\n");
     let crawled = Dynacrawl::crawl().sim(&sim).keys(&keys).config(&config).records();
     assert_eq!((crawled.code, crawled.of_type("table").count()), (0, 960));
-    assert!(sim.counts().peak_concurrent <= 5 + 2, "{}", sim.counts().peak_concurrent);
+    // Here as well: it learns a moment later that its answer has arrived.
+    assert!(sim.counts().peak_concurrent <= 5 + 2 + 1, "{}", sim.counts().peak_concurrent);
 }
 
 /// The SDK's retries share a bucket of tokens between all accounts: after a hundred failures nobody would be retried any

@@ -18,7 +18,8 @@ pub(crate) fn usage(access: &DemoAccess, url: &str) -> String {
     let _ = writeln!(text, "  export AWS_ENDPOINT_URL={url}");
     let _ = writeln!(text, "  export AWS_ACCESS_KEY_ID={}", first.access_key_id);
     let _ = writeln!(text, "  export AWS_SECRET_ACCESS_KEY={}", first.secret_access_key);
-    let _ = writeln!(text, "  export AWS_REGION={region}\n");
+    // The SDKs read the one, boto3 the other.
+    let _ = writeln!(text, "  export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n");
     text.push_str("For example:\n\n  aws dynamodb list-tables\n");
     let _ = writeln!(text, "  dynacrawl crawl --region {region}\n");
     text.push_str("Accounts:\n");

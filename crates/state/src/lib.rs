@@ -12,7 +12,7 @@
 //! `SELECT account_id, region, name, status, first_seen, last_seen FROM estate`.
 //!
 //! `runs`: one row a run. `ended_at` and `outcome` are null while it is under way, or was killed; `outcome` is that of
-//! `run_completed`, or `abandoned` where a later run began anew; `completed` is the whole record `run_completed`. `active_ms` is
+//! `run_completed`, or `abandoned` where a later run began anew; `completed` is the record `run_completed` without its `type`. `active_ms` is
 //! how long its processes worked on it, `schedule` what began it, `targets` (JSON) what it was restricted to. `output` was made from
 //! `output_template`, in the format of the number `output_format`; `files_deleted` is set once the files of an old run have been deleted.
 //!
@@ -210,7 +210,9 @@ impl State {
     /// # Errors
     /// When it cannot be written.
     pub fn settle(&mut self, run_id: RunId, completed: &RunCompleted) -> Result<(), StateError> {
-        let record = Record::of_run(run_id, completed.clone());
+        let mut record = serde_json::to_value(Record::of_run(run_id, completed.clone())).unwrap_or_default();
+        // The column says what it is.
+        record.as_object_mut().and_then(|members| members.remove("type"));
         self.all_or_nothing(|writing| {
             end(writing, run_id, completed.at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
             writing.execute(

@@ -36,6 +36,8 @@ pub(crate) mod target;
 #[cfg(test)]
 mod trust_tests;
 mod unexpected;
+#[cfg(test)]
+mod upgrade_tests;
 pub(crate) mod worker;
 #[cfg(test)]
 mod worker_tests;
