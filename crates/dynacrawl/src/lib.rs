@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod policy;
+mod query;
 pub mod run;
 pub mod serve;
 pub mod signals;

@@ -63,7 +63,7 @@ pub use error::StateError;
 pub use outputs::{FileQuery, RunFile};
 pub use place::{Purpose, files, has_file};
 pub use reader::{KnownScope, Reader};
-pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableLine, TableQuery};
+pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, TableLine, TableQuery};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStatus};
 

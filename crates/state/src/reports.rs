@@ -1,5 +1,7 @@
 //! What people and machines are told of a state.
 
+use std::cmp::Ordering;
+
 use dynacrawl_model::Timestamp;
 use rusqlite::{Row, params};
 use serde::Serialize;
@@ -119,6 +121,28 @@ pub struct TableQuery {
     pub all: bool,
     /// With their records.
     pub records: bool,
+    /// Only those after this one.
+    pub after: Option<TableCursor>,
+    /// So many at most.
+    pub limit: Option<u64>,
+}
+
+/// A place in the order of tables: by account, Region and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableCursor {
+    /// The account.
+    pub account_id: String,
+    /// The Region.
+    pub region: String,
+    /// The table.
+    pub name: String,
+}
+
+impl TableLine {
+    /// The place after this table.
+    pub fn cursor(&self) -> TableCursor {
+        TableCursor { account_id: self.account_id.clone(), region: self.region.clone(), name: self.name.clone() }
+    }
 }
 
 /// Which changes are asked for.
@@ -132,6 +156,10 @@ pub struct ChangeQuery {
     pub region: Option<String>,
     /// Only of tables whose whole name matches this pattern, with `*` and `?`.
     pub pattern: Option<String>,
+    /// Only those after the change of this number.
+    pub after: Option<u64>,
+    /// So many at most.
+    pub limit: Option<u64>,
 }
 
 impl Reader {
@@ -163,7 +191,7 @@ impl Reader {
     /// When they cannot be read.
     pub fn tables(&self, asked: &TableQuery, mut each: impl FnMut(TableLine) -> bool) -> Result<(), StateError> {
         // Scope by scope, each in the order of its key: nothing has to be sorted before the first row.
-        let scopes = "SELECT scope_id FROM scopes WHERE account_id = COALESCE(?, account_id) AND region = COALESCE(?, region) \
+        let scopes = "SELECT scope_id, account_id, region FROM scopes WHERE account_id = COALESCE(?, account_id) AND region = COALESCE(?, region) \
                       ORDER BY account_id, region, partition";
         let sql = format!(
             "SELECT s.account_id, s.region, t.name, t.status, t.first_seen_at, t.changed_at, \
@@ -173,12 +201,21 @@ impl Reader {
              WHERE t.scope_id = ?1 AND t.name GLOB COALESCE(?2, '*') AND (?3 OR t.status = 'present') AND t.name > ?5 \
              ORDER BY t.name LIMIT {PAGE}"
         );
-        let scopes: Vec<i64> = self.read(|| {
+        let scopes: Vec<(i64, String, String)> = self.read(|| {
             let mut scopes = self.connection.prepare(scopes)?;
-            scopes.query_map(params![asked.account_id, asked.region], |row| row.get(0))?.collect()
+            let place = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            scopes.query_map(params![asked.account_id, asked.region], place)?.collect()
         })?;
-        for scope in scopes {
-            let mut after = String::new();
+        let mut left = asked.limit.unwrap_or(u64::MAX);
+        for (scope, account_id, region) in scopes {
+            let mut after = match &asked.after {
+                Some(cursor) => match (&account_id, &region).cmp(&(&cursor.account_id, &cursor.region)) {
+                    Ordering::Less => continue,
+                    Ordering::Equal => cursor.name.clone(),
+                    Ordering::Greater => String::new(),
+                },
+                None => String::new(),
+            };
             loop {
                 let page: Vec<TableLine> = self.read(|| {
                     let mut query = self.connection.prepare_cached(&sql)?;
@@ -189,7 +226,7 @@ impl Reader {
                 if let Some(last) = page.last() {
                     after.clone_from(&last.name);
                 }
-                if !page.into_iter().all(&mut each) {
+                if !page.into_iter().all(|line| take(&mut left) && each(line)) {
                     return Ok(());
                 }
                 if !whole {
@@ -213,7 +250,8 @@ impl Reader {
              ORDER BY c.change_id LIMIT {PAGE}"
         );
         let since = asked.since.map(Timestamp::as_millis);
-        let mut after = i64::MIN;
+        let mut after = asked.after.map_or(i64::MIN, |after| i64::try_from(after).unwrap_or(i64::MAX));
+        let mut left = asked.limit.unwrap_or(u64::MAX);
         loop {
             let page: Vec<(i64, ChangeLine)> = self.read(|| {
                 let mut query = self.connection.prepare_cached(&sql)?;
@@ -224,11 +262,18 @@ impl Reader {
             if let Some((last, _)) = page.last() {
                 after = *last;
             }
-            if !page.into_iter().all(|(_, line)| each(line)) || !whole {
+            if !page.into_iter().all(|(_, line)| take(&mut left) && each(line)) || !whole {
                 return Ok(());
             }
         }
     }
+}
+
+/// Takes one of those that are left; `false` if none is.
+fn take(left: &mut u64) -> bool {
+    let more = *left > 0;
+    *left = left.saturating_sub(1);
+    more
 }
 
 fn run(row: &Row<'_>) -> rusqlite::Result<RunLine> {

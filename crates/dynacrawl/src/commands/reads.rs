@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use dynacrawl_model::{AccountId, Escaped, Region, Timestamp};
+use dynacrawl_model::{Escaped, Timestamp};
 use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, TableLine, TableQuery};
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use super::print::{ended, to_stdout};
 use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
+use crate::query;
 
 fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
     let path = match &args.state {
@@ -122,14 +123,15 @@ pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure
 pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Failure> {
     let reader = open(global, &args.read)?;
     let json = args.read.format == Format::Json;
-    let ChosenArgs { pattern, account, region } = checked(&args.chosen)?;
-    let asked = TableQuery { pattern, account_id: account, region, all: args.all, records: json };
+    let (account_id, region) = scope(&args.chosen)?;
+    let pattern = args.chosen.pattern.clone();
+    let query = TableQuery { pattern, account_id, region, all: args.all, records: json, ..TableQuery::default() };
     if json {
-        return lines(|each| reader.tables(&asked, |table| each(&table)));
+        return lines(|each| reader.tables(&query, |table| each(&table)));
     }
     let head = ["ACCOUNT", "REGION", "NAME", "STATUS", "FIRST SEEN", "CHANGED", "LAST SEEN"];
     rows(&head, |each| {
-        reader.tables(&asked, |table: TableLine| {
+        reader.tables(&query, |table: TableLine| {
             let times = [Some(table.first_seen_at), Some(table.changed_at), table.last_seen_at].map(when);
             let [first, changed, last] = times;
             each([table.account_id, table.region, table.name, table.status, first, changed, last])
@@ -139,14 +141,15 @@ pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Fai
 
 pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, Failure> {
     let reader = open(global, &args.read)?;
-    let since = args.since.as_deref().map(since).transpose()?;
-    let ChosenArgs { pattern, account, region } = checked(&args.chosen)?;
-    let asked = ChangeQuery { since, account_id: account, region, pattern };
+    let since = args.since.as_deref().map(|text| query::since("--since", text)).transpose()?;
+    let (account_id, region) = scope(&args.chosen)?;
+    let pattern = args.chosen.pattern.clone();
+    let query = ChangeQuery { since, account_id, region, pattern, ..ChangeQuery::default() };
     if args.read.format == Format::Json {
-        return lines(|each| reader.changes(&asked, |change| each(&change)));
+        return lines(|each| reader.changes(&query, |change| each(&change)));
     }
     rows(&["FOUND", "ACCOUNT", "REGION", "CHANGE", "TABLE", "WHAT"], |each| {
-        reader.changes(&asked, |change: ChangeLine| {
+        reader.changes(&query, |change: ChangeLine| {
             let what = what(&change);
             let name = change.name.unwrap_or_else(|| "-".to_owned());
             each([when(Some(change.at)), change.account_id, change.region, change.kind, name, what])
@@ -154,16 +157,10 @@ pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, F
     })
 }
 
-/// What is no account or Region would match nothing, which looks as if there were nothing.
-fn checked(chosen: &ChosenArgs) -> Result<ChosenArgs, ConfigError> {
-    let ChosenArgs { account, region, .. } = chosen;
-    account
-        .as_deref()
-        .map(str::parse::<AccountId>)
-        .transpose()
-        .map_err(|error| ConfigError::value("--account", error))?;
-    region.as_deref().map(str::parse::<Region>).transpose().map_err(|error| ConfigError::value("--region", error))?;
-    Ok(chosen.clone())
+fn scope(chosen: &ChosenArgs) -> Result<(Option<String>, Option<String>), ConfigError> {
+    let account_id = chosen.account.as_deref().map(|text| query::account("--account", text)).transpose()?;
+    let region = chosen.region.as_deref().map(|text| query::region("--region", text)).transpose()?;
+    Ok((account_id, region))
 }
 
 /// The paths of a change.
@@ -172,28 +169,6 @@ fn what(change: &ChangeLine) -> String {
     let paths = paths.into_iter().flatten().filter_map(|change| change.get("path")?.as_str());
     let paths: Vec<_> = paths.collect();
     if paths.is_empty() { "-".to_owned() } else { paths.join(" ") }
-}
-
-/// A time, or so long ago.
-fn since(text: &str) -> Result<Timestamp, Failure> {
-    let wrong = || {
-        let said =
-            format!("'{}' is no time; expected 2026-01-31T00:00:00Z, or how long ago: 90m, 36h, 7d", Escaped(text));
-        ConfigError::value("--since", said)
-    };
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Ok(Timestamp::from_millis(time.as_millisecond()).ok_or_else(wrong)?);
-    }
-    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
-    let unit: u64 = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 24 * 3600,
-        _ => return Err(wrong().into()),
-    };
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)?;
-    Ok(Timestamp::now().before(std::time::Duration::from_secs(seconds)))
 }
 
 fn outcome(run: &RunLine) -> &str {
@@ -283,9 +258,8 @@ impl<const N: usize> Columns<N> {
 
 #[cfg(test)]
 mod tests {
-    use dynacrawl_model::Timestamp;
 
-    use super::{Columns, since};
+    use super::Columns;
 
     #[test]
     fn columns_are_as_wide_as_what_is_in_them_and_what_comes_from_outside_is_escaped() {
@@ -297,18 +271,5 @@ mod tests {
         assert!(!text.contains('\u{1b}') && text.ends_with("\n        y\n"), "{text}");
         columns.row(["z".to_owned(), "w".to_owned()]);
         assert_eq!(columns.text(), "z       w\n", "no head again");
-    }
-
-    #[test]
-    fn since_is_a_time_or_so_long_ago() {
-        let at = |text: &str| since(text).map(Timestamp::as_millis).map_err(|failure| failure.to_string());
-        assert_eq!(at("2026-01-31T00:00:00Z"), Ok(1_769_817_600_000));
-        let now = Timestamp::now().as_millis();
-        let day = now - at("1d").expect("a time");
-        assert!((86_390_000..=86_400_000).contains(&day), "{day}");
-        for wrong in ["", "yesterday", "5", "5w", "-5h", "99999999999999999999d", "é"] {
-            let said = at(wrong).expect_err(wrong);
-            assert!(said.contains("--since") && said.contains("36h"), "{said}");
-        }
     }
 }

@@ -20,7 +20,7 @@ use crate::run::RunPlan;
 use crate::serve::clock::Clock;
 use crate::serve::daemon::{Crawl, Daemon, DaemonDeps, DaemonEnd};
 use crate::serve::shared::Shared;
-use crate::serve::{http, metrics, server, watch};
+use crate::serve::{http, metrics, watch};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
@@ -87,7 +87,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     };
     let ended = CancellationToken::new();
     let router = http::router(shared.clone(), orders.clone(), recorded.clone());
-    let mut answering = pin!(server::serve(listener, router, &ended));
+    let mut answering = pin!(http::server::serve(listener, router, &ended));
     let stopped = tokio::select! {
         stopped = Box::pin(daemon.run(queue, &stop)) => stopped,
         () = signals.second(&stop, on_first) => return Ok(Exit::Interrupted),

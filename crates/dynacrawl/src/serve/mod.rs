@@ -5,14 +5,12 @@ pub(crate) mod daemon;
 #[cfg(test)]
 mod daemon_tests;
 mod due;
-mod host;
 pub(crate) mod http;
 pub(crate) mod metrics;
 #[cfg(test)]
 mod pages_tests;
 mod queue;
 pub mod schedule;
-pub(crate) mod server;
 pub(crate) mod shared;
 #[cfg(test)]
 mod soak_tests;
@@ -29,5 +27,5 @@ pub async fn answer_on(
     let shared = std::sync::Arc::new(shared::Shared::new(config, Some("secret".into()), "no-state.db".into()));
     let (orders, _waiting) = tokio::sync::mpsc::channel(1);
     let router = http::router(shared, orders, recorder.handle());
-    server::connection(stream, router, tokio_util::sync::CancellationToken::new()).await;
+    http::server::connection(stream, router, tokio_util::sync::CancellationToken::new()).await;
 }

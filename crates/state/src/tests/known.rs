@@ -325,3 +325,52 @@ fn readers_do_not_hold_up_the_writer() {
         .expect("read");
     assert_eq!(seen, 2, "what was there when it began");
 }
+
+#[test]
+fn tables_and_changes_are_read_page_by_page() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let many = ["d", "a", "c", "b", "e"].map(|name| staged(table(name)));
+    run(&mut state, 10, Outcome::Complete, many.to_vec());
+    let reader = reader(directory.path());
+    let mut all = Vec::new();
+    reader
+        .tables(&TableQuery::default(), |line| {
+            all.push(line);
+            true
+        })
+        .expect("read");
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let mut page = Vec::new();
+        let query = TableQuery { after: after.clone(), limit: Some(2), ..TableQuery::default() };
+        reader
+            .tables(&query, |line| {
+                page.push(line);
+                true
+            })
+            .expect("read");
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.cursor());
+        paged.append(&mut page);
+    }
+    assert_eq!((paged.len(), &paged), (5, &all));
+    let (mut numbers, mut after) = (Vec::new(), None);
+    loop {
+        let before = numbers.len();
+        let query = ChangeQuery { after, limit: Some(2), ..ChangeQuery::default() };
+        reader
+            .changes(&query, |line| {
+                numbers.push(line.change_id);
+                true
+            })
+            .expect("read");
+        after = numbers.last().copied();
+        if numbers.len() == before {
+            break;
+        }
+        assert!(numbers.len() <= before + 2);
+    }
+    assert!(numbers.is_sorted() && numbers.len() == 5, "{numbers:?}");
+}

@@ -1,69 +1,30 @@
-//! What the daemon answers over HTTP.
+//! `/api/v1/runs`: starts a run.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::ExposeSecret;
+use axum::routing::post;
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
 
-use super::daemon::Order;
-use super::host;
-use super::metrics;
-use super::queue::Job;
-use super::shared::Shared;
+use super::{Daemon, Resource, problem_of, token};
 use crate::config::{Accepted, scopes};
+use crate::serve::daemon::Order;
+use crate::serve::queue::Job;
+use crate::serve::shared::Shared;
 
 /// How large a request may be.
 const MOST_BYTES: usize = 64 * 1024;
 /// How long the body of a request may take.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// What requests are answered from.
-#[derive(Clone)]
-pub(super) struct Daemon {
-    pub(super) shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
-    recorded: PrometheusHandle,
-}
+pub(super) const RESOURCE: Resource = Resource { path: "/api/v1/runs", any_host: false, methods: || post(start) };
 
-/// What is answered where.
-pub(crate) fn router(shared: Arc<Shared>, orders: mpsc::Sender<Order>, recorded: PrometheusHandle) -> Router {
-    let daemon = Daemon { shared, orders, recorded };
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(measured))
-        .route("/api/v1/runs", post(start_a_run))
-        .layer(from_fn_with_state(daemon.clone(), host::only_allowed))
-        .with_state(daemon)
-}
-
-async fn ready(State(daemon): State<Daemon>) -> Response {
-    if daemon.shared.status().draining {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
-    }
-    "ready\n".into_response()
-}
-
-async fn measured(State(daemon): State<Daemon>) -> Response {
-    let page = metrics::render(&daemon.recorded, &daemon.shared);
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
-}
-
-/// What a run that is asked for shall do.
+/// What a requested run shall do.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RunRequest {
@@ -77,9 +38,9 @@ struct RunRequest {
     accept_retirements: Vec<String>,
 }
 
-async fn start_a_run(State(daemon): State<Daemon>, request: Request) -> Response {
+async fn start(State(daemon): State<Daemon>, request: Request) -> Response {
     // Before anything that somebody without the token sends is read.
-    if let Some(refused) = refusal(&daemon.shared, request.headers()) {
+    if let Some(refused) = token::refusal(&daemon.shared, request.headers()) {
         return refused;
     }
     let Ok(body) = tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), MOST_BYTES)).await else {
@@ -103,54 +64,25 @@ async fn start_a_run(State(daemon): State<Daemon>, request: Request) -> Response
         .into_response()
 }
 
-/// The answer to a request without the token. Where there is none, nobody has it.
-fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
-    let status = shared.status();
-    let Some(token) = &status.token else {
-        let said = "there is no serve.token in the configuration, so nobody may start a run";
-        return Some(problem_of(StatusCode::FORBIDDEN, said));
-    };
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    // Hashed, so that neither the text nor its length shows in how long it takes.
-    let same = |given: &str| {
-        let hashes = [given, token.expose_secret()].map(Sha256::digest);
-        bool::from(hashes[0].as_slice().ct_eq(hashes[1].as_slice()))
-    };
-    if given.is_some_and(same) {
-        return None;
-    }
-    let mut refused = problem_of(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
-    refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    Some(refused)
-}
-
 fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
-    let asked: RunRequest = match body.trim_ascii() {
+    let requested: RunRequest = match body.trim_ascii() {
         [] => RunRequest::default(),
         body => serde_json::from_slice(body).map_err(|error| format!("the body cannot be used: {error}"))?,
     };
     let status = shared.status();
     let names = status.target_names.join(", ");
-    if asked.targets.as_ref().is_some_and(Vec::is_empty) {
+    if requested.targets.as_ref().is_some_and(Vec::is_empty) {
         return Err(format!("targets: is empty; leave it out for all, or name some of {names}"));
     }
-    if let Some(unknown) = asked.targets.iter().flatten().find(|name| !status.target_names.contains(name)) {
+    if let Some(unknown) = requested.targets.iter().flatten().find(|name| !status.target_names.contains(name)) {
         return Err(format!("targets: '{}' is unknown; there are {names}", dynacrawl_model::Escaped(unknown)));
     }
     let read = |key: &str, texts: &[String]| scopes(key, texts).map_err(|error| error.to_string());
     let accepted = Accepted {
-        removals: read("accept_removals", &asked.accept_removals)?,
-        retirements: read("accept_retirements", &asked.accept_retirements)?,
+        removals: read("accept_removals", &requested.accept_removals)?,
+        retirements: read("accept_retirements", &requested.accept_retirements)?,
     };
-    Ok(Job { targets: asked.targets, accepted, ..Job::default() })
-}
-
-pub(super) fn problem_of(status: StatusCode, problem: &str) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "error": problem }))).into_response()
+    Ok(Job { targets: requested.targets, accepted, ..Job::default() })
 }
 
 #[cfg(test)]
@@ -164,10 +96,11 @@ mod tests {
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
 
-    use super::{BODY_TIME, router};
+    use super::BODY_TIME;
     use crate::run::inside::config;
+    use crate::serve::http::router;
+    use crate::serve::http::server::serve;
     use crate::serve::metrics::recorder;
-    use crate::serve::server::serve;
     use crate::serve::shared::Shared;
 
     #[tokio::test(start_paused = true)]

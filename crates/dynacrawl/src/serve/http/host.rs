@@ -10,14 +10,12 @@ use axum::http::uri::Authority;
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::http::{Daemon, problem_of};
-
-/// What is answered whatever the name: probes and scrapers use what they like, and change nothing.
-const ANY_HOST: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+use super::{Daemon, RESOURCES, problem_of};
 
 /// Answers only requests that name an allowed host.
 pub(super) async fn only_allowed(State(daemon): State<Daemon>, request: Request, next: Next) -> Response {
-    if !ANY_HOST.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if !RESOURCES.iter().any(|resource| resource.any_host && resource.path == path) {
         let allowed = &daemon.shared.status().allowed_hosts.clone();
         if let Err((status, problem)) = check(&request, allowed) {
             return problem_of(status, &problem);
