@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynacrawl_sim::{
-    Account, DemoAccount, Denial, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables, When,
+    Account, DemoAccount, Denial, Effect, Estate, FaultId, FaultRule, Operation, Options, Role, Simulator, Tables, When,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -80,12 +80,15 @@ impl Place {
     }
 }
 
-/// Starts a crawl and kills it once it has sent so many requests, or has ended. The requests after these hang, so that a crawl is
-/// killed there also if this process has to wait for its turn.
+/// After so many requests of a crawl each one takes so long: it is still under way when this process has its turn.
+fn held_after(sim: &Simulator, requests: u64, seconds: u64) -> FaultId {
+    sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(seconds))).when(When::After(requests)))
+}
+
+/// Starts a crawl and kills it once it has sent so many requests, or has ended.
 fn killed_after(sim: &Simulator, crawl: Dynacrawl, requests: u64) -> Ended {
     let before = sim.counts().total.requests;
-    let hanging = FaultRule::new(Effect::Delay(Duration::from_secs(3600))).when(When::After(requests));
-    let hanging = sim.add_fault(hanging);
+    let hanging = held_after(sim, requests, 3600);
     let mut running = crawl.start();
     running.drain();
     eventually("enough requests", || sim.counts().total.requests >= before + requests || running.has_ended());
@@ -248,10 +251,12 @@ fn state_has(path: &Path, count: i64, rows: &str) -> bool {
 fn an_interrupted_crawl_is_finished_by_the_next_one() {
     let (sim, home) = estate();
     let place = Place::new();
+    let slow = held_after(&sim, 90, 1);
     let running = place.crawl_to_file(&sim, &home).start();
     eventually("it is under way", || sim.counts().requests(Operation::DescribeTable) > 60);
     running.signal("TERM");
     let first = running.end();
+    sim.remove_fault(slow);
     assert_eq!(first.code(), 130, "{}", first.stderr);
     let partial = fs::read_to_string(place.directory.path().join("out.jsonl.partial")).expect("it is there");
     let id = contract::lines(&partial)[0]["run_id"].clone();
@@ -295,12 +300,14 @@ fn it_begins_anew_and_says_so_where_it_may_not_go_on() {
     let (sim, home) = estate();
     let mut place = Place::new();
     let kill = |place: &Place| {
+        let hanging = held_after(&sim, 200, 3600);
         let mut running = place.crawl_to_file(&sim, &home).start();
         eventually("something is committed", || {
             state_has(&place.state(), 1, "runs WHERE ended_at IS NULL AND output_offset > 200")
         });
         running.kill();
         drop(running.end());
+        sim.remove_fault(hanging);
     };
     let first_id = |place: &Place| {
         let partial = fs::read_to_string(place.directory.path().join("out.jsonl.partial")).unwrap_or_default();
@@ -332,10 +339,12 @@ fn it_begins_anew_and_says_so_where_it_may_not_go_on() {
 fn a_file_that_another_run_has_written_since_is_not_continued() {
     let (sim, home) = estate();
     let place = Place::new();
+    let hanging = held_after(&sim, 200, 3600);
     let mut running = place.crawl_to_file(&sim, &home).start();
     eventually("something is committed", || state_has(&place.state(), 1, "runs WHERE output_offset > 200"));
     running.kill();
     drop(running.end());
+    sim.remove_fault(hanging);
     // Longer than what was committed, and whole lines, but not of that run.
     let partial = place.directory.path().join("out.jsonl.partial");
     let others = fs::read_to_string(&partial).expect("it is there").replace("\"run_id\":\"01", "\"run_id\":\"02");
@@ -436,10 +445,12 @@ fn what_was_found_out_is_not_asked_for_again() {
         let crawl = place.crawl_to_file(&sim, &access).args(["--organizations-endpoint-url", &url]);
         crawl.args(["--account-endpoint-url", &url, "--ec2-endpoint-url", &url])
     };
+    let hanging = held_after(&sim, 100, 3600);
     let mut running = crawl().start();
     eventually("a scope is under way", || state_has(&place.state(), 1, "run_scopes WHERE checkpoint IS NOT NULL"));
     running.kill();
     drop(running.end());
+    sim.remove_fault(hanging);
     sim.reset_counts();
     let crawled = place.read(crawl().run());
     assert_eq!((crawled.code, crawled.of_type("table").count()), (0, 180), "{}", crawled.stderr);

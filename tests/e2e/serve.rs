@@ -95,7 +95,7 @@ fn run_at_start_is_one_run_also_where_one_was_missed() {
 #[test]
 fn runs_never_overlap_and_what_is_asked_for_meanwhile_is_one_more() {
     let (sim, home) = ireland(10);
-    sim.set_latency(HOME, IRELAND, Duration::from_millis(50)).expect("the Region is there");
+    sim.set_latency(HOME, IRELAND, Duration::from_millis(300)).expect("the Region is there");
     let mut place = Place::new();
     place.output = "-".to_owned();
     place.crawl = "requests = 1\n".to_owned();
