@@ -28,7 +28,7 @@ impl ChangeKind {
     pub const ALL: [Self; 6] =
         [Self::Added, Self::Changed, Self::Recreated, Self::Removed, Self::Unselected, Self::Retired];
 
-    /// The kind of record that tells of it.
+    /// The kind of record that reports it.
     pub const fn record(self) -> RecordKind {
         match self {
             Self::Added => RecordKind::TableAdded,

@@ -20,8 +20,8 @@ use crate::config::ChangeSettings;
 pub(crate) struct Missing {
     /// How many tables were known.
     pub(crate) known: u64,
-    /// How many of them this run has already told to be removed, before it was killed.
-    pub(crate) told: u64,
+    /// How many of them this run has already reported as removed, before it was killed.
+    pub(crate) removed_before: u64,
     /// Not listed: whether they are gone is not known yet.
     pub(crate) unlisted: Vec<TableName>,
     /// Listed, and gone when they were to be described.
@@ -244,7 +244,7 @@ impl ScopeChanges {
                 missing.known += 1;
                 let into = match listed.get(&self.names.hash_one(name)) {
                     _ if told.contains_key(name) => {
-                        missing.told += u64::from(told[name]);
+                        missing.removed_before += u64::from(told[name]);
                         return;
                     }
                     Some(Listed::Selected(_)) if !vanished.contains(&TableName::from(name)) => return,

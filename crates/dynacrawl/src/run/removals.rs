@@ -63,7 +63,7 @@ impl ScopeRun {
                 missing = self.missing()?;
             }
         }
-        let Missing { known, told, unlisted, vanished, unselected } = missing;
+        let Missing { known, removed_before, unlisted, vanished, unselected } = missing;
         for name in &unselected {
             let rule = self.run.filter.verdict(name.as_str()).rule;
             let change = self.changes.as_ref().map(|changes| changes.unselected(name, rule)).transpose()?.flatten();
@@ -74,7 +74,7 @@ impl ScopeRun {
         let (mut gone, unknown): (Vec<_>, Vec<_>) =
             open.filter(|name| !confirmed.found.contains(name)).partition(|name| confirmed.gone.contains(name));
         gone.extend(vanished);
-        let settled = self.decide(known, told, gone, unknown, confirmed.doubt).await?;
+        let settled = self.decide(known, removed_before, gone, unknown, confirmed.doubt).await?;
         let unlisted: Vec<_> = self.ledger.unlisted().iter().cloned().collect();
         if !unlisted.is_empty() {
             let message =
@@ -114,14 +114,14 @@ impl ScopeRun {
     async fn decide(
         &mut self,
         known: u64,
-        told: u64,
+        removed_before: u64,
         gone: Vec<TableName>,
         unknown: Vec<TableName>,
         doubt: Option<String>,
     ) -> Result<bool, ScopeError> {
         let Some(changes) = &self.changes else { return Ok(true) };
         let settings = changes.settings();
-        let going = told + gone.len() as u64;
+        let going = removed_before + gone.len() as u64;
         let accepted = gone.is_empty() || settings.accepts(&self.scope);
         let holds = !accepted && settings.fail_safe.holds(known, going);
         let mut stay = unknown.clone();

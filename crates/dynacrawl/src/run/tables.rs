@@ -203,7 +203,7 @@ impl Tables {
         self.pages.len()
     }
 
-    /// From where the listing goes on.
+    /// From where the listing continues.
     pub(crate) fn cursor(&self) -> &Cursor {
         &self.cursor
     }

@@ -72,7 +72,7 @@ struct ScopeWorker<'a> {
 
 /// What the worker knows of its scope.
 struct View {
-    /// The same fold as the coordinator's. Here it tells what is left to do.
+    /// The same fold as the coordinator's. Here it shows what is left to do.
     ledger: Ledger,
     scope: Arc<Scope>,
     /// The requests that an event has reported.
