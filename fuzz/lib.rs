@@ -81,13 +81,13 @@ pub fn http_requests(data: &[u8]) {
             Config::check_file(file.path()).expect("a configuration")
         };
     }
-    let config = CONFIG.with(Clone::clone);
+    let settings = CONFIG.with(Config::for_daemon);
     block_on(async {
         let (mut client, server) = tokio::io::duplex(data.len() + (1 << 16));
         client.write_all(data).await.expect("there is room");
         client.shutdown().await.expect("shut down");
         let mut answer = Vec::new();
-        let (_, ()) = tokio::join!(client.read_to_end(&mut answer), dynacrawl::serve::answer_on(server, &config));
+        let (_, ()) = tokio::join!(client.read_to_end(&mut answer), dynacrawl::serve::answer_on(server, &settings));
     });
 }
 

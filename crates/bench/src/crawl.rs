@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use dynacrawl::commands::crawl_to_output;
 use dynacrawl::config::Config;
-use dynacrawl::run::{PreparedRun, Progress, RunPlan};
+use dynacrawl::run::{PreparedRun, Progress, RunPlan, crawl_to_output};
 use tokio_util::sync::CancellationToken;
 
 use crate::Measured;
@@ -15,8 +14,8 @@ use crate::measure::measured;
 pub(crate) fn run(config: &Path) -> Result<()> {
     let config = Config::check_file(config)?;
     measured(async {
-        let start = PreparedRun::new(&config, false)?;
-        let plan = RunPlan::new(config)?;
+        let plan = RunPlan::new(&Arc::new(config.run), config.request)?;
+        let start = PreparedRun::new(&plan, false)?;
         let progress = Arc::new(Progress::default());
         let (report, written) = crawl_to_output(&plan, start, &CancellationToken::new(), &progress).await;
         let written = written?;

@@ -15,7 +15,7 @@ fn check(text: &[u8]) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), text).expect("written");
     match Config::check_file(file.path()) {
-        Ok(config) => drop(config.digest()),
+        Ok(config) => drop(config.run.digest(&config.run.choose(None).expect("all targets"))),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
@@ -35,12 +35,13 @@ fn answer_to(request: &[u8], whole: bool) -> Vec<u8> {
     runtime.expect("a runtime").block_on(async {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         let config = crate::run::inside::config("[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n");
+        let settings = config.for_daemon();
         client.write_all(request).await.expect("there is room");
         if !whole {
             client.shutdown().await.expect("shut down");
         }
         let mut answer = Vec::new();
-        let (read, ()) = tokio::join!(client.read_to_end(&mut answer), crate::serve::answer_on(server, &config));
+        let (read, ()) = tokio::join!(client.read_to_end(&mut answer), crate::serve::answer_on(server, &settings));
         read.expect("the connection is closed in order");
         answer
     })

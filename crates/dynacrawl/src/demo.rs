@@ -1,13 +1,15 @@
 //! `--demo`: the embedded simulator in the place of AWS.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
 use dynacrawl_sim::{Estate, Options, Simulator};
 use secrecy::SecretString;
 
-use crate::config::{Config, ConfigError, Layer, RawAssumeRole, RawRegions, RawTarget, Target};
+use crate::config::{Config, Layer, RawAssumeRole, RawRegions, RawTarget};
 use crate::run::RunPlan;
+use crate::settings::{SettingError, Target};
 
 /// A running simulator with its demo estate. Dropped, it ends.
 #[derive(Debug)]
@@ -55,20 +57,20 @@ impl Demo {
 
     /// Keeps AWS's own environment variables out, as far as they could lead away from the simulator.
     pub(crate) fn seclude(&self, config: &mut Config) {
-        config.http.use_proxies = false;
-        config.http.plain = true;
-        config.http.ca_bundle = None;
-        config.endpoints.use_fips = Some(false);
-        config.endpoints.use_dual_stack = Some(false);
+        config.run.http.use_proxies = false;
+        config.run.http.plain = true;
+        config.run.http.ca_bundle = None;
+        config.run.endpoints.use_fips = Some(false);
+        config.run.endpoints.use_dual_stack = Some(false);
     }
 
     /// A run with the demo accounts' keys.
-    pub(crate) fn plan(&self, config: Config) -> Result<RunPlan, ConfigError> {
+    pub(crate) fn plan(&self, config: &Config) -> Result<RunPlan, SettingError> {
         let keys: BTreeMap<_, _> =
             self.simulator.access().accounts.iter().map(|account| (account.name.as_str(), account)).collect();
-        RunPlan::with_credentials(config, |target: &Target| {
+        RunPlan::with_credentials(&Arc::new(config.run.clone()), config.request.clone(), |target: &Target| {
             let account =
-                keys.get(target.name.as_str()).ok_or_else(|| ConfigError::value("--demo", "no such account"))?;
+                keys.get(target.name.as_str()).ok_or_else(|| SettingError::new("--demo", "no such account"))?;
             Ok(CredentialSpec {
                 base: BaseCredentials::Keys(UserKeys {
                     access_key_id: account.access_key_id.clone(),

@@ -13,7 +13,7 @@ pub mod policy;
 mod query;
 pub mod run;
 pub mod serve;
+pub mod settings;
 pub mod signals;
-pub mod summary;
 pub mod telemetry;
 pub mod terminal;

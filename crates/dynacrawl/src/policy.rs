@@ -8,7 +8,7 @@ use dynacrawl_model::{Operation, Region};
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Serialize;
 
-use crate::config::{Config, Group, Target};
+use crate::settings::{Group, Settings, Target};
 
 pub use size::{Limit, exceeded, split};
 
@@ -69,15 +69,15 @@ impl PolicyDocument {
 }
 
 /// What the credentials that read DynamoDB need.
-pub fn access_policy(config: &Config) -> PolicyDocument {
-    let tables = table_resources(&config.crawl.include);
+pub fn access_policy(settings: &Settings) -> PolicyDocument {
+    let tables = table_resources(&settings.crawl.include);
     let mut resources = BTreeSet::new();
     let mut regions = BTreeSet::new();
     let mut all_regions = false;
     // Whose accounts are found out when the run begins may be any account.
-    let organizations = config.groups.iter().map(|group| (&group.discovery, "*"));
+    let organizations = settings.groups.iter().map(|group| (&group.discovery, "*"));
     let targets =
-        config.targets.iter().map(|target| (target, target.account_id.as_ref().map_or("*", |id| id.as_str())));
+        settings.targets.iter().map(|target| (target, target.account_id.as_ref().map_or("*", |id| id.as_str())));
     for (target, account) in targets.chain(organizations) {
         let partition = target.partition();
         all_regions |= target.all_regions;
@@ -109,11 +109,11 @@ pub fn access_policy(config: &Config) -> PolicyDocument {
 
 /// What the crawler's own identity needs to find an organization's accounts and to assume the roles. `None` where there are
 /// none.
-pub fn assume_policy(config: &Config) -> Option<PolicyDocument> {
-    let first_roles = config.targets.iter().filter_map(|target| target.chain.first());
+pub fn assume_policy(settings: &Settings) -> Option<PolicyDocument> {
+    let first_roles = settings.targets.iter().filter_map(|target| target.chain.first());
     let mut roles: BTreeSet<_> = first_roles.map(|role| role.arn.to_string()).collect();
     let mut statements = Vec::new();
-    for group in &config.groups {
+    for group in &settings.groups {
         match group.discovery.chain.first() {
             Some(role) => roles.insert(role.arn.to_string()),
             None => {

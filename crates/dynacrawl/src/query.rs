@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use dynacrawl_model::{AccountId, Escaped, Region, Timestamp};
 
-use crate::config::ConfigError;
+use crate::settings::SettingError;
 
 /// An account. What is none would match nothing, which looks as if there were nothing.
-pub(crate) fn account(key: &str, text: &str) -> Result<String, ConfigError> {
-    text.parse::<AccountId>().map_err(|error| ConfigError::value(key, error))?;
+pub(crate) fn account(key: &str, text: &str) -> Result<String, SettingError> {
+    text.parse::<AccountId>().map_err(|error| SettingError::new(key, error))?;
     Ok(text.to_owned())
 }
 
 /// A Region.
-pub(crate) fn region(key: &str, text: &str) -> Result<String, ConfigError> {
-    text.parse::<Region>().map_err(|error| ConfigError::value(key, error))?;
+pub(crate) fn region(key: &str, text: &str) -> Result<String, SettingError> {
+    text.parse::<Region>().map_err(|error| SettingError::new(key, error))?;
     Ok(text.to_owned())
 }
 
 /// A time, or how long ago it was.
-pub(crate) fn since(key: &str, text: &str) -> Result<Timestamp, ConfigError> {
+pub(crate) fn since(key: &str, text: &str) -> Result<Timestamp, SettingError> {
     let wrong = || {
         let expected = "expected 2026-01-31T00:00:00Z, or how long ago: 90m, 36h, 7d";
-        ConfigError::value(key, format!("'{}' is no time; {expected}", Escaped(text)))
+        SettingError::new(key, format!("'{}' is no time; {expected}", Escaped(text)))
     };
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Timestamp::from_millis(time.as_millisecond()).ok_or_else(wrong);

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Config, ConfigError, LogFormat, LogLevel};
+use crate::config::{ConfigError, LogFormat, LogLevel, LogSettings};
 use crate::run::Progress;
 use crate::telemetry::{self, Telemetry};
 
@@ -34,15 +34,15 @@ impl Terminal {
     ///
     /// # Errors
     /// When spans are to be sent, and cannot be.
-    pub fn show_messages(&self, config: &Config, unless_said: LogLevel) -> Result<Telemetry, ConfigError> {
-        let level = config.log_level.unwrap_or(unless_said);
+    pub fn show_messages(&self, settings: &LogSettings, default: LogLevel) -> Result<Telemetry, ConfigError> {
+        let level = settings.level.unwrap_or(default);
         let filter = Targets::new().with_default(LogLevel::ERROR).with_target("dynacrawl", level);
         let layer = tracing_subscriber::fmt::layer().with_writer(self.clone());
-        let layer = match config.log_format {
+        let layer = match settings.format {
             LogFormat::Json => layer.json().flatten_event(true).boxed(),
             LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
         };
-        let (telemetry, spans) = telemetry::spans(config.otlp_endpoint.as_deref())?;
+        let (telemetry, spans) = telemetry::spans(settings.otlp_endpoint.as_deref())?;
         tracing_subscriber::registry().with(layer.with_filter(filter)).with(spans).init();
         Ok(telemetry)
     }

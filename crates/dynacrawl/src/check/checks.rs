@@ -9,12 +9,19 @@ use dynacrawl_walker::Listing;
 use futures_util::{StreamExt, stream};
 
 use super::finding::{Findings, Trouble};
-use crate::config::Config;
+use crate::config::CheckSettings;
 use crate::run::identity::{self, Asked, Expected};
 use crate::run::{TargetConnection, decode_failure};
+use crate::settings::Settings;
+
+/// How thoroughly is checked.
+pub(super) struct Depth<'a> {
+    pub(super) run: &'a Settings,
+    pub(super) check: &'a CheckSettings,
+}
 
 /// Checks a target's credentials, role by role. `false`: none of its scopes can work.
-pub(super) async fn credentials(connection: &TargetConnection, config: &Config, findings: &mut Findings) -> bool {
+pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>, findings: &mut Findings) -> bool {
     let name = connection.target.name.as_str();
     let roles = &connection.target.chain;
     if let Err(failed) = connection.chain.base.credentials.get().await {
@@ -26,7 +33,7 @@ pub(super) async fn credentials(connection: &TargetConnection, config: &Config, 
         _ => connection.chain.base.sts().caller_identity().await,
     };
     // STS itself may not know the keys of something that only speaks DynamoDB's protocol; its own answers decide then.
-    let foreign_sts = config.endpoints.dynamodb_url.is_some() && config.endpoints.sts_url.is_none();
+    let foreign_sts = depth.run.endpoints.dynamodb_url.is_some() && depth.run.endpoints.sts_url.is_none();
     match base {
         Ok(identity) => {
             let found = format!("{} (account {})", identity.arn, identity.account_id);
@@ -50,7 +57,7 @@ pub(super) async fn credentials(connection: &TargetConnection, config: &Config, 
                 return false;
             }
         }
-        if config.check.external_id_probe && role.external_id.is_some() {
+        if depth.check.external_id_probe && role.external_id.is_some() {
             external_id(connection.chain.before(number).sts(), role, name, findings).await;
         }
     }
@@ -98,12 +105,12 @@ async fn external_id(sts: &StsClient, role: &AssumeRole, target: &str, findings:
 }
 
 /// Checks one account and Region.
-pub(super) async fn scope(connection: &TargetConnection, region: &Region, config: &Config) -> Findings {
+pub(super) async fn scope(connection: &TargetConnection, region: &Region, depth: &Depth<'_>) -> Findings {
     let mut findings = Findings::default();
     let account_id = connection.account_id().await.ok();
     let scope = Scope { account_id, ..connection.scope(region) };
     let client = connection.client(region);
-    scope_calls(connection, &scope, &client, config, &mut findings).await;
+    scope_calls(connection, &scope, &client, depth, &mut findings).await;
     findings.count_scope();
     findings
 }
@@ -112,11 +119,11 @@ async fn scope_calls(
     connection: &TargetConnection,
     scope: &Scope,
     client: &ScopeClient,
-    config: &Config,
+    depth: &Depth<'_>,
     findings: &mut Findings,
 ) {
     let target = connection.target.name.as_str();
-    let (listed, selected, failed) = list(client, config).await;
+    let (listed, selected, failed) = list(client, depth).await;
     if let Some(failed) = &failed
         && let Some(trouble) = region_trouble(connection, &scope.region, failed).await
     {
@@ -136,12 +143,12 @@ async fn scope_calls(
         return;
     }
     let expected = Expected { scope, custom_endpoint: connection.custom_endpoint };
-    describe(client, config, selected, target, &expected, findings).await;
+    describe(client, depth, selected, target, &expected, findings).await;
 }
 
 /// Lists until enough tables are selected. Returns how many names were seen, and the error that ended it early.
-async fn list(client: &ScopeClient, config: &Config) -> (usize, Vec<TableName>, Option<CallError>) {
-    let limit = config.check.tables;
+async fn list(client: &ScopeClient, depth: &Depth<'_>) -> (usize, Vec<TableName>, Option<CallError>) {
+    let limit = depth.check.tables;
     let mut listing = Listing::new(client, None);
     let (mut listed, mut selected) = (0, Vec::new());
     while selected.len() < limit {
@@ -150,7 +157,7 @@ async fn list(client: &ScopeClient, config: &Config) -> (usize, Vec<TableName>, 
             Some(Err(failed)) => return (listed, selected, Some(failed)),
             Some(Ok(names)) => {
                 listed += names.len();
-                selected.extend(names.into_iter().filter(|name| config.crawl.filter.selects(name.as_str())));
+                selected.extend(names.into_iter().filter(|name| depth.run.crawl.filter.selects(name.as_str())));
             }
         }
     }
@@ -160,7 +167,7 @@ async fn list(client: &ScopeClient, config: &Config) -> (usize, Vec<TableName>, 
 
 async fn describe(
     client: &ScopeClient,
-    config: &Config,
+    depth: &Depth<'_>,
     selected: Vec<TableName>,
     target: &str,
     expected: &Expected<'_>,
@@ -170,10 +177,10 @@ async fn describe(
     let decode = |body: &[u8]| {
         dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(|error| decode_failure(&error))
     };
-    let fetcher = Fetcher { client, decode, recheck_after: config.crawl.recheck_after };
+    let fetcher = Fetcher { client, decode, recheck_after: depth.run.crawl.recheck_after };
     let asked = selected.len();
     let (mut denied, mut failed, mut said) = (Vec::new(), Vec::new(), String::new());
-    let mut fetched = std::pin::pin!(fetcher.describe_all(stream::iter(selected), config.crawl.concurrency));
+    let mut fetched = std::pin::pin!(fetcher.describe_all(stream::iter(selected), depth.run.crawl.concurrency));
     while let Some(one) = fetched.next().await {
         match one {
             Fetched::Described(name, table) => {

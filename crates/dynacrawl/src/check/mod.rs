@@ -16,15 +16,17 @@ use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{Region, RegionsSource};
 use futures_util::{FutureExt, StreamExt, stream};
 
-use crate::config::Group;
+use crate::config::CheckSettings;
 use crate::run::{ReadyTarget, RunPlan, StopReason, TargetConnection, enabled_regions, members, organization_accounts};
+use crate::settings::Group;
+use checks::Depth;
 use finding::Trouble;
 
 /// How many Regions of one target are checked at once.
 const REGIONS: usize = 8;
 
 /// Checks every target and every scope of a plan.
-pub async fn check(plan: &RunPlan) -> Findings {
+pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
     let mut findings = Findings::default();
     let mut targets: Vec<Arc<ReadyTarget>> = plan.targets.clone();
     for (group, ready) in &plan.groups {
@@ -34,9 +36,9 @@ pub async fn check(plan: &RunPlan) -> Findings {
         targets.extend(members);
         findings = findings.and(found);
     }
-    let at_once = (plan.config().crawl.scopes / REGIONS).max(1);
+    let at_once = (plan.settings.crawl.scopes / REGIONS).max(1);
     let checked = stream::iter(&targets).map(|target| {
-        let checked = AssertUnwindSafe(Box::pin(check_target(target, plan))).catch_unwind();
+        let checked = AssertUnwindSafe(Box::pin(check_target(target, plan, settings))).catch_unwind();
         checked.map(|checked| checked.unwrap_or_else(|panic| panicked(&target.target.name, None, &*panic)))
     });
     let checked = checked.buffered(at_once);
@@ -58,11 +60,11 @@ fn panicked(target: &str, region: Option<&Region>, panic: &(dyn Any + Send)) -> 
     findings
 }
 
-async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
-    let config = plan.config();
+async fn check_target(target: &ReadyTarget, plan: &RunPlan, settings: &CheckSettings) -> Findings {
+    let depth = Depth { run: &plan.settings, check: settings };
     let connection = plan.connector.connect(target).await;
     let mut findings = Findings::default();
-    let usable = checks::credentials(&connection, config, &mut findings).await;
+    let usable = checks::credentials(&connection, &depth, &mut findings).await;
     let regions = match connection.target.all_regions {
         true if usable => all_regions(&connection, plan, &mut findings).await,
         true => Vec::new(),
@@ -74,11 +76,11 @@ async fn check_target(target: &ReadyTarget, plan: &RunPlan) -> Findings {
     }
     let scopes = stream::iter(&regions)
         .map(|region| {
-            let checked = AssertUnwindSafe(Box::pin(checks::scope(&connection, region, config))).catch_unwind();
+            let checked = AssertUnwindSafe(Box::pin(checks::scope(&connection, region, &depth))).catch_unwind();
             checked
                 .map(|checked| checked.unwrap_or_else(|panic| panicked(&connection.target.name, Some(region), &*panic)))
         })
-        .buffered(REGIONS.min(config.crawl.scopes))
+        .buffered(REGIONS.min(plan.settings.crawl.scopes))
         .collect::<Vec<_>>()
         .await;
     scopes.into_iter().fold(findings, Findings::and)
@@ -121,7 +123,7 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
         findings.add("organization", name, None, Err(trouble));
         findings.no_scope_works(1);
     }
-    let members = members(group, ready, accounts, plan.config()).into_iter();
+    let members = members(group, ready, accounts, &plan.settings).into_iter();
     (members.filter_map(|(_, member)| member.ok()).collect(), findings)
 }
 

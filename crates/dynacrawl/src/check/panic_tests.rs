@@ -1,5 +1,7 @@
 //! A check that panics is a failure with a name, and takes no other along.
 
+use std::sync::Arc;
+
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
@@ -37,7 +39,10 @@ async fn checked(at: fn(&HttpRequest) -> bool, settings: &str) -> Findings {
         regions.iter().fold(Account::new(HUB), |account, region| account.region(*region, Tables::new().generated(2)));
     let options = Options { verify_signatures: false, ..Options::default() };
     let inner = connector(&InProcess::new(Estate::new([account]), &options));
-    check(&plan_over(SharedHttpClient::new(Panicking { inner, at }), config(settings), |_| Account::new(HUB))).await
+    let config = config(settings);
+    let client = SharedHttpClient::new(Panicking { inner, at });
+    let plan = plan_over(client, &Arc::new(config.run), config.request, |_| Account::new(HUB));
+    check(&plan, &config.check).await
 }
 
 fn signed_for(request: &HttpRequest, part: &str) -> bool {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::failure::Failure;
+use super::planned::{Planned, plan};
 use super::print::{json_to_stdout, to_stdout};
-use super::{Failure, plan};
 use crate::check;
 use crate::cli::{CheckArgs, GlobalArgs};
-use crate::config::{CheckFormat, Config, Flags};
+use crate::config::{CheckFormat, Config, Flags, LogLevel};
 use crate::exit::Exit;
 use crate::terminal::Terminal;
 
@@ -25,16 +26,15 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
     };
     let patient = |config: &mut Config| {
         if args.speed.max_attempts.is_none() {
-            config.crawl.retry.max_attempts = config.crawl.retry.max_attempts.min(MAX_ATTEMPTS);
+            config.run.crawl.retry.max_attempts = config.run.crawl.retry.max_attempts.min(MAX_ATTEMPTS);
         }
         if args.speed.patience.is_none() {
-            config.crawl.retry.patience = config.crawl.retry.patience.min(PATIENCE);
+            config.run.crawl.retry.patience = config.run.crawl.retry.patience.min(PATIENCE);
         }
     };
-    let (plan, _simulator) = plan(global, &flags, args.demo, patient).await?;
-    let config = plan.config();
-    let _telemetry = terminal.show_messages(config, crate::config::LogLevel::WARN)?;
-    let findings = Box::pin(check::check(&plan)).await;
+    let Planned { plan, config, simulator: _simulator } = plan(global, &flags, args.demo, patient).await?;
+    let _telemetry = terminal.show_messages(&config.log, LogLevel::WARN)?;
+    let findings = Box::pin(check::check(&plan, &config.check)).await;
     match config.check.format {
         CheckFormat::Text => to_stdout(findings.to_text().as_bytes())?,
         CheckFormat::Json => json_to_stdout(&findings)?,

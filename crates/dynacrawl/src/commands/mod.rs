@@ -2,49 +2,18 @@
 
 mod check;
 mod crawl;
+mod failure;
+mod planned;
 mod policy;
 mod print;
 mod reads;
 mod serve;
 
-use std::fmt;
-
-use crate::cli::{Cli, Command, DemoArgs, GlobalArgs};
-use crate::config::{Config, ConfigError, Flags};
-use crate::demo::Demo;
+use crate::cli::{Cli, Command};
 use crate::exit::Exit;
-use crate::run::RunPlan;
 use crate::terminal::Terminal;
 
-pub use crawl::crawl_to_output;
-
-/// Why a command ended early, and how the process ends then.
-#[derive(Debug)]
-pub struct Failure {
-    /// How the process ends.
-    pub exit: Exit,
-    /// What is said about it.
-    pub error: anyhow::Error,
-}
-
-impl Failure {
-    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into() }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // With its causes, and without control characters, whatever they quote.
-        write!(f, "{}", dynacrawl_model::Escaped(&format!("{:#}", self.error)))
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::new(Exit::Usage, error)
-    }
-}
+pub use failure::Failure;
 
 /// Runs the command.
 ///
@@ -66,24 +35,4 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Completions { shell } => print::completions(shell),
         Command::Man => print::man(),
     }
-}
-
-/// The plan of a command, against AWS or the embedded simulator; that one runs until it is dropped.
-async fn plan(
-    global: &GlobalArgs,
-    flags: &Flags<'_>,
-    demo: DemoArgs,
-    adjust: impl FnOnce(&mut Config),
-) -> Result<(RunPlan, Option<Demo>), Failure> {
-    if !demo.demo && !demo.demo_faults {
-        let mut config = Config::load(global, flags)?;
-        adjust(&mut config);
-        config.prepare().await?;
-        return Ok((RunPlan::new(config)?, None));
-    }
-    let demo = Demo::start(demo.demo_faults)
-        .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("cannot start the simulator")))?;
-    let mut config = Config::load_demo(global, flags, &demo)?;
-    adjust(&mut config);
-    Ok((demo.plan(config)?, Some(demo)))
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use dynacrawl_model::AccountId;
 
-use super::Failure;
+use super::failure::Failure;
 use super::print::json_to_stdout;
 use crate::cli::{GlobalArgs, PolicyArgs};
-use crate::config::{Config, ConfigError, Flags, Group, Target};
+use crate::config::{Config, ConfigError, Flags};
 use crate::exit::Exit;
 use crate::policy::{
     Limit, PolicyDocument, Trust, access_policy, assume_policy, exceeded, group_trust_policy, split, trust_policy,
 };
+use crate::settings::{Group, Target};
 
 pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Failure> {
     let flags = Flags { target: Some(&args.target), filter: Some(&args.filter), ..Flags::default() };
@@ -25,9 +26,9 @@ pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exi
     }
     let policy = if args.assume {
         let no_role = || ConfigError::value("--assume", "no target assumes a role; name one with --role-arn");
-        assume_policy(&config).ok_or_else(no_role)?
+        assume_policy(&config.run).ok_or_else(no_role)?
     } else {
-        access_policy(&config)
+        access_policy(&config.run)
     };
     if args.split {
         let policies = split(&policy);
@@ -83,14 +84,14 @@ enum Trusting<'a> {
 }
 
 fn trusting(config: &Config) -> Vec<Trusting<'_>> {
-    let with_role = config.targets.iter().filter(|target| !target.chain.is_empty());
-    let mut found: Vec<Trusting<'_>> = config.groups.iter().map(Trusting::Organization).collect();
+    let with_role = config.run.targets.iter().filter(|target| !target.chain.is_empty());
+    let mut found: Vec<Trusting<'_>> = config.run.groups.iter().map(Trusting::Organization).collect();
     let mut listed: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
     for target in with_role {
         // A target with a list of accounts is one for each, called NAME/ACCOUNT.
         let account = target.account_id.as_ref().map(|account| format!("/{account}"));
         match account.and_then(|account| target.name.strip_suffix(&account)) {
-            Some(name) if config.target_names.iter().any(|one| one == name) => {
+            Some(name) if config.run.target_names.iter().any(|one| one == name) => {
                 listed.entry(name).or_default().push(target);
             }
             _ => found.push(Trusting::One(target)),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::CommandFactory;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::cli::{Cli, ConfigArgs, ConfigCommand};
 use crate::config::{Config, REFERENCE};
 use crate::exit::Exit;
@@ -42,7 +42,7 @@ pub(super) fn config(args: &ConfigArgs) -> Result<Exit, Failure> {
         Some(ConfigCommand::Check { file }) => {
             let config = Config::check_file(file)?;
             config.refuse_losses(true)?;
-            let targets = match (config.targets.len(), config.groups.len()) {
+            let targets = match (config.run.targets.len(), config.run.groups.len()) {
                 (0, 0) => "no target, so the command line describes it".to_owned(),
                 (1, 0) => "1 target".to_owned(),
                 (many, 0) => format!("{many} targets"),

@@ -6,7 +6,7 @@ use dynacrawl_model::{Escaped, Timestamp};
 use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, TableLine, TableQuery};
 use serde::Serialize;
 
-use super::Failure;
+use super::failure::Failure;
 use super::print::{ended, to_stdout};
 use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
 use crate::config::{Config, ConfigError};
@@ -18,7 +18,7 @@ fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
         Some(path) => path.into(),
         None => {
             let file = global.config.as_deref().map(Config::check_file).transpose()?;
-            let Some(state) = file.and_then(|config| config.state) else {
+            let Some(state) = file.and_then(|config| config.run.state) else {
                 let said = "is missing; name the file with --state, or a configuration that does with --config";
                 return Err(ConfigError::value("state.path (--state)", said).into());
             };

@@ -11,16 +11,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
-use super::crawl::{cannot_start, crawl_to_output, stuck};
+use super::crawl::{cannot_start, stuck};
+use super::failure::Failure;
 use crate::cli::{GlobalArgs, ServeArgs};
-use crate::config::{Accepted, Config, ConfigError, Flags, LogLevel, scopes};
+use crate::config::{Config, ConfigError, Flags, LogLevel};
 use crate::exit::Exit;
-use crate::run::RunPlan;
+use crate::run::{RunPlan, crawl_to_output};
 use crate::serve::clock::Clock;
 use crate::serve::daemon::{Crawl, Daemon, DaemonDeps, DaemonEnd};
 use crate::serve::shared::Shared;
 use crate::serve::{http, metrics, watch};
+use crate::settings::{Accepted, scopes};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
@@ -40,15 +41,16 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let file = source.file()?;
     let known = std::fs::read(&file).ok();
     let config = source.load().await?;
-    let Some(settings) = config.state.clone() else {
+    let Some(remembered) = config.run.state.clone() else {
         let said = "is missing; dynacrawl serve needs a file to remember things in";
         return Err(ConfigError::value("state.path (--state)", said).into());
     };
     let token = config.serve.token()?;
     // Wrong places of secrets show now.
-    RunPlan::new(config.clone())?;
-    let _telemetry = terminal.show_messages(&config, LogLevel::INFO)?;
-    let state = State::open(&settings.path).map_err(|error| cannot_start(error.into()))?;
+    let settings = config.for_daemon();
+    RunPlan::new(&settings.run, settings.request.clone())?;
+    let _telemetry = terminal.show_messages(&config.log, LogLevel::INFO)?;
+    let state = State::open(&remembered.path).map_err(|error| cannot_start(error.into()))?;
     let state = Arc::new(Mutex::new(state));
     let listen = config.serve.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
@@ -66,21 +68,21 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let signals = Signals::new().map_err(failed)?;
     let hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let stop = CancellationToken::new();
-    let shared = Arc::new(Shared::new(&config, token, settings.path));
+    let shared = Arc::new(Shared::new(&settings, token, remembered.path));
     let (orders, queue) = mpsc::channel(ORDERS);
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "listening");
     let load = {
         let source = source.clone();
         Box::new(move || {
             let source = source.clone();
-            Box::pin(async move { source.load().await }) as _
+            Box::pin(async move { Ok(source.load().await?.for_daemon()) }) as _
         })
     };
     let crawl: Crawl = Box::new(|plan, start, stop, progress| {
         Box::pin(async move { crawl_to_output(&plan, start, &stop, &progress).await })
     });
     let deps = DaemonDeps { load, make_plan: Box::new(RunPlan::new), crawl, clock: Clock::System };
-    let daemon = Daemon::new(deps, config, state, shared.clone(), accepted);
+    let daemon = Daemon::new(deps, settings, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
         tracing::info!("ending: what is under way is finished; a second signal ends at once");
@@ -130,11 +132,11 @@ impl Source {
             ..Flags::default()
         };
         let mut config = Config::load(&self.global, &flags)?;
-        if config.targets.is_empty() && config.groups.is_empty() {
+        if config.run.targets.is_empty() && config.run.groups.is_empty() {
             let said = "is missing; dynacrawl serve takes its targets from the configuration file";
             return Err(ConfigError::value("[[target]]", said));
         }
-        if config.crawl.dry_run {
+        if config.run.crawl.dry_run {
             return Err(ConfigError::value("crawl.dry_run (--dry-run)", "cannot be used with dynacrawl serve"));
         }
         config.prepare().await?;

@@ -1,213 +1,48 @@
-//! What is told about changes, and when a removal needs a person.
+//! `[changes]`: what is reported about changes, and when a removal needs a person.
 
-use std::collections::BTreeSet;
-
-use dynacrawl_model::{AccountId, Region, Scope};
-
-use super::ConfigError;
+use super::error::ConfigError;
 use super::raw;
 use super::values::{in_range, one_of, required};
+use crate::settings::{Accepted, ChangeSettings, Emit, FailSafe, scopes};
 
-/// What is told about changes, and when a removal needs a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChangeSettings {
-    /// What the output holds.
-    pub emit: Emit,
-    /// Whether that is configured, and not the default.
-    pub emit_is_given: bool,
-    /// Whether what drifts by itself counts as a change.
-    pub drift: bool,
-    /// How many tables may go at once.
-    pub fail_safe: FailSafe,
-    /// What a person has accepted.
-    pub accepted: Accepted,
-}
-
-/// The scopes about which a person has decided.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// The scopes whose removals are accepted, however many tables are gone.
-    pub removals: BTreeSet<(AccountId, Region)>,
-    /// The scopes whose retirement is accepted.
-    pub retirements: BTreeSet<(AccountId, Region)>,
-}
-
-/// What the output holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    /// Every table.
-    Snapshot,
-    /// What changed.
-    Changes,
-    /// Both.
-    Both,
-}
-
-/// How many of a scope's tables may go at once without a person accepting it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailSafe {
-    /// From this share of the known tables on, in percent, removals are held back.
-    pub percent: u32,
-    /// Where so many tables are known, or more.
-    pub from: u64,
-}
-
-impl Emit {
-    /// Whether every table is written.
-    pub fn snapshot(self) -> bool {
-        self != Self::Changes
-    }
-
-    /// Whether changes are written.
-    pub fn changes(self) -> bool {
-        self != Self::Snapshot
-    }
-}
-
-impl FailSafe {
-    /// Whether the removal of `going` out of `known` tables is held back.
-    pub fn holds(self, known: u64, going: u64) -> bool {
-        let share = known >= self.from && going.saturating_mul(100) >= known.saturating_mul(u64::from(self.percent));
-        going > 0 && (share || (known >= 2 && going >= known))
-    }
-}
-
-impl ChangeSettings {
-    pub(super) fn validate(raw: raw::Changes) -> Result<Self, ConfigError> {
+impl raw::Changes {
+    /// The settings of all runs, and what a person has accepted for them.
+    pub(super) fn validate(self) -> Result<(ChangeSettings, Accepted), ConfigError> {
         let key = "changes.emit (--emit)";
-        let emit = match raw.emit.as_deref() {
+        let emit = match self.emit.as_deref() {
             None | Some("snapshot") => Emit::Snapshot,
             Some("changes") => Emit::Changes,
             Some("both") => Emit::Both,
             Some(other) => return Err(one_of(key, other, &["snapshot", "changes", "both"])),
         };
-        Ok(Self {
+        let settings = ChangeSettings {
             emit,
-            emit_is_given: raw.emit.is_some(),
-            drift: required("changes.drift", raw.drift)?,
+            emit_is_given: self.emit.is_some(),
+            drift: required("changes.drift", self.drift)?,
             fail_safe: FailSafe {
-                percent: in_range("changes.fail_safe_percent", raw.fail_safe_percent, 1, 100)?,
-                from: in_range("changes.fail_safe_from", raw.fail_safe_from, 1, 1_000_000)?,
+                percent: in_range("changes.fail_safe_percent", self.fail_safe_percent, 1, 100)?,
+                from: in_range("changes.fail_safe_from", self.fail_safe_from, 1, 1_000_000)?,
             },
-            accepted: Accepted {
-                removals: scopes(
-                    "changes.accept_removals (--accept-removals)",
-                    &raw.accept_removals.unwrap_or_default(),
-                )?,
-                retirements: scopes(
-                    "changes.accept_retirements (--accept-retirements)",
-                    &raw.accept_retirements.unwrap_or_default(),
-                )?,
-            },
-        })
-    }
-
-    /// Refuses what only a state can do, where there is none.
-    pub(super) fn need_a_state(&self) -> Result<(), ConfigError> {
-        let said = "needs a state; name one with state.path (--state)";
-        let asked = [
-            (self.emit.changes(), "changes.emit (--emit)"),
-            (self.drift, "changes.drift (--drift)"),
-            (!self.accepted.removals.is_empty(), "changes.accept_removals (--accept-removals)"),
-            (!self.accepted.retirements.is_empty(), "changes.accept_retirements (--accept-retirements)"),
-        ];
-        asked.into_iter().find(|(asked, _)| *asked).map_or(Ok(()), |(_, key)| Err(ConfigError::value(key, said)))
-    }
-
-    /// Whether a person has accepted the removals of a scope.
-    pub fn accepts(&self, scope: &Scope) -> bool {
-        let key = scope.account_id.clone().map(|account_id| (account_id, scope.region.clone()));
-        key.is_some_and(|key| self.accepted.removals.contains(&key))
+        };
+        let accepted = Accepted {
+            removals: scopes("changes.accept_removals (--accept-removals)", &self.accept_removals.unwrap_or_default())?,
+            retirements: scopes(
+                "changes.accept_retirements (--accept-retirements)",
+                &self.accept_retirements.unwrap_or_default(),
+            )?,
+        };
+        Ok((settings, accepted))
     }
 }
 
-/// How the state tells an accepted retirement from an accepted removal.
-const RETIREMENT: &str = "retirement:";
-
-impl Accepted {
-    /// As the state keeps it with a run.
-    pub(crate) fn words(&self) -> Vec<String> {
-        let word = |prefix: &str, (account, region): &(AccountId, Region)| format!("{prefix}{account}/{region}");
-        let removals = self.removals.iter().map(|scope| word("", scope));
-        removals.chain(self.retirements.iter().map(|scope| word(RETIREMENT, scope))).collect()
-    }
-
-    /// From what the state keeps with a run. What cannot be read was not accepted.
-    pub(crate) fn of_words(words: &[String]) -> Self {
-        let mut accepted = Self::default();
-        for word in words {
-            let (scope, into) = match word.strip_prefix(RETIREMENT) {
-                Some(scope) => (scope, &mut accepted.retirements),
-                None => (word.as_str(), &mut accepted.removals),
-            };
-            into.extend(scopes("accepted", &[scope.to_owned()]).unwrap_or_default());
-        }
-        accepted
-    }
-
-    /// Adds what was accepted elsewhere.
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.removals.extend(other.removals);
-        self.retirements.extend(other.retirements);
-    }
-}
-
-/// Scopes, each as ACCOUNT/REGION.
-pub(crate) fn scopes(key: &str, texts: &[String]) -> Result<BTreeSet<(AccountId, Region)>, ConfigError> {
-    let scope = |text: &String| {
-        let parts = text
-            .split_once('/')
-            .and_then(|(account, region)| Some((account.parse::<AccountId>().ok()?, region.parse::<Region>().ok()?)));
-        parts.ok_or_else(|| {
-            let said = dynacrawl_model::Escaped(text);
-            ConfigError::value(
-                key,
-                format!("'{said}' is no scope; expected ACCOUNT/REGION, such as 123456789012/eu-west-1"),
-            )
-        })
-    };
-    texts.iter().map(scope).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Accepted, FailSafe, scopes};
-
-    #[test]
-    fn the_fail_safe_holds_from_its_share_on_and_where_nothing_would_be_left() {
-        let fail_safe = FailSafe { percent: 30, from: 10 };
-        for (known, going, holds) in [
-            (10, 2, false),
-            (10, 3, true),
-            (11, 3, false),
-            (11, 4, true),
-            (9, 8, false),
-            (9, 9, true),
-            (2, 1, false),
-            (2, 2, true),
-            (1, 1, false),
-            (0, 0, false),
-            (1000, 299, false),
-            (1000, 300, true),
-        ] {
-            assert_eq!(fail_safe.holds(known, going), holds, "{going} of {known}");
-        }
-    }
-
-    #[test]
-    fn what_was_accepted_comes_back_from_the_state() {
-        let one = |text: &str| scopes("key", &[text.to_owned()]).expect("a scope");
-        let accepted = Accepted { removals: one("123456789012/eu-west-1"), retirements: one("123456789012/us-east-1") };
-        assert_eq!(Accepted::of_words(&accepted.words()), accepted);
-    }
-
-    #[test]
-    fn a_scope_is_an_account_and_a_region() {
-        let read = |text: &str| scopes("--accept-removals", &[text.to_owned()]);
-        assert_eq!(read("123456789012/eu-west-1").expect("a scope").len(), 1);
-        for wrong in ["123456789012", "12/eu-west-1", "123456789012/Ireland", "eu-west-1/123456789012", ""] {
-            let said = read(wrong).expect_err(wrong).to_string();
-            assert!(said.contains("expected ACCOUNT/REGION"), "{said}");
-        }
-    }
+/// Refuses what only a state can do, where there is none.
+pub(super) fn need_a_state(changes: &ChangeSettings, accepted: &Accepted) -> Result<(), ConfigError> {
+    let problem = "needs a state; name one with state.path (--state)";
+    let given = [
+        (changes.emit.changes(), "changes.emit (--emit)"),
+        (changes.drift, "changes.drift (--drift)"),
+        (!accepted.removals.is_empty(), "changes.accept_removals (--accept-removals)"),
+        (!accepted.retirements.is_empty(), "changes.accept_retirements (--accept-retirements)"),
+    ];
+    given.into_iter().find(|(given, _)| *given).map_or(Ok(()), |(_, key)| Err(ConfigError::value(key, problem)))
 }

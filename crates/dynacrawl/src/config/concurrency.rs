@@ -7,7 +7,7 @@ use dynacrawl_fetcher::Concurrency;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::values::in_range;
 
 /// The word `auto`, or an upper bound.

@@ -1,4 +1,4 @@
-//! How AWS's quotas are used, and what is remembered between processes.
+//! `[budget.…]` and `[state]`: how AWS's quotas are used, and what is remembered between processes.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -8,40 +8,17 @@ use dynacrawl_aws::{Quota, Rate};
 use dynacrawl_model::QuotaName;
 use dynacrawl_state::Purpose;
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::raw;
 use super::values::{duration, in_range, required};
+use crate::settings::{Budgets, StateSettings};
 
-/// How the quotas of other services than DynamoDB are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budgets {
-    /// AWS STS, for each caller.
-    pub sts: Quota,
-    /// AWS Organizations, for each organization.
-    pub organizations: Quota,
-    /// account:ListRegions and ec2:DescribeRegions, for each account.
-    pub account: Quota,
-}
-
-/// What is remembered between processes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateSettings {
-    /// The file.
-    pub path: PathBuf,
-    /// What for.
-    pub purpose: Purpose,
-    /// How old the last commit of a run may be for the run to be gone on with.
-    pub resume_within: Duration,
-    /// For how long changes, and tables that are gone, are remembered.
-    pub keep: Duration,
-}
-
-impl Budgets {
-    pub(super) fn validate(raw: &raw::Budgets) -> Result<Self, ConfigError> {
-        Ok(Self {
-            sts: quota(QuotaName::Sts, "budget.sts", &raw.sts)?,
-            organizations: quota(QuotaName::Organizations, "budget.organizations", &raw.organizations)?,
-            account: quota(QuotaName::Account, "budget.account", &raw.account)?,
+impl raw::Budgets {
+    pub(super) fn validate(&self) -> Result<Budgets, ConfigError> {
+        Ok(Budgets {
+            sts: quota(QuotaName::Sts, "budget.sts", &self.sts)?,
+            organizations: quota(QuotaName::Organizations, "budget.organizations", &self.organizations)?,
+            account: quota(QuotaName::Account, "budget.account", &self.account)?,
         })
     }
 }
@@ -62,12 +39,12 @@ pub(super) fn rate(section: &str, per_second: Option<u32>, burst: Option<u32>) -
     }))
 }
 
-impl StateSettings {
-    pub(super) fn validate(raw: raw::State) -> Result<Option<Self>, ConfigError> {
-        let resume_within = duration("state.resume_within", raw.resume_within.as_deref())?;
-        let path = raw.path.filter(|path| !path.is_empty()).map(PathBuf::from);
-        let days = in_range("state.keep_days", raw.keep_days, 1, 36_500)?;
+impl raw::State {
+    pub(super) fn validate(self) -> Result<Option<StateSettings>, ConfigError> {
+        let resume_within = duration("state.resume_within", self.resume_within.as_deref())?;
+        let path = self.path.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let days = in_range("state.keep_days", self.keep_days, 1, 36_500)?;
         let keep = Duration::from_secs(u64::from(days) * 24 * 3600);
-        Ok(path.map(|path| Self { path, purpose: Purpose::Real, resume_within, keep }))
+        Ok(path.map(|path| StateSettings { path, purpose: Purpose::Real, resume_within, keep }))
     }
 }

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use dynacrawl_state::Purpose;
 
-use super::target::UnselectedTarget;
-use super::{Config, ConfigError, Layer};
+use super::changes::need_a_state;
+use super::error::ConfigError;
+use super::raw::Layer;
+use super::valid::Config;
 use crate::cli::{
     EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs,
 };
@@ -50,14 +52,16 @@ impl Config {
         layer.overlay(flag_layer(global, flags));
         let described_by_flags = flags.target.is_some_and(|args| layer.target.is_empty() || !args.targets.is_empty());
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
-        let mut config = Self { described_by_flags, ..Self::validate(layer)? };
+        let mut config = Self::validate(layer)?;
+        config.request.described_by_flags = described_by_flags;
         config.need_a_state()?;
         if flags.output.is_some() {
             config.refuse_losses(flags.serve.is_some())?;
         }
         if let Some(args) = flags.target.filter(|args| !args.targets.is_empty()) {
             let place = global.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();
-            config.restrict(&args.targets).map_err(|unknown| unknown.in_key("--target", &place))?;
+            config.run.choose(Some(&args.targets)).map_err(|unknown| unknown.in_key("--target", &place))?;
+            config.request.targets = Some(args.targets.clone());
         }
         Ok(config)
     }
@@ -71,7 +75,7 @@ impl Config {
         let mut config = Self::validate(layer)?;
         config.need_a_state()?;
         config.refuse_losses(false)?;
-        if let Some(state) = &mut config.state {
+        if let Some(state) = &mut config.run.state {
             state.purpose = Purpose::Demo;
         }
         demo.seclude(&mut config);
@@ -128,44 +132,9 @@ fn choose_targets(layer: &mut Layer, args: Option<&TargetArgs>, file: Option<&Pa
     Ok(())
 }
 
-/// A name that no target of the configuration has.
-#[derive(Debug)]
-pub(crate) struct UnknownTarget {
-    name: String,
-    there_are: Vec<String>,
-}
-
-impl UnknownTarget {
-    pub(super) fn new(name: &str, there_are: &[String]) -> Self {
-        Self { name: name.to_owned(), there_are: there_are.to_vec() }
-    }
-
-    /// The error about it, in the value of a key.
-    pub(crate) fn in_key(self, key: &str, place: &str) -> ConfigError {
-        let name = dynacrawl_model::Escaped(&self.name);
-        ConfigError::value(key, format!("'{name}' is not a target of {place}; it has {}", self.there_are.join(", ")))
-    }
-}
-
 impl Config {
     /// The file may leave the state to a flag; the whole may not leave it out.
     fn need_a_state(&self) -> Result<(), ConfigError> {
-        if self.state.is_some() { Ok(()) } else { self.changes.need_a_state() }
-    }
-
-    /// Leaves out all but these targets, each with all the accounts that it stands for.
-    pub(crate) fn restrict(&mut self, only: &[String]) -> Result<(), UnknownTarget> {
-        if let Some(unknown) = only.iter().find(|name| !self.target_names.contains(name)) {
-            return Err(UnknownTarget::new(unknown, &self.target_names));
-        }
-        let chosen = |name: &String| only.contains(name);
-        let others = self.targets.extract_if(.., |target| !chosen(&target.configured_as));
-        self.unselected_targets = others.map(|target| UnselectedTarget::of(&target)).collect();
-        let others = self.groups.extract_if(.., |group| !chosen(&group.discovery.configured_as));
-        self.unselected_targets.extend(
-            others.map(|group| UnselectedTarget { account_id: None, ..UnselectedTarget::of(&group.discovery) }),
-        );
-        self.only = Some(only.to_vec());
-        Ok(())
+        if self.run.state.is_some() { Ok(()) } else { need_a_state(&self.run.changes, &self.request.accepted) }
     }
 }

@@ -1,70 +1,39 @@
-//! What the daemon does, and when.
+//! `[serve]` and `[[schedule]]`: what the daemon does, and when.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use dynacrawl_model::Escaped;
-use secrecy::SecretString;
 
+use super::error::ConfigError;
 use super::raw;
-use super::secret::SecretRef;
 use super::values::{duration, required};
-use super::{ConfigError, UnknownTarget};
 use crate::serve::schedule::{Schedule, ScheduleError};
-use crate::serve::shared::MANUAL;
+use crate::serve::settings::{MANUAL, NamedSchedule, ServeSettings};
+use crate::settings::known;
 
-/// What the daemon does, and when.
-#[derive(Clone, Debug)]
-pub struct ServeSettings {
-    /// Where HTTP is answered.
-    pub listen: SocketAddr,
-    /// Where the token is that starts a run.
-    token: Option<SecretRef>,
-    /// The names by which requests may ask for this daemon, besides IP addresses and `localhost`; in lower case.
-    pub allowed_hosts: Vec<String>,
-    /// Whether a run begins when the daemon does.
-    pub run_at_start: bool,
-    /// How often the configuration is looked at for changes.
-    pub reload_every: Duration,
-    /// When runs begin.
-    pub schedules: Vec<NamedSchedule>,
-}
-
-/// When runs of some targets begin.
-#[derive(Clone, Debug)]
-pub struct NamedSchedule {
-    /// Its name.
-    pub name: String,
-    /// When.
-    pub schedule: Schedule,
-    /// The expression and the time zone, as they were typed.
-    pub typed: (String, String),
-    /// The targets; `None`: all.
-    pub targets: Option<Vec<String>>,
-}
-
-impl ServeSettings {
+impl raw::Serve {
     pub(super) fn validate(
-        raw: raw::Serve,
+        self,
         schedules: Vec<raw::Schedule>,
         target_names: &[String],
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<ServeSettings, ConfigError> {
         let key = "serve.listen (--listen)";
-        let text = required(key, raw.listen)?;
+        let text = required(key, self.listen)?;
         let listen: SocketAddr = text.parse().map_err(|_| {
             let said =
                 format!("'{}' is not an address; expected the form 127.0.0.1:9464 or [::1]:9464", Escaped(&text));
             ConfigError::value(key, said)
         })?;
-        let token = raw.token.map(|reference| SecretRef::validate("serve.token", reference)).transpose()?;
+        let token = self.token.map(|reference| reference.validate("serve.token")).transpose()?;
         if !listen.ip().is_loopback() && token.is_none() {
             let said = format!(
                 "{listen} can be reached from other machines, so it needs serve.token; expected one, or 127.0.0.1"
             );
             return Err(ConfigError::value(key, said));
         }
-        let allowed_hosts = raw.allowed_hosts.iter().flatten().map(|host| host_name(host));
+        let allowed_hosts = self.allowed_hosts.iter().flatten().map(|host| host_name(host));
         let allowed_hosts = allowed_hosts.collect::<Result<_, _>>()?;
         let schedules = schedules.into_iter().enumerate().map(|(number, raw)| named(raw, number, target_names));
         let schedules: Vec<NamedSchedule> = schedules.collect::<Result<_, _>>()?;
@@ -77,27 +46,14 @@ impl ServeSettings {
             let problem = format!("'{MANUAL}' stands for runs that no schedule begins; choose another name");
             return Err(ConfigError::value("schedule.name", problem));
         }
-        Ok(Self {
+        Ok(ServeSettings {
             listen,
             token,
             allowed_hosts,
-            run_at_start: required("serve.run_at_start", raw.run_at_start)?,
-            reload_every: duration("serve.reload_every", raw.reload_every.as_deref())?,
+            run_at_start: required("serve.run_at_start", self.run_at_start)?,
+            reload_every: duration("serve.reload_every", self.reload_every.as_deref())?,
             schedules,
         })
-    }
-
-    /// Whether somebody with a token may start runs.
-    pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
-    }
-
-    /// Reads the token.
-    ///
-    /// # Errors
-    /// When it is not where the configuration says.
-    pub fn token(&self) -> Result<Option<SecretString>, ConfigError> {
-        self.token.as_ref().map(|token| token.read("serve.token")).transpose()
     }
 }
 
@@ -126,9 +82,9 @@ fn named(raw: raw::Schedule, number: usize, target_names: &[String]) -> Result<N
     })?;
     let typed = (cron, zone.to_owned());
     let targets = raw.targets.filter(|targets| !targets.is_empty());
-    if let Some(unknown) = targets.iter().flatten().find(|target| !target_names.contains(target)) {
-        let unknown = UnknownTarget::new(unknown, target_names);
-        return Err(unknown.in_key(&key("targets"), "the configuration"));
+    let unknown = known(targets.as_deref().unwrap_or_default(), target_names).err();
+    if let Some(unknown) = unknown {
+        return Err(unknown.in_key(&key("targets"), "the configuration").into());
     }
     Ok(NamedSchedule { name, schedule, typed, targets })
 }

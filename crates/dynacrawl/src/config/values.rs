@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aws_types::endpoint_config::AccountIdEndpointMode;
+use dynacrawl_model::Escaped;
 
-use super::{ConfigError, LogLevel};
+use super::error::ConfigError;
 
 /// A value that the reference configuration gives a default.
 pub(super) fn required<T>(key: &str, value: Option<T>) -> Result<T, ConfigError> {
@@ -25,7 +25,7 @@ pub(super) fn in_range<T: Copy + PartialOrd + std::fmt::Display>(
 }
 
 pub(super) fn one_of(key: &str, value: &str, allowed: &[&str]) -> ConfigError {
-    let value = dynacrawl_model::Escaped(value);
+    let value = Escaped(value);
     ConfigError::value(key, format!("'{value}' is unknown; expected one of {}", allowed.join(", ")))
 }
 
@@ -37,7 +37,7 @@ pub(super) fn duration(key: &str, text: Option<&str>) -> Result<Duration, Config
         _ => {
             let problem = format!(
                 "'{}' is not a duration of up to a day; expected the form 500ms, 20s, 15m or 1h",
-                dynacrawl_model::Escaped(text)
+                Escaped(text)
             );
             Err(ConfigError::value(key, problem))
         }
@@ -62,24 +62,6 @@ pub(super) fn url(key: &str, text: Option<String>) -> Result<Option<String>, Con
     } else {
         // It may hold a password, so it is not repeated.
         Err(ConfigError::value(key, "not a URL; expected the form http://host:port or https://host, without a user"))
-    }
-}
-
-pub(super) fn account_id_endpoint_mode(mode: &str) -> Result<AccountIdEndpointMode, ConfigError> {
-    mode.parse().map_err(|_| {
-        let key = "aws.account_id_endpoints (--account-id-endpoints)";
-        one_of(key, mode, &["disabled", "preferred", "required"])
-    })
-}
-
-pub(super) fn log_level(level: &str) -> Result<LogLevel, ConfigError> {
-    match level {
-        "error" => Ok(LogLevel::ERROR),
-        "warn" => Ok(LogLevel::WARN),
-        "info" => Ok(LogLevel::INFO),
-        "debug" => Ok(LogLevel::DEBUG),
-        "trace" => Ok(LogLevel::TRACE),
-        other => Err(one_of("log.level (--log-level)", other, &["error", "warn", "info", "debug", "trace"])),
     }
 }
 

@@ -13,7 +13,7 @@ use dynacrawl_normalizer::{all_changes, comparable, fingerprint, structural_chan
 use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStatus};
 
 use super::detector::{DetectedChange, Detector};
-use crate::config::ChangeSettings;
+use crate::settings::ChangeSettings;
 
 /// Tables that are known, and that the listing did not name.
 #[derive(Debug, Default)]
@@ -70,6 +70,11 @@ impl ScopeChanges {
 
     pub(crate) fn settings(&self) -> &ChangeSettings {
         &self.detector.settings
+    }
+
+    /// Whether a person has accepted the removals of a scope.
+    pub(crate) fn accepts(&self, scope: &Scope) -> bool {
+        self.detector.accepted.removals_of(scope)
     }
 
     /// A page was listed.

@@ -6,7 +6,7 @@ use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{ChangeCounts, Counts, FailureReason, Requests, TableName};
 use serde::{Deserialize, Serialize};
 
-use super::event::Step;
+use super::step::Step;
 
 /// Up to where the listing is done with: every table before this place has ended or is deferred.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -73,7 +73,8 @@ mod tests {
     };
 
     use super::Ledger;
-    use crate::run::event::{Finished, Identified, JobKey, PageListed, ScopeEvent, Step, TableDescribed, What};
+    use crate::run::event::{Finished, Identified, JobKey, PageListed, ScopeEvent, TableDescribed, What};
+    use crate::run::step::Step;
     use crate::run::stop_reason::StopReason;
 
     /// A ledger with the events of one step.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use dynacrawl_model::{Body, ChangeKind, Record, RunId, ScopeRetired, TableRecord, Timestamp};
 use dynacrawl_state::{KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow};
 
-use crate::config::ChangeSettings;
+use crate::settings::{Accepted, ChangeSettings};
 
 /// What a run knows of the last ones.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub struct Detector {
     reader: Mutex<Reader>,
     pub(super) run_id: RunId,
     pub(crate) settings: ChangeSettings,
+    /// What a person has accepted.
+    pub(crate) accepted: Accepted,
 }
 
 /// A change of a table or a scope, for the output and for the state.
@@ -27,8 +29,8 @@ pub(crate) struct DetectedChange {
 }
 
 impl Detector {
-    pub(crate) fn new(reader: Reader, run_id: RunId, settings: ChangeSettings) -> Self {
-        Self { reader: Mutex::new(reader), run_id, settings }
+    pub(crate) fn new(reader: Reader, run_id: RunId, settings: ChangeSettings, accepted: Accepted) -> Self {
+        Self { reader: Mutex::new(reader), run_id, settings, accepted }
     }
 
     /// Reads the state. What it cannot tell stops the run: everything would look new.

@@ -8,20 +8,8 @@ use dynacrawl_model::{AccountId, Pace, Problem, Region, Requests, RunId, TableNa
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
+use super::step::Step;
 use super::stop_reason::StopReason;
-
-/// A step of a scope. Each is a job of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Step {
-    /// The first try.
-    #[default]
-    Crawl,
-    /// The second try, at the end of the run.
-    Retry,
-    /// Whether tables that were not listed are gone.
-    Confirm,
-}
 
 /// What identifies a job and its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

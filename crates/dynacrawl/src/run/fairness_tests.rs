@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::history::RunHistory;
 use super::inside::{HUB, plan};
-use super::{Progress, RunHistory, RunReport};
+use super::{Progress, RunReport};
 
 pub(super) const REGION: &str = "us-east-1";
 
@@ -60,7 +61,7 @@ pub(super) async fn crawl(
         }
         ended
     };
-    let run = super::run(&plan, RunId::generate(), RunHistory::default(), records, &stop, &progress);
+    let run = super::supervisor::run(&plan, RunId::generate(), RunHistory::default(), records, &stop, &progress);
     let (report, ended) = tokio::join!(run, listen);
     assert_eq!(ended.len(), accounts);
     (ended, report)

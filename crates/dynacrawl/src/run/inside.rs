@@ -17,10 +17,11 @@ use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::RunPlan;
 use super::event::{ScopeEvent, ScopeJob};
+use super::run_plan::RunPlan;
 use super::worker::{LocalWorkers, Workers};
-use crate::config::{Config, Target};
+use crate::config::Config;
+use crate::settings::{RunRequest, Settings, Target};
 
 /// The account whose user crawls.
 pub(crate) const HUB: &str = "999999999999";
@@ -81,11 +82,21 @@ pub(crate) fn plan_of(simulator: &InProcess, config: Config) -> RunPlan {
 
 /// A plan that crawls the simulator with the keys of the user of each target's account.
 pub(crate) fn plan_with(simulator: &InProcess, config: Config, account: impl Fn(&Target) -> Account) -> RunPlan {
-    plan_over(SharedHttpClient::new(Inside(simulator.clone())), config, account)
+    plan_over(SharedHttpClient::new(Inside(simulator.clone())), &Arc::new(config.run), config.request, account)
+}
+
+/// The plan of one run with the keys of [`HUB`]'s user.
+pub(crate) fn plan_for(simulator: &InProcess, settings: &Arc<Settings>, request: RunRequest) -> RunPlan {
+    plan_over(SharedHttpClient::new(Inside(simulator.clone())), settings, request, |_| Account::new(HUB))
 }
 
 /// The same over any client.
-pub(crate) fn plan_over(http: SharedHttpClient, config: Config, account: impl Fn(&Target) -> Account) -> RunPlan {
+pub(crate) fn plan_over(
+    http: SharedHttpClient,
+    settings: &Arc<Settings>,
+    request: RunRequest,
+    account: impl Fn(&Target) -> Account,
+) -> RunPlan {
     let credentials = |target: &Target| {
         let user = account(target);
         let keys = UserKeys {
@@ -95,8 +106,8 @@ pub(crate) fn plan_over(http: SharedHttpClient, config: Config, account: impl Fn
         };
         Ok(CredentialSpec { base: BaseCredentials::Keys(keys), chain: target.chain.clone() })
     };
-    let plan = RunPlan::with_http(config, credentials, http.into()).expect("a plan");
-    RunPlan { workers, ..plan }
+    let plan = RunPlan::with_http(settings, request, credentials, http.into()).expect("a plan");
+    plan.with_workers(workers)
 }
 
 /// The workers of this process; with `DYNACRAWL_TEST_WORKERS=serialising` as if they were on another machine.

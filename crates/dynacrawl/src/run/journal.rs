@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::checkpoint::Checkpoint;
 use super::event::What;
 use super::ledger::Ledger;
-use super::resume::{SharedState, opened};
 use super::run_event::{CompletedScope, EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
+use super::shared_state::{SharedState, opened};
 
 /// How often it is committed. What was done since the last time is done once more after a kill.
 const EVERY: Duration = Duration::from_millis(250);

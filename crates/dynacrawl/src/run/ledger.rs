@@ -8,7 +8,8 @@ use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{AccountId, ChangeKind, Counts, Listing, Pace, Problem, Requests, TableName};
 
 use super::checkpoint::{Checkpoint, Cursor};
-use super::event::{Finished, Identified, PageListed, ScopeEvent, Step, TableDescribed, What};
+use super::event::{Finished, Identified, PageListed, ScopeEvent, TableDescribed, What};
+use super::step::Step;
 use super::stop_reason::StopReason;
 use super::tables::Tables;
 use super::unexpected::UnexpectedTypes;

@@ -6,8 +6,9 @@ use dynacrawl_model::Escaped;
 use dynacrawl_sinks::{Output, SinkError};
 use dynacrawl_state::{FileQuery, RunFile};
 
-use super::resume::{SharedState, opened};
-use crate::config::{Config, Destination, Placeholder};
+use super::run_plan::RunPlan;
+use super::shared_state::{SharedState, opened};
+use crate::settings::{Destination, Placeholder};
 
 /// The files of earlier runs.
 #[derive(Debug)]
@@ -18,14 +19,14 @@ pub struct OldFiles {
 }
 
 impl OldFiles {
-    /// Those that the configuration bounds; `None` if it keeps all.
-    pub(super) fn new(config: &Config, state: &SharedState) -> Option<Self> {
-        let Destination::File(path) = &config.crawl.output else { return None };
-        let keep = config.crawl.keep_files;
+    /// Those that the settings bound; `None` if it keeps all.
+    pub(super) fn new(plan: &RunPlan, state: &SharedState) -> Option<Self> {
+        let Destination::File(path) = &plan.settings.crawl.output else { return None };
+        let keep = plan.settings.crawl.keep_files;
         let asked = FileQuery {
-            template: config.crawl.output.template().to_owned(),
+            template: plan.settings.crawl.output.template().to_owned(),
             // A schedule's files are no concern of another one's.
-            schedule: path.has(Placeholder::Schedule).then(|| config.schedule.clone()),
+            schedule: path.has(Placeholder::Schedule).then(|| plan.request.schedule.clone()),
         };
         (keep > 0 && path.is_template()).then(|| Self { state: state.clone(), asked, keep })
     }

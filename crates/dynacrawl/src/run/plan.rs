@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use dynacrawl_auth::AuthError;
 use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
@@ -15,11 +14,11 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::RunPlan;
-use super::stop_reason::StopReason;
+use super::run_plan::RunPlan;
+use super::stop_reason::{StopReason, no_credentials};
 use super::target::{ReadyTarget, TargetConnection};
 use super::worker::{RunTarget, RunTargets};
-use crate::config::{Config, ConfigError, Group};
+use crate::settings::{Group, SettingError, Settings};
 
 /// How many targets are looked into ahead of the crawl.
 const AHEAD: usize = 16;
@@ -70,7 +69,7 @@ impl Planner<'_> {
         for (group, ready) in &self.plan.groups {
             let (accounts, mut told) = Box::pin(self.accounts(group, ready)).await;
             let mut targets = Vec::with_capacity(accounts.len());
-            for (account, member) in members(group, ready, &accounts, self.plan.config()) {
+            for (account, member) in members(group, ready, &accounts, &self.plan.settings) {
                 match member {
                     Ok(target) => targets.push(target),
                     Err(error) => {
@@ -219,16 +218,16 @@ pub(crate) async fn organization_accounts(
     ready: &ReadyTarget,
     plan: &RunPlan,
 ) -> Result<FoundAccounts, StopReason> {
-    let config = plan.config();
+    let settings = &plan.settings;
     let connection = plan.connector.connect(ready).await;
     let credentials = &connection.chain.last().credentials;
     credentials.get().await.map_err(|failed| no_credentials(&failed))?;
     let organization = Organization::new(
         &connection.sdk,
         credentials,
-        config.discovery.organizations.as_deref(),
-        config.budgets.organizations,
-        config.crawl.retry,
+        settings.discovery.organizations.as_deref(),
+        settings.budgets.organizations,
+        settings.crawl.retry,
         &group.discovery.partition(),
     );
     Ok(organization.accounts(&group.filter).await)
@@ -239,9 +238,9 @@ pub(crate) fn members(
     group: &Group,
     ready: &ReadyTarget,
     accounts: &[AccountId],
-    config: &Config,
-) -> Vec<(AccountId, Result<Arc<ReadyTarget>, ConfigError>)> {
-    let member = |account| group.target(account).map(|target| Arc::new(ready.beside(target, config)));
+    settings: &Settings,
+) -> Vec<(AccountId, Result<Arc<ReadyTarget>, SettingError>)> {
+    let member = |account| group.target(account).map(|target| Arc::new(ready.beside(target, settings)));
     accounts.iter().map(|account| (account.clone(), member(account))).collect()
 }
 
@@ -250,15 +249,15 @@ pub(crate) async fn enabled_regions(
     connection: &TargetConnection,
     plan: &RunPlan,
 ) -> Result<dynacrawl_discovery::FoundRegions, StopReason> {
-    let config = plan.config();
+    let settings = &plan.settings;
     let credentials = &connection.chain.last().credentials;
     credentials.get().await.map_err(|failed| no_credentials(&failed))?;
     let regions = AccountRegions::new(
         &connection.sdk,
         credentials,
-        &config.discovery,
-        config.budgets.account,
-        config.crawl.retry,
+        &settings.discovery,
+        settings.budgets.account,
+        settings.crawl.retry,
         connection.target.partition(),
     );
     let found = regions.enabled().await;
@@ -272,16 +271,6 @@ pub(crate) async fn enabled_regions(
         return Err(no_credentials(&failed));
     }
     Ok(found)
-}
-
-/// Why nothing can be done with a target: there are no credentials for it.
-pub(crate) fn no_credentials(failed: &AuthError) -> StopReason {
-    let mut stopped = StopReason::by_error(&failed.error);
-    if stopped.outcome != Outcome::Unreachable {
-        stopped.outcome = Outcome::AuthFailed;
-    }
-    stopped.problem.message = failed.to_string();
-    stopped
 }
 
 fn cancelled() -> StopReason {

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::event::{ScopeEvent, Step, What};
+use super::event::{ScopeEvent, What};
 use super::run_event::RunEvent;
+use super::step::Step;
 
 /// Counters of a run under way.
 #[derive(Debug, Default)]

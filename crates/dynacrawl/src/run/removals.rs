@@ -7,9 +7,10 @@ use dynacrawl_model::{FailureReason, Listing, MAX_NAMED_TABLES, Problem, TableNa
 use dynacrawl_state::StateError;
 
 use super::changes::Missing;
-use super::event::{Candidates, Step, What, Work};
+use super::event::{Candidates, What, Work};
 use super::scope::ScopeRun;
 use super::scope_error::ScopeError;
+use super::step::Step;
 
 /// What the worker found out about tables that were not listed.
 #[derive(Debug, Default)]
@@ -122,7 +123,7 @@ impl ScopeRun {
         let Some(changes) = &self.changes else { return Ok(true) };
         let settings = changes.settings();
         let going = removed_before + gone.len() as u64;
-        let accepted = gone.is_empty() || settings.accepts(&self.scope);
+        let accepted = gone.is_empty() || changes.accepts(&self.scope);
         let holds = !accepted && settings.fail_safe.holds(known, going);
         let mut stay = unknown.clone();
         if let Some(why) = doubt.filter(|_| !gone.is_empty()) {

@@ -186,7 +186,7 @@ async fn a_target_with_another_name_is_covered_also_where_it_is_not_crawled_or_r
     };
     assert_eq!(world.crawl_with(&settings("member")).await.of("table_added").len(), 15);
     let mut part = world.config(&settings("renamed"));
-    part.restrict(&["hub".to_owned()]).expect("a target");
+    part.request.targets = Some(vec!["hub".to_owned()]);
     assert_eq!(world.crawl_as(part).await.changes(), 0, "not crawled");
     world.simulator.deny(Denial::new(HUB, Operation::AssumeRole));
     assert_eq!(world.crawl_with(&settings("renamed")).await.changes(), 0, "not reached");
@@ -258,7 +258,7 @@ async fn what_is_not_crawled_this_time_or_cannot_be_reached_is_not_retired() {
     );
     assert_eq!(world.crawl_with(&settings).await.of("table_added").len(), 15);
     let mut part = world.config(&settings);
-    part.restrict(&["hub".to_owned()]).expect("a target");
+    part.request.targets = Some(vec!["hub".to_owned()]);
     assert_eq!(world.crawl_as(part).await.changes(), 0);
     world.simulator.deny(Denial::new(HUB, Operation::AssumeRole));
     let crawl = world.crawl_with(&settings).await;

@@ -1,21 +1,21 @@
 //! Where a run begins: anew, or where an earlier process stopped.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynacrawl_model::{AccountsDiscovered, Region, RegionsDiscovered, RunId, Timestamp};
+use dynacrawl_model::{AccountsDiscovered, RegionsDiscovered, RunId, Timestamp};
 use dynacrawl_sinks::{Output, SinkError};
-use dynacrawl_state::{NewRun, Reader, ScopeProgress, ScopeRow, State, StateError, Unfinished};
+use dynacrawl_state::{NewRun, Reader, ScopeProgress, State, StateError, Unfinished};
 use tokio::time::Instant;
 
-use super::checkpoint::Checkpoint;
 use super::detector::Detector;
+use super::history::EarlierWork;
 use super::journal::Journal;
 use super::old_files::{self, OldFiles};
-use super::plan::KnownTargets;
-use crate::config::{Accepted, Config, Destination, StateSettings, collision};
+use super::run_plan::RunPlan;
+use super::shared_state::{SharedState, opened};
+use crate::settings::{Accepted, Destination, StateSettings, collision};
 
 /// The number of the format of the records. A change of the contract raises it: a run whose first records have another
 /// number is begun anew, and the state stays.
@@ -37,31 +37,6 @@ pub struct PreparedRun {
     /// The files of earlier runs, some of which are to be deleted once this one has ended.
     pub old_files: Option<OldFiles>,
     pub(crate) before: EarlierWork,
-}
-
-/// A state that several runs use, one after the other.
-pub(crate) type SharedState = Arc<Mutex<State>>;
-
-/// A panic elsewhere must not keep the state from being written.
-pub(crate) fn opened(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What earlier processes have done of a run.
-#[derive(Debug, Default)]
-pub(crate) struct EarlierWork {
-    /// Whether there was one.
-    pub(crate) resumed: bool,
-    /// How long they worked.
-    pub(crate) active: Duration,
-    /// Whether `run_started` is in the output already.
-    pub(crate) output_has_begun: bool,
-    /// Scopes that ended, by target and Region.
-    pub(crate) ended: HashMap<(String, Region), ScopeRow>,
-    /// Scopes that were under way.
-    pub(crate) under_way: HashMap<(String, Region), (ScopeRow, Checkpoint)>,
-    /// What they found out about targets.
-    pub(crate) known: KnownTargets,
 }
 
 /// Why a run cannot begin.
@@ -103,9 +78,9 @@ impl PreparedRun {
     ///
     /// # Errors
     /// When the output cannot be opened.
-    pub fn forgetful(config: &Config) -> Result<Self, StartError> {
+    pub fn forgetful(plan: &RunPlan) -> Result<Self, StartError> {
         let run_id = RunId::generate();
-        let place = place(config, run_id, Timestamp::now());
+        let place = place(plan, run_id, Timestamp::now());
         Ok(Self {
             run_id,
             output: open(place.as_deref())?,
@@ -117,15 +92,15 @@ impl PreparedRun {
         })
     }
 
-    /// A run as the configuration wants it: where there is a state, and a run in it that can be gone on with, that one.
+    /// A run as the plan wants it: where there is a state, and a run in it that can be resumed, that one.
     /// `fresh` begins anew all the same.
     ///
     /// # Errors
     /// When the state cannot be used or the output not be opened. Nothing has been called then.
-    pub fn new(config: &Config, fresh: bool) -> Result<Self, StartError> {
-        match open_state(config)? {
-            Some((settings, state)) => Self::with_state(config, settings, &state, fresh),
-            None => Self::forgetful(config),
+    pub fn new(plan: &RunPlan, fresh: bool) -> Result<Self, StartError> {
+        match open_state(plan)? {
+            Some((settings, state)) => Self::with_state(plan, settings, &state, fresh),
+            None => Self::forgetful(plan),
         }
     }
 
@@ -133,11 +108,11 @@ impl PreparedRun {
     ///
     /// # Errors
     /// As [`PreparedRun::new`]; [`SinkError::NoReader`] when nobody has come.
-    pub async fn when_read(config: &Config, fresh: bool) -> Result<Self, StartError> {
-        let state = open_state(config)?;
+    pub async fn when_read(plan: &RunPlan, fresh: bool) -> Result<Self, StartError> {
+        let state = open_state(plan)?;
         let begin = || match &state {
-            Some((settings, state)) => Self::with_state(config, settings, state, fresh),
-            None => Self::forgetful(config),
+            Some((settings, state)) => Self::with_state(plan, settings, state, fresh),
+            None => Self::forgetful(plan),
         };
         let deadline = Instant::now() + READER_WAIT;
         let mut waits = false;
@@ -156,7 +131,7 @@ impl PreparedRun {
 
     /// The same, with a state that is open already.
     pub(crate) fn with_state(
-        config: &Config,
+        plan: &RunPlan,
         settings: &StateSettings,
         state: &SharedState,
         fresh: bool,
@@ -167,13 +142,13 @@ impl PreparedRun {
             None
         });
         if let Some(run) = &unfinished {
-            let why = match may_resume(run, config, settings, fresh) {
+            let why = match may_resume(run, plan, settings, fresh) {
                 Ok(before) => match reopen(run, settings) {
                     Ok(output) => {
-                        notify(config, state)?;
-                        let detector = detector(config, settings, run.run_id, &run.accepted)?;
+                        notify(plan, state)?;
+                        let detector = detector(plan, settings, run.run_id, &run.accepted)?;
                         let resumed = Self::resumed(run, before, output, state.clone(), detector);
-                        return Ok(Self { old_files: OldFiles::new(config, state), ..resumed });
+                        return Ok(Self { old_files: OldFiles::new(plan, state), ..resumed });
                     }
                     Err(StartError::Output(gone @ SinkError::NotThere { .. })) => gone.to_string(),
                     Err(error) => return Err(error),
@@ -183,7 +158,7 @@ impl PreparedRun {
             notice = Some(begins_anew(run, &why));
         }
         let (run_id, started_at) = (RunId::generate(), Timestamp::now());
-        let place = place(config, run_id, started_at);
+        let place = place(plan, run_id, started_at);
         spare_the_state(place.as_deref(), settings)?;
         // Before anything is changed in the state: a run that cannot write yet may begin later.
         let output = open(place.as_deref())?;
@@ -201,27 +176,27 @@ impl PreparedRun {
         let new = NewRun {
             run_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            config_digest: config.digest(),
+            config_digest: plan.digest().to_owned(),
             started_at,
             output: place.as_ref().map_or("-".to_owned(), |path| path.display().to_string()),
-            output_template: config.crawl.output.template().to_owned(),
+            output_template: plan.settings.crawl.output.template().to_owned(),
             output_format: OUTPUT_FORMAT,
-            keeps_files: config.crawl.keep_files > 0,
+            keeps_files: plan.settings.crawl.keep_files > 0,
             keep: settings.keep,
-            schedule: config.schedule.clone(),
-            only: config.only.clone(),
-            accepted: config.changes.accepted.words(),
+            schedule: plan.request.schedule.clone(),
+            only: plan.request.targets.clone(),
+            accepted: plan.request.accepted.words(),
             is_replaced: place.as_deref().is_some_and(Output::replaces),
         };
-        let begun = notify(config, state).and_then(|()| opened(state).begin(&new));
+        let begun = notify(plan, state).and_then(|()| opened(state).begin(&new));
         if let Err(error) = begun {
             // No row of the state names the file, so nobody would delete it later.
             place.iter().for_each(|path| old_files::delete_empty(path));
             return Err(error.into());
         }
-        let detector = Some(detector(config, settings, run_id, &[])?);
+        let detector = Some(detector(plan, settings, run_id, &[])?);
         let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
-        let old_files = OldFiles::new(config, state);
+        let old_files = OldFiles::new(plan, state);
         Ok(Self { run_id, output, journal, detector, notice, old_files, before: EarlierWork::default() })
     }
 
@@ -247,26 +222,26 @@ impl PreparedRun {
 }
 
 fn detector(
-    config: &Config,
+    plan: &RunPlan,
     settings: &StateSettings,
     run_id: RunId,
     before: &[String],
 ) -> Result<Detector, StateError> {
-    let mut changes = config.changes.clone();
+    let mut accepted = plan.request.accepted.clone();
     // What a person accepted for a run holds to its end, also after a kill.
-    changes.accepted.extend(Accepted::of_words(before));
-    Ok(Detector::new(Reader::open(&settings.path)?, run_id, changes))
+    accepted.extend(Accepted::of_words(before));
+    Ok(Detector::new(Reader::open(&settings.path)?, run_id, plan.settings.changes.clone(), accepted))
 }
 
 /// What is known of an unfinished run, or why it cannot be gone on with.
-fn may_resume(run: &Unfinished, config: &Config, settings: &StateSettings, fresh: bool) -> Result<EarlierWork, String> {
+fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh: bool) -> Result<EarlierWork, String> {
     if fresh {
         return Err("asked for by --fresh".to_owned());
     }
     if run.version != env!("CARGO_PKG_VERSION") {
         return Err(format!("dynacrawl {} began it", dynacrawl_model::Escaped(&run.version)));
     }
-    if run.config_digest != config.digest() {
+    if run.config_digest != plan.digest() {
         return Err("its configuration was another".to_owned());
     }
     let age = Timestamp::now().as_millis().saturating_sub(run.updated_at.as_millis());
@@ -281,7 +256,7 @@ fn may_resume(run: &Unfinished, config: &Config, settings: &StateSettings, fresh
     if run.output_format != OUTPUT_FORMAT {
         return Err("its records have another format".to_owned());
     }
-    if run.output_template != config.crawl.output.template() {
+    if run.output_template != plan.settings.crawl.output.template() {
         return Err("its output was another".to_owned());
     }
     before(run).ok_or_else(|| "what it remembered cannot be read".to_owned())
@@ -328,17 +303,17 @@ fn before(run: &Unfinished) -> Option<EarlierWork> {
 }
 
 /// The state that runs of a configuration use, opened. A dry run describes nothing that would have to be remembered.
-fn open_state(config: &Config) -> Result<Option<(&StateSettings, SharedState)>, StateError> {
-    let Some(settings) = config.state.as_ref().filter(|_| !config.crawl.dry_run) else { return Ok(None) };
+fn open_state(plan: &RunPlan) -> Result<Option<(&StateSettings, SharedState)>, StateError> {
+    let Some(settings) = plan.settings.state.as_ref().filter(|_| !plan.settings.crawl.dry_run) else { return Ok(None) };
     let state = State::open_for(&settings.path, settings.purpose)?;
     Ok(Some((settings, Arc::new(Mutex::new(state)))))
 }
 
 /// The output of a run that begins; `None` for standard output.
-fn place(config: &Config, run_id: RunId, started_at: Timestamp) -> Option<PathBuf> {
-    match &config.crawl.output {
+fn place(plan: &RunPlan, run_id: RunId, started_at: Timestamp) -> Option<PathBuf> {
+    match &plan.settings.crawl.output {
         Destination::Stdout => None,
-        Destination::File(path) => Some(path.resolve(run_id, started_at, config.schedule.as_deref())),
+        Destination::File(path) => Some(path.resolve(run_id, started_at, plan.request.schedule.as_deref())),
     }
 }
 
@@ -365,8 +340,8 @@ fn reopen(run: &Unfinished, settings: &StateSettings) -> Result<Output, StartErr
 }
 
 /// Says, once for a state that an older version has used, that `emit` has another default.
-fn notify(config: &Config, state: &SharedState) -> Result<(), StateError> {
-    if !config.changes.emit_is_given && opened(state).take_emit_notice()? {
+fn notify(plan: &RunPlan, state: &SharedState) -> Result<(), StateError> {
+    if !plan.settings.changes.emit_is_given && opened(state).take_emit_notice()? {
         tracing::warn!(
             "without changes.emit (--emit), only tables are written now, also with a state; earlier versions wrote changes as \
              well. The state has them in any case: see `dynacrawl changes`. To write them as before, set it to \"both\", and put \
@@ -380,12 +355,13 @@ fn notify(config: &Config, state: &SharedState) -> Result<(), StateError> {
 mod tests {
     use std::time::Duration;
 
+    use dynacrawl_sim::{Estate, InProcess, Options};
     use dynacrawl_sinks::SinkError;
     use dynacrawl_state::{State, StateError};
     use tokio::time::Instant;
 
     use super::{PreparedRun, StartError};
-    use crate::run::inside::config;
+    use crate::run::inside::{config, plan_of};
 
     #[tokio::test(start_paused = true)]
     async fn a_run_waits_a_minute_for_a_reader_and_changes_nothing_until_there_is_one() {
@@ -394,9 +370,11 @@ mod tests {
         // Without a child process: until it is another program, it holds the locks of the tests beside this one.
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
+        let simulator = InProcess::new(Estate::new([]), &Options::default());
         let target = "[[target]]\nname = \"hub\"\nregions = [\"eu-west-1\"]\n";
         let settings = |output: &str| {
-            config(&format!("[crawl]\noutput = \"{output}\"\n[state]\npath = \"{}\"\n{target}", state.display()))
+            let text = format!("[crawl]\noutput = \"{output}\"\n[state]\npath = \"{}\"\n{target}", state.display());
+            plan_of(&simulator, config(&text))
         };
         let interrupted = PreparedRun::new(&settings("/dev/null"), false).expect("begun").run_id;
         let began = Instant::now();

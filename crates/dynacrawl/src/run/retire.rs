@@ -8,7 +8,7 @@ use dynacrawl_model::{AccountId, Body, HeldRetirements, Record, Region};
 use dynacrawl_state::KnownScope;
 
 use super::claims::Claims;
-use crate::config::{ChangeSettings, UnselectedTarget};
+use crate::settings::{Accepted, FailSafe, UnselectedTarget};
 
 /// How many held scopes a record names.
 const NAMED: usize = 100;
@@ -25,8 +25,10 @@ pub(crate) struct Retirements {
 /// What a person wants to be retired.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
-    /// The fail-safe, and what was accepted.
-    pub(crate) settings: &'a ChangeSettings,
+    /// How many scopes may go at once.
+    pub(crate) fail_safe: FailSafe,
+    /// What was accepted.
+    pub(crate) accepted: &'a Accepted,
     /// Whether flags describe the target: a part of what the state has is no sign that the rest is to go.
     pub(crate) described_by_flags: bool,
 }
@@ -85,7 +87,7 @@ impl Covered {
         let leaving = known.into_iter().filter(|known| self.has_left(known, claims, unselected_targets));
         let accepted = |known: &KnownScope| {
             let key = (known.key.account_id.clone(), known.key.region.clone());
-            wanted.settings.accepted.retirements.contains(&key)
+            wanted.accepted.retirements.contains(&key)
         };
         let (mut retired, waiting): (Vec<_>, Vec<_>) = leaving.partition(accepted);
         let count = waiting.len() as u64;
@@ -96,7 +98,7 @@ impl Covered {
             )
         } else if unproven {
             Some("nothing proves whose tables some of the scopes have".to_owned())
-        } else if wanted.settings.fail_safe.holds(total, count) {
+        } else if wanted.fail_safe.holds(total, count) {
             Some(format!(
                 "{count} of {total} accounts and Regions would be retired at once, which is more likely a fault"
             ))
@@ -134,7 +136,7 @@ impl Covered {
             let before: BTreeSet<_> =
                 known.iter().filter(is_member).map(|known| known.key.account_id.clone()).collect();
             let gone: BTreeSet<_> = before.difference(now).cloned().collect();
-            if wanted.settings.fail_safe.holds(before.len() as u64, gone.len() as u64) {
+            if wanted.fail_safe.holds(before.len() as u64, gone.len() as u64) {
                 shrunk.extend(gone);
             }
         }
@@ -171,8 +173,8 @@ mod tests {
     use dynacrawl_state::{KnownScope, ScopeKey};
 
     use super::{Covered, Retirements, Wanted};
-    use crate::config::{ChangeSettings, UnselectedTarget};
     use crate::run::claims::Claims;
+    use crate::settings::{Accepted, FailSafe, UnselectedTarget};
 
     const ONE: &str = "111111111111";
     const OTHER: &str = "222222222222";
@@ -192,15 +194,7 @@ mod tests {
         covered.has_left(&known, claims, unselected_targets)
     }
 
-    fn settings() -> ChangeSettings {
-        ChangeSettings {
-            emit_is_given: true,
-            emit: crate::config::Emit::Snapshot,
-            drift: false,
-            fail_safe: crate::config::FailSafe { percent: 30, from: 10 },
-            accepted: Default::default(),
-        }
-    }
+    const FAIL_SAFE: FailSafe = FailSafe { percent: 30, from: 10 };
 
     fn known(number: u64, target: &str) -> KnownScope {
         let key = ScopeKey { partition: "aws".into(), account_id: account(&format!("{number:012}")), region: region() };
@@ -209,14 +203,14 @@ mod tests {
     }
 
     /// How many of `all` known scopes are retired and held, if the first `left` are still covered.
-    fn decided(all: u64, left: u64, adjust: impl FnOnce(&mut Covered, &mut ChangeSettings)) -> (usize, u64) {
-        let (mut covered, mut settings) = (Covered::default(), settings());
+    fn decided(all: u64, left: u64, adjust: impl FnOnce(&mut Covered, &mut Accepted)) -> (usize, u64) {
+        let (mut covered, mut accepted) = (Covered::default(), Accepted::default());
         for number in 0..left {
             covered.plan("org", Some(&account(&format!("{number:012}"))), &region());
         }
-        adjust(&mut covered, &mut settings);
+        adjust(&mut covered, &mut accepted);
         let known = (0..all).map(|number| known(number, "org")).collect();
-        let wanted = Wanted { settings: &settings, described_by_flags: false };
+        let wanted = Wanted { fail_safe: FAIL_SAFE, accepted: &accepted, described_by_flags: false };
         let Retirements { retired, held } = covered.decide(known, &Claims::default(), &[], &wanted, false);
         assert_eq!(held.reason.is_some(), held.count > 0);
         (retired.len(), held.count)
@@ -229,19 +223,19 @@ mod tests {
         assert_eq!(decided(5, 4, |_, _| {}), (1, 0));
         assert_eq!(decided(5, 0, |_, _| {}), (0, 5), "all of them, from two on");
         assert_eq!(decided(1, 0, |_, _| {}), (1, 0));
-        let accept = |_: &mut Covered, settings: &mut ChangeSettings| {
-            settings.accepted.retirements.extend((1..20).map(|number| (account(&format!("{number:012}")), region())));
+        let accept = |_: &mut Covered, accepted: &mut Accepted| {
+            accepted.retirements.extend((1..20).map(|number| (account(&format!("{number:012}")), region())));
         };
         assert_eq!(decided(20, 1, accept), (19, 0));
     }
 
     #[test]
     fn an_organization_that_shrank_keeps_its_accounts_although_the_state_has_many_others() {
-        let (covered, settings) = (Covered::default(), settings());
-        let wanted = Wanted { settings: &settings, described_by_flags: false };
+        let accepted = Accepted::default();
+        let wanted = Wanted { fail_safe: FAIL_SAFE, accepted: &accepted, described_by_flags: false };
         let mut known: Vec<_> = (0..20).map(|number| known(number, "org")).collect();
         known.extend((100..300).map(|number| self::known(number, "elsewhere")));
-        let mut covered = covered;
+        let mut covered = Covered::default();
         covered.organization("org", &[account("000000000000")]);
         for other in &known {
             if other.target.starts_with("elsewhere") || other.key.account_id.as_str() == "000000000000" {
@@ -254,10 +248,10 @@ mod tests {
 
     #[test]
     fn flags_and_an_unproven_identity_retire_only_what_is_accepted() {
-        let mut settings = settings();
-        settings.accepted.retirements.insert((account("000000000001"), region()));
+        let mut accepted = Accepted::default();
+        accepted.retirements.insert((account("000000000001"), region()));
         for (described_by_flags, unproven) in [(true, false), (false, true)] {
-            let wanted = Wanted { settings: &settings, described_by_flags };
+            let wanted = Wanted { fail_safe: FAIL_SAFE, accepted: &accepted, described_by_flags };
             let known = (0..2).map(|number| known(number, "org")).collect();
             let Retirements { retired, held } =
                 Covered::default().decide(known, &Claims::default(), &[], &wanted, unproven);

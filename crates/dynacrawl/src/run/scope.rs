@@ -21,13 +21,14 @@ use super::changes::ScopeChanges;
 use super::checkpoint::Checkpoint;
 use super::claims::Claims;
 use super::detector::{DetectedChange, Detector};
-use super::event::{JobKey, ScopeEvent, ScopeJob, Step, TableDescribed, What, Work};
+use super::event::{JobKey, ScopeEvent, ScopeJob, TableDescribed, What, Work};
 use super::ledger::Ledger;
-use super::millis;
+use super::millis::millis;
 use super::plan::ScopePlan;
 use super::progress::Progress;
 use super::run_event::{CompletedScope, EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
 use super::scope_error::ScopeError;
+use super::step::Step;
 use super::stop_reason::StopReason;
 use super::worker::Workers;
 

@@ -1,5 +1,6 @@
 //! Why a scope stopped before its last table.
 
+use dynacrawl_auth::AuthError;
 use dynacrawl_client::{AwsError, CallError, ErrorClass};
 use dynacrawl_model::{Outcome, Problem};
 use serde::{Deserialize, Serialize};
@@ -40,4 +41,14 @@ impl StopReason {
         };
         Self { outcome, problem: Problem::new(&*error.code, &*error.message), may_pass: error.class.may_pass() }
     }
+}
+
+/// Why nothing can be done with a target: there are no credentials for it.
+pub(crate) fn no_credentials(failed: &AuthError) -> StopReason {
+    let mut stopped = StopReason::by_error(&failed.error);
+    if stopped.outcome != Outcome::Unreachable {
+        stopped.outcome = Outcome::AuthFailed;
+    }
+    stopped.problem.message = failed.to_string();
+    stopped
 }

@@ -17,14 +17,17 @@ use tracing::Instrument;
 
 use super::checkpoint::Checkpoint;
 use super::claims::Claims;
+use super::history::{EarlierWork, RunHistory};
+use super::millis::millis;
 use super::plan::{KnownTargets, Planned, Planner, ScopePlan};
 use super::progress::Progress;
+use super::report::RunReport;
 use super::retire::{Covered, Retirements, Wanted};
 use super::run_event::{CompletedScope, RunEvent, ScopeEntry, ScopeNo};
+use super::run_plan::RunPlan;
 use super::scope::{Earlier, RunContext, ScopeRun};
 use super::scope_error::ScopeError;
 use super::worker::{LocalWorkers, RunTargets, WorkerSettings};
-use super::{EarlierWork, RunHistory, RunPlan, RunReport, millis};
 
 /// How many scopes wait for their turn; more are planned as room comes.
 const PLANNED_AHEAD: usize = 64;
@@ -43,15 +46,15 @@ pub(crate) async fn run(
     progress: &Arc<Progress>,
 ) -> RunReport {
     let RunHistory { before, journaled, detector } = remembered;
-    let config = plan.config();
-    let settings_digest = config.digest();
+    let RunPlan { settings: of_all, .. } = plan;
+    let settings_digest = plan.digest().to_owned();
     let targets = Arc::new(RunTargets::default());
     let settings = WorkerSettings {
         digest: settings_digest.clone(),
-        filter: config.crawl.filter.clone(),
-        concurrency: config.crawl.concurrency,
-        recheck_after: config.crawl.recheck_after,
-        dry_run: config.crawl.dry_run,
+        filter: of_all.crawl.filter.clone(),
+        concurrency: of_all.crawl.concurrency,
+        recheck_after: of_all.crawl.recheck_after,
+        dry_run: of_all.crawl.dry_run,
     };
     let workers = LocalWorkers {
         targets: targets.clone(),
@@ -62,9 +65,9 @@ pub(crate) async fn run(
     let context = RunContext {
         run_id,
         settings_digest,
-        filter: config.crawl.filter.clone(),
-        dry_run: config.crawl.dry_run,
-        snapshot: config.changes.emit.snapshot(),
+        filter: of_all.crawl.filter.clone(),
+        dry_run: of_all.crawl.dry_run,
+        snapshot: of_all.changes.emit.snapshot(),
         workers: (plan.workers)(workers),
         records,
         journaled,
@@ -164,7 +167,7 @@ impl Run<'_> {
         // From the interrupt on, what is under way has the grace time.
         let mut overdue = std::pin::pin!(async {
             stop.cancelled().await;
-            tokio::time::sleep(plan.config.crawl.grace).await;
+            tokio::time::sleep(plan.settings.crawl.grace).await;
         });
         let mut retrying = false;
         while more_planned || !tasks.is_empty() || !self.retries.is_empty() {
@@ -174,7 +177,7 @@ impl Run<'_> {
                 plan.connector.forget_unreachable();
             }
             if retrying
-                && tasks.len() < plan.config.crawl.scopes
+                && tasks.len() < plan.settings.crawl.scopes
                 && let Some(scope) = self.retries.pop_front()
             {
                 if stop.is_cancelled() {
@@ -198,7 +201,7 @@ impl Run<'_> {
                 () = context.records.closed() => return Err(ScopeError::OutputClosed),
                 () = &mut overdue, if !context.overdue.is_cancelled() => context.overdue.cancel(),
                 () = &mut planning, if is_planning => is_planning = false,
-                one = planned.recv(), if more_planned && tasks.len() < plan.config.crawl.scopes => match one {
+                one = planned.recv(), if more_planned && tasks.len() < plan.settings.crawl.scopes => match one {
                     None => more_planned = false,
                     Some(Planned::Found(record)) => {
                         self.covered.see(&record);
@@ -246,10 +249,13 @@ impl Run<'_> {
     async fn retire(&mut self) -> Result<(), ScopeError> {
         let Some(detector) = self.context.detector.clone() else { return Ok(()) };
         let known = detector.scopes()?;
-        let config = &self.plan.config;
-        let wanted = Wanted { settings: &detector.settings, described_by_flags: config.described_by_flags };
+        let wanted = Wanted {
+            fail_safe: detector.settings.fail_safe,
+            accepted: &detector.accepted,
+            described_by_flags: self.plan.request.described_by_flags,
+        };
         let Retirements { retired, held } =
-            self.covered.decide(known, &self.context.claims, &config.unselected_targets, &wanted, self.unproven);
+            self.covered.decide(known, &self.context.claims, &self.plan.unselected, &wanted, self.unproven);
         for known in retired {
             self.write(RunEvent::Retired(Box::new(detector.retired(known)?)), false).await?;
             self.retired += 1;
@@ -353,7 +359,7 @@ impl Run<'_> {
         let started = RunStarted {
             at: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            config_digest: self.plan.config.digest(),
+            config_digest: self.context.settings_digest.clone(),
             targets: targets.chain(groups).collect(),
             probes: Vec::new(),
             resumed,

@@ -6,7 +6,7 @@ use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{ChangeCounts, Counts, FailureReason, MAX_NAMED_TABLES, Operation, Problem, Requests, TableName};
 
 use super::checkpoint::{Checkpoint, Cursor, Failures};
-use super::event::Step;
+use super::step::Step;
 
 /// How many tables of a scope wait for its last pass. If more fail, they fail at once: it is no passing fault, and what waits
 /// takes memory.

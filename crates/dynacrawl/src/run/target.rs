@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::stop_reason::StopReason;
-use crate::config::{Config, Target};
+use crate::settings::{Settings, Target};
 
 /// The account that emulators put into their ARNs.
 pub(super) const EMULATOR_ACCOUNT: &str = "000000000000";
@@ -93,9 +93,9 @@ impl ReadyTarget {
     }
 
     /// Another target with the same base credentials.
-    pub(crate) fn beside(&self, target: Target, config: &Config) -> Self {
+    pub(crate) fn beside(&self, target: Target, settings: &Settings) -> Self {
         let spec = CredentialSpec { base: self.spec.base.clone(), chain: target.chain.clone() };
-        let sts_region = config.sts_region(&target);
+        let sts_region = settings.sts_region(&target);
         Self { target, spec, sts_region }
     }
 }
@@ -121,15 +121,15 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(aws: AwsSettings, config: &Config) -> Self {
+    pub(crate) fn new(aws: AwsSettings, settings: &Settings) -> Self {
         Self {
-            requests: Places::new(config.crawl.requests, config.crawl.scopes, aws.http.connections()),
+            requests: Places::new(settings.crawl.requests, settings.crawl.scopes, aws.http.connections()),
             aws,
-            pool: CredentialPool::new(config.budgets.sts, config.credentials_timeout),
+            pool: CredentialPool::new(settings.budgets.sts, settings.credentials_timeout),
             settings: ConnectionSettings {
-                endpoints: config.endpoints.clone(),
-                rate: config.crawl.rate,
-                retry: config.crawl.retry,
+                endpoints: settings.endpoints.clone(),
+                rate: settings.crawl.rate,
+                retry: settings.crawl.retry,
             },
             loaded: Mutex::default(),
         }

@@ -309,14 +309,14 @@ async fn what_flags_do_not_cover_is_retired_only_if_it_is_named() {
     let both = format!("[[target]]\nname = \"default\"\nregions = {regions:?}");
     world.crawl_with(&both).await;
     let mut part = world.config(&hub_with(""));
-    part.described_by_flags = true;
+    part.request.described_by_flags = true;
     let crawl = world.crawl_as(part).await;
     assert_eq!((crawl.of("scope_retired").len(), crawl.report.outcome), (0, RunOutcome::Partial));
     let held = crawl.report.retirements_held.as_ref().expect("with a state");
     assert_eq!((held.count, held.scopes[0].region.as_str()), (1, OTHER_REGION));
     let mut part = world.config(&hub_with(""));
-    part.described_by_flags = true;
-    part.changes.accepted.retirements.extend([(HUB.parse().expect("an account"), OTHER_REGION.parse().expect("one"))]);
+    part.request.described_by_flags = true;
+    part.request.accepted.retirements.extend([(HUB.parse().expect("an account"), OTHER_REGION.parse().expect("one"))]);
     let crawl = world.crawl_as(part).await;
     assert_eq!((crawl.of("scope_retired").len(), crawl.report.outcome), (1, RunOutcome::Complete));
 }

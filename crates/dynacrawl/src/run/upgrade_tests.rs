@@ -9,8 +9,7 @@ use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use super::inside::{config, plan_with};
-use super::{PreparedRun, Progress};
-use crate::commands::crawl_to_output;
+use super::{PreparedRun, Progress, crawl_to_output};
 
 const INTERRUPTED: &str = "01M8G8Q7D3SEWG6S0QJX7XM138";
 
@@ -28,13 +27,12 @@ async fn an_interrupted_run_of_the_version_before_is_resumed() {
     // The dump has another place's output and endpoints, and has become older than an interrupted run may be.
     let of_today = "UPDATE runs SET config_digest = ?, output = '/dev/null', output_template = '/dev/null', \
                     is_replaced = 0, updated_at = unixepoch() * 1000 WHERE ended_at IS NULL";
-    assert_eq!(state.execute(of_today, [config(&settings).digest()]).expect("written"), 1);
-    drop(state);
-
     let options = Options { verify_signatures: false, latency: Duration::from_millis(20), ..Options::default() };
     let simulator = InProcess::new(Estate::uniform(1, 2, 12), &options);
     let plan = plan_with(&simulator, config(&settings), |_| Account::new(Estate::uniform_account_id(0)));
-    let start = PreparedRun::new(plan.config(), false).expect("a start");
+    assert_eq!(state.execute(of_today, [plan.digest()]).expect("written"), 1);
+    drop(state);
+    let start = PreparedRun::new(&plan, false).expect("a start");
     assert_eq!(start.run_id.as_str(), INTERRUPTED);
     let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
     let (report, written) = crawl_to_output(&plan, start, &stop, &progress).await;

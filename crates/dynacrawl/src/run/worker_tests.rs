@@ -9,17 +9,18 @@ use dynacrawl_sim::{Effect, FaultRule, Operation};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
+use super::MakeWorkers;
 use super::checkpoint::{Checkpoint, Cursor};
-use super::event::{ScopeEvent, ScopeJob, Step, What, Work};
+use super::event::{ScopeEvent, ScopeJob, What, Work};
 use super::inside::{Serialising, plan_of};
+use super::step::Step;
 use super::worker::{LocalWorkers, Workers};
 use super::world::{World, table};
-use super::{MakeWorkers, RunPlan};
 
 /// Crawls with other workers.
 async fn crawl_with(world: &World, workers: MakeWorkers) -> super::world::Crawl {
     let plan = plan_of(&world.simulator, world.config(""));
-    world.crawl_plan(RunPlan { workers, ..plan }).await
+    world.crawl_plan(plan.with_workers(workers)).await
 }
 
 /// Workers of which each job is lost after its first page, the first so many times.
@@ -134,7 +135,7 @@ fn a_job_has_no_secrets() {
         region: target.regions[0].clone(),
         step: Step::Crawl,
     };
-    let settings = plan.config().digest();
+    let settings = plan.digest().to_owned();
     let job = ScopeJob { key: Arc::new(key), settings, account_id: None, work: Work::Crawl(None) };
     let text = serde_json::to_string(&job).expect("JSON");
     let secret = dynacrawl_sim::Account::new(super::inside::HUB).access("hub").secret_access_key;

@@ -9,9 +9,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::crawl_to_output;
 use super::inside::{HUB, config, plan_of};
 use super::{PreparedRun, Progress, RunPlan, RunReport};
-use crate::commands::crawl_to_output;
 use crate::config::Config;
 
 pub(super) const REGION: &str = "us-east-1";
@@ -115,7 +115,7 @@ impl World {
     }
 
     pub(super) async fn crawl_plan(&self, plan: RunPlan) -> Crawl {
-        let start = PreparedRun::new(plan.config(), false).expect("a start");
+        let start = PreparedRun::new(&plan, false).expect("a start");
         let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
         let (report, written) = crawl_to_output(&plan, start, &stop, &progress).await;
         written.expect("written");
@@ -127,7 +127,7 @@ impl World {
     /// A crawl that does not get a single page: its output is not put in its place.
     pub(super) async fn crawl_to_nothing(&self, settings: &str) -> RunReport {
         let plan = plan_of(&self.simulator, self.config(settings));
-        let start = PreparedRun::new(plan.config(), false).expect("a start");
+        let start = PreparedRun::new(&plan, false).expect("a start");
         let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
         crawl_to_output(&plan, start, &stop, &progress).await.0
     }

@@ -15,19 +15,23 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::causes::with_causes;
 use super::clock::Clock;
 use super::due::Due;
 use super::queue::{Job, LONGEST_DELAY, Queue};
+use super::settings::DaemonSettings;
 use super::shared::Shared;
-use crate::config::{Accepted, Config, ConfigError, Placeholder, UnknownTarget};
-use crate::run::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened};
+use crate::run::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened, summary};
+use crate::settings::{Accepted, Placeholder, RunRequest, SettingError, Settings};
 
+/// Why the configuration cannot be used.
+pub(crate) type LoadError = Box<dyn std::error::Error + Send + Sync>;
 /// Reads the configuration anew.
-pub(crate) type Load = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Config, ConfigError>>>>>;
-/// Makes a plan of a configuration.
-pub(crate) type MakePlan = Box<dyn Fn(Config) -> Result<RunPlan, ConfigError>>;
+pub(crate) type Load = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<DaemonSettings, LoadError>>>>>;
+/// Makes the plan of a run.
+pub(crate) type MakePlan = Box<dyn Fn(&Arc<Settings>, RunRequest) -> Result<RunPlan, SettingError>>;
 
-/// Crawls into an output; see [`crawl_to_output`](crate::commands::crawl_to_output).
+/// Crawls into an output; see [`crawl_to_output`](crate::run::crawl_to_output).
 pub(crate) type Crawl =
     Box<dyn Fn(RunPlan, PreparedRun, CancellationToken, Arc<Progress>) -> Pin<Box<dyn Future<Output = Crawled>>>>;
 /// What a crawl found, and what became of its output.
@@ -53,7 +57,7 @@ pub(crate) struct DaemonDeps {
 /// The daemon.
 pub(crate) struct Daemon {
     deps: DaemonDeps,
-    config: Config,
+    settings: DaemonSettings,
     state: SharedState,
     shared: Arc<Shared>,
     queue: Queue,
@@ -80,9 +84,9 @@ type Ended = Result<Crawled, String>;
 enum Refused {
     /// The configuration no longer has its targets.
     #[error(transparent)]
-    Targets(ConfigError),
+    Targets(SettingError),
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Settings(#[from] SettingError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("panic: {0}")]
@@ -103,14 +107,14 @@ pub(crate) enum DaemonEnd {
 impl Daemon {
     pub(crate) fn new(
         deps: DaemonDeps,
-        config: Config,
+        settings: DaemonSettings,
         state: SharedState,
         shared: Arc<Shared>,
         accepted: Accepted,
     ) -> Self {
         let (mut queue, due) = (Queue::default(), Vec::new());
-        queue.set_by_schedule(config.crawl.output.has(Placeholder::Schedule));
-        Self { deps, config, state, shared, queue, unfinished: None, due, accepted }
+        queue.set_by_schedule(settings.run.crawl.output.has(Placeholder::Schedule));
+        Self { deps, settings, state, shared, queue, unfinished: None, due, accepted }
     }
 
     /// Runs until `stop` is cancelled; a run under way has the grace time then.
@@ -172,13 +176,13 @@ impl Daemon {
                 self.unfinished = Some(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(error = %whole(&error), "the last run cannot be read"),
+            Err(error) => tracing::error!(error = %with_causes(&error), "the last run cannot be read"),
         }
-        if self.config.serve.run_at_start {
+        if self.settings.serve.run_at_start {
             self.queue.push(Job::default());
         }
         let now = self.deps.clock.now();
-        for schedule in self.config.serve.schedules.clone() {
+        for schedule in self.settings.serve.schedules.clone() {
             let last = opened(&self.state).last_due(&schedule.name);
             match last {
                 Ok(Some(last)) => {
@@ -193,7 +197,7 @@ impl Daemon {
                     self.due.push(Due::after(schedule, now));
                 }
                 Err(error) => {
-                    tracing::error!(error = %whole(&error), "when the schedule was due last cannot be read");
+                    tracing::error!(error = %with_causes(&error), "when the schedule was due last cannot be read");
                     self.due.push(Due::after(schedule, now));
                 }
             }
@@ -207,7 +211,7 @@ impl Daemon {
         let at = dynacrawl_model::Timestamp::from_millis(at.as_millisecond());
         let Some(at) = at else { return };
         if let Err(error) = opened(&self.state).was_due(schedule, at) {
-            tracing::error!(error = %whole(&error), "that the schedule was due cannot be remembered");
+            tracing::error!(error = %with_causes(&error), "that the schedule was due cannot be remembered");
         }
     }
 
@@ -230,25 +234,29 @@ impl Daemon {
 
     /// Takes over a changed configuration, if it is valid.
     async fn reload(&mut self) {
-        let load = async { (self.deps.load)().await.and_then(|config| self.may_replace(config)) };
+        let load = async {
+            let settings = (self.deps.load)().await?;
+            let token = self.may_replace(&settings)?;
+            Ok((settings, token))
+        };
         let loaded = AssertUnwindSafe(load).catch_unwind().await;
-        let loaded = loaded.unwrap_or_else(|panic| Err(ConfigError::value("panic", panic_message(&*panic))));
-        let (config, token) = match loaded {
+        let loaded = loaded.unwrap_or_else(|panic| Err(LoadError::from(format!("panic: {}", panic_message(&*panic)))));
+        let (settings, token) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                tracing::error!(error = %whole(&error), "the changed configuration is refused, and the one before stays");
+                tracing::error!(error = %with_causes(&*error), "the changed configuration is refused, and the one before stays");
                 self.shared.refused();
                 return;
             }
         };
-        self.queue.set_by_schedule(config.crawl.output.has(Placeholder::Schedule));
+        self.queue.set_by_schedule(settings.run.crawl.output.has(Placeholder::Schedule));
         // What a run waits for may be there now.
         self.queue.try_now();
         if let Some(job) = &mut self.unfinished {
             job.retry = Default::default();
         }
         let now = self.deps.clock.now();
-        let due = config.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
+        let due = settings.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
         self.due = due.collect();
         let names: Vec<_> = self.due.iter().map(|due| due.name().to_owned()).collect();
         let (state, at) = (self.state.clone(), dynacrawl_model::Timestamp::from_millis(now.as_millisecond()));
@@ -263,37 +271,40 @@ impl Daemon {
             Ok::<(), dynacrawl_state::StateError>(())
         };
         if let Ok(Err(error)) = tokio::task::spawn_blocking(remember).await {
-            tracing::error!(error = %whole(&error), "when schedules are due cannot be remembered");
+            tracing::error!(error = %with_causes(&error), "when schedules are due cannot be remembered");
         }
-        self.config = config;
-        self.shared.take_over(&self.config, token);
+        self.settings = settings;
+        self.shared.take_over(&self.settings, token);
         tracing::info!("the changed configuration is taken over");
         self.tell();
     }
 
     /// Whether a daemon that runs can change over to a configuration. Secrets are read, so that a wrong place shows now.
-    fn may_replace(&self, config: Config) -> Result<(Config, Option<SecretString>), ConfigError> {
-        let needs = |key: &str| Err(ConfigError::value(key, "cannot change while dynacrawl runs; start it anew"));
-        let path = |config: &Config| config.state.as_ref().map(|state| state.path.clone());
-        if path(&config) != path(&self.config) {
+    fn may_replace(&self, settings: &DaemonSettings) -> Result<Option<SecretString>, SettingError> {
+        let needs = |key: &str| Err(SettingError::new(key, "cannot change while dynacrawl runs; start it anew"));
+        let path = |of: &DaemonSettings| of.run.state.as_ref().map(|state| state.path.clone());
+        if path(settings) != path(&self.settings) {
             return needs("state.path (--state)");
         }
-        if config.serve.listen != self.config.serve.listen {
+        if settings.serve.listen != self.settings.serve.listen {
             return needs("serve.listen (--listen)");
         }
-        let token = config.serve.token()?;
-        (self.deps.make_plan)(config.clone())?;
-        Ok((config, token))
+        let token = settings.serve.token()?;
+        (self.deps.make_plan)(&settings.run, settings.request.clone())?;
+        Ok(token)
     }
 
     /// Begins a run, or lets it continue. One that cannot is kept, and tried again later.
     fn start(&mut self, job: Job, continues: bool, stop: &CancellationToken) -> Option<Running> {
-        let mut config = self.config.clone();
-        config.schedule.clone_from(&job.schedule);
-        config.changes.accepted.extend(job.accepted.clone());
-        config.changes.accepted.extend(self.accepted.clone());
+        let mut request = RunRequest {
+            targets: job.targets.clone(),
+            schedule: job.schedule.clone(),
+            ..self.settings.request.clone()
+        };
+        request.accepted.extend(job.accepted.clone());
+        request.accepted.extend(self.accepted.clone());
         let began_at = dynacrawl_model::Timestamp::now();
-        let begun = catch_unwind(AssertUnwindSafe(|| self.begin_run(config, job.targets.as_deref())));
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin_run(request)));
         let (plan, start) = match begun.unwrap_or_else(|panic| Err(Refused::Panic(panic_message(&*panic)))) {
             Ok(begun) => begun,
             Err(error) => {
@@ -323,11 +334,11 @@ impl Daemon {
         }
         let schedule = Escaped(job.schedule.as_deref().unwrap_or_default()).to_string();
         if let Refused::Targets(error) = error {
-            tracing::error!(schedule, error = %whole(error), "the run is dropped");
+            tracing::error!(schedule, error = %with_causes(error), "the run is dropped");
             return;
         }
         let seconds = job.retry.after_failure().as_secs();
-        tracing::error!(schedule, error = %whole(error), "the run cannot begin; the next try is in {seconds} s");
+        tracing::error!(schedule, error = %with_causes(error), "the run cannot begin; the next try is in {seconds} s");
         self.keep(job, continues);
     }
 
@@ -341,17 +352,16 @@ impl Daemon {
         }
     }
 
-    fn begin_run(&self, mut config: Config, targets: Option<&[String]>) -> Result<(RunPlan, PreparedRun), Refused> {
-        if let Some(targets) = targets {
-            let unknown = |unknown: UnknownTarget| Refused::Targets(unknown.in_key("targets", "the configuration"));
-            config.restrict(targets).map_err(unknown)?;
+    fn begin_run(&self, request: RunRequest) -> Result<(RunPlan, PreparedRun), Refused> {
+        let settings = &self.settings.run;
+        if let Err(unknown) = settings.choose(request.targets.as_deref()) {
+            return Err(Refused::Targets(unknown.in_key("targets", "the configuration")));
         }
-        let plan = (self.deps.make_plan)(config)?;
-        let settings =
-            plan.config().state.as_ref().ok_or_else(|| ConfigError::value("state.path (--state)", "is missing"))?;
-        let mut start = PreparedRun::with_state(plan.config(), settings, &self.state, false)?;
+        let plan = (self.deps.make_plan)(settings, request)?;
+        let state = settings.state.as_ref().ok_or_else(|| SettingError::new("state.path (--state)", "is missing"))?;
+        let mut start = PreparedRun::with_state(&plan, state, &self.state, false)?;
         let notice = start.notice.take().unwrap_or_default();
-        let schedule = plan.config().schedule.as_deref().unwrap_or_default();
+        let schedule = plan.request.schedule.as_deref().unwrap_or_default();
         tracing::info!(run = %start.run_id, schedule = %Escaped(schedule), notice = notice.trim_end(), "a run begins");
         Ok((plan, start))
     }
@@ -373,7 +383,7 @@ impl Daemon {
                 if is_whole && report.retirements_held.is_some() {
                     self.accepted.retirements.clear();
                 }
-                let summary = crate::summary::summary(&report, false);
+                let summary = summary(&report, false);
                 let summary = summary.lines().map(str::trim).collect::<Vec<_>>().join("; ");
                 tracing::info!(outcome = ?report.outcome, "the run has ended: {summary}");
             }
@@ -383,7 +393,7 @@ impl Daemon {
             }
             Ok((_, Err(error))) => {
                 let seconds = run.job.retry.after_failure_in(LONGEST_DELAY).as_secs();
-                tracing::error!(error = %whole(&error), "the output failed; this run continues in {seconds} s");
+                tracing::error!(error = %with_causes(&error), "the output failed; this run continues in {seconds} s");
                 self.keep(run.job, true);
             }
             Err(panic) => {
@@ -418,15 +428,4 @@ async fn until(at: Option<Instant>) {
 
 fn time(at: dynacrawl_model::Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-/// An error with its causes, without control characters.
-pub(super) fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    Escaped(&text).to_string()
 }

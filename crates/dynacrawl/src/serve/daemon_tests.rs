@@ -16,17 +16,18 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::daemon::{Daemon, DaemonDeps, DaemonEnd, Order};
 use super::queue::Job;
+use super::settings::DaemonSettings;
 use super::shared::Shared;
-use crate::commands::crawl_to_output;
-use crate::config::{Config, ConfigError};
-use crate::run::inside::{HUB, config, plan_of};
+use crate::run::crawl_to_output;
+use crate::run::inside::{HUB, config, plan_for};
+use crate::settings::{RunRequest, SettingError, Settings};
 
 /// A simulator and the system's own calls, by a clock that begins at a time.
 pub(super) fn deps(simulator: &InProcess, began_at: &str) -> DaemonDeps {
     let simulator = simulator.clone();
     DaemonDeps {
         load: Box::new(|| unreachable!("nothing is reloaded")),
-        make_plan: Box::new(move |config| Ok(plan_of(&simulator, config))),
+        make_plan: Box::new(move |settings, request| Ok(plan_for(&simulator, settings, request))),
         crawl: Box::new(|plan, start, stop, progress| {
             Box::pin(async move { crawl_to_output(&plan, start, &stop, &progress).await })
         }),
@@ -35,16 +36,16 @@ pub(super) fn deps(simulator: &InProcess, began_at: &str) -> DaemonDeps {
 }
 
 /// A daemon with a state.
-pub(super) fn daemon_of(deps: DaemonDeps, config: Config) -> (Daemon, Arc<Shared>) {
-    let path = config.state.as_ref().expect("a state").path.clone();
+pub(super) fn daemon_of(deps: DaemonDeps, settings: DaemonSettings) -> (Daemon, Arc<Shared>) {
+    let path = settings.run.state.as_ref().expect("a state").path.clone();
     let state = Arc::new(Mutex::new(State::open(&path).expect("a state")));
-    let shared = Arc::new(Shared::new(&config, None, path));
-    (Daemon::new(deps, config, state, shared.clone(), Default::default()), shared)
+    let shared = Arc::new(Shared::new(&settings, None, path));
+    (Daemon::new(deps, settings, state, shared.clone(), Default::default()), shared)
 }
 
 /// A daemon that crawls a simulator, by a clock that begins at a time.
 pub(super) fn daemon(simulator: &InProcess, settings: &str, began_at: &str) -> (Daemon, Arc<Shared>) {
-    daemon_of(deps(simulator, began_at), config(settings))
+    daemon_of(deps(simulator, began_at), config(settings).for_daemon())
 }
 
 /// How many runs ended so, whichever schedule began them.
@@ -118,14 +119,15 @@ impl Scene {
         self.directory.path().join(name)
     }
 
-    fn config(&self, serve: &str) -> Config {
-        config(&format!(
+    fn settings(&self, serve: &str) -> DaemonSettings {
+        let config = config(&format!(
             "[state]\npath = \"{}\"\n[crawl]\noutput = \"{}\"\n{serve}\n\
              [[target]]\nname = \"hub\"\nregions = [\"us-east-1\"]\n\
              [[target]]\nname = \"other\"\nregions = [\"eu-west-1\"]\n",
             self.path("state.db").display(),
             self.path("out/out.jsonl").display()
-        ))
+        ));
+        config.for_daemon()
     }
 
     /// The system, whose output has its directory.
@@ -135,15 +137,15 @@ impl Scene {
     }
 
     /// The same, but making a plan fails so many times.
-    fn failing(&self, times: u32, fails: fn(&Config) -> bool) -> DaemonDeps {
+    fn failing(&self, times: u32, fails: fn(&RunRequest) -> bool) -> DaemonDeps {
         let simulator = self.simulator.clone();
         let left = Cell::new(times);
-        let make_plan = move |config: Config| {
-            if left.get() == 0 || !fails(&config) {
-                return Ok(plan_of(&simulator, config));
+        let make_plan = move |settings: &Arc<Settings>, request: RunRequest| {
+            if left.get() == 0 || !fails(&request) {
+                return Ok(plan_for(&simulator, settings, request));
             }
             left.set(left.get() - 1);
-            Err(ConfigError::value("target 'hub': credentials", "the file is not there"))
+            Err(SettingError::new("target 'hub': credentials", "the file is not there"))
         };
         DaemonDeps { make_plan: Box::new(make_plan), ..self.deps() }
     }
@@ -161,7 +163,7 @@ impl Scene {
         serve: &str,
         script: impl AsyncFnOnce(&mpsc::Sender<Order>, &Shared) -> T,
     ) -> (Arc<Shared>, T) {
-        let (daemon, shared) = daemon_of(deps, self.config(serve));
+        let (daemon, shared) = daemon_of(deps, self.settings(serve));
         let (orders, queue) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let scripted = async {
@@ -266,8 +268,8 @@ async fn a_newer_time_of_the_schedule_takes_over_from_one_that_cannot_begin() {
     // Two hours without a plan: the runs of noon, one and two o'clock are one.
     let left = Rc::new(Cell::new(true));
     let (simulator, fails) = (scene.simulator.clone(), left.clone());
-    let make_plan = move |config: Config| {
-        if fails.get() { Err(ConfigError::value("x", "away")) } else { Ok(plan_of(&simulator, config)) }
+    let make_plan = move |settings: &Arc<Settings>, request: RunRequest| {
+        if fails.get() { Err(SettingError::new("x", "away")) } else { Ok(plan_for(&simulator, settings, request)) }
     };
     let deps = DaemonDeps { make_plan: Box::new(make_plan), ..scene.deps() };
     let (shared, ()) = scene
@@ -302,7 +304,7 @@ async fn a_run_that_cannot_begin_holds_up_no_other() {
     let scene = Scene::new();
     let schedules = "[[schedule]]\nname = \"stuck\"\ncron = \"0 * * * *\"\ntargets = [\"hub\"]\n\
                      [[schedule]]\nname = \"free\"\ncron = \"0 * * * *\"\ntargets = [\"other\"]\n";
-    let stuck = |config: &Config| config.only.as_ref().is_some_and(|only| only == &["hub"]);
+    let stuck = |request: &RunRequest| request.targets.as_ref().is_some_and(|only| only == &["hub"]);
     let hours = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(3 * 3600)).await;
     let (shared, ()) = scene.run(scene.failing(u32::MAX, stuck), schedules, hours).await;
     let runs = shared.status().runs.clone();
@@ -315,7 +317,7 @@ async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only(
     let schedules = "[[schedule]]\nname = \"stuck\"\ncron = \"0 * * * *\"\ntargets = [\"hub\"]\n\
                      [[schedule]]\nname = \"free\"\ncron = \"1 * * * *\"\ntargets = [\"other\"]\n";
     let crawl = |plan: crate::run::RunPlan, start, stop, progress| {
-        let stuck = plan.config().only.as_ref().is_some_and(|only| only == &["hub"]);
+        let stuck = plan.request.targets.as_ref().is_some_and(|only| only == &["hub"]);
         Box::pin(async move {
             let (report, written) = crawl_to_output(&plan, start, &stop, &progress).await;
             let full = || dynacrawl_sinks::SinkError::Journal(std::io::Error::other("full").into());
@@ -366,9 +368,9 @@ async fn a_plan_that_panics_is_like_one_that_fails() {
     let scene = Scene::new();
     let simulator = scene.simulator.clone();
     let left = Cell::new(2);
-    let make_plan = move |config: Config| {
+    let make_plan = move |settings: &Arc<Settings>, request: RunRequest| {
         if left.get() == 0 {
-            return Ok(plan_of(&simulator, config));
+            return Ok(plan_for(&simulator, settings, request));
         }
         left.set(left.get() - 1);
         panic!("the plan's own fault")
@@ -382,11 +384,11 @@ async fn a_plan_that_panics_is_like_one_that_fails() {
 #[tokio::test(start_paused = true)]
 async fn a_reload_that_panics_is_refused_and_one_that_works_tries_what_waits() {
     let scene = Scene::new();
-    let configs = [None, Some(scene.config(HOURLY))];
+    let loaded = [None, Some(scene.settings(HOURLY))];
     let next = Cell::new(0);
     let load = move || {
-        let config = configs.get(next.replace(next.get() + 1)).cloned().flatten();
-        Box::pin(async move { Ok(config.expect("the first one panics")) }) as _
+        let settings = loaded.get(next.replace(next.get() + 1)).cloned().flatten();
+        Box::pin(async move { Ok(settings.expect("the first one panics")) }) as _
     };
     // The fifth plan is that of the reload, the sixth that of the run.
     let deps = DaemonDeps { load: Box::new(load), ..scene.failing(4, |_| true) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::queue::Job;
-use crate::config::NamedSchedule;
+use super::settings::NamedSchedule;
 
 /// A schedule, and when it is due next.
 #[derive(Clone, Debug)]
@@ -82,8 +82,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::Due;
-    use crate::config::NamedSchedule;
     use crate::serve::schedule::Schedule;
+    use crate::serve::settings::NamedSchedule;
 
     fn schedule(cron: &str, jitter: u64) -> NamedSchedule {
         let schedule = Schedule::new(cron, "UTC", Duration::from_secs(jitter)).expect("a schedule");

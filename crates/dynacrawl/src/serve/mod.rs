@@ -1,5 +1,6 @@
 //! `dynacrawl serve`: crawls by schedule, tells what changed, and can be watched.
 
+mod causes;
 pub(crate) mod clock;
 pub(crate) mod daemon;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub(crate) mod metrics;
 mod pages_tests;
 mod queue;
 pub mod schedule;
+pub mod settings;
 pub(crate) mod shared;
 #[cfg(test)]
 mod soak_tests;
@@ -21,10 +23,10 @@ pub(crate) mod watch;
 #[doc(hidden)]
 pub async fn answer_on(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    config: &crate::config::Config,
+    settings: &settings::DaemonSettings,
 ) {
     let Ok(recorder) = metrics::recorder() else { return };
-    let shared = std::sync::Arc::new(shared::Shared::new(config, Some("secret".into()), "no-state.db".into()));
+    let shared = std::sync::Arc::new(shared::Shared::new(settings, Some("secret".into()), "no-state.db".into()));
     let (orders, _waiting) = tokio::sync::mpsc::channel(1);
     let router = http::router(shared, orders, recorder.handle());
     http::server::connection(stream, router, tokio_util::sync::CancellationToken::new()).await;

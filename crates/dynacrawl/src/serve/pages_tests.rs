@@ -22,8 +22,8 @@ use super::daemon_tests::{daemon_of, deps};
 use super::metrics::{add, recorder};
 use super::queue::Job;
 use super::shared::Shared;
-use crate::config::{Accepted, ConfigError};
 use crate::run::inside::{HUB, config};
+use crate::settings::{Accepted, SettingError};
 
 /// When each record begins.
 const BEGAN: &str = "2026-03-01T00:00:00Z";
@@ -99,7 +99,7 @@ impl Scene {
         let recorder = recorder().expect("a recorder");
         let recorded = recorder.handle();
         let _recording = metrics::set_default_local_recorder(&recorder);
-        let (daemon, shared) = daemon_of(deps, config(&settings));
+        let (daemon, shared) = daemon_of(deps, config(&settings).for_daemon());
         *self.shared.borrow_mut() = Some(shared.clone());
         let (orders, queue) = mpsc::channel(8);
         let stop = CancellationToken::new();
@@ -269,9 +269,10 @@ async fn pages_of_what_waits_for_a_person() {
             scene.directory.path().join("state.db").display(),
             scene.output_directory().join("out.jsonl").display()
         ))
+        .for_daemon()
     };
-    let refused = ConfigError::value("crawl.rate (--rate)", "is missing");
-    let loaded = [Ok(whole(&with(&regions[..1]))), Ok(whole(&settings)), Err(refused)];
+    let refused = SettingError::new("crawl.rate (--rate)", "is missing");
+    let loaded = [Ok(whole(&with(&regions[..1]))), Ok(whole(&settings)), Err(refused.into())];
     let loaded = Rc::new(RefCell::new(Vec::from(loaded)));
     let load = move || {
         let next = loaded.borrow_mut().pop().expect("three reloads");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::config::Accepted;
+use crate::settings::Accepted;
 
 /// A run that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,7 +154,7 @@ mod tests {
 
     use tokio::time::{Instant, advance};
 
-    use crate::config::Accepted;
+    use crate::settings::Accepted;
 
     use super::{Job, Queue, Retry};
 

@@ -10,9 +10,9 @@ use dynacrawl_state::{Reader, ScopeLine};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::daemon::whole;
+use super::causes::with_causes;
 use super::queue::Job;
-use crate::config::Config;
+use super::settings::{DaemonSettings, MANUAL};
 use crate::run::{Progress, RunReport};
 
 /// What the daemon and those who ask it share.
@@ -62,14 +62,11 @@ pub(crate) struct ScheduleTimes {
     pub(crate) begun: Option<Timestamp>,
 }
 
-/// The schedule of a run that no schedule began.
-pub(crate) const MANUAL: &str = "manual";
-
 impl Shared {
-    pub(crate) fn new(config: &Config, token: Option<SecretString>, state_path: PathBuf) -> Self {
+    pub(crate) fn new(settings: &DaemonSettings, token: Option<SecretString>, state_path: PathBuf) -> Self {
         let status = DaemonStatus { changes: kinds(ChangeCounts::default(), 0).collect(), ..DaemonStatus::default() };
         let shared = Self { state_path, status: Mutex::new(status) };
-        shared.take_over(config, token);
+        shared.take_over(settings, token);
         shared
     }
 
@@ -113,13 +110,13 @@ impl Shared {
     }
 
     /// What of a configuration is looked at outside of runs.
-    pub(crate) fn take_over(&self, config: &Config, token: Option<SecretString>) {
+    pub(crate) fn take_over(&self, settings: &DaemonSettings, token: Option<SecretString>) {
         let mut status = self.status();
-        (status.grace, status.reload_every) = (config.crawl.grace, config.serve.reload_every);
-        status.target_names.clone_from(&config.target_names);
-        status.allowed_hosts.clone_from(&config.serve.allowed_hosts);
+        (status.grace, status.reload_every) = (settings.run.crawl.grace, settings.serve.reload_every);
+        status.target_names.clone_from(&settings.run.target_names);
+        status.allowed_hosts.clone_from(&settings.serve.allowed_hosts);
         // From the start, so that the first one shows as an increase.
-        for schedule in config.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {
+        for schedule in settings.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {
             for outcome in RunOutcome::ALL.map(RunOutcome::as_str) {
                 status.runs.entry((schedule.to_owned(), outcome)).or_default();
             }
@@ -171,7 +168,7 @@ impl Shared {
         let reading = move || Reader::open(&path).and_then(|reader| reader.scope_lines(false));
         match tokio::task::spawn_blocking(reading).await {
             Ok(Ok(scopes)) => self.status().scopes = scopes,
-            Ok(Err(error)) => tracing::error!(error = %whole(&error), "what is known cannot be read"),
+            Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "what is known cannot be read"),
             Err(error) => tracing::error!(%error, "what is known was not read"),
         }
     }

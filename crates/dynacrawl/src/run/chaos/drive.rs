@@ -18,10 +18,8 @@ use super::faults::Kind;
 use super::oracle::Oracle;
 use super::plan::{Access, Act, CrawlPlan, Destination, End, Plan};
 use super::truth::{Truth, description, table_name};
-use crate::commands::crawl_to_output;
-use crate::config::Config;
 use crate::run::inside::{HUB, config, plan_with};
-use crate::run::{PreparedRun, Progress, RunReport, StartError};
+use crate::run::{PreparedRun, Progress, RunPlan, RunReport, StartError, crawl_to_output};
 
 /// No crawl of so small an estate takes so many looks, whatever goes wrong in it.
 const MOST_LOOKS: u32 = 1_440;
@@ -91,7 +89,7 @@ async fn one_crawl<'a>(
     loop {
         let end = ends.next();
         let run_plan = plan_with(simulator, config(settings), |target| key_of(plan, &target.name));
-        let start = start(run_plan.config(), fresh)?;
+        let start = start(&run_plan, fresh)?;
         // Only the first process begins anew: the others continue it.
         fresh = false;
         let run_id = start.run_id.to_string();
@@ -165,9 +163,9 @@ async fn too_long() {
 }
 
 /// Begins a run as soon as the process before it has let go of its files.
-fn start(config: &Config, fresh: bool) -> Result<PreparedRun, String> {
+fn start(plan: &RunPlan, fresh: bool) -> Result<PreparedRun, String> {
     for _ in 0..LOOKS {
-        match PreparedRun::new(config, fresh) {
+        match PreparedRun::new(plan, fresh) {
             Err(
                 StartError::State(StateError::Busy { .. })
                 | StartError::Output(dynacrawl_sinks::SinkError::Busy { .. }),

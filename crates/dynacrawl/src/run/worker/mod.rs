@@ -19,10 +19,10 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Finished, Identified, ScopeEvent, ScopeJob, Step, What, Work};
+use super::event::{Finished, Identified, ScopeEvent, ScopeJob, What, Work};
 use super::ledger::Ledger;
-use super::plan::no_credentials;
-use super::stop_reason::StopReason;
+use super::step::Step;
+use super::stop_reason::{StopReason, no_credentials};
 use super::target::{NamedBy, TargetConnection};
 use identity::{Asked, Gate};
 pub(crate) use local::{LocalWorkers, RunTarget, RunTargets};

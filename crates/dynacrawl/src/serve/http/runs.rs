@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Daemon, Resource, problem_of, token};
-use crate::config::{Accepted, scopes};
+
 use crate::serve::daemon::Order;
 use crate::serve::queue::Job;
 use crate::serve::shared::Shared;
+use crate::settings::{Accepted, scopes};
 
 /// How large a request may be.
 const MOST_BYTES: usize = 64 * 1024;
@@ -108,7 +109,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let config = config("[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n");
-        let shared = Arc::new(Shared::new(&config, Some("secret".into()), "no-state.db".into()));
+        let shared = Arc::new(Shared::new(&config.for_daemon(), Some("secret".into()), "no-state.db".into()));
         let (orders, mut asked) = mpsc::channel(1);
         let router = router(shared, orders, recorder().expect("a recorder").handle());
         let stop = CancellationToken::new();

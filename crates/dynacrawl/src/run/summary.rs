@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use dynacrawl_model::{Counts, Escaped, Outcome, Problem, RequestCounts};
 
-use crate::run::{CompletedScope, RunReport};
+use super::report::RunReport;
+use super::run_event::CompletedScope;
 
 /// How many of a scope's tables are named.
 const NAMED_TABLES: usize = 5;

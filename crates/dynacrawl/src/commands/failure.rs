@@ -1,0 +1,41 @@
+//! Why a command ended early.
+
+use std::fmt;
+
+use crate::config::ConfigError;
+use crate::exit::Exit;
+use crate::settings::SettingError;
+
+/// Why a command ended early, and how the process ends then.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What was wrong.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // With its causes, and without control characters, whatever they quote.
+        write!(f, "{}", dynacrawl_model::Escaped(&format!("{:#}", self.error)))
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}

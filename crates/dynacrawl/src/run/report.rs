@@ -1,0 +1,35 @@
+//! How a run went.
+
+use std::time::Duration;
+
+use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeTotals, TargetFailed};
+
+use super::run_event::CompletedScope;
+use super::scope_error::ScopeError;
+
+/// How a run went.
+#[derive(Debug)]
+pub struct RunReport {
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Scopes by outcome.
+    pub scopes: ScopeTotals,
+    /// Tables by what became of them.
+    pub counts: Counts,
+    /// Requests per API.
+    pub requests: Requests,
+    /// What changed; `None` without a state.
+    pub changes: Option<ChangeCounts>,
+    /// Known scopes that the configuration does not cover any more.
+    pub scopes_retired: u64,
+    /// Scopes of the state whose retirement waits for a person; `None` without a state.
+    pub retirements_held: Option<HeldRetirements>,
+    /// How long it took.
+    pub duration: Duration,
+    /// The scopes that are not complete, or have problems; the first ones.
+    pub notable: Vec<CompletedScope>,
+    /// The targets whose scopes could not be found out; the first ones.
+    pub failed_targets: Vec<TargetFailed>,
+    /// Why the run ended before its last scope: its output was closed, or the state cannot be read.
+    pub ended_by: Option<ScopeError>,
+}

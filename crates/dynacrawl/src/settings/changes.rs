@@ -1,0 +1,80 @@
+//! What is reported about changes, and when a removal needs a person.
+
+/// What is reported about changes, and when a removal needs a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeSettings {
+    /// What the output holds.
+    pub emit: Emit,
+    /// Whether that is configured, and not the default.
+    pub emit_is_given: bool,
+    /// Whether what drifts by itself counts as a change.
+    pub drift: bool,
+    /// How many tables may go at once.
+    pub fail_safe: FailSafe,
+}
+
+/// What the output holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// Every table.
+    Snapshot,
+    /// What changed.
+    Changes,
+    /// Both.
+    Both,
+}
+
+/// How many of a scope's tables may go at once without a person accepting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailSafe {
+    /// From this share of the known tables on, in percent, removals are held back.
+    pub percent: u32,
+    /// Where so many tables are known, or more.
+    pub from: u64,
+}
+
+impl Emit {
+    /// Whether every table is written.
+    pub fn snapshot(self) -> bool {
+        self != Self::Changes
+    }
+
+    /// Whether changes are written.
+    pub fn changes(self) -> bool {
+        self != Self::Snapshot
+    }
+}
+
+impl FailSafe {
+    /// Whether the removal of `going` out of `known` tables is held back.
+    pub fn holds(self, known: u64, going: u64) -> bool {
+        let share = known >= self.from && going.saturating_mul(100) >= known.saturating_mul(u64::from(self.percent));
+        going > 0 && (share || (known >= 2 && going >= known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FailSafe;
+
+    #[test]
+    fn the_fail_safe_holds_from_its_share_on_and_where_nothing_would_be_left() {
+        let fail_safe = FailSafe { percent: 30, from: 10 };
+        for (known, going, holds) in [
+            (10, 2, false),
+            (10, 3, true),
+            (11, 3, false),
+            (11, 4, true),
+            (9, 8, false),
+            (9, 9, true),
+            (2, 1, false),
+            (2, 2, true),
+            (1, 1, false),
+            (0, 0, false),
+            (1000, 299, false),
+            (1000, 300, true),
+        ] {
+            assert_eq!(fail_safe.holds(known, going), holds, "{going} of {known}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! How to crawl, and how AWS's quotas are used.
+
+use std::time::Duration;
+
+use dynacrawl_aws::Quota;
+use dynacrawl_client::{Rate, RetryPolicy};
+use dynacrawl_fetcher::Concurrency;
+use dynacrawl_sinks::Layout;
+use dynacrawl_walker::TableFilter;
+
+use super::output::Destination;
+
+/// How to crawl.
+#[derive(Clone, Debug)]
+pub struct CrawlSettings {
+    /// Requests a second and scope; `None`: no limit.
+    pub rate: Option<Rate>,
+    /// Tables described at once in a scope.
+    pub concurrency: Concurrency,
+    /// Scopes crawled at once.
+    pub scopes: usize,
+    /// Requests to DynamoDB in flight at once, over all scopes.
+    pub requests: usize,
+    /// How often a call is tried.
+    pub retry: RetryPolicy,
+    /// How long after `ResourceNotFoundException` a listed table is asked for once more.
+    pub recheck_after: Duration,
+    /// Include expressions.
+    pub include: Vec<String>,
+    /// Exclude expressions.
+    pub exclude: Vec<String>,
+    /// Both, compiled.
+    pub filter: TableFilter,
+    /// How a table is laid out over lines.
+    pub layout: Layout,
+    /// Where the records go.
+    pub output: Destination,
+    /// How many finished files of a template are kept; 0: all.
+    pub keep_files: u32,
+    /// How long what is under way may take to end after an interrupt.
+    pub grace: Duration,
+    /// Whether tables are only listed.
+    pub dry_run: bool,
+}
+
+/// How the quotas of other services than DynamoDB are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// AWS STS, for each caller.
+    pub sts: Quota,
+    /// AWS Organizations, for each organization.
+    pub organizations: Quota,
+    /// account:ListRegions and ec2:DescribeRegions, for each account.
+    pub account: Quota,
+}

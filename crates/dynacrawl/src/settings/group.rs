@@ -1,0 +1,62 @@
+//! A target that stands for the accounts of an organization.
+
+use dynacrawl_discovery::AccountFilter;
+use dynacrawl_model::{AccountId, Partition, TargetSummary};
+
+use super::error::SettingError;
+use super::target::{RoleTemplate, Target};
+
+/// A target that stands for the accounts of an organization, which are found out when the run begins.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Who asks the organization: the credentials, and the roles up to the first that names the account.
+    pub discovery: Target,
+    /// Which accounts are wanted.
+    pub filter: AccountFilter,
+    /// The roles on the way into an account, as they were typed.
+    pub roles: Vec<RoleTemplate>,
+}
+
+impl Group {
+    /// The target's name.
+    pub fn name(&self) -> &str {
+        &self.discovery.name
+    }
+
+    /// The target of one of its accounts.
+    ///
+    /// # Errors
+    /// When the account's own id makes the roles impossible; the form of all else has been checked.
+    pub fn target(&self, account: &AccountId) -> Result<Target, SettingError> {
+        let name = format!("{}/{account}", self.name());
+        let member = Target { name, account_id: Some(account.clone()), chain: Vec::new(), ..self.discovery.clone() };
+        member.with_roles(&self.roles)
+    }
+
+    /// The ARN of the role that is assumed last, with `{account}`, for the partition.
+    pub fn role_template(&self, partition: &Partition) -> String {
+        self.roles.last().map(|role| role.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
+    }
+
+    /// The ARN of the first role that names the account, with `{account}`, for the partition.
+    pub fn first_account_role(&self, partition: &Partition) -> String {
+        let first = self.roles.iter().find(|role| role.names_account());
+        first.map(|role| role.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
+    }
+
+    /// Who assumes the last role, where that is another role, and the last role's external id; both with `{account}`.
+    pub fn trust_template(&self, partition: &Partition) -> (Option<String>, Option<String>) {
+        let fill = |text: &str| text.replace("{partition}", partition.as_str());
+        match self.roles.as_slice() {
+            [] => (None, None),
+            [last] => (None, last.external_id.as_deref().map(fill)),
+            [.., before, last] => (Some(fill(&before.arn)), last.external_id.as_deref().map(fill)),
+        }
+    }
+
+    /// The target, as `run_started` shows it.
+    pub fn summary(&self) -> TargetSummary {
+        let role_arn = Some(self.role_template(&self.discovery.partition()));
+        TargetSummary { account_id: None, role_arn, organization: true, ..self.discovery.summary() }
+    }
+}

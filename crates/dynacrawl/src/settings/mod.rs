@@ -1,0 +1,24 @@
+//! What runs are given to go by: small values that were checked before, without the configuration that they come from.
+
+mod changes;
+mod crawl;
+mod digest;
+mod error;
+mod group;
+mod output;
+mod request;
+mod run;
+mod secret;
+mod state;
+mod target;
+
+pub use changes::{ChangeSettings, Emit, FailSafe};
+pub use crawl::{Budgets, CrawlSettings};
+pub use error::SettingError;
+pub use group::Group;
+pub use output::{Destination, OutputPath, Placeholder, collision, in_file_name};
+pub use request::{Accepted, RunRequest, scopes};
+pub use run::{Chosen, Settings, UnknownTarget, known};
+pub use secret::SecretRef;
+pub use state::StateSettings;
+pub use target::{RoleTemplate, Target, TargetBase, UnselectedTarget, template_partition};
