@@ -23,7 +23,7 @@ bench *ARGS:
 
 # Chaos on simulated time: one seed (17) or several (0..2000). A failing seed prints its number and its plan.
 chaos SEEDS="0..2000":
-    DYNACRAWL_CHAOS_SEEDS={{SEEDS}} cargo test -p dynacrawl --lib --locked run::chaos
+    DYNACRAWL_CHAOS_SEEDS={{SEEDS}} cargo test -p dynacrawl-engine --test runs --locked chaos
 
 # Fuzz one target for as long as it is let; `just fuzz --list` names them. Needs nightly Rust and cargo-fuzz.
 fuzz TARGET *ARGS:

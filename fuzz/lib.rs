@@ -12,10 +12,10 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynacrawl::config::Config;
-use dynacrawl::serve::schedule::Schedule;
 use dynacrawl_auth::{BaseCredentials, CachedCredentials, CredentialPool, CredentialSpec, UserKeys};
 use dynacrawl_aws::{AwsSettings, Connections, EndpointSettings, Places, Quota, RetryPolicy};
 use dynacrawl_client::{DecodeFailure, ScopeClient, ScopeSettings};
+use dynacrawl_daemon::schedule::Schedule;
 use dynacrawl_discovery::{AccountRegions, DiscoveryUrls};
 use dynacrawl_model::{Region, RunId, TableName, Timestamp};
 use dynacrawl_normalizer::{Decoded, all_changes, decode, fingerprint, structural_changes};
@@ -87,7 +87,7 @@ pub fn http_requests(data: &[u8]) {
         client.write_all(data).await.expect("there is room");
         client.shutdown().await.expect("shut down");
         let mut answer = Vec::new();
-        let (_, ()) = tokio::join!(client.read_to_end(&mut answer), dynacrawl::serve::answer_on(server, &settings));
+        let (_, ()) = tokio::join!(client.read_to_end(&mut answer), dynacrawl_daemon::answer_on(server, &settings));
     });
 }
 

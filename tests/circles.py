@@ -18,7 +18,7 @@ TEST_MODULE = re.compile(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w
 
 def without_tests(text):
     text = re.sub(r"//[^\n]*", "", text)
-    inline = re.search(r"^#\[cfg\(test\)\]\nmod \w+ \{", text, re.MULTILINE)
+    inline = re.search(r"^#\[cfg\([^\n]*\btest\b[^\n]*\)\]\n(?:#\[[^\n]*\n)*mod \w+ \{", text, re.MULTILINE)
     return text[: inline.start()] if inline else text
 
 

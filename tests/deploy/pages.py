@@ -1,7 +1,7 @@
 """Pages of metrics that a real daemon answered, as the series of a test of promtool's.
 
 The pages are in pages/: the first one as a whole, of each later one the lines that are not as before. The tests of
-crates/dynacrawl/src/serve/pages_tests.rs record them.
+crates/daemon/tests/daemon/pages.rs record them.
 
 A test in alerts_test.yaml names them, with the labels that Prometheus would add, and may leave some out:
 

@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
-use crate::ErrorClass;
+use crate::class::ErrorClass;
 
 /// An error's text with those of its causes.
 pub(crate) fn chain(error: &dyn Error) -> String {

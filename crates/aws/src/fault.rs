@@ -1,13 +1,13 @@
 //! What goes wrong between a request and its answer, as the HTTP stack sees it.
 //!
-//! The SDK carries these errors through its own types; [`AwsError::from_sdk`] finds them again by their type.
+//! The SDK carries these errors through its own types; [`AwsError::from_sdk`](crate::AwsError::from_sdk) finds them again by their type.
 
 use std::error::Error;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
-use crate::{AwsError, ErrorClass};
+use crate::class::ErrorClass;
 
 /// Why the HTTP stack gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +53,8 @@ impl std::fmt::Display for Remembered {
 }
 
 impl Fault {
+    /// The code of an answer that was not whole in time.
+    pub(crate) const TIMEOUT: &'static str = "timeout";
     /// The code of an endpoint that is not tried any more.
     pub(crate) const UNREACHABLE: &'static str = "endpoint_unreachable";
     /// The code of a request that got no connection.
@@ -73,20 +75,13 @@ impl Fault {
     /// The class and code by which callers act.
     pub(crate) fn classify(&self) -> (ErrorClass, &'static str) {
         match self {
-            Self::TooSlow(_) => (ErrorClass::TimedOut, AwsError::TIMEOUT),
+            Self::TooSlow(_) => (ErrorClass::TimedOut, Self::TIMEOUT),
             Self::TooLarge { .. } => (ErrorClass::Transient, "answer_too_large"),
             Self::Compressed { .. } => (ErrorClass::Transient, "answer_compressed"),
             Self::NoConnection(_) => (ErrorClass::Transient, Self::NO_CONNECTION),
             Self::Unreachable { remembered: Remembered::Yes, .. } => (ErrorClass::Unreachable, Self::UNREACHABLE),
             Self::Unreachable { remembered: Remembered::No, .. } => (ErrorClass::Unreachable, "connection_failed"),
         }
-    }
-}
-
-impl From<Fault> for AwsError {
-    fn from(fault: Fault) -> Self {
-        let (class, code) = fault.classify();
-        Self::new(class, code, fault.to_string())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod budget;
 mod cause;
+mod class;
 mod connections;
 mod error;
 mod fault;
@@ -16,7 +17,8 @@ mod trouble;
 mod unreachable;
 
 pub use budget::{Budget, Permit, Quota, Rate};
-pub use error::{AwsError, ErrorClass};
+pub use class::ErrorClass;
+pub use error::AwsError;
 pub use http::{Connections, HttpError, HttpSettings, HttpStack};
 pub use places::{Place, Places, Share};
 pub use region::{

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use dynacrawl::config::Config;
-use dynacrawl::run::{PreparedRun, Progress, RunPlan, crawl_to_output};
+use dynacrawl_engine::{PreparedRun, Progress, RunPlan, crawl_to_output};
 use tokio_util::sync::CancellationToken;
 
-use crate::Measured;
 use crate::measure::measured;
+use crate::report::Measured;
 
 pub(crate) fn run(config: &Path) -> Result<()> {
     let config = Config::check_file(config)?;

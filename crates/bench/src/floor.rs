@@ -10,8 +10,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::Measured;
 use crate::measure::measured;
+use crate::report::Measured;
 
 const BODY: &[u8] = br#"{"TableName":"table-000000"}"#;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::Measured;
+use crate::report::Measured;
 
 /// Runs `work` on one thread, as the crawler does, and prints what it and the process cost.
 pub(crate) fn measured(work: impl Future<Output = Result<Measured>>) -> Result<()> {

@@ -8,41 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
 use dynacrawl_sim::{Account, Estate};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::EstateArgs;
-use crate::processes::{per, rounded};
+use crate::args::{EstateArgs, Peer};
+use crate::report::{PeerReport, per, rounded};
 
 /// How many lines of what a failed peer said are shown.
 const SHOWN_LINES: usize = 10;
-
-/// What the crawler can be compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Peer {
-    /// A script with boto3 and 50 threads, over all accounts and Regions
-    Boto3,
-    /// DataHub's source for DynamoDB, over the first Region of the first account: it knows no more
-    #[value(name = "datahub")]
-    DataHub,
-}
-
-/// What a peer cost. The figures are those of its whole process, with the interpreter's start.
-#[derive(Debug, Serialize)]
-pub(crate) struct PeerReport {
-    /// Tables in its output.
-    tables: u64,
-    /// Whether it succeeded and its output has as many tables as there are, none more.
-    exact: bool,
-    seconds: f64,
-    cpu_us_per_table: f64,
-    peak_rss_mb: f64,
-    /// Its CPU time for a table over the crawler's.
-    cpu_ratio_to_crawl: f64,
-}
 
 /// What `cost.py` reports.
 #[derive(Debug, Deserialize)]

@@ -2,15 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use dynacrawl::config::ConcurrencySetting;
-use dynacrawl_sim::{Account, Estate};
-use serde_json::{Value, json};
+use dynacrawl_sim::Estate;
+use serde_json::Value;
 
-use crate::{EstateArgs, Measured, PROFILE, Report, peers, state};
+use crate::args::EstateArgs;
+use crate::crawler::{configuration, crawl, finish, this_program};
+use crate::report::{PROFILE, Report, per, rounded};
+use crate::{peers, state};
 
 /// More say no more about what one costs.
 const FLOOR_REQUESTS: u64 = 200_000;
@@ -89,39 +91,6 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Crawls in a process of its own.
-pub(crate) fn crawl(config: &Path) -> Result<Measured> {
-    let hub = Account::new(Estate::HUB).access("hub");
-    let mut crawl = this_program()?;
-    crawl.arg("crawl").arg(config).env("BENCH_KEY_ID", &hub.access_key_id).env("BENCH_KEY", &hub.secret_access_key);
-    finish(crawl)
-}
-
-/// The accounts are reached by a role of one name, which one user may assume.
-pub(crate) fn configuration(args: &EstateArgs, url: &str) -> Value {
-    let estate = Estate::uniform(args.accounts, args.regions, 1);
-    let accounts: Vec<_> = estate.access.accounts.iter().map(|account| &account.account_id).collect();
-    let target = json!({
-        "name": "bench",
-        "regions": estate.access.accounts[0].regions,
-        "accounts": accounts,
-        "credentials": { "access_key_id": { "env": "BENCH_KEY_ID" }, "secret_access_key": { "env": "BENCH_KEY" } },
-        "assume_role": [{ "arn": "arn:aws:iam::{account}:role/Reader" }],
-    });
-    let mut crawl = json!({ "rate": args.rate.or(args.quota).unwrap_or(0), "output": args.output });
-    match args.concurrency {
-        Some(ConcurrencySetting::Auto) => crawl["concurrency"] = json!("auto"),
-        Some(ConcurrencySetting::AtMost(most)) => crawl["concurrency"] = json!(most),
-        None => {}
-    }
-    json!({
-        "crawl": crawl,
-        "aws": { "endpoint_url": url },
-        "sts": { "endpoint_url": url },
-        "target": [target],
-    })
-}
-
 struct Simulator {
     child: Child,
     url: String,
@@ -183,23 +152,4 @@ impl Drop for Simulator {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
-}
-
-fn this_program() -> Result<Command> {
-    Ok(Command::new(std::env::current_exe()?))
-}
-
-/// Waits for a process, and reads what it measured.
-fn finish(mut command: Command) -> Result<Measured> {
-    let done = command.stderr(Stdio::inherit()).output()?;
-    ensure!(done.status.success(), "a part of the benchmark failed: {}", done.status);
-    serde_json::from_slice(&done.stdout).context("a part of the benchmark did not report")
-}
-
-pub(crate) fn per(total: f64, count: u64) -> f64 {
-    if count == 0 { 0.0 } else { total / count as f64 }
-}
-
-pub(crate) fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }

@@ -4,31 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use rusqlite::Connection;
-use serde::Serialize;
 use serde_json::json;
 
-use crate::processes::{configuration, crawl, per, rounded};
-use crate::{EstateArgs, Measured};
+use crate::args::EstateArgs;
+use crate::crawler::{configuration, crawl};
+use crate::report::{Measured, StateReport, per, rounded};
 
 /// How often each of the two is measured, in turn: the machine drifts by more than they differ.
 const TURNS: usize = 5;
-
-/// The result.
-#[derive(Debug, Serialize)]
-pub(crate) struct StateReport {
-    /// CPU time of the crawl that adds every table, in microseconds for each.
-    first_cpu_us_per_table: f64,
-    /// Of one that finds nothing new: the median.
-    unchanged_cpu_us_per_table: f64,
-    /// Of one without a state: the median.
-    without_cpu_us_per_table: f64,
-    /// Which part of the crawl that finds nothing new is due to the state, all of it: what is known and how far it is.
-    share_of_cpu: f64,
-    /// What crawls that find nothing new have written about tables: rows of tables, records and changes.
-    unchanged_rows_written: i64,
-    state_bytes: u64,
-    peak_rss_mb: f64,
-}
 
 pub(crate) fn compare(args: &EstateArgs, place: &str, url: &str) -> Result<StateReport> {
     let made = tempfile::tempdir()?;

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use dynacrawl_daemon::schedule::Schedule;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::Config;
-use crate::serve::schedule::Schedule;
 
 const REFERENCE: &str = include_str!("../../../config/reference.toml");
 
@@ -34,14 +34,15 @@ fn answer_to(request: &[u8], whole: bool) -> Vec<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         let (mut client, server) = tokio::io::duplex(1 << 20);
-        let config = crate::run::inside::config("[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n");
-        let settings = config.for_daemon();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n").expect("written");
+        let settings = Config::check_file(file.path()).expect("a configuration").for_daemon();
         client.write_all(request).await.expect("there is room");
         if !whole {
             client.shutdown().await.expect("shut down");
         }
         let mut answer = Vec::new();
-        let (read, ()) = tokio::join!(client.read_to_end(&mut answer), crate::serve::answer_on(server, &settings));
+        let (read, ()) = tokio::join!(client.read_to_end(&mut answer), dynacrawl_daemon::answer_on(server, &settings));
         read.expect("the connection is closed in order");
         answer
     })

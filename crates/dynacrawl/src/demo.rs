@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
+use dynacrawl_engine::RunPlan;
+use dynacrawl_engine::settings::{SettingError, Target};
 use dynacrawl_sim::{Estate, Options, Simulator};
 use secrecy::SecretString;
 
 use crate::config::{Config, Layer, RawAssumeRole, RawRegions, RawTarget};
-use crate::run::RunPlan;
-use crate::settings::{SettingError, Target};
 
 /// A running simulator with its demo estate. Dropped, it ends.
 #[derive(Debug)]

@@ -4,11 +4,10 @@ mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dynacrawl_engine::settings::{Group, Settings, Target};
 use dynacrawl_model::{Operation, Region};
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Serialize;
-
-use crate::settings::{Group, Settings, Target};
 
 pub use size::{Limit, exceeded, split};
 

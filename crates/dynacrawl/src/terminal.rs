@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynacrawl_engine::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -12,7 +13,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{ConfigError, LogFormat, LogLevel, LogSettings};
-use crate::run::Progress;
 use crate::telemetry::{self, Telemetry};
 
 /// Standard error, where messages and the progress line do not run into each other.

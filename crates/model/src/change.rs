@@ -4,42 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{FilterRule, RecordKind, Table, TableArn, TableName, Timestamp};
-
-/// What may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ChangeKind {
-    /// `table_added`
-    Added,
-    /// `table_changed`
-    Changed,
-    /// `table_recreated`
-    Recreated,
-    /// `table_removed`
-    Removed,
-    /// `table_unselected`
-    Unselected,
-    /// `scope_retired`
-    Retired,
-}
-
-impl ChangeKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Added, Self::Changed, Self::Recreated, Self::Removed, Self::Unselected, Self::Retired];
-
-    /// The kind of record that reports it.
-    pub const fn record(self) -> RecordKind {
-        match self {
-            Self::Added => RecordKind::TableAdded,
-            Self::Changed => RecordKind::TableChanged,
-            Self::Recreated => RecordKind::TableRecreated,
-            Self::Removed => RecordKind::TableRemoved,
-            Self::Unselected => RecordKind::TableUnselected,
-            Self::Retired => RecordKind::ScopeRetired,
-        }
-    }
-}
+use crate::record::FilterRule;
+use crate::{Table, TableArn, TableName, Timestamp};
 
 /// A table that was described and that the state did not know, or knew as removed, unselected or retired. The first crawl of a
 /// scope adds all its tables, so that changes alone tell the whole estate.

@@ -11,7 +11,9 @@ use crate::record::{
     AccountsDiscovered, Index, KeySchema, RegionsDiscovered, RunCompleted, RunStarted, ScopeCompleted, Table,
     TableFailed, TableListed, TargetFailed,
 };
-use crate::{RunId, Scope, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected};
+use crate::{
+    ChangeKind, RunId, Scope, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected,
+};
 
 /// The version of the output contract. Fields may be added within a version; none goes or changes its meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -221,6 +223,20 @@ impl Record {
 /// The line of a table that somebody else has.
 pub fn table_line(run_id: &RunId, scope: &Scope, table: &Table) -> serde_json::Result<String> {
     serde_json::to_string(&Line::new(RecordKind::Table, run_id, Some(scope), table))
+}
+
+impl ChangeKind {
+    /// The kind of record that reports it.
+    pub const fn record(self) -> RecordKind {
+        match self {
+            Self::Added => RecordKind::TableAdded,
+            Self::Changed => RecordKind::TableChanged,
+            Self::Recreated => RecordKind::TableRecreated,
+            Self::Removed => RecordKind::TableRemoved,
+            Self::Unselected => RecordKind::TableUnselected,
+            Self::Retired => RecordKind::ScopeRetired,
+        }
+    }
 }
 
 #[cfg(test)]

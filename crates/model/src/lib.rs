@@ -5,6 +5,7 @@
 //! order in which they are written, so the order of the struct fields *is* part of the contract.
 
 mod change;
+mod change_kind;
 mod envelope;
 mod escape;
 mod files;
@@ -16,9 +17,8 @@ mod schema;
 mod table;
 mod time;
 
-pub use change::{
-    Change, ChangeKind, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected,
-};
+pub use change::{Change, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected};
+pub use change_kind::ChangeKind;
 pub use envelope::{Body, Record, RecordKind, SchemaVersion, table_line};
 pub use escape::Escaped;
 pub use files::file_error_may_pass;

@@ -3,6 +3,9 @@
 use dynacrawl_auth::{AssumeRole, AuthError, StsClient};
 use dynacrawl_aws::{AwsError, ErrorClass, is_known_region, may_be_disabled};
 use dynacrawl_client::{CallError, ScopeClient};
+use dynacrawl_engine::identity::{self, Asked, Expected};
+use dynacrawl_engine::settings::Settings;
+use dynacrawl_engine::{TargetConnection, decode_failure};
 use dynacrawl_fetcher::{Fetched, Fetcher};
 use dynacrawl_model::{FailureReason, Region, Scope, TableName};
 use dynacrawl_walker::Listing;
@@ -10,9 +13,6 @@ use futures_util::{StreamExt, stream};
 
 use super::finding::{Findings, Trouble};
 use crate::config::CheckSettings;
-use crate::run::identity::{self, Asked, Expected};
-use crate::run::{TargetConnection, decode_failure};
-use crate::settings::Settings;
 
 /// How thoroughly is checked.
 pub(super) struct Depth<'a> {

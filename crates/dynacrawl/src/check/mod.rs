@@ -2,8 +2,6 @@
 
 mod checks;
 mod finding;
-#[cfg(test)]
-mod panic_tests;
 
 pub use finding::{Check, CheckStatus, Findings};
 
@@ -11,16 +9,18 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use checks::Depth;
 use dynacrawl_discovery::FoundAccounts;
+use dynacrawl_engine::settings::Group;
+use dynacrawl_engine::{
+    ReadyTarget, RunPlan, StopReason, TargetConnection, enabled_regions, members, organization_accounts,
+};
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{Region, RegionsSource};
+use finding::Trouble;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::config::CheckSettings;
-use crate::run::{ReadyTarget, RunPlan, StopReason, TargetConnection, enabled_regions, members, organization_accounts};
-use crate::settings::Group;
-use checks::Depth;
-use finding::Trouble;
 
 /// How many Regions of one target are checked at once.
 const REGIONS: usize = 8;

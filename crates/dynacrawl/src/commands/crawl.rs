@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynacrawl_engine::{PreparedRun, Progress, RunPlan, StartError, crawl_to_output, summary};
 use dynacrawl_model::RunOutcome;
 use dynacrawl_sinks::SinkError;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,6 @@ use super::planned::{Planned, plan};
 use crate::cli::{CrawlArgs, GlobalArgs};
 use crate::config::{Config, Flags, LogLevel};
 use crate::exit::Exit;
-use crate::run::{PreparedRun, Progress, RunPlan, StartError, crawl_to_output, summary};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 

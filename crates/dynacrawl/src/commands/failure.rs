@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use dynacrawl_engine::settings::SettingError;
+
 use crate::config::ConfigError;
 use crate::exit::Exit;
-use crate::settings::SettingError;
 
 /// Why a command ended early, and how the process ends then.
 #[derive(Debug)]

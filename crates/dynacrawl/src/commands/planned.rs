@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use dynacrawl_engine::RunPlan;
+
 use super::failure::Failure;
 use crate::cli::{DemoArgs, GlobalArgs};
 use crate::config::{Config, Flags};
 use crate::demo::Demo;
 use crate::exit::Exit;
-use crate::run::RunPlan;
 
 /// The plan of a command, and what it was made of.
 pub(super) struct Planned {

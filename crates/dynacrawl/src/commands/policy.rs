@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dynacrawl_engine::settings::{Group, Target};
 use dynacrawl_model::AccountId;
 
 use super::failure::Failure;
@@ -12,7 +13,6 @@ use crate::exit::Exit;
 use crate::policy::{
     Limit, PolicyDocument, Trust, access_policy, assume_policy, exceeded, group_trust_policy, split, trust_policy,
 };
-use crate::settings::{Group, Target};
 
 pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Failure> {
     let flags = Flags { target: Some(&args.target), filter: Some(&args.filter), ..Flags::default() };

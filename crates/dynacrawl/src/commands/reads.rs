@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use dynacrawl_engine::query;
 use dynacrawl_model::{Escaped, Timestamp};
 use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, TableLine, TableQuery};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use super::print::{ended, to_stdout};
 use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
-use crate::query;
 
 fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
     let path = match &args.state {

@@ -5,6 +5,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use dynacrawl_daemon::clock::Clock;
+use dynacrawl_daemon::daemon::{Crawl, Daemon, DaemonDeps, DaemonEnd};
+use dynacrawl_daemon::shared::Shared;
+use dynacrawl_daemon::{http, metrics, watch};
+use dynacrawl_engine::settings::{Accepted, scopes};
+use dynacrawl_engine::{RunPlan, crawl_to_output};
 use dynacrawl_state::State;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,12 +22,6 @@ use super::failure::Failure;
 use crate::cli::{GlobalArgs, ServeArgs};
 use crate::config::{Config, ConfigError, Flags, LogLevel};
 use crate::exit::Exit;
-use crate::run::{RunPlan, crawl_to_output};
-use crate::serve::clock::Clock;
-use crate::serve::daemon::{Crawl, Daemon, DaemonDeps, DaemonEnd};
-use crate::serve::shared::Shared;
-use crate::serve::{http, metrics, watch};
-use crate::settings::{Accepted, scopes};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 

@@ -1,9 +1,10 @@
 //! `[changes]`: what is reported about changes, and when a removal needs a person.
 
+use dynacrawl_engine::settings::{Accepted, ChangeSettings, Emit, FailSafe, scopes};
+
 use super::error::ConfigError;
 use super::raw;
 use super::values::{in_range, one_of, required};
-use crate::settings::{Accepted, ChangeSettings, Emit, FailSafe, scopes};
 
 impl raw::Changes {
     /// The settings of all runs, and what a person has accepted for them.

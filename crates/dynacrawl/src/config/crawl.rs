@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dynacrawl_client::RetryPolicy;
+use dynacrawl_engine::settings::{CrawlSettings, Destination};
 use dynacrawl_sinks::Layout;
 use dynacrawl_walker::TableFilter;
 
@@ -10,7 +11,6 @@ use super::error::ConfigError;
 use super::limits::rate;
 use super::raw;
 use super::values::{duration, in_range, one_of, required};
-use crate::settings::{CrawlSettings, Destination};
 
 impl raw::Crawl {
     pub(super) fn validate(self) -> Result<CrawlSettings, ConfigError> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::settings::SettingError;
+use dynacrawl_engine::settings::SettingError;
 
 /// Why a configuration cannot be used: what is wrong, where, and what would be right.
 #[derive(Debug, thiserror::Error)]

@@ -5,12 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use dynacrawl_discovery::AccountFilter;
+use dynacrawl_engine::settings::{Group, RoleTemplate, Target, template_partition};
 use dynacrawl_model::{AccountId, Escaped};
 
 use super::error::ConfigError;
 use super::raw;
 use super::target::check_name;
-use crate::settings::{Group, RoleTemplate, Target, template_partition};
 
 /// What a `[[target]]` stands for.
 pub(super) enum Expanded {

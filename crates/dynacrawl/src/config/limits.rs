@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dynacrawl_aws::{Quota, Rate};
+use dynacrawl_engine::settings::{Budgets, StateSettings};
 use dynacrawl_model::QuotaName;
 use dynacrawl_state::Purpose;
 
 use super::error::ConfigError;
 use super::raw;
 use super::values::{duration, in_range, required};
-use crate::settings::{Budgets, StateSettings};
 
 impl raw::Budgets {
     pub(super) fn validate(&self) -> Result<Budgets, ConfigError> {

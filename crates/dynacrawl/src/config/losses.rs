@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dynacrawl_engine::settings::{Destination, OutputPath, Placeholder, collision, in_file_name};
 use dynacrawl_model::Escaped;
 
 use super::error::ConfigError;
 use super::valid::Config;
-use crate::settings::{Destination, OutputPath, Placeholder, collision, in_file_name};
 
 const KEY: &str = "crawl.output (--output)";
 

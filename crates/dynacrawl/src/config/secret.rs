@@ -1,8 +1,9 @@
 //! `{ env = "NAME" }` and `{ file = "/path" }`.
 
+use dynacrawl_engine::settings::SecretRef;
+
 use super::error::ConfigError;
 use super::raw::Reference;
-use crate::settings::SecretRef;
 
 fn is_variable(name: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dynacrawl_daemon::schedule::{Schedule, ScheduleError};
+use dynacrawl_daemon::settings::{MANUAL, NamedSchedule, ServeSettings};
+use dynacrawl_engine::settings::known;
 use dynacrawl_model::Escaped;
 
 use super::error::ConfigError;
 use super::raw;
 use super::values::{duration, required};
-use crate::serve::schedule::{Schedule, ScheduleError};
-use crate::serve::settings::{MANUAL, NamedSchedule, ServeSettings};
-use crate::settings::known;
 
 impl raw::Serve {
     pub(super) fn validate(

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use dynacrawl_auth::{DEFAULT_DURATION, SessionName};
+use dynacrawl_engine::settings::{RoleTemplate, Target, TargetBase};
 use dynacrawl_model::{AccountId, Escaped, Partition, Region};
 
 use super::error::ConfigError;
 use super::raw;
 use super::values::{duration, one_of};
-use crate::settings::{RoleTemplate, Target, TargetBase};
 
 impl raw::Target {
     /// The target of one account, without its roles.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dynacrawl_daemon::settings::{DaemonSettings, ServeSettings};
+use dynacrawl_engine::settings::{Group, RunRequest, Settings, Target};
 use dynacrawl_model::Escaped;
 
 use super::check::CheckSettings;
@@ -13,8 +15,6 @@ use super::log::LogSettings;
 use super::raw::{self, Layer};
 use super::target::{prepare, reject_twice, take_ambient_region};
 use super::values::{in_range, required};
-use crate::serve::settings::{DaemonSettings, ServeSettings};
-use crate::settings::{Group, RunRequest, Settings, Target};
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]

@@ -1,0 +1,436 @@
+//! The daemon: one run after the other, as schedules and people want them, over a configuration that may change.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use dynacrawl_engine::settings::{Accepted, Placeholder, RunRequest, SettingError, Settings};
+use dynacrawl_engine::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened, summary};
+use dynacrawl_fetcher::panic_message;
+use dynacrawl_model::{Escaped, RunOutcome};
+use dynacrawl_sinks::{SinkError, Written};
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::causes::with_causes;
+use super::clock::Clock;
+use super::due::Due;
+use super::queue::{Job, LONGEST_DELAY, Queue};
+use super::settings::DaemonSettings;
+use super::shared::Shared;
+
+/// Why the configuration cannot be used.
+pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
+/// Reads the configuration anew.
+pub type Load = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<DaemonSettings, LoadError>>>>>;
+/// Makes the plan of a run.
+pub type MakePlan = Box<dyn Fn(&Arc<Settings>, RunRequest) -> Result<RunPlan, SettingError>>;
+
+/// Crawls into an output; see [`crawl_to_output`](dynacrawl_engine::crawl_to_output).
+pub type Crawl =
+    Box<dyn Fn(RunPlan, PreparedRun, CancellationToken, Arc<Progress>) -> Pin<Box<dyn Future<Output = Crawled>>>>;
+/// What a crawl found, and what became of its output.
+pub type Crawled = (RunReport, Result<Written, SinkError>);
+
+/// What the daemon is asked to do.
+#[derive(Debug)]
+pub enum Order {
+    /// A run.
+    Run(Job),
+    /// The configuration may have changed.
+    Reload,
+}
+
+/// What the daemon depends on.
+pub struct DaemonDeps {
+    /// Reads the configuration anew.
+    pub load: Load,
+    /// Makes the plan of a run.
+    pub make_plan: MakePlan,
+    /// Crawls into an output.
+    pub crawl: Crawl,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// The daemon.
+pub struct Daemon {
+    deps: DaemonDeps,
+    settings: DaemonSettings,
+    state: SharedState,
+    shared: Arc<Shared>,
+    queue: Queue,
+    /// A run that the state has under way, and that continues before any other begins, unless it keeps failing. Not in the queue:
+    /// what becomes due meanwhile is not done with it, it may be a day old.
+    unfinished: Option<Job>,
+    due: Vec<Due>,
+    /// What was accepted when the daemon was started: for one run of each scope.
+    accepted: Accepted,
+}
+
+/// A run under way.
+struct Running {
+    job: Job,
+    began_at: dynacrawl_model::Timestamp,
+    ending: Pin<Box<dyn Future<Output = Ended>>>,
+}
+
+/// How a run ended; without a report, the message of its panic.
+type Ended = Result<Crawled, String>;
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    /// The configuration no longer has its targets.
+    #[error(transparent)]
+    Targets(SettingError),
+    #[error(transparent)]
+    Settings(#[from] SettingError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("panic: {0}")]
+    Panic(String),
+}
+
+/// How the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DaemonEnd {
+    /// Nothing was under way.
+    Idle,
+    /// A run was cut short; the next start goes on with it.
+    InARun,
+    /// Nobody reads the output any more.
+    OutputGone,
+}
+
+impl Daemon {
+    /// A daemon that has not begun. `accepted` holds for one run of each scope.
+    pub fn new(
+        deps: DaemonDeps,
+        settings: DaemonSettings,
+        state: SharedState,
+        shared: Arc<Shared>,
+        accepted: Accepted,
+    ) -> Self {
+        let (mut queue, due) = (Queue::default(), Vec::new());
+        queue.set_by_schedule(settings.run.crawl.output.has(Placeholder::Schedule));
+        Self { deps, settings, state, shared, queue, unfinished: None, due, accepted }
+    }
+
+    /// Runs until `stop` is cancelled; a run under way has the grace time then.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: &CancellationToken) -> DaemonEnd {
+        self.shared.read_scopes().await;
+        self.begin();
+        let mut running: Option<Running> = None;
+        loop {
+            while running.is_none()
+                && !stop.is_cancelled()
+                && let Some((job, continues)) = self.next_job()
+            {
+                running = self.start(job, continues, stop);
+            }
+            self.shared.waiting(self.queue.len() + usize::from(self.unfinished.is_some()), running.is_some());
+            let next = self.due.iter().filter_map(|due| due.at).min();
+            let next_try = self.next_try();
+            tokio::select! {
+                biased;
+                (run, ended) = ending(&mut running) => {
+                    self.shared.read_scopes().await;
+                    if let Some(stopped) = self.ended(run, ended, stop) {
+                        return stopped;
+                    }
+                }
+                () = stop.cancelled(), if running.is_none() => return DaemonEnd::Idle,
+                order = orders.recv() => match order {
+                    Some(Order::Run(job)) => self.queue.push(job),
+                    Some(Order::Reload) => self.reload().await,
+                    // Those who give orders live as long as the daemon.
+                    None => return DaemonEnd::Idle,
+                },
+                () = self.deps.clock.until(next) => self.fire(),
+                () = until(next_try), if running.is_none() => {}
+            }
+        }
+    }
+
+    /// The next run that can be tried, and whether the state has it under way.
+    fn next_job(&mut self) -> Option<(Job, bool)> {
+        match self.unfinished.take_if(|job| job.retry.is_due()) {
+            Some(job) => Some((job, true)),
+            None if self.unfinished.is_some() => None,
+            None => self.queue.pop().map(|job| (job, false)),
+        }
+    }
+
+    /// When a run can be tried that waits for its next try.
+    fn next_try(&self) -> Option<Instant> {
+        self.unfinished.as_ref().map_or_else(|| self.queue.next_try(), |job| job.retry.at())
+    }
+
+    /// What is to be done at the start: a run that was killed, what was missed, and what the configuration asks for.
+    fn begin(&mut self) {
+        match opened(&self.state).unfinished() {
+            Ok(Some(run)) => {
+                // What was accepted for it is kept with it, and counts also where it begins anew.
+                let accepted = Accepted::of_words(&run.accepted);
+                self.unfinished = Some(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(error = %with_causes(&error), "the last run cannot be read"),
+        }
+        if self.settings.serve.run_at_start {
+            self.queue.push(Job::default());
+        }
+        let now = self.deps.clock.now();
+        for schedule in self.settings.serve.schedules.clone() {
+            let last = opened(&self.state).last_due(&schedule.name);
+            match last {
+                Ok(Some(last)) => {
+                    let last = time(last);
+                    // It is remembered when its run begins.
+                    self.shared.was_due(&schedule.name, last);
+                    self.shared.has_begun(&schedule.name, last);
+                    self.due.push(Due::since(schedule, last, now));
+                }
+                Ok(None) => {
+                    self.was_due(&schedule.name, now);
+                    self.due.push(Due::after(schedule, now));
+                }
+                Err(error) => {
+                    tracing::error!(error = %with_causes(&error), "when the schedule was due last cannot be read");
+                    self.due.push(Due::after(schedule, now));
+                }
+            }
+        }
+        // Before the first run begins: what was missed may be the same.
+        self.fire();
+    }
+
+    /// Remembers when a schedule was due, so that a later daemon knows what it missed.
+    fn was_due(&self, schedule: &str, at: Timestamp) {
+        let at = dynacrawl_model::Timestamp::from_millis(at.as_millisecond());
+        let Some(at) = at else { return };
+        if let Err(error) = opened(&self.state).was_due(schedule, at) {
+            tracing::error!(error = %with_causes(&error), "that the schedule was due cannot be remembered");
+        }
+    }
+
+    fn fire(&mut self) {
+        let now = self.deps.clock.now();
+        self.due.iter_mut().for_each(|due| due.correct(now));
+        let fired: Vec<_> = self.due.iter_mut().filter_map(|due| due.take(now)).collect();
+        for job in fired {
+            let name = job.schedule.as_deref().unwrap_or_default();
+            tracing::info!(schedule = %Escaped(name), "due");
+            self.shared.was_due(name, now);
+            self.queue.push(job);
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.shared.schedules(self.due.iter().map(|due| (due.name().to_owned(), due.at)));
+    }
+
+    /// Takes over a changed configuration, if it is valid.
+    async fn reload(&mut self) {
+        let load = async {
+            let settings = (self.deps.load)().await?;
+            let token = self.may_replace(&settings)?;
+            Ok((settings, token))
+        };
+        let loaded = AssertUnwindSafe(load).catch_unwind().await;
+        let loaded = loaded.unwrap_or_else(|panic| Err(LoadError::from(format!("panic: {}", panic_message(&*panic)))));
+        let (settings, token) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                tracing::error!(error = %with_causes(&*error), "the changed configuration is refused, and the one before stays");
+                self.shared.refused();
+                return;
+            }
+        };
+        self.queue.set_by_schedule(settings.run.crawl.output.has(Placeholder::Schedule));
+        // What a run waits for may be there now.
+        self.queue.try_now();
+        if let Some(job) = &mut self.unfinished {
+            job.retry = Default::default();
+        }
+        let now = self.deps.clock.now();
+        let due = settings.serve.schedules.iter().map(|schedule| Due::reloaded(&self.due, schedule.clone(), now));
+        self.due = due.collect();
+        let names: Vec<_> = self.due.iter().map(|due| due.name().to_owned()).collect();
+        let (state, at) = (self.state.clone(), dynacrawl_model::Timestamp::from_millis(now.as_millisecond()));
+        // Where a run is just ending, the state may be busy for a while.
+        let remember = move || {
+            for name in names {
+                let mut state = opened(&state);
+                if let (Ok(None), Some(at)) = (state.last_due(&name), at) {
+                    state.was_due(&name, at)?;
+                }
+            }
+            Ok::<(), dynacrawl_state::StateError>(())
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(remember).await {
+            tracing::error!(error = %with_causes(&error), "when schedules are due cannot be remembered");
+        }
+        self.settings = settings;
+        self.shared.take_over(&self.settings, token);
+        tracing::info!("the changed configuration is taken over");
+        self.tell();
+    }
+
+    /// Whether a daemon that runs can change over to a configuration. Secrets are read, so that a wrong place shows now.
+    fn may_replace(&self, settings: &DaemonSettings) -> Result<Option<SecretString>, SettingError> {
+        let needs = |key: &str| Err(SettingError::new(key, "cannot change while dynacrawl runs; start it anew"));
+        let path = |of: &DaemonSettings| of.run.state.as_ref().map(|state| state.path.clone());
+        if path(settings) != path(&self.settings) {
+            return needs("state.path (--state)");
+        }
+        if settings.serve.listen != self.settings.serve.listen {
+            return needs("serve.listen (--listen)");
+        }
+        let token = settings.serve.token()?;
+        (self.deps.make_plan)(&settings.run, settings.request.clone())?;
+        Ok(token)
+    }
+
+    /// Begins a run, or lets it continue. One that cannot is kept, and tried again later.
+    fn start(&mut self, job: Job, continues: bool, stop: &CancellationToken) -> Option<Running> {
+        let mut request = RunRequest {
+            targets: job.targets.clone(),
+            schedule: job.schedule.clone(),
+            ..self.settings.request.clone()
+        };
+        request.accepted.extend(job.accepted.clone());
+        request.accepted.extend(self.accepted.clone());
+        let began_at = dynacrawl_model::Timestamp::now();
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin_run(request)));
+        let (plan, start) = match begun.unwrap_or_else(|panic| Err(Refused::Panic(panic_message(&*panic)))) {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.cannot_begin(job, continues, &error);
+                return None;
+            }
+        };
+        let now = self.deps.clock.now();
+        for (schedule, at) in &job.due {
+            self.was_due(schedule, *at);
+        }
+        for schedule in job.due.keys().chain(&job.schedule) {
+            self.shared.has_begun(schedule, now);
+        }
+        let progress = Arc::new(Progress::default());
+        self.shared.began(start.run_id, &progress);
+        let crawl = (self.deps.crawl)(plan, start, stop.clone(), progress);
+        let ending = AssertUnwindSafe(crawl).catch_unwind().map(|ended| ended.map_err(|panic| panic_message(&*panic)));
+        Some(Running { job, began_at, ending: Box::pin(ending) })
+    }
+
+    /// Keeps a run that cannot begin, so that it is not lost until its next time.
+    fn cannot_begin(&mut self, mut job: Job, continues: bool, error: &Refused) {
+        // It counts once, however often it is tried.
+        if !job.retry.has_failed() {
+            self.shared.ended(self.deps.clock.now(), &job, None);
+        }
+        let schedule = Escaped(job.schedule.as_deref().unwrap_or_default()).to_string();
+        if let Refused::Targets(error) = error {
+            tracing::error!(schedule, error = %with_causes(error), "the run is dropped");
+            return;
+        }
+        let seconds = job.retry.after_failure().as_secs();
+        tracing::error!(schedule, error = %with_causes(error), "the run cannot begin; the next try is in {seconds} s");
+        self.keep(job, continues);
+    }
+
+    /// Keeps a run for its next try. One that the state has under way comes before any other, so that it can continue; but what
+    /// fails again and again must not hold up all others.
+    fn keep(&mut self, job: Job, under_way: bool) {
+        if under_way && !job.retry.is_persistent() {
+            self.unfinished = Some(job);
+        } else {
+            self.queue.put_back(job);
+        }
+    }
+
+    fn begin_run(&self, request: RunRequest) -> Result<(RunPlan, PreparedRun), Refused> {
+        let settings = &self.settings.run;
+        if let Err(unknown) = settings.choose(request.targets.as_deref()) {
+            return Err(Refused::Targets(unknown.in_key("targets", "the configuration")));
+        }
+        let plan = (self.deps.make_plan)(settings, request)?;
+        let state = settings.state.as_ref().ok_or_else(|| SettingError::new("state.path (--state)", "is missing"))?;
+        let mut start = PreparedRun::with_state(&plan, state, &self.state, false)?;
+        let notice = start.notice.take().unwrap_or_default();
+        let schedule = plan.request.schedule.as_deref().unwrap_or_default();
+        tracing::info!(run = %start.run_id, schedule = %Escaped(schedule), notice = notice.trim_end(), "a run begins");
+        Ok((plan, start))
+    }
+
+    /// Tells how a run ended, and whether the daemon ends with it.
+    fn ended(&mut self, mut run: Running, ended: Ended, stop: &CancellationToken) -> Option<DaemonEnd> {
+        let report = match &ended {
+            Ok((report, Ok(_))) => Some(report),
+            _ => None,
+        };
+        let is_whole = run.job.targets.is_none();
+        self.shared.ended(self.deps.clock.now(), &run.job, report);
+        let cut_short = report.is_none_or(|report| report.outcome == RunOutcome::Cancelled);
+        match ended {
+            Ok((report, Ok(_))) => {
+                let listed = self.shared.listed_since(run.began_at);
+                self.accepted.removals.retain(|scope| !listed.contains(scope));
+                // A run that has decided about all retirements has retired what was accepted.
+                if is_whole && report.retirements_held.is_some() {
+                    self.accepted.retirements.clear();
+                }
+                let summary = summary(&report, false);
+                let summary = summary.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+                tracing::info!(outcome = ?report.outcome, "the run has ended: {summary}");
+            }
+            Ok((_, Err(SinkError::Closed))) => {
+                tracing::error!("the reader of the output has gone away");
+                return Some(DaemonEnd::OutputGone);
+            }
+            Ok((_, Err(error))) => {
+                let seconds = run.job.retry.after_failure_in(LONGEST_DELAY).as_secs();
+                tracing::error!(error = %with_causes(&error), "the output failed; this run continues in {seconds} s");
+                self.keep(run.job, true);
+            }
+            Err(panic) => {
+                // Others pass: what makes it panic may do so each time.
+                let seconds = run.job.retry.after_failure().as_secs();
+                tracing::error!(panic = %Escaped(&panic), "the run panicked; the next try is in {seconds} s");
+                self.keep(run.job, false);
+            }
+        }
+        stop.is_cancelled().then_some(if cut_short { DaemonEnd::InARun } else { DaemonEnd::Idle })
+    }
+}
+
+/// Waits for the end of the run under way, and takes it away; without end where there is none.
+async fn ending(running: &mut Option<Running>) -> (Running, Ended) {
+    if let Some(run) = running {
+        let ended = (&mut run.ending).await;
+        if let Some(run) = running.take() {
+            return (run, ended);
+        }
+    }
+    std::future::pending().await
+}
+
+/// Waits until a time; without end for none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn time(at: dynacrawl_model::Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -1,0 +1,16 @@
+//! `dynacrawl serve`: crawls by schedule, reports what changed, and can be watched.
+
+mod answer;
+mod causes;
+pub mod clock;
+pub mod daemon;
+mod due;
+pub mod http;
+pub mod metrics;
+pub mod queue;
+pub mod schedule;
+pub mod settings;
+pub mod shared;
+pub mod watch;
+
+pub use answer::answer_on;

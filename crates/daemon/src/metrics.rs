@@ -1,0 +1,209 @@
+//! What Prometheus gets. What belongs to calls is recorded where they are made; all else is what the daemon and the state
+//! know at that moment.
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metrics::{Unit, describe_counter, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::shared::{DaemonStatus, Shared};
+
+const SUMMED_UP_EVERY: Duration = Duration::from_secs(5);
+/// How many scopes have a series of their own at most.
+const MOST_SCOPES: usize = 2000;
+/// From the fastest answers that AWS gives to the time-out of an attempt.
+const SECONDS: [f64; 12] = [0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 20.0];
+
+/// What records the calls.
+pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let duration = Matcher::Full("dynacrawl_api_request_duration_seconds".to_owned());
+    Ok(PrometheusBuilder::new().set_buckets_for_metric(duration, &SECONDS)?.build_recorder())
+}
+
+/// Says what the recorded metrics mean.
+pub fn describe() {
+    describe_counter!(
+        "dynacrawl_api_requests_total",
+        "Requests sent to AWS, by operation and result; every attempt counts."
+    );
+    describe_histogram!(
+        "dynacrawl_api_request_duration_seconds",
+        Unit::Seconds,
+        "How long attempts took, by operation."
+    );
+}
+
+/// Sums up what was recorded, without end: until then each request takes memory, whether or not anyone asks for the page.
+pub async fn sum_up(recorded: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(SUMMED_UP_EVERY).await;
+        recorded.run_upkeep();
+    }
+}
+
+/// Everything, in Prometheus's text format.
+pub fn render(recorded: &PrometheusHandle, shared: &Shared) -> String {
+    metrics_process::Collector::default().collect();
+    let mut text = recorded.render();
+    add(&mut text, &shared.status(), MOST_SCOPES);
+    text
+}
+
+/// Adds what the daemon and the state know, with a series of their own for so many scopes at most.
+pub fn add(text: &mut String, status: &DaemonStatus, most_scopes: usize) {
+    let mut page = Page(text);
+    page.one("build_info", "gauge", "The version of dynacrawl.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    runs(&mut page, status);
+    scopes(&mut page, status, most_scopes);
+    configuration(&mut page, status);
+}
+
+fn runs(page: &mut Page<'_>, status: &DaemonStatus) {
+    let help = "Runs that ended, by schedule and outcome; failed ones also where they could not begin.";
+    page.family("runs_total", "counter", help);
+    for ((schedule, outcome), count) in &status.runs {
+        page.sample("runs_total", &[("schedule", schedule), ("outcome", outcome)], count);
+    }
+    page.one("run_in_progress", "gauge", "Whether a run is under way.", &[], u8::from(status.running));
+    page.family("last_run_timestamp_seconds", "gauge", "When the last run of the schedule ended.");
+    for (schedule, (at, _)) in &status.last_runs {
+        page.sample("last_run_timestamp_seconds", &[("schedule", schedule)], epoch(*at));
+    }
+    page.family("run_duration_seconds", "gauge", "How long the last run of the schedule took.");
+    for (schedule, (_, seconds)) in &status.last_runs {
+        page.sample("run_duration_seconds", &[("schedule", schedule)], seconds);
+    }
+    page.family("changes_total", "counter", "Changes found, by the type of their record.");
+    for (kind, count) in &status.changes {
+        page.sample("changes_total", &[("type", kind)], count);
+    }
+    page.family("queue_depth", "gauge", "What waits: records for the output, runs for their turn.");
+    let records = status.progress.as_ref().map_or(0, |progress| progress.now().queued);
+    page.sample("queue_depth", &[("queue", "records")], records);
+    page.sample("queue_depth", &[("queue", "runs")], status.waiting);
+    schedules(page, status);
+}
+
+fn schedules(page: &mut Page<'_>, status: &DaemonStatus) {
+    let name = "schedule_next_run_timestamp_seconds";
+    page.family(name, "gauge", "When the schedule is due next.");
+    for (schedule, at) in status.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.next?))) {
+        page.sample(name, &[("schedule", schedule)], epoch(at));
+    }
+    let name = "schedule_last_due_timestamp_seconds";
+    page.family(name, "gauge", "When the schedule was due last.");
+    for (schedule, at) in status.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.due?))) {
+        page.sample(name, &[("schedule", schedule)], epoch(at));
+    }
+    let name = "schedule_last_begun_timestamp_seconds";
+    page.family(
+        name,
+        "gauge",
+        "When a run of the schedule last began; after a restart, when that run was due; 0 for never.",
+    );
+    for (schedule, times) in &status.schedules {
+        page.sample(name, &[("schedule", schedule)], times.begun.map_or(0.0, epoch));
+    }
+}
+
+fn scopes(page: &mut Page<'_>, status: &DaemonStatus, most_scopes: usize) {
+    page.family("scopes", "gauge", "Known accounts and Regions, by the outcome of their last crawl.");
+    let outcomes = [
+        "complete",
+        "partial",
+        "incomplete_listing",
+        "denied",
+        "throttled",
+        "not_opted_in",
+        "auth_failed",
+        "unreachable",
+        "failed",
+    ];
+    for outcome in outcomes {
+        let count = status.scopes.iter().filter(|scope| scope.last_outcome == outcome).count();
+        page.sample("scopes", &[("outcome", outcome)], count);
+    }
+    let sum = |of: fn(&dynacrawl_state::ScopeLine) -> u64| status.scopes.iter().map(of).sum::<u64>();
+    page.one("tables", "gauge", "Known tables.", &[], sum(|scope| scope.tables));
+    page.one(
+        "removals_held",
+        "gauge",
+        "Tables that are gone and whose removal waits for a person.",
+        &[],
+        sum(|scope| scope.held),
+    );
+    let help = "Accounts and Regions whose retirement waits for a person.";
+    page.one("retirements_held", "gauge", help, &[], status.retirements_held);
+    let complete =
+        |scope: &dynacrawl_state::ScopeLine| scope.last_complete_at.map_or(0.0, |at| at.as_millis() as f64 / 1000.0);
+    let oldest = status.scopes.iter().map(complete).reduce(f64::min);
+    if let Some(oldest) = oldest {
+        let help =
+            "The least of all scope_last_complete_timestamp_seconds, also of scopes without a series of their own.";
+        page.one("scopes_oldest_complete_timestamp_seconds", "gauge", help, &[], oldest);
+    }
+    let name = "scope_last_complete_timestamp_seconds";
+    page.family(name, "gauge", "When the account and Region was crawled completely for the last time; 0 for never.");
+    for scope in status.scopes.iter().take(most_scopes) {
+        page.sample(name, &[("account_id", &scope.account_id), ("region", &scope.region)], complete(scope));
+    }
+}
+
+fn configuration(page: &mut Page<'_>, status: &DaemonStatus) {
+    let help = "Whether the configuration was taken over the last time that it changed.";
+    page.one("config_last_reload_successful", "gauge", help, &[], u8::from(!status.reload_failed));
+    if let Some(at) = status.reloaded_at {
+        let help = "When a configuration was taken over for the last time.";
+        page.one("config_last_reload_success_timestamp_seconds", "gauge", help, &[], epoch(at));
+    }
+}
+
+fn epoch(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}
+
+/// A page of metrics in the making.
+struct Page<'a>(&'a mut String);
+
+impl Page<'_> {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.0, "# HELP dynacrawl_{name} {help}\n# TYPE dynacrawl_{name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.0, "dynacrawl_{name}");
+        for (number, (label, text)) in labels.iter().enumerate() {
+            let _ = write!(self.0, "{}{label}=\"{}\"", if number == 0 { '{' } else { ',' }, escaped(text));
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, labels, value);
+    }
+}
+
+/// A label's value: somebody's text, which may hold anything.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Page;
+
+    #[test]
+    fn a_label_is_escaped_and_a_number_is_as_it_is() {
+        let mut text = String::new();
+        let mut page = Page(&mut text);
+        page.one("next", "gauge", "When.", &[("schedule", "a\"b\\c\nd"), ("region", "x")], 1_795_516_522.25);
+        assert_eq!(
+            text,
+            "# HELP dynacrawl_next When.\n# TYPE dynacrawl_next gauge\n\
+             dynacrawl_next{schedule=\"a\\\"b\\\\c\\nd\",region=\"x\"} 1795516522.25\n"
+        );
+    }
+}

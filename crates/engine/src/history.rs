@@ -1,0 +1,40 @@
+//! What a run knows of earlier processes and runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynacrawl_model::Region;
+use dynacrawl_state::ScopeRow;
+
+use super::checkpoint::Checkpoint;
+use super::detector::Detector;
+use super::plan::KnownTargets;
+
+/// What a run knows of earlier processes and runs.
+#[derive(Debug, Default)]
+pub struct RunHistory {
+    /// What earlier processes have done of this run.
+    pub(crate) before: EarlierWork,
+    /// Whether a journal follows.
+    pub(crate) journaled: bool,
+    /// What earlier runs knew.
+    pub(crate) detector: Option<Arc<Detector>>,
+}
+
+/// What earlier processes have done of a run.
+#[derive(Debug, Default)]
+pub(crate) struct EarlierWork {
+    /// Whether there was one.
+    pub(crate) resumed: bool,
+    /// How long they worked.
+    pub(crate) active: Duration,
+    /// Whether `run_started` is in the output already.
+    pub(crate) output_has_begun: bool,
+    /// Scopes that ended, by target and Region.
+    pub(crate) ended: HashMap<(String, Region), ScopeRow>,
+    /// Scopes that were under way.
+    pub(crate) under_way: HashMap<(String, Region), (ScopeRow, Checkpoint)>,
+    /// What they found out about targets.
+    pub(crate) known: KnownTargets,
+}

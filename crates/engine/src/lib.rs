@@ -1,0 +1,60 @@
+//! Runs: every scope crawled, each ending with exactly one `scope_completed`, whatever happens.
+
+mod changes;
+mod checkpoint;
+mod claims;
+mod completion;
+mod delivery;
+mod detector;
+mod event;
+mod history;
+mod journal;
+mod ledger;
+mod millis;
+mod old_files;
+mod plan;
+mod progress;
+pub mod query;
+mod removals;
+mod report;
+mod resume;
+mod retire;
+mod run_event;
+mod run_plan;
+mod scope;
+mod scope_error;
+pub mod settings;
+mod shared_state;
+mod step;
+mod stop_reason;
+mod summary;
+mod supervisor;
+mod tables;
+mod target;
+mod unexpected;
+mod worker;
+
+pub use checkpoint::{Checkpoint, Cursor, Failures};
+pub use delivery::crawl_to_output;
+pub use detector::Detector;
+pub use event::{
+    Candidates, Finished, Identified, JobKey, PageListed, ScopeEvent, ScopeJob, TableDescribed, What, Work,
+};
+pub use history::RunHistory;
+pub use old_files::OldFiles;
+pub use plan::{enabled_regions, members, organization_accounts};
+pub use progress::{Progress, ProgressNow};
+pub use report::RunReport;
+pub use resume::{PreparedRun, StartError};
+pub use run_event::{CompletedScope, RunEvent};
+pub use run_plan::{MakeWorkers, RunPlan};
+pub use scope_error::ScopeError;
+pub use shared_state::{SharedState, opened};
+pub use step::Step;
+pub use stop_reason::StopReason;
+pub use summary::summary;
+pub use supervisor::run;
+pub use target::{Connector, NamedBy, ReadyTarget, TargetConnection};
+pub use worker::decode::decode_failure;
+pub use worker::identity;
+pub use worker::{LocalWorkers, Workers};

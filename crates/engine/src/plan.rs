@@ -1,0 +1,287 @@
+//! From targets to scopes, as the run has room for them: the accounts of organizations, and the Regions of accounts.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
+use dynacrawl_fetcher::panic_message;
+use dynacrawl_model::{
+    AccountId, AccountsDiscovered, Outcome, Problem, Record, Region, RegionsDiscovered, RegionsSource, RunId,
+    TargetFailed,
+};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::run_plan::RunPlan;
+use super::stop_reason::{StopReason, no_credentials};
+use super::target::{ReadyTarget, TargetConnection};
+use super::worker::{RunTarget, RunTargets};
+use crate::settings::{Group, SettingError, Settings};
+
+/// How many targets are looked into ahead of the crawl.
+const AHEAD: usize = 16;
+
+/// A scope that is going to be crawled.
+#[derive(Clone, Debug)]
+pub(crate) struct ScopePlan {
+    pub(crate) target: Arc<RunTarget>,
+    pub(crate) region: Region,
+}
+
+/// What comes of looking into targets.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    /// Something was found out, which is told.
+    Found(Box<Record>),
+    /// The scopes of a target could not be found out.
+    Failed(TargetFailed),
+    /// A scope.
+    Scope(ScopePlan),
+}
+
+/// What an earlier process has found out.
+#[derive(Debug, Default)]
+pub(crate) struct KnownTargets {
+    pub(crate) accounts: HashMap<String, Vec<AccountId>>,
+    pub(crate) regions: HashMap<String, Vec<Region>>,
+    pub(crate) failed: HashSet<String>,
+    /// Accounts whose Regions are not surely all that they have; none for a target whose accounts are not surely known.
+    pub(crate) unsure: HashSet<Option<AccountId>>,
+}
+
+/// Looks into targets.
+pub(crate) struct Planner<'a> {
+    pub(crate) plan: &'a RunPlan,
+    pub(crate) run_id: RunId,
+    pub(crate) known: &'a KnownTargets,
+    /// Where each target is added before the first of its scopes.
+    pub(crate) targets: &'a RunTargets,
+    pub(crate) stop: &'a CancellationToken,
+}
+
+impl Planner<'_> {
+    /// Sends what comes of all targets, as fast as it is taken. One that is slow to tell holds up no other.
+    pub(crate) async fn plan(&self, out: mpsc::Sender<Planned>) {
+        let listed = stream::iter(self.plan.targets.iter().cloned());
+        self.send_all(listed, &out).await;
+        for (group, ready) in &self.plan.groups {
+            let (accounts, mut told) = Box::pin(self.accounts(group, ready)).await;
+            let mut targets = Vec::with_capacity(accounts.len());
+            for (account, member) in members(group, ready, &accounts, &self.plan.settings) {
+                match member {
+                    Ok(target) => targets.push(target),
+                    Err(error) => {
+                        let problem = Problem::new("invalid_target", error.to_string());
+                        let stopped = StopReason::for_good(Outcome::Failed, problem);
+                        let name = format!("{}/{account}", group.name());
+                        told.extend(self.failed(name, Some(account), stopped));
+                    }
+                }
+            }
+            for one in told {
+                if out.send(one).await.is_err() {
+                    return;
+                }
+            }
+            self.send_all(stream::iter(targets), &out).await;
+        }
+    }
+
+    async fn send_all(&self, targets: impl Stream<Item = Arc<ReadyTarget>>, out: &mpsc::Sender<Planned>) {
+        let mut planned = std::pin::pin!(targets.map(|target| self.scopes(target)).buffer_unordered(AHEAD));
+        while let Some(some) = planned.next().await {
+            for one in some {
+                if out.send(one).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The accounts of an organization, and what is told about them.
+    async fn accounts(&self, group: &Group, ready: &ReadyTarget) -> (Vec<AccountId>, Vec<Planned>) {
+        if let Some(known) = self.known.accounts.get(group.name()) {
+            return (known.clone(), Vec::new());
+        }
+        let found = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(cancelled()),
+            found = caught(organization_accounts(group, ready, self.plan)) => found,
+        };
+        let name = group.name().to_owned();
+        let found = match found {
+            Ok(found) => found,
+            Err(stopped) => return (Vec::new(), Vec::from_iter(self.failed(name, None, stopped))),
+        };
+        let discovered = AccountsDiscovered {
+            target: name.clone(),
+            accounts: found.accounts.clone(),
+            listed: found.listed,
+            inactive: found.inactive,
+            filtered: found.filtered,
+        };
+        let record = Record::of_run(self.run_id, discovered);
+        let mut told = Vec::new();
+        if let Some(failed) = &found.failed {
+            let mut stopped = StopReason::by_error(&failed.error);
+            if found.listed > 0 {
+                stopped.outcome = Outcome::IncompleteListing;
+            }
+            stopped.problem.message = failed.to_string();
+            told.extend(self.failed(name.clone(), None, stopped));
+        }
+        if found.accounts.is_empty() && found.failed.is_none() {
+            let FoundAccounts { listed, inactive, filtered, .. } = &found;
+            let said = format!(
+                "of {listed} accounts {inactive} are not active and {filtered} are left out: none is to be crawled"
+            );
+            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("no_accounts", said));
+            told.extend(self.failed(name.clone(), None, stopped));
+        }
+        for account in found.not_found {
+            let said = format!("include_accounts names {account}, which is no active account of the organization");
+            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("account_not_found", said));
+            told.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
+        }
+        // Last: where it is in the output, everything else that is to be said is.
+        told.push(Planned::Found(Box::new(record)));
+        (found.accounts, told)
+    }
+
+    /// The scopes of a target.
+    async fn scopes(&self, target: Arc<ReadyTarget>) -> Vec<Planned> {
+        let target = self.targets.add((*target).clone());
+        let scopes = |regions: &[Region]| -> Vec<Planned> {
+            let plan = |region: &Region| ScopePlan { target: target.clone(), region: region.clone() };
+            regions.iter().map(|region| Planned::Scope(plan(region))).collect()
+        };
+        let of = &target.ready.target;
+        if !of.all_regions {
+            return scopes(&of.regions);
+        }
+        if let Some(known) = self.known.regions.get(&of.name) {
+            return scopes(known);
+        }
+        if self.known.failed.contains(&of.name) {
+            return Vec::new();
+        }
+        let found = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(cancelled()),
+            found = caught(self.ask_account(&target)) => found,
+        };
+        match found {
+            Err(stopped) => Vec::from_iter(self.failed(of.name.clone(), of.account_id.clone(), stopped)),
+            Ok(found) => {
+                let mut planned = scopes(&found.regions);
+                planned.insert(0, Planned::Found(Box::new(Record::of_run(self.run_id, found))));
+                planned
+            }
+        }
+    }
+
+    async fn ask_account(&self, target: &RunTarget) -> Result<RegionsDiscovered, StopReason> {
+        let connection = target.connection(&self.plan.connector).await;
+        let target = &target.ready;
+        let found = enabled_regions(connection, self.plan).await?;
+        Ok(RegionsDiscovered {
+            target: target.target.name.clone(),
+            account_id: target.target.account_id.clone(),
+            regions: found.regions,
+            source: found.source,
+            problems: found
+                .passed_over
+                .iter()
+                .map(|failed| Problem::new(&*failed.error.code, failed.to_string()))
+                .collect(),
+        })
+    }
+
+    /// That a target failed; nothing where an earlier process has told so.
+    fn failed(&self, target: String, account_id: Option<AccountId>, stopped: StopReason) -> Option<Planned> {
+        let failed = TargetFailed {
+            target,
+            account_id,
+            outcome: stopped.outcome,
+            code: stopped.problem.code,
+            message: stopped.problem.message,
+        };
+        (!self.known.failed.contains(&failed.target)).then_some(Planned::Failed(failed))
+    }
+}
+
+/// The accounts of an organization, as `ready` sees them.
+pub async fn organization_accounts(
+    group: &Group,
+    ready: &ReadyTarget,
+    plan: &RunPlan,
+) -> Result<FoundAccounts, StopReason> {
+    let settings = &plan.settings;
+    let connection = plan.connector.connect(ready).await;
+    let credentials = &connection.chain.last().credentials;
+    credentials.get().await.map_err(|failed| no_credentials(&failed))?;
+    let organization = Organization::new(
+        &connection.sdk,
+        credentials,
+        settings.discovery.organizations.as_deref(),
+        settings.budgets.organizations,
+        settings.crawl.retry,
+        &group.discovery.partition(),
+    );
+    Ok(organization.accounts(&group.filter).await)
+}
+
+/// The targets of an organization's accounts, with the same base credentials as `ready`.
+pub fn members(
+    group: &Group,
+    ready: &ReadyTarget,
+    accounts: &[AccountId],
+    settings: &Settings,
+) -> Vec<(AccountId, Result<Arc<ReadyTarget>, SettingError>)> {
+    let member = |account| group.target(account).map(|target| Arc::new(ready.beside(target, settings)));
+    accounts.iter().map(|account| (account.clone(), member(account))).collect()
+}
+
+/// The Regions that a connection's account has enabled.
+pub async fn enabled_regions(
+    connection: &TargetConnection,
+    plan: &RunPlan,
+) -> Result<dynacrawl_discovery::FoundRegions, StopReason> {
+    let settings = &plan.settings;
+    let credentials = &connection.chain.last().credentials;
+    credentials.get().await.map_err(|failed| no_credentials(&failed))?;
+    let regions = AccountRegions::new(
+        &connection.sdk,
+        credentials,
+        &settings.discovery,
+        settings.budgets.account,
+        settings.crawl.retry,
+        connection.target.partition(),
+    );
+    let found = regions.enabled().await;
+    let refused = found.passed_over.iter().all(|failed| failed.error.class.is_about_credentials());
+    if found.source == RegionsSource::BuiltIn
+        && refused
+        && let Err(failed) = connection.identity().await
+        && failed.error.class.is_about_credentials()
+    {
+        // Every Region would say the same.
+        return Err(no_credentials(&failed));
+    }
+    Ok(found)
+}
+
+fn cancelled() -> StopReason {
+    let problem = Problem::new("cancelled", "interrupted before its scopes were found out");
+    StopReason::for_good(Outcome::Cancelled, problem)
+}
+
+/// Turns a panic on the way to a target's scopes into a failure of that target: the others are not to be lost with it.
+async fn caught<T>(work: impl Future<Output = Result<T, StopReason>>) -> Result<T, StopReason> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let problem = Problem::new("panic", panic_message(&*panic));
+        Err(StopReason::for_good(Outcome::Failed, problem))
+    })
+}

@@ -1,0 +1,370 @@
+//! Where a run begins: anew, or where an earlier process stopped.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynacrawl_model::{AccountsDiscovered, RegionsDiscovered, RunId, Timestamp};
+use dynacrawl_sinks::{Output, SinkError};
+use dynacrawl_state::{NewRun, Reader, ScopeProgress, State, StateError, Unfinished};
+use tokio::time::Instant;
+
+use super::detector::Detector;
+use super::history::EarlierWork;
+use super::journal::Journal;
+use super::old_files::{self, OldFiles};
+use super::run_plan::RunPlan;
+use super::shared_state::{SharedState, opened};
+use crate::settings::{Accepted, Destination, StateSettings, collision};
+
+/// The number of the format of the records. A change of the contract raises it: a run whose first records have another
+/// number is begun anew, and the state stays.
+const OUTPUT_FORMAT: u32 = 1;
+
+/// How a run begins.
+#[derive(Debug)]
+pub struct PreparedRun {
+    /// The run.
+    pub run_id: RunId,
+    /// Where its records go.
+    pub output: Output,
+    /// What remembers how far it is.
+    pub journal: Option<Journal>,
+    /// What the last runs knew.
+    pub detector: Option<Detector>,
+    /// What a person is told about it.
+    pub notice: Option<String>,
+    /// The files of earlier runs, some of which are to be deleted once this one has ended.
+    pub old_files: Option<OldFiles>,
+    pub(crate) before: EarlierWork,
+}
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The state cannot be used.
+    #[error("state.path (--state)")]
+    State(#[from] StateError),
+    /// The output cannot be opened.
+    #[error("crawl.output (--output)")]
+    Output(#[from] SinkError),
+    /// Writing the output would destroy the state.
+    #[error("crawl.output (--output): {} is a file of the state; choose another name", path.display())]
+    Collision {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl StartError {
+    /// Whether the same may work later without anybody correcting anything.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::State(error) => error.may_pass(),
+            Self::Output(error) => error.may_pass(),
+            Self::Collision { .. } => false,
+        }
+    }
+}
+
+/// How long a run waits for somebody who reads the FIFO that it writes to.
+const READER_WAIT: Duration = Duration::from_secs(60);
+/// How often it looks. The system has no event for that.
+const READER_LOOK: Duration = Duration::from_millis(100);
+
+impl PreparedRun {
+    /// A run that nothing remembers.
+    ///
+    /// # Errors
+    /// When the output cannot be opened.
+    pub fn forgetful(plan: &RunPlan) -> Result<Self, StartError> {
+        let run_id = RunId::generate();
+        let place = place(plan, run_id, Timestamp::now());
+        Ok(Self {
+            run_id,
+            output: open(place.as_deref())?,
+            journal: None,
+            detector: None,
+            notice: None,
+            old_files: None,
+            before: EarlierWork::default(),
+        })
+    }
+
+    /// A run as the plan wants it: where there is a state, and a run in it that can be resumed, that one.
+    /// `fresh` begins anew all the same.
+    ///
+    /// # Errors
+    /// When the state cannot be used or the output not be opened. Nothing has been called then.
+    pub fn new(plan: &RunPlan, fresh: bool) -> Result<Self, StartError> {
+        match open_state(plan)? {
+            Some((settings, state)) => Self::with_state(plan, settings, &state, fresh),
+            None => Self::forgetful(plan),
+        }
+    }
+
+    /// The same, but waits a while where nobody reads the FIFO that is the output.
+    ///
+    /// # Errors
+    /// As [`PreparedRun::new`]; [`SinkError::NoReader`] when nobody has come.
+    pub async fn when_read(plan: &RunPlan, fresh: bool) -> Result<Self, StartError> {
+        let state = open_state(plan)?;
+        let begin = || match &state {
+            Some((settings, state)) => Self::with_state(plan, settings, state, fresh),
+            None => Self::forgetful(plan),
+        };
+        let deadline = Instant::now() + READER_WAIT;
+        let mut waits = false;
+        loop {
+            match begin() {
+                Err(StartError::Output(error @ SinkError::NoReader { .. })) if Instant::now() < deadline => {
+                    if !std::mem::replace(&mut waits, true) {
+                        tracing::warn!("{}; waiting for a reader", dynacrawl_model::Escaped(&error.to_string()));
+                    }
+                    tokio::time::sleep(READER_LOOK).await;
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    /// The same, with a state that is open already.
+    ///
+    /// # Errors
+    /// As [`PreparedRun::new`].
+    pub fn with_state(
+        plan: &RunPlan,
+        settings: &StateSettings,
+        state: &SharedState,
+        fresh: bool,
+    ) -> Result<Self, StartError> {
+        let mut notice = None;
+        let unfinished = opened(state).unfinished().unwrap_or_else(|error| {
+            notice = Some(format!("beginning anew: the run before cannot be read ({error})\n"));
+            None
+        });
+        if let Some(run) = &unfinished {
+            let why = match may_resume(run, plan, settings, fresh) {
+                Ok(before) => match reopen(run, settings) {
+                    Ok(output) => {
+                        notify(plan, state)?;
+                        let detector = detector(plan, settings, run.run_id, &run.accepted)?;
+                        let resumed = Self::resumed(run, before, output, state.clone(), detector);
+                        return Ok(Self { old_files: OldFiles::new(plan, state), ..resumed });
+                    }
+                    Err(StartError::Output(gone @ SinkError::NotThere { .. })) => gone.to_string(),
+                    Err(error) => return Err(error),
+                },
+                Err(why) => why,
+            };
+            notice = Some(begins_anew(run, &why));
+        }
+        let (run_id, started_at) = (RunId::generate(), Timestamp::now());
+        let place = place(plan, run_id, started_at);
+        spare_the_state(place.as_deref(), settings)?;
+        // Before anything is changed in the state: a run that cannot write yet may begin later.
+        let output = open(place.as_deref())?;
+        if let Some(run) = &unfinished {
+            if run.is_replaced && run.output != "-" {
+                old_files::discard(Path::new(&run.output), run.run_id.as_str());
+            } else {
+                // What went anywhere else than into a file that is replaced at the end has been delivered. If that cannot be
+                // settled, the new run reports it once more; it must not keep dynacrawl from starting.
+                if let Err(error) = opened(state).settle_abandoned(run.run_id, Timestamp::now()) {
+                    tracing::error!(run = %run.run_id, %error, "the changes of the abandoned run cannot be settled");
+                }
+            }
+        }
+        let new = NewRun {
+            run_id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config_digest: plan.digest().to_owned(),
+            started_at,
+            output: place.as_ref().map_or("-".to_owned(), |path| path.display().to_string()),
+            output_template: plan.settings.crawl.output.template().to_owned(),
+            output_format: OUTPUT_FORMAT,
+            keeps_files: plan.settings.crawl.keep_files > 0,
+            keep: settings.keep,
+            schedule: plan.request.schedule.clone(),
+            only: plan.request.targets.clone(),
+            accepted: plan.request.accepted.words(),
+            is_replaced: place.as_deref().is_some_and(Output::replaces),
+        };
+        let begun = notify(plan, state).and_then(|()| opened(state).begin(&new));
+        if let Err(error) = begun {
+            // No row of the state names the file, so nobody would delete it later.
+            place.iter().for_each(|path| old_files::delete_empty(path));
+            return Err(error.into());
+        }
+        let detector = Some(detector(plan, settings, run_id, &[])?);
+        let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
+        let old_files = OldFiles::new(plan, state);
+        Ok(Self { run_id, output, journal, detector, notice, old_files, before: EarlierWork::default() })
+    }
+
+    fn resumed(run: &Unfinished, before: EarlierWork, output: Output, state: SharedState, detector: Detector) -> Self {
+        let notice = format!(
+            "resuming run {}: {} scopes have ended, {} go on\n",
+            run.run_id,
+            before.ended.len(),
+            before.under_way.len()
+        );
+        let before = EarlierWork { output_has_begun: output.start() > 0, ..before };
+        let journal = Some(Journal::new(state, run.run_id, run.output_lines, before.active));
+        Self {
+            run_id: run.run_id,
+            output,
+            journal,
+            detector: Some(detector),
+            notice: Some(notice),
+            old_files: None,
+            before,
+        }
+    }
+}
+
+fn detector(
+    plan: &RunPlan,
+    settings: &StateSettings,
+    run_id: RunId,
+    before: &[String],
+) -> Result<Detector, StateError> {
+    let mut accepted = plan.request.accepted.clone();
+    // What a person accepted for a run holds to its end, also after a kill.
+    accepted.extend(Accepted::of_words(before));
+    Ok(Detector::new(Reader::open(&settings.path)?, run_id, plan.settings.changes.clone(), accepted))
+}
+
+/// What is known of an unfinished run, or why it cannot be gone on with.
+fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh: bool) -> Result<EarlierWork, String> {
+    if fresh {
+        return Err("asked for by --fresh".to_owned());
+    }
+    if run.version != env!("CARGO_PKG_VERSION") {
+        return Err(format!("dynacrawl {} began it", dynacrawl_model::Escaped(&run.version)));
+    }
+    if run.config_digest != plan.digest() {
+        return Err("its configuration was another".to_owned());
+    }
+    let age = Timestamp::now().as_millis().saturating_sub(run.updated_at.as_millis());
+    let age = Duration::from_millis(u64::try_from(age).unwrap_or_default());
+    if age > settings.resume_within {
+        let hours = age.as_secs() / 3600;
+        return Err(format!(
+            "it stopped {hours} hours ago, and only {:?} are allowed (state.resume_within)",
+            settings.resume_within
+        ));
+    }
+    if run.output_format != OUTPUT_FORMAT {
+        return Err("its records have another format".to_owned());
+    }
+    if run.output_template != plan.settings.crawl.output.template() {
+        return Err("its output was another".to_owned());
+    }
+    before(run).ok_or_else(|| "what it remembered cannot be read".to_owned())
+}
+
+fn begins_anew(run: &Unfinished, why: &str) -> String {
+    format!("beginning anew instead of going on with run {}: {why}\n", run.run_id)
+}
+
+fn before(run: &Unfinished) -> Option<EarlierWork> {
+    let mut before =
+        EarlierWork { resumed: true, active: Duration::from_millis(run.active_ms), ..EarlierWork::default() };
+    for row in &run.scopes {
+        let key = (row.target.clone(), row.region.clone());
+        match &row.progress {
+            ScopeProgress::Ended(_) => {
+                before.ended.insert(key, row.clone());
+            }
+            ScopeProgress::Walking(checkpoint) => {
+                let checkpoint = serde_json::from_str(checkpoint).ok()?;
+                before.under_way.insert(key, (row.clone(), checkpoint));
+            }
+        }
+    }
+    for row in &run.targets {
+        if let Some(found) = &row.accounts_discovered {
+            let found: AccountsDiscovered = serde_json::from_str(found).ok()?;
+            before.known.accounts.insert(row.target.clone(), found.accounts);
+        }
+        if let Some(found) = &row.regions_discovered {
+            let found: RegionsDiscovered = serde_json::from_str(found).ok()?;
+            if !found.problems.is_empty() {
+                before.known.unsure.insert(found.account_id.clone());
+            }
+            before.known.regions.insert(row.target.clone(), found.regions);
+        }
+        if row.failed {
+            // Of which account is not remembered.
+            before.known.unsure.insert(None);
+            before.known.failed.insert(row.target.clone());
+        }
+    }
+    Some(before)
+}
+
+/// The state that runs of a configuration use, opened. A dry run describes nothing that would have to be remembered.
+fn open_state(plan: &RunPlan) -> Result<Option<(&StateSettings, SharedState)>, StateError> {
+    let Some(settings) = plan.settings.state.as_ref().filter(|_| !plan.settings.crawl.dry_run) else { return Ok(None) };
+    let state = State::open_for(&settings.path, settings.purpose)?;
+    Ok(Some((settings, Arc::new(Mutex::new(state)))))
+}
+
+/// The output of a run that begins; `None` for standard output.
+fn place(plan: &RunPlan, run_id: RunId, started_at: Timestamp) -> Option<PathBuf> {
+    match &plan.settings.crawl.output {
+        Destination::Stdout => None,
+        Destination::File(path) => Some(path.resolve(run_id, started_at, plan.request.schedule.as_deref())),
+    }
+}
+
+/// Refuses an output that is a file of the state.
+fn spare_the_state(place: Option<&Path>, settings: &StateSettings) -> Result<(), StartError> {
+    match place.and_then(|path| collision(path, &settings.path)) {
+        Some(path) => Err(StartError::Collision { path }),
+        None => Ok(()),
+    }
+}
+
+fn open(place: Option<&Path>) -> Result<Output, SinkError> {
+    place.map_or_else(Output::stdout, Output::file)
+}
+
+/// Opens the output of an earlier process's run, where that process wrote it.
+fn reopen(run: &Unfinished, settings: &StateSettings) -> Result<Output, StartError> {
+    if run.output == "-" {
+        return Ok(Output::stdout()?);
+    }
+    let path = Path::new(&run.output);
+    spare_the_state(Some(path), settings)?;
+    Ok(Output::resume(path, run.output_offset, run.run_id.as_str())?)
+}
+
+/// Says, once for a state that an older version has used, that `emit` has another default.
+fn notify(plan: &RunPlan, state: &SharedState) -> Result<(), StateError> {
+    if !plan.settings.changes.emit_is_given && opened(state).take_emit_notice()? {
+        tracing::warn!(
+            "without changes.emit (--emit), only tables are written now, also with a state; earlier versions wrote changes as \
+             well. The state has them in any case: see `dynacrawl changes`. To write them as before, set it to \"both\", and put \
+             {{run_id}} into the name of an output file"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use dynacrawl_state::StateError;
+
+    use super::StartError;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+        let path = std::path::PathBuf::from("x");
+        assert!(!StartError::Collision { path: path.clone() }.may_pass());
+        assert!(!StartError::State(StateError::Demo { path: path.clone() }).may_pass());
+        assert!(StartError::State(StateError::Busy { path }).may_pass());
+    }
+}

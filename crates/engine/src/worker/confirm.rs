@@ -1,0 +1,112 @@
+//! Whether tables that were not listed are gone. What DescribeTable does not find is gone only if the credentials are still those
+//! of the scope's account.
+
+use std::collections::BTreeSet;
+
+use dynacrawl_fetcher::Fetched;
+use dynacrawl_model::{Problem, TableName};
+use dynacrawl_walker::Listing;
+use futures_util::StreamExt;
+
+use super::describe::has_vanished;
+use super::identity::Expected;
+use super::{ScopeWorker, Unread};
+use crate::event::{Candidates, What};
+
+impl ScopeWorker<'_> {
+    /// Requests the candidates. Those that DescribeTable finds are emitted like any other table.
+    pub(super) async fn confirm(&self, candidates: &Candidates) -> Result<(), Unread> {
+        let mut tables: BTreeSet<_> = candidates.tables.iter().cloned().collect();
+        if candidates.list_again && !self.list_again(&mut tables).await? {
+            return Ok(());
+        }
+        let mut vanished = candidates.others_vanished;
+        let fetcher = self.fetcher();
+        let names = futures_util::stream::iter(tables);
+        let mut fetched = std::pin::pin!(fetcher.describe_all(names, self.settings.concurrency));
+        while let Some(one) = fetched.next().await {
+            match self.checked(one).await? {
+                Fetched::Described(name, found) => {
+                    self.has_own_arn(&name, &found.record.table);
+                    self.described(name, found, true).await?;
+                }
+                Fetched::Failed(failed) => {
+                    vanished |= has_vanished(&failed);
+                    self.emit(What::TableFailed(failed)).await?;
+                }
+                Fetched::NoCredentials(_) => break,
+            }
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+        }
+        if vanished {
+            let doubt = self.still_own().await.err();
+            self.emit(What::OwnershipChecked(doubt)).await?;
+        }
+        Ok(())
+    }
+
+    fn has_own_arn(&self, name: &TableName, table: &dynacrawl_model::Table) {
+        if table.arn.is_some() && table.status.as_deref() != Some("DELETING") {
+            self.view().witness = Some(name.clone());
+        }
+    }
+
+    /// Lists all names once more, and takes them from the candidates; `false` if the last page does not come.
+    async fn list_again(&self, tables: &mut BTreeSet<TableName>) -> Result<bool, Unread> {
+        let mut listing = Listing::new(self.client(), None);
+        while let Some(page) = listing.next_page().await {
+            match page {
+                Ok(names) => {
+                    names.iter().for_each(|name| _ = tables.remove(name));
+                    let page = self.page(names, listing.next_start());
+                    self.emit(What::PageListed(page)).await?;
+                }
+                Err(failed) => {
+                    let message = format!("which tables are gone is not known: {}", failed.error.message);
+                    let problem = Problem::new(&*failed.error.code, message);
+                    let problem = Problem { operation: Some(failed.operation), ..problem };
+                    self.emit(What::ProblemNoted(problem)).await?;
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(listing.is_complete())
+    }
+
+    /// Whether the credentials are still those of the scope's account, or why that is not sure. Keys may have become another
+    /// account's in mid-run, which does not have the tables. A table that was described just now is the witness. Without one
+    /// STS is asked, and if it cannot be reached, what was proven before stays proven.
+    async fn still_own(&self) -> Result<(), String> {
+        let scope = self.scope();
+        let (witness, foreign_arns) = {
+            let view = self.view();
+            (view.witness.clone(), view.foreign_arns)
+        };
+        if let Some(witness) = witness {
+            let expected = Expected::of(&scope, self.connection);
+            return match self.fetcher().describe(witness).await {
+                Fetched::Described(name, found) => match expected.wrong_answer(&name, &found.record.table) {
+                    None => Ok(()),
+                    Some(why) => Err(format!("another account may have answered: {why}")),
+                },
+                Fetched::Failed(_) | Fetched::NoCredentials(_) => {
+                    Err("it does not describe a table either that it described just now".to_owned())
+                }
+            };
+        }
+        if foreign_arns {
+            return Err("it describes only tables of another account or Region".to_owned());
+        }
+        match self.connection.ask_sts().await {
+            Ok(caller) if scope.account_id.as_ref().is_none_or(|own| *own == caller.account_id) => Ok(()),
+            Ok(caller) if self.connection.is_emulated(&caller.account_id) => Ok(()),
+            Ok(caller) => Err(format!("the credentials are those of the account {} now", caller.account_id)),
+            Err(failed) if failed.error.class.is_about_credentials() => {
+                Err(format!("nobody can tell whose credentials they are: {failed}"))
+            }
+            Err(_) => Ok(()),
+        }
+    }
+}

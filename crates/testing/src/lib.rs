@@ -1,0 +1,4 @@
+//! For tests of runs: the simulator in the place of a network, and estates that change.
+
+pub mod inside;
+pub mod world;
