@@ -4,6 +4,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
+use dynacrawl_model::Outcome;
 use jiff::Timestamp;
 use metrics::{Unit, describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -110,18 +111,8 @@ fn schedules(page: &mut Page<'_>, status: &DaemonStatus) {
 
 fn scopes(page: &mut Page<'_>, status: &DaemonStatus, most_scopes: usize) {
     page.family("scopes", "gauge", "Known accounts and Regions, by the outcome of their last crawl.");
-    let outcomes = [
-        "complete",
-        "partial",
-        "incomplete_listing",
-        "denied",
-        "throttled",
-        "not_opted_in",
-        "auth_failed",
-        "unreachable",
-        "failed",
-    ];
-    for outcome in outcomes {
+    // An interrupted crawl continues, so the state keeps the outcome of the one before it.
+    for outcome in Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Cancelled).map(Outcome::as_str) {
         let count = status.scopes.iter().filter(|scope| scope.last_outcome == outcome).count();
         page.sample("scopes", &[("outcome", outcome)], count);
     }

@@ -149,12 +149,7 @@ impl Shared {
     pub fn ended(&self, at: Timestamp, job: &Job, report: Option<&RunReport>) {
         let mut status = self.status();
         status.progress = None;
-        let outcome = report.map_or("failed", |report| match report.outcome {
-            RunOutcome::Complete => "complete",
-            RunOutcome::Partial => "partial",
-            RunOutcome::Failed => "failed",
-            RunOutcome::Cancelled => "cancelled",
-        });
+        let outcome = report.map_or(RunOutcome::Failed, |report| report.outcome).as_str();
         let schedule = job.schedule.as_deref().unwrap_or(MANUAL).to_owned();
         *status.runs.entry((schedule.clone(), outcome)).or_default() += 1;
         let Some(report) = report else { return };

@@ -43,6 +43,8 @@ pub struct ScopeJob {
 pub enum Work {
     /// List and describe, from the checkpoint on if there is one.
     Crawl(Option<Box<Checkpoint>>),
+    /// List all names once more: an earlier process listed the first pages, and what it saw has gone with it.
+    ListAgain,
     /// Find out whether tables are gone.
     Confirm(Candidates),
 }
@@ -52,9 +54,6 @@ pub enum Work {
 pub struct Candidates {
     /// They were not listed.
     pub tables: Vec<TableName>,
-    /// Whether all names have to be listed again, because an earlier process listed the first pages: a table that is listed
-    /// is no candidate.
-    pub list_again: bool,
     /// Whether other tables vanished before they were described, so that it matters whose credentials these still are.
     pub others_vanished: bool,
     /// A table that was described in this run, with the scope's account and Region in its ARN.

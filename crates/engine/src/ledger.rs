@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynacrawl_fetcher::FailedTable;
-use dynacrawl_model::{AccountId, ChangeKind, Counts, Listing, Pace, Problem, Requests, TableName};
+use dynacrawl_model::{AccountId, ChangeKind, Counts, Listing, Pace, Problem, Requests, Table, TableName};
 
 use super::checkpoint::{Checkpoint, Cursor};
 use super::event::{Finished, Identified, PageListed, ScopeEvent, TableDescribed, What};
@@ -121,6 +121,11 @@ impl Ledger {
         self.account_id = account_id;
     }
 
+    /// A step begins.
+    pub(crate) fn begin(&mut self, step: Step) {
+        self.step = step;
+    }
+
     /// Begins the scope's second try. Returns where it continues.
     pub(crate) fn retry(&mut self) -> Box<Checkpoint> {
         self.step = Step::Retry;
@@ -170,9 +175,7 @@ impl Ledger {
         if !described.unexpected.is_empty() {
             self.unexpected.add(&described.name, &described.unexpected);
         }
-        // A table that is being deleted will soon be no sign of anything.
-        let table = &described.record.table;
-        if table.arn.is_some() && table.status.as_deref() != Some("DELETING") {
+        if is_witness(&described.record.table) {
             self.witness = Some(described.name.clone());
         }
     }
@@ -246,6 +249,22 @@ impl Ledger {
         self.tables.cursor()
     }
 
+    /// Whether an event about a table is one that is waited for. Events may come twice over a wire, and must count once.
+    pub(crate) fn awaits(&self, what: &What) -> bool {
+        match what {
+            What::TableDescribed(described) if described.unlisted => !self.tables.unlisted().contains(&described.name),
+            What::TableDescribed(described) => self.tables.awaits(&described.name),
+            What::TableFailed(failed) if self.step != Step::Confirm => self.tables.awaits(&failed.name),
+            What::TableDeferred(failed) => self.tables.awaits(&failed.name),
+            What::AccountIdentified(_)
+            | What::PageListed(_)
+            | What::TableFailed(_)
+            | What::ProblemNoted(_)
+            | What::OwnershipChecked(_)
+            | What::Finished(_) => true,
+        }
+    }
+
     /// Whether an earlier process or step is done with a table.
     pub(crate) fn is_done(&self, name: &TableName) -> bool {
         self.tables.is_done(name)
@@ -276,4 +295,11 @@ impl Ledger {
     pub(crate) fn has_foreign_arns(&self) -> bool {
         self.foreign_arns
     }
+}
+
+/// Whether a table is a sign of whose credentials these are: its ARN names an account and a Region, and it is not being deleted,
+/// so that DescribeTable will find it again.
+pub(crate) fn is_witness(table: &Table) -> bool {
+    let named = table.arn.as_ref().is_some_and(|arn| arn.account_id().is_some() && arn.region().is_some());
+    named && table.status.as_deref() != Some("DELETING")
 }

@@ -8,7 +8,7 @@ use dynacrawl_state::StateError;
 
 use super::changes::Missing;
 use super::event::{Candidates, What, Work};
-use super::scope::ScopeRun;
+use super::scope::{JobEnd, ScopeRun};
 use super::scope_error::ScopeError;
 use super::step::Step;
 
@@ -17,10 +17,19 @@ use super::step::Step;
 struct Confirmed {
     found: BTreeSet<TableName>,
     gone: BTreeSet<TableName>,
-    /// Whether all names were listed once more.
-    listed_again: bool,
-    /// Why it is not sure that the credentials are still those of the account.
-    doubt: Option<String>,
+    owner: Owner,
+}
+
+/// Whether the credentials are still those of the scope's account. What DescribeTable does not find is gone only if they are.
+#[derive(Debug, Default)]
+enum Owner {
+    /// Nobody has found out.
+    #[default]
+    Unchecked,
+    /// They are.
+    Same,
+    /// That is not sure, and why.
+    Doubtful(String),
 }
 
 impl Confirmed {
@@ -30,9 +39,9 @@ impl Confirmed {
             What::TableFailed(failed) if failed.reason == FailureReason::Vanished => {
                 self.gone.insert(failed.name.clone());
             }
-            What::PageListed(page) => self.listed_again = page.next.is_none(),
-            What::OwnershipChecked(doubt) => self.doubt.clone_from(doubt),
+            What::OwnershipChecked(doubt) => self.owner = doubt.clone().map_or(Owner::Same, Owner::Doubtful),
             What::AccountIdentified(_)
+            | What::PageListed(_)
             | What::TableFailed(_)
             | What::TableDeferred(_)
             | What::ProblemNoted(_)
@@ -49,19 +58,15 @@ impl ScopeRun {
             return Ok(());
         }
         // An earlier process has seen the first pages, and what it saw has gone with it.
-        let list_again = self.resumed && self.known()?;
-        let mut missing = self.missing()?;
+        if self.resumed && self.known()? && !self.list_again().await? {
+            return Ok(());
+        }
+        let missing = self.missing()?;
         let mut confirmed = Confirmed::default();
-        if list_again || !missing.unlisted.is_empty() || !missing.vanished.is_empty() {
-            confirmed = self.confirm(&missing, list_again).await?;
-            if self.run.stop.is_cancelled() || self.run.overdue.is_cancelled() {
+        if !missing.unlisted.is_empty() || !missing.vanished.is_empty() {
+            let ended = self.confirm(&missing, &mut confirmed).await?;
+            if ended == JobEnd::CutShort || self.run.stop.is_cancelled() {
                 return Ok(());
-            }
-            if list_again {
-                if !confirmed.listed_again {
-                    return Ok(());
-                }
-                missing = self.missing()?;
             }
         }
         let Missing { known, removed_before, unlisted, vanished, unselected } = missing;
@@ -75,7 +80,7 @@ impl ScopeRun {
         let (mut gone, unknown): (Vec<_>, Vec<_>) =
             open.filter(|name| !confirmed.found.contains(name)).partition(|name| confirmed.gone.contains(name));
         gone.extend(vanished);
-        let settled = self.decide(known, removed_before, gone, unknown, confirmed.doubt).await?;
+        let settled = self.decide(known, removed_before, gone, unknown, confirmed.owner).await?;
         let unlisted: Vec<_> = self.ledger.unlisted().iter().cloned().collect();
         if !unlisted.is_empty() {
             let message =
@@ -94,21 +99,31 @@ impl ScopeRun {
         self.changes.as_ref().map_or_else(|| Ok(Missing::default()), |changes| changes.missing(&self.scope))
     }
 
+    /// Has a worker list all names once more. Whether the last page came.
+    async fn list_again(&mut self) -> Result<bool, ScopeError> {
+        let mut complete = false;
+        let watch = |what: &What| {
+            if let What::PageListed(page) = what {
+                complete = page.next.is_none();
+            }
+        };
+        let account_id = self.scope.account_id.clone();
+        let ended = self.job(self.key(Step::Confirm), account_id, Work::ListAgain, watch).await?;
+        Ok(complete && ended == JobEnd::Finished && !self.run.stop.is_cancelled())
+    }
+
     /// Has a worker request the tables that were not listed.
-    async fn confirm(&mut self, missing: &Missing, list_again: bool) -> Result<Confirmed, ScopeError> {
+    async fn confirm(&mut self, missing: &Missing, confirmed: &mut Confirmed) -> Result<JobEnd, ScopeError> {
         let described = self.ledger.unlisted();
         let candidates = Candidates {
             tables: missing.unlisted.iter().filter(|name| !described.contains(*name)).cloned().collect(),
-            list_again,
             others_vanished: !missing.vanished.is_empty(),
             witness: self.ledger.witness().cloned(),
             foreign_arns: self.ledger.has_foreign_arns(),
         };
-        let mut confirmed = Confirmed::default();
         let account_id = self.scope.account_id.clone();
         let work = Work::Confirm(candidates);
-        self.job(self.key(Step::Confirm), account_id, work, |what| confirmed.watch(what)).await?;
-        Ok(confirmed)
+        self.job(self.key(Step::Confirm), account_id, work, |what| confirmed.watch(what)).await
     }
 
     /// Decides about tables that are gone, and such of which nobody knows. Whether that settles it.
@@ -118,7 +133,7 @@ impl ScopeRun {
         removed_before: u64,
         gone: Vec<TableName>,
         unknown: Vec<TableName>,
-        doubt: Option<String>,
+        owner: Owner,
     ) -> Result<bool, ScopeError> {
         let Some(changes) = &self.changes else { return Ok(true) };
         let settings = changes.settings();
@@ -126,6 +141,11 @@ impl ScopeRun {
         let accepted = gone.is_empty() || changes.accepts(&self.scope);
         let holds = !accepted && settings.fail_safe.holds(known, going);
         let mut stay = unknown.clone();
+        let doubt = match owner {
+            Owner::Same => None,
+            Owner::Doubtful(why) => Some(why),
+            Owner::Unchecked => Some("whose credentials these are was not checked after that".to_owned()),
+        };
         if let Some(why) = doubt.filter(|_| !gone.is_empty()) {
             let message = format!("DescribeTable does not find them, but {why}; they stay");
             self.ledger.note(naming("removal_unconfirmed", message, &gone));

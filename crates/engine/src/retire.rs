@@ -152,7 +152,7 @@ impl Covered {
         }
     }
 
-    /// Whether a scope is not covered any more; `elsewhere` is what is configured and not part of this run.
+    /// Whether a scope is not covered any more; `unselected_targets` are configured, and not part of this run.
     fn has_left(&self, known: &KnownScope, claims: &Claims, unselected_targets: &[UnselectedTarget]) -> bool {
         let (account, region) = (&known.key.account_id, &known.key.region);
         // One that has claimed another account is not this one.

@@ -72,6 +72,15 @@ pub(crate) struct ScopeRun {
     span: Span,
 }
 
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobEnd {
+    /// With the worker's last event.
+    Finished,
+    /// Before that: nothing follows from what was not reported.
+    CutShort,
+}
+
 /// What earlier processes have done of a scope.
 pub(crate) struct Earlier {
     pub(crate) account_id: Option<AccountId>,
@@ -165,27 +174,44 @@ impl ScopeRun {
         account_id: Option<AccountId>,
         work: Work,
         mut watch: impl FnMut(&What),
-    ) -> Result<(), ScopeError> {
-        let job = ScopeJob { key, settings: self.run.settings_digest.clone(), account_id, work };
+    ) -> Result<JobEnd, ScopeError> {
+        self.ledger.begin(key.step);
+        let settings = self.run.settings_digest.clone();
+        let job = ScopeJob { key: key.clone(), settings, account_id, work };
         let run = self.run.clone();
-        let mut events = run.workers.run(job);
+        let mut events = run.workers.run(job, run.stop.clone());
         loop {
             let event = tokio::select! {
                 biased;
-                () = run.overdue.cancelled() => return Ok(()),
+                () = run.overdue.cancelled() => return Ok(JobEnd::CutShort),
                 event = events.next() => event,
             };
-            let Some(event) = event else {
-                let problem = Problem::new("worker_lost", "the worker ended in the middle of its job");
-                self.ledger.stop(StopReason { may_pass: true, ..StopReason::for_good(Outcome::Failed, problem) });
-                return Ok(());
+            let lost = match event {
+                None => "the worker ended in the middle of its job",
+                Some(event) if event.key != key => "the worker reported about another job",
+                Some(event) if !self.ledger.awaits(&event.what) => {
+                    tracing::debug!("an event came twice");
+                    continue;
+                }
+                Some(event) => {
+                    watch(&event.what);
+                    let ends = matches!(event.what, What::Finished(_));
+                    match self.on_event(event).await? {
+                        Break(()) => return Ok(JobEnd::CutShort),
+                        Continue(()) if ends => return Ok(JobEnd::Finished),
+                        Continue(()) => continue,
+                    }
+                }
             };
-            watch(&event.what);
-            let ends = matches!(event.what, What::Finished(_));
-            if self.on_event(event).await?.is_break() || ends {
-                return Ok(());
-            }
+            let problem = Problem::new("worker_lost", lost);
+            self.ledger.stop(StopReason { may_pass: true, ..StopReason::for_good(Outcome::Failed, problem) });
+            return Ok(JobEnd::CutShort);
         }
+    }
+
+    /// Lets the workers know that no step of the scope follows.
+    pub(crate) fn release(&self) {
+        self.run.workers.end(&self.plan.target.ready.target.name, &self.plan.region);
     }
 
     /// Folds an event. `Break`: the worker is to be cancelled.

@@ -56,12 +56,8 @@ pub async fn run(
         recheck_after: of_all.crawl.recheck_after,
         dry_run: of_all.crawl.dry_run,
     };
-    let workers = LocalWorkers {
-        targets: targets.clone(),
-        connector: plan.connector.clone(),
-        settings: Arc::new(settings),
-        stop: stop.clone(),
-    };
+    let workers =
+        LocalWorkers { targets: targets.clone(), connector: plan.connector.clone(), settings: Arc::new(settings) };
     let context = RunContext {
         run_id,
         settings_digest,
@@ -320,6 +316,7 @@ impl Run<'_> {
 
     /// Writes a scope's last record.
     async fn finish_scope(&mut self, scope: &ScopeRun, cancelled: bool) -> Result<(), ScopeError> {
+        scope.release();
         let ended = scope.completed(cancelled);
         let completed = &ended.completed;
         self.totals.count(completed.outcome);

@@ -167,6 +167,11 @@ impl Tables {
         &self.deferred
     }
 
+    /// Whether a table was listed, or deferred, and has not come to an end.
+    pub(crate) fn awaits(&self, name: &TableName) -> bool {
+        self.open.contains_key(name) || self.deferred.contains_key(name)
+    }
+
     /// Takes a table from those that are waited for.
     fn close(&mut self, name: &TableName) -> bool {
         let Some((name, number)) = self.open.remove_entry(name) else {

@@ -187,6 +187,11 @@ impl TargetConnection {
         clients.entry(region.clone()).or_insert_with(|| self.new_client(region)).clone()
     }
 
+    /// The scope of a Region has ended: its client goes with its budget, and its share of the requests in flight.
+    pub(crate) fn forget_client(&self, region: &Region) {
+        self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(region);
+    }
+
     fn new_client(&self, region: &Region) -> Arc<ScopeClient> {
         let settings = ScopeSettings {
             region: region.clone(),

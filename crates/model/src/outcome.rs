@@ -38,6 +38,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 10] = [
+        Self::Complete,
+        Self::Partial,
+        Self::IncompleteListing,
+        Self::Denied,
+        Self::Throttled,
+        Self::NotOptedIn,
+        Self::AuthFailed,
+        Self::Unreachable,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
     /// The word for it in the output.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -14,11 +14,13 @@ use dynacrawl::config::Config;
 use dynacrawl_auth::{BaseCredentials, CredentialSpec, UserKeys};
 use dynacrawl_engine::settings::{RunRequest, Settings, Target};
 use dynacrawl_engine::{LocalWorkers, RunPlan, ScopeEvent, ScopeJob, Workers};
+use dynacrawl_model::Region;
 use dynacrawl_sim::{Account, InProcess};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 /// The account whose user crawls.
 pub const HUB: &str = "999999999999";
@@ -120,8 +122,12 @@ fn workers(local: LocalWorkers) -> Arc<dyn Workers> {
 pub struct Serialising(pub LocalWorkers);
 
 impl Workers for Serialising {
-    fn run(&self, job: ScopeJob) -> BoxStream<'static, ScopeEvent> {
-        self.0.run(sent(&job)).map(|event| sent(&event)).boxed()
+    fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent> {
+        self.0.run(sent(&job), stop).map(|event| sent(&event)).boxed()
+    }
+
+    fn end(&self, target: &str, region: &Region) {
+        self.0.end(target, region);
     }
 }
 

@@ -44,11 +44,6 @@ impl<'a> Listing<'a> {
         Self { client, state: State::Next(start), seen: Seen::default() }
     }
 
-    /// A walk that is over: another process came to the last page.
-    pub fn over(client: &'a ScopeClient) -> Self {
-        Self { client, state: State::Complete, seen: Seen::default() }
-    }
-
     /// After which name the next page begins, where there is one and it is not the first.
     pub fn next_start(&self) -> Option<&TableName> {
         match &self.state {

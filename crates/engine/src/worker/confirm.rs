@@ -1,8 +1,6 @@
 //! Whether tables that were not listed are gone. What DescribeTable does not find is gone only if the credentials are still those
 //! of the scope's account.
 
-use std::collections::BTreeSet;
-
 use dynacrawl_fetcher::Fetched;
 use dynacrawl_model::{Problem, TableName};
 use dynacrawl_walker::Listing;
@@ -12,17 +10,25 @@ use super::describe::has_vanished;
 use super::identity::Expected;
 use super::{ScopeWorker, Unread};
 use crate::event::{Candidates, What};
+use crate::ledger::is_witness;
 
 impl ScopeWorker<'_> {
     /// Requests the candidates. Those that DescribeTable finds are emitted like any other table.
     pub(super) async fn confirm(&self, candidates: &Candidates) -> Result<(), Unread> {
-        let mut tables: BTreeSet<_> = candidates.tables.iter().cloned().collect();
-        if candidates.list_again && !self.list_again(&mut tables).await? {
-            return Ok(());
+        let vanished = self.describe_candidates(&candidates.tables).await? || candidates.others_vanished;
+        if vanished && !self.stop.is_cancelled() {
+            let doubt = self.still_own().await.err();
+            self.emit(What::OwnershipChecked(doubt)).await?;
         }
-        let mut vanished = candidates.others_vanished;
+        Ok(())
+    }
+
+    /// Whether DescribeTable does not find one of the tables. Of requests under way nothing is left when this returns: they hold
+    /// places and turns of the budget, and the next request waits for those.
+    async fn describe_candidates(&self, tables: &[TableName]) -> Result<bool, Unread> {
+        let mut vanished = false;
         let fetcher = self.fetcher();
-        let names = futures_util::stream::iter(tables);
+        let names = futures_util::stream::iter(tables.iter().cloned());
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, self.settings.concurrency));
         while let Some(one) = fetched.next().await {
             match self.checked(one).await? {
@@ -37,29 +43,24 @@ impl ScopeWorker<'_> {
                 Fetched::NoCredentials(_) => break,
             }
             if self.stop.is_cancelled() {
-                return Ok(());
+                break;
             }
         }
-        if vanished {
-            let doubt = self.still_own().await.err();
-            self.emit(What::OwnershipChecked(doubt)).await?;
-        }
-        Ok(())
+        Ok(vanished)
     }
 
     fn has_own_arn(&self, name: &TableName, table: &dynacrawl_model::Table) {
-        if table.arn.is_some() && table.status.as_deref() != Some("DELETING") {
+        if is_witness(table) {
             self.view().witness = Some(name.clone());
         }
     }
 
-    /// Lists all names once more, and takes them from the candidates; `false` if the last page does not come.
-    async fn list_again(&self, tables: &mut BTreeSet<TableName>) -> Result<bool, Unread> {
+    /// Lists all names once more.
+    pub(super) async fn list_again(&self) -> Result<(), Unread> {
         let mut listing = Listing::new(self.client(), None);
         while let Some(page) = listing.next_page().await {
             match page {
                 Ok(names) => {
-                    names.iter().for_each(|name| _ = tables.remove(name));
                     let page = self.page(names, listing.next_start());
                     self.emit(What::PageListed(page)).await?;
                 }
@@ -68,11 +69,10 @@ impl ScopeWorker<'_> {
                     let problem = Problem::new(&*failed.error.code, message);
                     let problem = Problem { operation: Some(failed.operation), ..problem };
                     self.emit(What::ProblemNoted(problem)).await?;
-                    return Ok(false);
                 }
             }
         }
-        Ok(listing.is_complete())
+        Ok(())
     }
 
     /// Whether the credentials are still those of the scope's account, or why that is not sure. Keys may have become another

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use dynacrawl_fetcher::panic_message;
-use dynacrawl_model::{Outcome, Problem};
+use dynacrawl_model::{Outcome, Problem, Region};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{OnceCell, mpsc};
@@ -46,7 +46,11 @@ impl RunTargets {
     pub(crate) fn add(&self, ready: ReadyTarget) -> Arc<RunTarget> {
         let name = ready.target.name.clone();
         let target = Arc::new(RunTarget { ready, connection: OnceCell::new() });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::downgrade(&target));
+        let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reference that leads nowhere keeps the memory of what it led to.
+        targets.retain(|_, other| other.strong_count() > 0);
+        targets.insert(name, Arc::downgrade(&target));
+        drop(targets);
         target
     }
 
@@ -61,15 +65,13 @@ pub struct LocalWorkers {
     pub(crate) targets: Arc<RunTargets>,
     pub(crate) connector: Arc<Connector>,
     pub(crate) settings: Arc<WorkerSettings>,
-    /// Cancelled by an interrupt: what is under way is finished, and nothing more is listed.
-    pub(crate) stop: CancellationToken,
 }
 
 impl Workers for LocalWorkers {
-    fn run(&self, job: ScopeJob) -> BoxStream<'static, ScopeEvent> {
+    fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent> {
         let (events, received) = mpsc::channel(QUEUED_EVENTS);
         let target = self.targets.get(&job.key.target);
-        let (connector, settings, stop) = (self.connector.clone(), self.settings.clone(), self.stop.clone());
+        let (connector, settings) = (self.connector.clone(), self.settings.clone());
         let working = async move {
             let refused = |why: String| StopReason::for_good(Outcome::Failed, Problem::new("invalid_job", why));
             let Some(target) = target else {
@@ -90,6 +92,12 @@ impl Workers for LocalWorkers {
         };
         let task = AbortOnDropHandle::new(tokio::spawn(working.instrument(Span::current())));
         Events { received, _task: task }.boxed()
+    }
+
+    fn end(&self, target: &str, region: &Region) {
+        if let Some(connection) = self.targets.get(target).as_ref().and_then(|target| target.connection.get()) {
+            connection.forget_client(region);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use dynacrawl_client::ScopeClient;
 use dynacrawl_fetcher::Concurrency;
-use dynacrawl_model::{AccountId, Outcome, Requests, Scope, TableName};
+use dynacrawl_model::{AccountId, Outcome, Region, Requests, Scope, TableName};
 use dynacrawl_walker::TableFilter;
 use futures_util::stream::BoxStream;
 use identity::{Asked, Gate};
@@ -34,8 +34,11 @@ const QUEUED_NAMES: usize = 200;
 /// Who does jobs.
 pub trait Workers: Send + Sync {
     /// Does a job. The stream ends after [`What::Finished`]; if it ends before, the worker is lost. Dropping the stream cancels
-    /// the worker.
-    fn run(&self, job: ScopeJob) -> BoxStream<'static, ScopeEvent>;
+    /// the worker. Once `stop` is cancelled, the worker finishes what is under way, and lists nothing more.
+    fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent>;
+
+    /// The scope has ended: what was kept for its next step, as its client with the budget, may go.
+    fn end(&self, target: &str, region: &Region);
 }
 
 /// What a worker has to know besides its job.
@@ -104,6 +107,7 @@ impl<'a> ScopeWorker<'a> {
         let mut scope = connection.scope(&job.key.region);
         let (checkpoint, candidates) = match &job.work {
             Work::Crawl(checkpoint) => (checkpoint.clone(), None),
+            Work::ListAgain => (None, None),
             Work::Confirm(candidates) => (None, Some(candidates)),
         };
         if job.account_id.is_some() {
@@ -158,6 +162,7 @@ impl<'a> ScopeWorker<'a> {
     async fn work(&self) -> Result<(), Unread> {
         match &self.job.work {
             Work::Crawl(_) => self.crawl().await?,
+            Work::ListAgain => self.list_again().await?,
             Work::Confirm(candidates) => self.confirm(candidates).await?,
         }
         self.finish().await
@@ -191,7 +196,7 @@ impl<'a> ScopeWorker<'a> {
     }
 
     /// Emits whose tables the scope has, and waits until that is read: if another target crawls the account, the worker is
-    /// cancelled before its next call.
+    /// cancelled, as a rule before its next call.
     async fn identified(&self, account_id: Option<AccountId>, doubt: Option<String>) -> Result<(), Unread> {
         if let Some(account_id) = &account_id {
             let mut view = self.view();

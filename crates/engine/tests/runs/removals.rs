@@ -309,3 +309,21 @@ fn organization(tables: u64) -> World {
 const ORGANIZATION: &str = "[[target]]\nname = \"organization\"\nregions = \"all\"\norganizations = true\n\
                             exclude_accounts = [\"999999999999\"]\n\
                             assume_role = [{ arn = \"arn:aws:iam::{account}:role/Reader\" }]";
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_end_while_removals_are_confirmed_end_the_scope() {
+    let world = World::new(250);
+    world.crawl().await;
+    world.remove(0..100);
+    // Of the many requests that wait for the budget, one is refused for good. The ones behind it must not hold up what follows.
+    let refused = FaultRule::new(Effect::UnrecognizedClient).operation(Operation::DescribeTable);
+    world.simulator.add_fault(refused.table(table(10)));
+    let settings = format!("rate = 20\n[changes]\naccept_removals = [\"{HUB}/{REGION}\"]");
+    let crawl = tokio::time::timeout(Duration::from_secs(3600), world.crawl_with(&settings)).await;
+    let crawl = crawl.expect("it ends");
+    assert_eq!(crawl.report.outcome, RunOutcome::Partial);
+    let removed = crawl.of("table_removed").len() as u64;
+    let unconfirmed = crawl.problem("removal_unconfirmed")["table_count"].as_u64().expect("a number");
+    assert!(removed > 0 && unconfirmed > 0, "{removed} {unconfirmed}");
+    assert_eq!(removed + unconfirmed, 100);
+}

@@ -7,12 +7,13 @@ use std::time::Duration;
 use dynacrawl_engine::{
     Checkpoint, Cursor, JobKey, LocalWorkers, MakeWorkers, ScopeEvent, ScopeJob, Step, What, Work, Workers,
 };
-use dynacrawl_model::RunOutcome;
+use dynacrawl_model::{Region, RunOutcome};
 use dynacrawl_sim::{Effect, FaultRule, Operation};
 use dynacrawl_testing::inside::{HUB, Serialising, plan_of};
 use dynacrawl_testing::world::{Crawl, World, table};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use tokio_util::sync::CancellationToken;
 
 /// Crawls with other workers.
 async fn crawl_with(world: &World, workers: MakeWorkers) -> Crawl {
@@ -27,14 +28,18 @@ struct Losing {
 }
 
 impl Workers for Losing {
-    fn run(&self, job: ScopeJob) -> BoxStream<'static, ScopeEvent> {
-        let events = self.local.run(job);
+    fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent> {
+        let events = self.local.run(job, stop);
         let lost = self.losses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
         if !lost {
             return events;
         }
         let before = |event: &ScopeEvent| !matches!(event.what, What::Finished(_) | What::TableDescribed(_));
         events.take_while(move |event| std::future::ready(before(event))).boxed()
+    }
+
+    fn end(&self, target: &str, region: &Region) {
+        self.local.end(target, region);
     }
 }
 
@@ -55,8 +60,8 @@ async fn a_worker_that_is_lost_is_replaced_at_the_end_of_the_run() {
 struct Dropping(LocalWorkers);
 
 impl Workers for Dropping {
-    fn run(&self, job: ScopeJob) -> BoxStream<'static, ScopeEvent> {
-        let two = stream::unfold((self.0.run(job), 2), |(mut events, left)| async move {
+    fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent> {
+        let two = stream::unfold((self.0.run(job, stop), 2), |(mut events, left)| async move {
             if left == 0 {
                 drop(events);
                 return std::future::pending().await;
@@ -64,6 +69,97 @@ impl Workers for Dropping {
             events.next().await.map(|event| (event, (events, left - 1)))
         });
         two.boxed()
+    }
+
+    fn end(&self, target: &str, region: &Region) {
+        self.0.end(target, region);
+    }
+}
+
+/// Workers whose events go through a function first.
+struct Altering {
+    local: LocalWorkers,
+    alter: fn(ScopeEvent) -> Vec<ScopeEvent>,
+}
+
+impl Workers for Altering {
+    fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent> {
+        let alter = self.alter;
+        self.local.run(job, stop).flat_map(move |event| stream::iter(alter(event))).boxed()
+    }
+
+    fn end(&self, target: &str, region: &Region) {
+        self.local.end(target, region);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_about_a_table_that_comes_twice_counts_once() {
+    let world = World::new(250);
+    let twice: MakeWorkers = |local| {
+        let alter = |event: ScopeEvent| match event.what {
+            What::TableDescribed(_) | What::TableFailed(_) | What::TableDeferred(_) => vec![event.clone(), event],
+            _ => vec![event],
+        };
+        Arc::new(Altering { local, alter })
+    };
+    world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::DescribeTable).table(table(7)));
+    let crawl = crawl_with(&world, twice).await;
+    let counts = crawl.report.counts;
+    assert_eq!((counts.described, counts.denied, crawl.of("table").len()), (249, 1, 249), "{:?}", crawl.report);
+    assert_eq!((crawl.of("table_failed").len(), crawl.of("table_added").len()), (1, 249));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_another_job_are_no_ones() {
+    let world = World::new(20);
+    let foreign: MakeWorkers = |local| {
+        let alter = |event: ScopeEvent| {
+            let target = "other".to_owned();
+            let key = Arc::new(JobKey { target, ..(*event.key).clone() });
+            vec![if matches!(event.what, What::TableDescribed(_)) { ScopeEvent { key, ..event } } else { event }]
+        };
+        Arc::new(Altering { local, alter })
+    };
+    let crawl = crawl_with(&world, foreign).await;
+    assert_eq!((crawl.of("table").len(), crawl.report.outcome), (0, RunOutcome::Partial));
+    assert_eq!(crawl.problem("worker_lost")["message"], "the worker reported about another job");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_worker_has_not_confirmed_is_not_removed() {
+    let world = World::new(20);
+    world.crawl().await;
+    world.remove(3..5);
+    // The tables are not found, but nobody has checked whose credentials these are.
+    let unchecked: MakeWorkers = |local| {
+        let alter = |event: ScopeEvent| if is_the_check(&event) { Vec::new() } else { vec![event] };
+        Arc::new(Altering { local, alter })
+    };
+    let crawl = crawl_with(&world, unchecked).await;
+    assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
+    assert_eq!(crawl.problem("removal_unconfirmed")["table_count"], 2);
+    let lost: MakeWorkers = |local| Arc::new(LostAtTheEnd(local));
+    let crawl = crawl_with(&world, lost).await;
+    assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
+    assert_eq!(crawl.problem("worker_lost")["message"], "the worker ended in the middle of its job");
+    assert_eq!(world.crawl().await.of("table_removed").len(), 2);
+}
+
+fn is_the_check(event: &ScopeEvent) -> bool {
+    matches!(event.what, What::OwnershipChecked(_))
+}
+
+/// Workers that are lost before they have checked whose credentials they have.
+struct LostAtTheEnd(LocalWorkers);
+
+impl Workers for LostAtTheEnd {
+    fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent> {
+        self.0.run(job, stop).take_while(|event| std::future::ready(!is_the_check(event))).boxed()
+    }
+
+    fn end(&self, target: &str, region: &Region) {
+        self.0.end(target, region);
     }
 }
 
