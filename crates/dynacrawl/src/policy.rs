@@ -96,8 +96,11 @@ pub fn access_policy(settings: &Settings) -> PolicyDocument {
     let known_regions = (!regions.contains("*")).then(|| Condition::equals("aws:RequestedRegion", regions));
     let mut statements = vec![
         Statement { resource: anything(), condition: known_regions, ..Statement::allow(Operation::ListTables) },
-        Statement { resource: Some(resources), ..Statement::allow(Operation::DescribeTable) },
+        Statement { resource: Some(resources.clone()), ..Statement::allow(Operation::DescribeTable) },
     ];
+    for probe in &settings.crawl.probes {
+        statements.push(Statement { resource: Some(resources.clone()), ..Statement::allow(probe.operation) });
+    }
     if all_regions {
         // The second is asked only where the first does not tell.
         statements.push(Statement { resource: anything(), ..Statement::allow(Operation::ListRegions) });
@@ -231,7 +234,32 @@ fn name(literal: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::table_resources;
+    use std::time::Duration;
+
+    use dynacrawl_fetcher::Probe;
+    use dynacrawl_model::Operation;
+
+    use super::{access_policy, table_resources};
+    use crate::config::{Config, Layer};
+
+    static SAMPLE: Probe = Probe {
+        name: "sample",
+        operation: Operation::AssumeRole,
+        refresh: Duration::ZERO,
+        call: |_, _| Box::pin(async { Ok(None) }),
+    };
+
+    #[test]
+    fn a_probe_needs_its_own_action_on_the_tables() {
+        let mut config = Config::validate(Layer::reference()).expect("the reference configuration");
+        let actions = |config: &Config| {
+            let policy = access_policy(&config.run);
+            policy.statement.iter().map(|statement| statement.action).collect::<Vec<_>>()
+        };
+        assert_eq!(actions(&config), ["dynamodb:ListTables", "dynamodb:DescribeTable"]);
+        config.run.crawl.probes.push(&SAMPLE);
+        assert_eq!(actions(&config), ["dynamodb:ListTables", "dynamodb:DescribeTable", "sts:AssumeRole"]);
+    }
 
     fn resources(include: &[&str]) -> Vec<String> {
         let include: Vec<_> = include.iter().map(|&pattern| pattern.to_owned()).collect();

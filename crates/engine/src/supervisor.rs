@@ -54,6 +54,7 @@ pub async fn run(
         filter: of_all.crawl.filter.clone(),
         concurrency: of_all.crawl.concurrency,
         recheck_after: of_all.crawl.recheck_after,
+        probes: of_all.crawl.probes.clone(),
         dry_run: of_all.crawl.dry_run,
     };
     let workers =
@@ -358,7 +359,7 @@ impl Run<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.context.settings_digest.clone(),
             targets: targets.chain(groups).collect(),
-            probes: Vec::new(),
+            probes: self.plan.settings.crawl.probes.iter().map(|probe| probe.name.to_owned()).collect(),
             resumed,
         };
         Record::of_run(self.context.run_id, started)

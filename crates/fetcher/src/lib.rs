@@ -4,6 +4,7 @@
 //! nor a line in a log. This crate does not know how tables are found, nor what becomes of a description.
 
 mod concurrency;
+mod probes;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -13,13 +14,14 @@ pub use concurrency::Concurrency;
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, ScopeClient};
 use dynacrawl_model::{FailureReason, TableName};
 use futures_util::{FutureExt, Stream};
+pub use probes::{ALL as PROBES, Probe, ProbeAnswer, ProbeValues};
 use serde::{Deserialize, Serialize};
 
 /// What became of one table.
 #[derive(Debug)]
 pub enum Fetched<T> {
-    /// Described: what the decoder made of the answer.
-    Described(TableName, T),
+    /// Described: what the decoder made of the answer, and what the probes answered.
+    Described(TableName, T, ProbeValues),
     /// Not described.
     Failed(FailedTable),
     /// Not described, and no other table can be either: the credentials are gone.
@@ -53,6 +55,8 @@ pub struct Fetcher<'a, D> {
     /// How long after a `ResourceNotFoundException` a listed table is asked for once more: DescribeTable is
     /// eventually consistent, and a table that was just created may not be there yet.
     pub recheck_after: Duration,
+    /// What else is called for each table that was described.
+    pub probes: &'a [&'static Probe],
 }
 
 impl<'a, D, T> Fetcher<'a, D>
@@ -73,7 +77,10 @@ where
     pub async fn describe(&self, name: TableName) -> Fetched<T> {
         let described = AssertUnwindSafe(self.describe_or_recheck(&name)).catch_unwind().await;
         match described {
-            Ok(Ok(value)) => Fetched::Described(name, value),
+            Ok(Ok(value)) => {
+                let probes = self.probe(&name).await;
+                Fetched::Described(name, value, probes)
+            }
             // A clock that is wrong for one table may be right for the next one.
             Ok(Err(failed)) if failed.error.class.is_about_credentials() && !failed.error.class.may_pass() => {
                 Fetched::NoCredentials(failed)
@@ -95,6 +102,15 @@ where
                 may_pass: false,
             }),
         }
+    }
+
+    /// One probe after the other: each takes its turn of the budget, as the description did.
+    async fn probe(&self, name: &TableName) -> ProbeValues {
+        let mut values = ProbeValues::new();
+        for probe in self.probes {
+            values.insert(probe.name.to_owned(), probe.value(self.client, name).await);
+        }
+        values
     }
 
     async fn describe_or_recheck(&self, name: &TableName) -> Result<T, CallError> {
@@ -132,11 +148,11 @@ mod tests {
     use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
     use dynacrawl_aws::{AwsSettings, Connections, EndpointSettings, HttpSettings, Places};
     use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
-    use dynacrawl_model::{FailureReason, Region, TableName};
+    use dynacrawl_model::{FailureReason, ProbeStatus, Region, TableName};
     use dynacrawl_sim::{Account, Denial, Estate, Operation, Options, Simulator, Tables, fixtures};
     use futures_util::{StreamExt, stream};
 
-    use super::{Concurrency, FailedTable, Fetched, Fetcher};
+    use super::{Concurrency, FailedTable, Fetched, Fetcher, Probe};
 
     const ACCOUNT: &str = "111111111111";
 
@@ -190,7 +206,7 @@ mod tests {
     async fn a_table_that_is_not_there_yet_is_asked_for_once_more() {
         let tables = Tables::new().late("late", 1, &small("late")).late("later", 2, &small("later")).vanishing("gone");
         let (simulator, client) = scope(tables).await;
-        let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::from_millis(1) };
+        let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::from_millis(1), probes: &[] };
         assert_eq!(reason(fetcher.describe(TableName::from("late")).await), None);
         assert_eq!(reason(fetcher.describe(TableName::from("later")).await), Some(FailureReason::Vanished));
         let Fetched::Failed(gone) = fetcher.describe(TableName::from("gone")).await else { panic!("described") };
@@ -203,18 +219,59 @@ mod tests {
         let tables = ["a", "b", "c"].into_iter().fold(Tables::new(), |tables, name| tables.table(name, &small(name)));
         let (simulator, client) = scope(tables).await;
         simulator.deny(Denial::new(ACCOUNT, Operation::DescribeTable).table("b"));
-        let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::ZERO };
+        let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::ZERO, probes: &[] };
         let names = stream::iter(["a", "b", "c"].map(TableName::from));
         let mut reasons: Vec<_> = fetcher.describe_all(names, Concurrency::at_most(2)).map(reason).collect().await;
         reasons.sort();
         assert_eq!(reasons, [None, None, Some(FailureReason::Denied)]);
     }
 
+    /// A probe that has a value for one table, nothing for another, a fault for the third and is denied the rest.
+    static SAMPLE: Probe = Probe {
+        name: "sample",
+        operation: dynacrawl_model::Operation::DescribeTable,
+        refresh: Duration::from_secs(3600),
+        call: |client, table| {
+            Box::pin(async move {
+                match table.as_str() {
+                    "a" => Ok(Some(client.describe_table(table, length).await?.into())),
+                    "b" => Ok(None),
+                    "c" => panic!("on purpose"),
+                    _ => client.describe_table(&TableName::from("secret"), length).await.map(|_| None),
+                }
+            })
+        },
+    };
+
+    #[tokio::test]
+    async fn a_probe_follows_the_description_and_its_failure_is_a_value() {
+        let names = ["a", "b", "c", "d", "secret"];
+        let tables = names.into_iter().fold(Tables::new(), |tables, name| tables.table(name, &small(name)));
+        let (simulator, client) = scope(tables).await;
+        simulator.deny(Denial::new(ACCOUNT, Operation::DescribeTable).table("secret"));
+        let probes = [&SAMPLE];
+        let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::ZERO, probes: &probes };
+        for (name, status, code) in [
+            ("a", ProbeStatus::Ok, None),
+            ("b", ProbeStatus::Absent, None),
+            ("c", ProbeStatus::Failed, Some("panic")),
+            ("d", ProbeStatus::Denied, Some("AccessDeniedException")),
+        ] {
+            let Fetched::Described(_, bytes, values) = fetcher.describe(TableName::from(name)).await else {
+                panic!("{name} is described")
+            };
+            let value = &values["sample"];
+            assert_eq!((value.status, value.code.as_deref()), (status, code), "{name}");
+            assert_eq!(value.value, (status == ProbeStatus::Ok).then(|| bytes.into()), "{name}");
+        }
+        let Fetched::Failed(_) = fetcher.describe(TableName::from("secret")).await else { panic!("described") };
+    }
+
     #[tokio::test]
     async fn a_panic_is_a_failed_table_and_not_a_lost_one() {
         let (_simulator, client) = scope(Tables::new().table("a", &small("a"))).await;
         let decode = |_: &[u8]| -> Result<(), DecodeFailure> { panic!("on purpose") };
-        let fetcher = Fetcher { client: &client, decode, recheck_after: Duration::ZERO };
+        let fetcher = Fetcher { client: &client, decode, recheck_after: Duration::ZERO, probes: &[] };
         let Fetched::Failed(failed) = fetcher.describe(TableName::from("a")).await else { panic!("not failed") };
         assert_eq!((failed.reason, failed.code.as_str()), (FailureReason::Failed, "panic"));
         assert_eq!(failed.message, "a fault in dynacrawl: on purpose");

@@ -6,8 +6,8 @@ use dynacrawl_client::{CallError, ScopeClient};
 use dynacrawl_engine::identity::{self, Asked, Expected};
 use dynacrawl_engine::settings::Settings;
 use dynacrawl_engine::{TargetConnection, decode_failure};
-use dynacrawl_fetcher::{Fetched, Fetcher};
-use dynacrawl_model::{FailureReason, Region, Scope, TableName};
+use dynacrawl_fetcher::{Fetched, Fetcher, Probe, ProbeValues};
+use dynacrawl_model::{FailureReason, ProbeStatus, Region, Scope, TableName};
 use dynacrawl_walker::Listing;
 use futures_util::{StreamExt, stream};
 
@@ -165,6 +165,24 @@ async fn list(client: &ScopeClient, depth: &Depth<'_>) -> (usize, Vec<TableName>
     (listed, selected, None)
 }
 
+/// Whether a probe was allowed on the tables that were tried.
+fn probe_finding(probe: &Probe, tried: &[ProbeValues]) -> Result<String, Trouble> {
+    let is_denied =
+        |values: &&ProbeValues| values.get(probe.name).is_some_and(|value| value.status == ProbeStatus::Denied);
+    let (denied, action) = (tried.iter().filter(is_denied).count(), probe.operation.action());
+    if denied == 0 {
+        return Ok(format!("{action} is allowed on {} tables that were tried", tried.len()));
+    }
+    Err(Trouble {
+        code: "probe_denied",
+        message: format!("{action} is denied on {denied} of {} tables that were tried", tried.len()),
+        fix: format!(
+            "allow {action} on these tables (`dynacrawl policy` prints the policy), or take '{}' out of crawl.probes",
+            probe.name
+        ),
+    })
+}
+
 async fn describe(
     client: &ScopeClient,
     depth: &Depth<'_>,
@@ -177,13 +195,16 @@ async fn describe(
     let decode = |body: &[u8]| {
         dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(|error| decode_failure(&error))
     };
-    let fetcher = Fetcher { client, decode, recheck_after: depth.run.crawl.recheck_after };
+    let crawl = &depth.run.crawl;
+    let fetcher = Fetcher { client, decode, recheck_after: crawl.recheck_after, probes: &crawl.probes };
+    let mut probed = Vec::new();
     let asked = selected.len();
     let (mut denied, mut failed, mut said) = (Vec::new(), Vec::new(), String::new());
-    let mut fetched = std::pin::pin!(fetcher.describe_all(stream::iter(selected), depth.run.crawl.concurrency));
+    let mut fetched = std::pin::pin!(fetcher.describe_all(stream::iter(selected), crawl.concurrency));
     while let Some(one) = fetched.next().await {
         match one {
-            Fetched::Described(name, table) => {
+            Fetched::Described(name, table, values) => {
+                probed.push(values);
                 if let Some(wrong) = expected.wrong_answer(&name, &table) {
                     said = format!("invalid_response: {wrong}");
                     failed.push(name.to_string());
@@ -200,6 +221,9 @@ async fn describe(
                 return;
             }
         }
+    }
+    for probe in &crawl.probes {
+        findings.add("probe", target, Some(scope), probe_finding(probe, &probed));
     }
     if denied.is_empty() && failed.is_empty() {
         findings.add("describe_table", target, Some(scope), Ok(format!("allowed on {asked} tables that were tried")));
@@ -361,5 +385,34 @@ fn nothing_selected(listed: usize) -> Trouble {
                   `dynacrawl crawl --dry-run` shows which one decides"
                 .to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dynacrawl_fetcher::{Probe, ProbeValues};
+    use dynacrawl_model::{Operation, ProbeStatus, Timestamp};
+
+    use super::probe_finding;
+
+    #[test]
+    fn a_probe_that_is_denied_somewhere_names_its_action() {
+        let probe = Probe {
+            name: "sample",
+            operation: Operation::ListTables,
+            refresh: Duration::ZERO,
+            call: |_, _| Box::pin(async { Ok(None) }),
+        };
+        let value = |status| {
+            let value = dynacrawl_model::Probe { status, value: None, code: None, observed_at: Timestamp::now() };
+            ProbeValues::from([("sample".to_owned(), value)])
+        };
+        let tried = [value(ProbeStatus::Absent), value(ProbeStatus::Denied)];
+        let trouble = probe_finding(&probe, &tried).expect_err("denied");
+        assert_eq!(trouble.message, "dynamodb:ListTables is denied on 1 of 2 tables that were tried");
+        assert!(trouble.fix.contains("'sample'"), "{}", trouble.fix);
+        assert!(probe_finding(&probe, &tried[..1]).is_ok());
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use dynacrawl_client::RetryPolicy;
 use dynacrawl_engine::settings::{CrawlSettings, Destination};
+use dynacrawl_fetcher::{PROBES, Probe};
+use dynacrawl_model::Escaped;
 use dynacrawl_sinks::Layout;
 use dynacrawl_walker::TableFilter;
 
@@ -25,7 +27,9 @@ impl raw::Crawl {
         let requests = in_range("crawl.requests (--requests)", self.requests, 1, 10_000)?;
         let concurrency = required("crawl.concurrency (--concurrency)", self.concurrency)?.validate(requests)?;
         let max_attempts = in_range("crawl.max_attempts (--max-attempts)", self.max_attempts, 1, 100)?;
+        let probes = self.probes.iter().flatten().map(|name| probe(name)).collect::<Result<_, _>>()?;
         Ok(CrawlSettings {
+            probes,
             rate: rate("crawl", self.rate, self.burst)?,
             concurrency,
             scopes: in_range("crawl.scopes (--scopes)", self.scopes, 1, 1000)?,
@@ -45,5 +49,26 @@ impl raw::Crawl {
             grace: duration("crawl.grace (--grace)", self.grace.as_deref())?,
             dry_run: required("crawl.dry_run", self.dry_run)?,
         })
+    }
+}
+
+fn probe(name: &str) -> Result<&'static Probe, ConfigError> {
+    Probe::named(name).ok_or_else(|| {
+        let there_are: Vec<_> = PROBES.iter().map(|probe| probe.name).collect();
+        let there_are = if there_are.is_empty() { "this version has none".to_owned() } else { there_are.join(", ") };
+        ConfigError::value("crawl.probes", format!("'{}' is not a probe; {there_are}", Escaped(name)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Layer};
+
+    #[test]
+    fn a_probe_that_does_not_exist_is_named() {
+        let mut layer = Layer::reference();
+        layer.crawl.probes = Some(vec!["tags\u{1b}".to_owned()]);
+        let error = Config::validate(layer).map(drop).expect_err("no such probe").to_string();
+        assert_eq!(error, "crawl.probes: 'tags\\u{1b}' is not a probe; this version has none");
     }
 }

@@ -39,6 +39,7 @@ section! {
         connections: usize,
         max_attempts: u32,
         patience: String,
+        probes: Vec<String>,
         include: Vec<String>,
         exclude: Vec<String>,
         layout: String,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynacrawl_aws::Quota;
 use dynacrawl_client::{Rate, RetryPolicy};
-use dynacrawl_fetcher::Concurrency;
+use dynacrawl_fetcher::{Concurrency, Probe};
 use dynacrawl_sinks::Layout;
 use dynacrawl_walker::TableFilter;
 
@@ -25,6 +25,8 @@ pub struct CrawlSettings {
     pub retry: RetryPolicy,
     /// How long after `ResourceNotFoundException` a listed table is asked for once more.
     pub recheck_after: Duration,
+    /// What else is called for each table.
+    pub probes: Vec<&'static Probe>,
     /// Include expressions.
     pub include: Vec<String>,
     /// Exclude expressions.

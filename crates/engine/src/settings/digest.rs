@@ -24,7 +24,7 @@ impl Settings {
         };
         // What AWS's default chain begins with, as far as it stays the same from one session to the next.
         let ambient = ["AWS_PROFILE", "AWS_ROLE_ARN"].map(|name| std::env::var(name).ok());
-        let settings = json!({
+        let mut settings = json!({
             "targets": chosen.targets.iter().map(target).collect::<Vec<_>>(),
             "groups": chosen.groups.iter().map(group).collect::<Vec<_>>(),
             "include": self.crawl.include,
@@ -34,6 +34,10 @@ impl Settings {
             "endpoint_url": self.endpoints.dynamodb_url,
             "ambient": ambient,
         });
+        // Without probes it is the digest of versions that had none.
+        if !self.crawl.probes.is_empty() {
+            settings["probes"] = format!("{:?}", self.crawl.probes).into();
+        }
         let hash = Sha256::digest(settings.to_string());
         hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -32,9 +32,9 @@ impl ScopeWorker<'_> {
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, self.settings.concurrency));
         while let Some(one) = fetched.next().await {
             match self.checked(one).await? {
-                Fetched::Described(name, found) => {
+                Fetched::Described(name, found, probes) => {
                     self.has_own_arn(&name, &found.record.table);
-                    self.described(name, found, true).await?;
+                    self.described(name, found, probes, true).await?;
                 }
                 Fetched::Failed(failed) => {
                     vanished |= has_vanished(&failed);
@@ -87,7 +87,7 @@ impl ScopeWorker<'_> {
         if let Some(witness) = witness {
             let expected = Expected::of(&scope, self.connection);
             return match self.fetcher().describe(witness).await {
-                Fetched::Described(name, found) => match expected.wrong_answer(&name, &found.record.table) {
+                Fetched::Described(name, found, _) => match expected.wrong_answer(&name, &found.record.table) {
                     None => Ok(()),
                     Some(why) => Err(format!("another account may have answered: {why}")),
                 },

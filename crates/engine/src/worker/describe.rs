@@ -3,7 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use dynacrawl_client::{CallError, DecodeFailure};
-use dynacrawl_fetcher::{FailedTable, Fetched, Fetcher};
+use dynacrawl_fetcher::{FailedTable, Fetched, Fetcher, ProbeValues};
 use dynacrawl_model::{AccountId, TableName};
 use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt};
@@ -136,7 +136,12 @@ impl ScopeWorker<'_> {
 
     /// What describes tables of the scope.
     pub(super) fn fetcher(&self) -> Fetcher<'_, impl Fn(&[u8]) -> Result<Description, DecodeFailure>> {
-        Fetcher { client: self.client(), decode: decode::decode, recheck_after: self.settings.recheck_after }
+        Fetcher {
+            client: self.client(),
+            decode: decode::decode,
+            recheck_after: self.settings.recheck_after,
+            probes: &self.settings.probes,
+        }
     }
 
     /// Requests the tables that failed once more: what was wrong then may have passed.
@@ -185,7 +190,7 @@ impl ScopeWorker<'_> {
     /// Emits what became of a table.
     async fn take(&self, fetched: FetchedTable) -> Result<ControlFlow<()>, Unread> {
         match self.checked(fetched).await? {
-            Fetched::Described(name, found) => self.described(name, found, false).await?,
+            Fetched::Described(name, found, probes) => self.described(name, found, probes, false).await?,
             Fetched::Failed(failed) if failed.may_pass && self.has_room_for_a_deferred_table() => {
                 self.emit(What::TableDeferred(failed)).await?;
             }
@@ -203,8 +208,15 @@ impl ScopeWorker<'_> {
     }
 
     /// Emits a table that was described.
-    pub(super) async fn described(&self, name: TableName, found: Description, unlisted: bool) -> Result<(), Unread> {
+    pub(super) async fn described(
+        &self,
+        name: TableName,
+        found: Description,
+        probes: ProbeValues,
+        unlisted: bool,
+    ) -> Result<(), Unread> {
         let Description { mut record, unexpected } = found;
+        record.probes = probes;
         record.table.name.get_or_insert_with(|| name.clone());
         self.emit(What::TableDescribed(TableDescribed { name, record, unexpected, unlisted })).await
     }

@@ -92,10 +92,10 @@ impl<'a> Expected<'a> {
     /// Turns an answer that is about something else into a failure of the table that was asked for. With what the ARN of a
     /// description names.
     pub(super) fn checked(&self, one: FetchedTable) -> (FetchedTable, Verdict) {
-        let Fetched::Described(name, found) = one else { return (one, Verdict::Silent) };
+        let Fetched::Described(name, found, probes) = one else { return (one, Verdict::Silent) };
         let verdict = self.judge(&found.record.table);
         let one = match self.wrong(&name, &found.record.table, &verdict) {
-            None => Fetched::Described(name, found),
+            None => Fetched::Described(name, found, probes),
             Some(message) => Fetched::Failed(FailedTable {
                 name,
                 reason: FailureReason::Failed,
@@ -187,7 +187,7 @@ impl Gate {
         }
         let verdict = match &one {
             // An answer about another table proves nothing.
-            Fetched::Described(name, found) if found.record.table.name.as_ref().is_none_or(|own| own == name) => {
+            Fetched::Described(name, found, _) if found.record.table.name.as_ref().is_none_or(|own| own == name) => {
                 expected.judge(&found.record.table)
             }
             _ => Verdict::Silent,
@@ -195,7 +195,7 @@ impl Gate {
         match verdict {
             Verdict::Own | Verdict::Emulator(_) => {
                 let arn = match &one {
-                    Fetched::Described(_, found) => found.record.table.arn.as_ref(),
+                    Fetched::Described(_, found, _) => found.record.table.arn.as_ref(),
                     Fetched::Failed(_) | Fetched::NoCredentials(_) => None,
                 };
                 let account_id = arn.and_then(|arn| arn.account_id());
@@ -310,7 +310,7 @@ pub async fn ask(connection: &TargetConnection, expected: Option<(&AccountId, &N
 
 #[cfg(test)]
 mod tests {
-    use dynacrawl_fetcher::Fetched;
+    use dynacrawl_fetcher::{Fetched, ProbeValues};
     use dynacrawl_model::{Scope, Table, TableName, TableRecord, Timestamp};
 
     use super::{Expected, FOREIGN, Gate, Passed, Verdict};
@@ -339,7 +339,7 @@ mod tests {
             probes: Default::default(),
         };
         let found = Description { record: Box::new(record), unexpected: Vec::new() };
-        Fetched::Described(TableName::from("t"), found)
+        Fetched::Described(TableName::from("t"), found, ProbeValues::new())
     }
 
     #[test]

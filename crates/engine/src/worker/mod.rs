@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dynacrawl_client::ScopeClient;
-use dynacrawl_fetcher::Concurrency;
+use dynacrawl_fetcher::{Concurrency, Probe};
 use dynacrawl_model::{AccountId, Outcome, Region, Requests, Scope, TableName};
 use dynacrawl_walker::TableFilter;
 use futures_util::stream::BoxStream;
@@ -51,6 +51,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) concurrency: Concurrency,
     /// How long after a `ResourceNotFoundException` a listed table is requested once more.
     pub(crate) recheck_after: Duration,
+    /// What else is called for each table.
+    pub(crate) probes: Vec<&'static Probe>,
     /// Whether tables are listed and not described.
     pub(crate) dry_run: bool,
 }
