@@ -39,6 +39,7 @@ mod serve_reload;
 mod serve_start;
 mod sessions;
 mod signals;
+mod sinks;
 mod state_faults;
 mod tables;
 mod traps;

@@ -291,6 +291,9 @@ impl Daemon {
         if path(settings) != path(&self.settings) {
             return needs("state.path (--state)");
         }
+        if settings.run.sinks != self.settings.run.sinks {
+            return needs("sink");
+        }
         if settings.serve.listen != self.settings.serve.listen {
             return needs("serve.listen (--listen)");
         }

@@ -29,6 +29,10 @@ pub fn describe() {
         "dynacrawl_api_requests_total",
         "Requests sent to AWS, by operation and result; every attempt counts."
     );
+    describe_counter!(
+        "dynacrawl_sink_events_total",
+        "Events for sinks, by sink and result: delivered, failed (and tried again), or refused for good."
+    );
     describe_histogram!(
         "dynacrawl_api_request_duration_seconds",
         Unit::Seconds,

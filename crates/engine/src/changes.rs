@@ -10,7 +10,7 @@ use dynacrawl_model::{
     TableRecreated, TableRemoved, TableUnselected, Timestamp,
 };
 use dynacrawl_normalizer::{all_changes, comparable, fingerprint, structural_changes};
-use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStatus};
+use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStats, TableStatus};
 
 use super::detector::{DetectedChange, Detector};
 use crate::settings::ChangeSettings;
@@ -51,8 +51,15 @@ pub(crate) struct ScopeChanges {
 enum Listed {
     /// The filters leave it out.
     Unselected,
-    /// It is to be described, and until then its known fingerprint is kept, if there is one.
-    Selected(Option<Box<str>>),
+    /// It is to be described, and until then what is known of it is kept, if anything is.
+    Selected(Option<Box<KnownTable>>),
+}
+
+/// What an unchanged table is compared with.
+#[derive(Debug)]
+struct KnownTable {
+    fingerprint: Box<str>,
+    stats: Option<TableStats>,
 }
 
 impl ScopeChanges {
@@ -91,19 +98,20 @@ impl ScopeChanges {
         // Before anything tells the account, nothing can be looked up.
         if let Some(known) = self.known(scope)? {
             self.detector.read(|reader| {
-                reader.fingerprints(known.id, selected, |name, fingerprint| {
-                    listed.insert(number(name), Listed::Selected(Some(fingerprint.into())));
+                reader.listed(known.id, selected, |name, fingerprint, stats| {
+                    let known = KnownTable { fingerprint: fingerprint.into(), stats };
+                    listed.insert(number(name), Listed::Selected(Some(Box::new(known))));
                 })
             })?;
         }
         Ok(())
     }
 
-    /// Whether a table that was described is as it was when its name was listed.
-    fn is_as_known(&self, name: &TableName, fingerprint: &str) -> bool {
+    /// What was known of a table when its name was listed; taken, because it is needed once.
+    fn take_known(&self, name: &TableName) -> Option<Box<KnownTable>> {
         match held(&self.listed).get_mut(&self.names.hash_one(name.as_str())) {
-            Some(Listed::Selected(known)) => known.take().is_some_and(|known| *known == *fingerprint),
-            _ => false,
+            Some(Listed::Selected(known)) => known.take(),
+            _ => None,
         }
     }
 
@@ -130,8 +138,12 @@ impl ScopeChanges {
         now: &TableRecord,
         partly_read: bool,
     ) -> Result<Option<DetectedChange>, StateError> {
-        let found = self.compared(scope, now, partly_read)?;
-        let (Some(change), Some(name)) = (&found, &now.table.name) else { return Ok(found) };
+        let Some(name) = &now.table.name else { return Ok(None) };
+        let known = self.take_known(name);
+        let as_known = known.as_ref().is_some_and(|known| *known.fingerprint == *now.fingerprint);
+        let found = self.compared(scope, now, partly_read, as_known)?;
+        let found = with_stats(found, scope, now, name, known.and_then(|known| known.stats));
+        let Some(change) = &found else { return Ok(found) };
         if change.kind.is_none() {
             return Ok(found);
         }
@@ -159,10 +171,11 @@ impl ScopeChanges {
         scope: &Scope,
         now: &TableRecord,
         partly_read: bool,
+        as_known: bool,
     ) -> Result<Option<DetectedChange>, StateError> {
         let detector = &*self.detector;
         let Some(name) = &now.table.name else { return Ok(None) };
-        if self.is_as_known(name, &now.fingerprint) && !detector.settings.drift {
+        if as_known && !detector.settings.drift {
             return Ok(None);
         }
         let Some(key) = ScopeKey::of(scope) else { return Ok(None) };
@@ -313,6 +326,33 @@ impl ScopeChanges {
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds the statistics of a table where they are others than the state has.
+fn with_stats(
+    found: Option<DetectedChange>,
+    scope: &Scope,
+    now: &TableRecord,
+    name: &TableName,
+    known: Option<TableStats>,
+) -> Option<DetectedChange> {
+    let Table { item_count, size_bytes, status, .. } = &now.table;
+    let stats = TableStats { item_count: *item_count, size_bytes: *size_bytes, status: status.clone() };
+    if known.as_ref() == Some(&stats) {
+        return found;
+    }
+    match found {
+        Some(mut change) => {
+            if let Some(staged) = &mut change.staged {
+                staged.stats = Some((name.clone(), stats));
+            }
+            Some(change)
+        }
+        None => {
+            let key = ScopeKey::of(scope)?;
+            Some(DetectedChange::statistics(key, now.observed_at, name.clone(), stats))
+        }
+    }
 }
 
 /// What is known of a table from now on.

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use dynacrawl_model::{Body, ChangeKind, Record, RunId, ScopeRetired, TableRecord, Timestamp};
-use dynacrawl_state::{KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow};
+use dynacrawl_model::{Body, ChangeKind, Record, RunId, ScopeRetired, TableName, TableRecord, Timestamp};
+use dynacrawl_state::{KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow, TableStats};
 
 use crate::settings::{Accepted, ChangeSettings};
 
@@ -66,7 +66,11 @@ impl Detector {
         debug_assert_eq!(event.kind(), kind.record());
         let change = Some(as_kept(kind, &event));
         let event = Some(event).filter(|_| self.settings.emit.changes());
-        DetectedChange { kind: Some(kind), event, staged: Some(Staged { scope: key, at, table, record, change }) }
+        DetectedChange {
+            kind: Some(kind),
+            event,
+            staged: Some(Staged { scope: key, at, table, record, change, stats: None }),
+        }
     }
 
     /// The line of a table, as the state keeps it.
@@ -79,7 +83,14 @@ impl Detector {
 impl DetectedChange {
     /// What only the state learns.
     pub(super) fn silent(scope: ScopeKey, at: Timestamp, row: TableRow, record: Option<String>) -> Self {
-        Self { kind: None, event: None, staged: Some(Staged { scope, at, table: Some(row), record, change: None }) }
+        let staged = Staged { scope, at, table: Some(row), record, change: None, stats: None };
+        Self { kind: None, event: None, staged: Some(staged) }
+    }
+
+    /// Statistics that differ, which is no change.
+    pub(super) fn statistics(scope: ScopeKey, at: Timestamp, name: TableName, stats: TableStats) -> Self {
+        let staged = Staged { scope, at, table: None, record: None, change: None, stats: Some((name, stats)) };
+        Self { kind: None, event: None, staged: Some(staged) }
     }
 }
 

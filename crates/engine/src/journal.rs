@@ -37,6 +37,8 @@ pub struct Journal {
     scopes: HashMap<ScopeNo, JournaledScope>,
     targets: Vec<TargetRow>,
     staged: Vec<Staged>,
+    /// How scopes and targets ended, for sinks.
+    ends: Vec<Record>,
     /// Seen as the last record of the run.
     completed: Option<RunCompleted>,
     dirty: bool,
@@ -70,6 +72,7 @@ impl Journal {
             scopes: HashMap::new(),
             targets: Vec::new(),
             staged: Vec::new(),
+            ends: Vec::new(),
             completed: None,
             dirty: true,
             committed_at: now,
@@ -107,6 +110,7 @@ impl Journal {
                 ..TargetRow::default()
             },
             Body::TargetFailed(failed) => {
+                self.ends.push(record.clone());
                 TargetRow { target: failed.target.clone(), failed: true, ..TargetRow::default() }
             }
             _ => return,
@@ -121,6 +125,10 @@ impl Journal {
             ScopeEntry::Began(_) | ScopeEntry::Completed(_) => None,
         };
         self.staged.extend(change.and_then(|change| change.staged.take()));
+        if let ScopeEntry::Completed(ended) = entry {
+            let CompletedScope { run_id, scope, completed } = &**ended;
+            self.ends.push(Record::of_scope(*run_id, scope.clone(), completed.clone()));
+        }
         if let ScopeEntry::Began(began) = entry {
             self.scopes.insert(number, JournaledScope::new(began));
         } else if let Some(scope) = self.scopes.get_mut(&number) {
@@ -148,6 +156,7 @@ impl Journal {
             scopes,
             targets: std::mem::take(&mut self.targets),
             staged: std::mem::take(&mut self.staged),
+            ends: std::mem::take(&mut self.ends),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::detector::Detector;
 use super::history::EarlierWork;
 use super::journal::Journal;
 use super::old_files::{self, OldFiles};
+use super::outbox;
 use super::run_plan::RunPlan;
 use super::shared_state::{SharedState, opened};
 use crate::settings::{Accepted, Destination, StateSettings, collision};
@@ -28,6 +29,8 @@ pub struct PreparedRun {
     pub run_id: RunId,
     /// Where its records go.
     pub output: Output,
+    /// The state, if there is one.
+    pub state: Option<SharedState>,
     /// What remembers how far it is.
     pub journal: Option<Journal>,
     /// What the last runs knew.
@@ -84,6 +87,7 @@ impl PreparedRun {
         Ok(Self {
             run_id,
             output: open(place.as_deref())?,
+            state: None,
             journal: None,
             detector: None,
             notice: None,
@@ -139,6 +143,7 @@ impl PreparedRun {
         state: &SharedState,
         fresh: bool,
     ) -> Result<Self, StartError> {
+        outbox::register(&plan.settings, state, settings)?;
         let mut notice = None;
         let unfinished = opened(state).unfinished().unwrap_or_else(|error| {
             notice = Some(format!("beginning anew: the run before cannot be read ({error})\n"));
@@ -200,7 +205,8 @@ impl PreparedRun {
         let detector = Some(detector(plan, settings, run_id, &[])?);
         let journal = Some(Journal::new(state.clone(), run_id, 0, Duration::ZERO));
         let old_files = OldFiles::new(plan, state);
-        Ok(Self { run_id, output, journal, detector, notice, old_files, before: EarlierWork::default() })
+        let state = Some(state.clone());
+        Ok(Self { run_id, output, state, journal, detector, notice, old_files, before: EarlierWork::default() })
     }
 
     fn resumed(run: &Unfinished, before: EarlierWork, output: Output, state: SharedState, detector: Detector) -> Self {
@@ -211,10 +217,11 @@ impl PreparedRun {
             before.under_way.len()
         );
         let before = EarlierWork { output_has_begun: output.start() > 0, ..before };
-        let journal = Some(Journal::new(state, run.run_id, run.output_lines, before.active));
+        let journal = Some(Journal::new(state.clone(), run.run_id, run.output_lines, before.active));
         Self {
             run_id: run.run_id,
             output,
+            state: Some(state),
             journal,
             detector: Some(detector),
             notice: Some(notice),

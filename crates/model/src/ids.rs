@@ -155,6 +155,11 @@ impl TableArn {
     }
 }
 
+/// A new id for something that is delivered: a ULID, so that such ids sort by the time at which they were made.
+pub fn event_id() -> String {
+    ulid::Ulid::generate().to_string()
+}
+
 /// The id of one run: a ULID, so that runs sort by their start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId([u8; 26]);

@@ -22,7 +22,7 @@ pub use change_kind::ChangeKind;
 pub use envelope::{Body, Record, RecordKind, SchemaVersion, table_line};
 pub use escape::Escaped;
 pub use files::file_error_may_pass;
-pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName};
+pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName, event_id};
 pub use operation::{Operation, QuotaName, RequestCounts, Requests};
 pub use outcome::{
     ChangeCounts, Counts, FailureReason, Listing, MAX_NAMED_TABLES, Outcome, Pace, Problem, RegionsSource, RunOutcome,

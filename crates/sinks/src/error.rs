@@ -45,6 +45,9 @@ pub enum SinkError {
     /// What follows the output, so that a later process can go on after it, cannot be written.
     #[error("cannot remember how far the output is")]
     Journal(#[source] crate::JournalError),
+    /// A sink did not take what the run had for it.
+    #[error("not everything was delivered")]
+    Undelivered(#[source] crate::JournalError),
     /// Writing failed.
     #[error("cannot write the output {output}")]
     Write {

@@ -23,6 +23,7 @@ pub(crate) fn forget(writing: &Transaction<'_>, run: &NewRun) -> rusqlite::Resul
     )?;
     let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
     let mut remove = writing.prepare("DELETE FROM tables WHERE scope_id = ? AND name = ?")?;
+    let mut remove_stats = writing.prepare("DELETE FROM table_stats WHERE scope_id = ? AND name = ?")?;
     // Row by row, as in `staged::settle`.
     let old: Vec<(i64, String, i64)> = writing
         .prepare("SELECT scope_id, name, record_id FROM tables WHERE status <> 'present' AND changed_at < ?")?
@@ -30,6 +31,7 @@ pub(crate) fn forget(writing: &Transaction<'_>, run: &NewRun) -> rusqlite::Resul
         .collect::<rusqlite::Result<_>>()?;
     for (scope_id, name, record_id) in old {
         remove.execute(params![scope_id, name])?;
+        remove_stats.execute(params![scope_id, name])?;
         forget.execute([record_id])?;
     }
     Ok(())

@@ -40,11 +40,20 @@
 //!
 //! `schedules`: when each schedule of `dynacrawl serve` was due last.
 //!
+//! `table_stats`: how many items and bytes each table had, and its status, when that was seen to be different the last time. It is
+//! no change.
+//!
+//! `outbox`: what sinks have to take, in the order of `seq`: of each settled run its changes, `table_record` being the `table`
+//! record of the table as it was, then how its scopes and targets ended, then `run_completed`. `event_id` stays the same however
+//! often an event is delivered. `sinks` has how far each sink is (`cursor`), and how many events it lost because they became too
+//! old (`lost`). What all sinks have taken is deleted. `staged_ends` has how scopes and targets of the run under way ended.
+//!
 //! `marks`: what holds for the whole state, such as that it is a demo's.
 
 mod error;
 mod forget;
 mod marks;
+mod outbox;
 mod outputs;
 mod place;
 mod reader;
@@ -56,16 +65,17 @@ mod versions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynacrawl_model::{Record, RunCompleted, RunId, RunOutcome, Timestamp};
+use dynacrawl_model::{Record, RecordKind, RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use error::StateError;
+pub use outbox::{Cursor, OutboxEvent, SinkChanges};
 pub use outputs::{FileQuery, RunFile};
 pub use place::{Purpose, files, has_file};
 pub use reader::{KnownScope, Reader};
 pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, TableLine, TableQuery};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
-pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStatus};
+pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStats, TableStatus};
 
 /// How large the write-ahead log stays after a checkpoint, in bytes.
 const LOG_BYTES: u32 = 4 * 1024 * 1024;
@@ -201,6 +211,7 @@ impl State {
     pub fn commit(&mut self, commit: &Commit) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             rows::write(writing, commit)?;
+            staged::write_ends(writing, commit.run_id, &commit.ends)?;
             staged::write(writing, commit.run_id, &commit.staged)
         })
     }
@@ -211,6 +222,7 @@ impl State {
     /// When it cannot be written.
     pub fn settle(&mut self, run_id: RunId, completed: &RunCompleted) -> Result<(), StateError> {
         let mut record = serde_json::to_value(Record::of_run(run_id, completed.clone())).unwrap_or_default();
+        let last = record.to_string();
         // The column says what it is.
         record.as_object_mut().and_then(|members| members.remove("type"));
         self.all_or_nothing(|writing| {
@@ -219,7 +231,16 @@ impl State {
                 "UPDATE runs SET completed = ? WHERE run_id = ?",
                 params![rows::json(&record)?, run_id.as_str()],
             )?;
-            staged::settle(writing, run_id, completed.at)
+            // A run that has not seen a single page has nothing to deliver.
+            let delivers = matches!(completed.outcome, RunOutcome::Complete | RunOutcome::Partial);
+            if !delivers {
+                writing.execute("DELETE FROM staged_ends", [])?;
+            }
+            staged::settle(writing, run_id, completed.at)?;
+            if delivers && outbox::has_sinks(writing)? {
+                outbox::append(writing, completed.at, RecordKind::RunCompleted.as_str(), &last, None)?;
+            }
+            Ok(())
         })?;
         self.shrink_log();
         Ok(())

@@ -8,7 +8,7 @@ use dynacrawl_model::{Partition, RunId, TableArn, TableName, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::rows::{parsed, time, time_if_any, unreadable, unsigned};
-use crate::{ScopeKey, StateError, TableRow, TableStatus, known_version, place, versions};
+use crate::{ScopeKey, StateError, TableRow, TableStats, TableStatus, known_version, place, versions};
 
 /// An open state that is only read.
 #[derive(Debug)]
@@ -78,26 +78,28 @@ impl Reader {
         self.read(|| self.connection.prepare(&sql)?.query_map([run_id.as_str()], known_scope)?.collect())
     }
 
-    /// The fingerprints of those tables that are there and were listed whenever their scope was. This is asked for every page
+    /// The fingerprints and statistics of those tables that are there and were listed whenever their scope was. This is asked for every page
     /// of a listing: one after the other, each question would take and return the database's locks.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn fingerprints<'n>(
+    pub fn listed<'n>(
         &self,
         scope: i64,
         names: impl IntoIterator<Item = &'n TableName>,
-        mut each: impl FnMut(&'n TableName, &str),
+        mut each: impl FnMut(&'n TableName, &str, Option<TableStats>),
     ) -> Result<(), StateError> {
         self.read(|| {
             let reading = self.connection.unchecked_transaction()?;
-            let sql = "SELECT fingerprint FROM tables \
-                       WHERE scope_id = ? AND name = ? AND status = 'present' AND last_seen_at IS NULL";
+            let sql = "SELECT t.fingerprint, s.observed_at IS NOT NULL, s.item_count, s.size_bytes, s.status \
+                       FROM tables t LEFT JOIN table_stats s USING (scope_id, name) \
+                       WHERE t.scope_id = ? AND t.name = ? AND t.status = 'present' AND t.last_seen_at IS NULL";
             let mut query = self.connection.prepare_cached(sql)?;
             for name in names {
                 let mut rows = query.query(params![scope, name.as_str()])?;
                 if let Some(row) = rows.next()? {
-                    each(name, row.get_ref(0)?.as_str()?);
+                    let stats = TableStats { item_count: row.get(2)?, size_bytes: row.get(3)?, status: row.get(4)? };
+                    each(name, row.get_ref(0)?.as_str()?, row.get::<_, bool>(1)?.then_some(stats));
                 }
             }
             drop(query);

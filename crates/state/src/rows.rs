@@ -147,6 +147,8 @@ pub struct Commit {
     pub targets: Vec<TargetRow>,
     /// What was found out about tables.
     pub staged: Vec<crate::Staged>,
+    /// How scopes and targets ended: records `scope_completed` and `target_failed`.
+    pub ends: Vec<dynacrawl_model::Record>,
 }
 
 pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {

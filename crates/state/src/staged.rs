@@ -1,8 +1,10 @@
 //! What a run found out about tables. It is staged with each commit, and becomes what is known only when the run has ended
 //! and its output is where it belongs: what a run that was given up has told, the next one tells again.
 
-use dynacrawl_model::{AccountId, Partition, RecordKind, Region, RunId, Scope, TableArn, TableName, Timestamp};
+use dynacrawl_model::{AccountId, Partition, Record, RecordKind, Region, RunId, Scope, TableArn, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Statement, Transaction, params};
+
+use crate::outbox;
 
 /// What tells a scope from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +92,17 @@ pub struct StagedChange {
     pub json: String,
 }
 
+/// What changes about a table without being a change of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// AWS's `ItemCount`.
+    pub item_count: Option<i64>,
+    /// AWS's `TableSizeBytes`.
+    pub size_bytes: Option<i64>,
+    /// AWS's `TableStatus`.
+    pub status: Option<String>,
+}
+
 /// What a run found out about a table, or about a whole scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
@@ -101,20 +114,34 @@ pub struct Staged {
     pub table: Option<TableRow>,
     /// The table's record as JSON, where it is another than before.
     pub record: Option<String>,
-    /// What was told about it.
+    /// The event about it.
     pub change: Option<StagedChange>,
+    /// The table's statistics, where they are others than before.
+    pub stats: Option<(TableName, TableStats)>,
+}
+
+/// Keeps how scopes and targets ended, for sinks.
+pub(crate) fn write_ends(writing: &Transaction<'_>, run_id: RunId, ends: &[Record]) -> rusqlite::Result<()> {
+    let mut put = writing.prepare_cached("INSERT INTO staged_ends (run_id, type, record) VALUES (?, ?, ?)")?;
+    for end in ends {
+        let record = serde_json::to_string(end).map_err(crate::rows::unwritable)?;
+        put.execute([run_id.as_str(), end.kind().as_str(), &record])?;
+    }
+    Ok(())
 }
 
 pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged]) -> rusqlite::Result<()> {
     let mut put = writing.prepare_cached(
         "INSERT INTO staged (run_id, partition, account_id, region, at, name, status, fingerprint, first_seen_at, changed_at, \
-         last_seen_at, arn, table_id, record_id, type, change) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         last_seen_at, arn, table_id, record_id, type, change, has_stats, item_count, size_bytes, table_status) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     // Written once: what becomes known later is only which record a table has.
     let mut keep = writing.prepare_cached("INSERT INTO records (record) VALUES (?)")?;
-    for Staged { scope, at, table, record, change } in staged {
+    for Staged { scope, at, table, record, change, stats } in staged {
         let table = table.as_ref();
+        let name = table.map(|table| &table.name).or(stats.as_ref().map(|(name, _)| name));
+        let stats = stats.as_ref().map(|(_, stats)| stats);
         let new_record = record.as_ref().map(|record| keep.insert([record])).transpose()?;
         put.execute(params![
             run_id.as_str(),
@@ -122,7 +149,7 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
             scope.account_id.as_str(),
             scope.region.as_str(),
             at.as_millis(),
-            table.map(|table| table.name.as_str()),
+            name.map(TableName::as_str),
             table.map(|table| table.status.as_str()),
             table.map(|table| table.fingerprint.as_str()),
             table.map(|table| table.first_seen_at.as_millis()),
@@ -133,6 +160,10 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
             new_record,
             change.as_ref().map(|change| change.kind),
             change.as_ref().map(|change| change.json.as_str()),
+            stats.is_some(),
+            stats.and_then(|stats| stats.item_count),
+            stats.and_then(|stats| stats.size_bytes),
+            stats.and_then(|stats| stats.status.as_deref()),
         ])?;
     }
     Ok(())
@@ -140,8 +171,11 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
 
 /// Makes what a run staged, and how its scopes ended, what is known. Row by row: in statements over many rows SQLite keeps what it
 /// would need to take them back in temporary files, for which there may be no place.
+/// With sinks, every change goes into the outbox as well, with its table as it was, and after the changes how scopes and targets
+/// ended.
 pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timestamp) -> rusqlite::Result<()> {
     settle_scopes(writing, run_id)?;
+    let has_sinks = outbox::has_sinks(writing)?;
     let mut scopes = Scopes::new(writing, run_id)?;
     let mut record = writing.prepare("SELECT record_id FROM tables WHERE scope_id = ? AND name = ?")?;
     let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
@@ -155,13 +189,21 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
         "INSERT INTO changes (at, known_at, run_id, scope_id, type, name, change) \
          SELECT at, ?, run_id, ?, type, name, change FROM staged WHERE staged_id = ?",
     )?;
+    let mut put_stats = writing.prepare(
+        "INSERT OR REPLACE INTO table_stats (scope_id, name, observed_at, item_count, size_bytes, status) \
+         SELECT ?, name, at, item_count, size_bytes, table_status FROM staged WHERE staged_id = ?",
+    )?;
+    let mut as_it_was = writing.prepare(
+        "SELECT record FROM records WHERE record_id = (SELECT record_id FROM tables WHERE scope_id = ? AND name = ?)",
+    )?;
     let mut retire = writing.prepare("UPDATE scopes SET held = 0, retired_at = ? WHERE scope_id = ?")?;
     let mut of_scope =
         writing.prepare("SELECT name FROM tables WHERE scope_id = ? AND status IN ('present', 'unselected')")?;
     let mut leave =
         writing.prepare("UPDATE tables SET status = 'retired', changed_at = ? WHERE scope_id = ? AND name = ?")?;
     let mut staged = writing.prepare(
-        "SELECT staged_id, partition, account_id, region, at, name, record_id, type FROM staged WHERE run_id = ? ORDER BY staged_id",
+        "SELECT staged_id, partition, account_id, region, at, name, record_id, type, change, status IS NOT NULL AS is_known, \
+         has_stats FROM staged WHERE run_id = ? ORDER BY staged_id",
     )?;
     let mut rows = staged.query([run_id.as_str()])?;
     while let Some(row) = rows.next()? {
@@ -169,15 +211,23 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
         let scope_id = scopes.id([text("partition")?, text("account_id")?, text("region")?], known_at)?;
         let (staged_id, at): (i64, i64) = (row.get("staged_id")?, row.get("at")?);
         let (name, kind): (Option<String>, Option<String>) = (row.get("name")?, row.get("type")?);
-        if let Some(name) = name {
+        if row.get("has_stats")? {
+            put_stats.execute([scope_id, staged_id])?;
+        }
+        if let Some(name) = name.as_ref().filter(|_| row.get("is_known").unwrap_or_default()) {
             let before: Option<i64> = record.query_row(params![scope_id, name], |row| row.get(0)).optional()?;
             put.execute(params![scope_id, before, staged_id])?;
             if row.get::<_, Option<i64>>("record_id")?.is_some() {
                 forget.execute([before])?;
             }
         }
-        if kind.is_some() {
+        if let Some(kind) = &kind {
             tell.execute([known_at.as_millis(), scope_id, staged_id])?;
+            if has_sinks {
+                let table: Option<String> =
+                    as_it_was.query_row(params![scope_id, name], |row| row.get(0)).optional()?;
+                outbox::append(writing, known_at, kind, text("change")?, table.as_deref())?;
+            }
         }
         if kind.as_deref() == Some(RecordKind::ScopeRetired.as_str()) {
             retire.execute([at, scope_id])?;
@@ -188,6 +238,10 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
         }
     }
     drop(rows);
+    if has_sinks {
+        outbox::append_ends(writing, run_id.as_str(), known_at)?;
+    }
+    writing.execute("DELETE FROM staged_ends", [])?;
     writing.execute("DELETE FROM staged", []).map(drop)
 }
 
@@ -256,5 +310,6 @@ pub(crate) fn drop_all(writing: &Transaction<'_>) -> rusqlite::Result<()> {
         "DELETE FROM records WHERE record_id IN (SELECT record_id FROM staged WHERE record_id IS NOT NULL)",
         [],
     )?;
+    writing.execute("DELETE FROM staged_ends", [])?;
     writing.execute("DELETE FROM staged", []).map(drop)
 }

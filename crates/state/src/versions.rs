@@ -8,7 +8,7 @@ pub(crate) const NEWEST: i64 = STEPS.len() as i64;
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
 /// From each version to the next. What stands here stays as it is: it has made states that are in use.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY,
@@ -141,6 +141,40 @@ ALTER TABLE runs ADD COLUMN files_deleted INTEGER NOT NULL DEFAULT 0;
 ",
     "
 ALTER TABLE runs ADD COLUMN output_format INTEGER NOT NULL DEFAULT 1;
+",
+    "
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    record TEXT NOT NULL,
+    table_record TEXT
+) STRICT;
+CREATE TABLE sinks (
+    name TEXT PRIMARY KEY,
+    cursor INTEGER NOT NULL,
+    lost INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE staged_ends (
+    end_id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    record TEXT NOT NULL
+) STRICT;
+CREATE TABLE table_stats (
+    scope_id INTEGER NOT NULL REFERENCES scopes,
+    name TEXT NOT NULL,
+    observed_at INTEGER NOT NULL,
+    item_count INTEGER,
+    size_bytes INTEGER,
+    status TEXT,
+    PRIMARY KEY (scope_id, name)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE staged ADD COLUMN has_stats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE staged ADD COLUMN item_count INTEGER;
+ALTER TABLE staged ADD COLUMN size_bytes INTEGER;
+ALTER TABLE staged ADD COLUMN table_status TEXT;
 ",
 ];
 

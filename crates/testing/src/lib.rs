@@ -1,4 +1,5 @@
 //! For tests of runs: the simulator in the place of a network, and estates that change.
 
 pub mod inside;
+pub mod sink_contract;
 pub mod world;

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 
+/// The id of a check of a sink.
+pub(super) const SINK: &str = "sink";
+
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -23,9 +26,9 @@ pub enum CheckStatus {
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// Which check: `organization`, `credentials`, `assume_role`, `external_id`, `regions`, `region`, `list_tables`, `tables`,
-    /// `describe_table`, or `check` where a check itself failed.
+    /// `describe_table`, `probe`, `sink`, or `check` where a check itself failed.
     pub id: &'static str,
-    /// The target.
+    /// The target, or the sink.
     pub target: String,
     /// The account and Region, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,9 +134,12 @@ impl Findings {
         self
     }
 
-    /// 0 where every scope would work, 4 where none would, 3 in between.
+    /// 5 if a sink fails. Otherwise 0 if every scope would work, 4 if none would, 3 in between.
     pub fn exit(&self) -> Exit {
-        if self.failed_scopes == 0 {
+        let is_failed_sink = |check: &Check| check.id == SINK && check.status == CheckStatus::Fail;
+        if self.checks.iter().any(is_failed_sink) {
+            Exit::SinkFailed
+        } else if self.failed_scopes == 0 {
             Exit::Complete
         } else if self.failed_scopes == self.scopes {
             Exit::NothingListed

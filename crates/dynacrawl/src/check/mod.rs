@@ -17,7 +17,7 @@ use dynacrawl_engine::{
 };
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{Region, RegionsSource};
-use finding::Trouble;
+use finding::{SINK, Trouble};
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::config::CheckSettings;
@@ -35,6 +35,15 @@ pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
         let (members, found) = asked.unwrap_or_else(|panic| (Vec::new(), panicked(&name, None, &*panic)));
         targets.extend(members);
         findings = findings.and(found);
+    }
+    for sink in &plan.settings.sinks {
+        let health = sink.kind.sink().health().await.map(|()| "would take events".to_owned());
+        let trouble = |error: dynacrawl_sinks::DeliveryError| Trouble {
+            code: "sink_failed",
+            message: error.message,
+            fix: format!("correct sink.{}, or make its destination reachable", sink.name),
+        };
+        findings.add(SINK, &sink.name, None, health.map_err(trouble));
     }
     let at_once = (plan.settings.crawl.scopes / REGIONS).max(1);
     let checked = stream::iter(&targets).map(|target| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_engine::{PreparedRun, Progress, RunPlan, StartError, crawl_to_output, summary};
+use dynacrawl_engine::{PreparedRun, Progress, RunPlan, StartError, crawl_to_output, deliver_in_time, summary};
 use dynacrawl_model::RunOutcome;
 use dynacrawl_sinks::SinkError;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,7 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
         start = PreparedRun::when_read(plan, fresh) => start.map_err(cannot_start)?,
         () = signals.first() => return Ok(Exit::Interrupted),
     };
+    let state = start.state.clone();
     if let Some(notice) = start.notice.take().filter(|_| !quiet) {
         terminal.write(&notice);
     }
@@ -61,8 +62,19 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
     if !quiet && !matches!(written, Err(SinkError::Closed)) {
         terminal.write(&summary(&report, crawl.dry_run));
     }
+    let interrupted = report.outcome == RunOutcome::Cancelled;
+    if let Some(state) = state.filter(|_| !interrupted) {
+        let mut signals = Signals::new().map_err(failed)?;
+        let owed = tokio::select! {
+            owed = deliver_in_time(&plan.settings, &state) => owed.map_err(|error| cannot_start(error.into()))?,
+            () = signals.first() => return Ok(Exit::Interrupted),
+        };
+        if !owed.is_empty() && written.is_ok() {
+            return Err(Failure::new(Exit::SinkFailed, undelivered(&owed)));
+        }
+    }
     match written {
-        _ if report.outcome == RunOutcome::Cancelled => Ok(Exit::Interrupted),
+        _ if interrupted => Ok(Exit::Interrupted),
         Ok(_) => Ok(exit(report.outcome)),
         Err(SinkError::Closed) => Ok(Exit::Complete),
         Err(error) => Err(Failure::new(Exit::SinkFailed, error)),
@@ -74,6 +86,12 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
 pub(super) async fn stuck(stop: &CancellationToken, grace: impl Fn() -> Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace() + FLUSH_TIME).await;
+}
+
+fn undelivered(owed: &[(String, u64)]) -> anyhow::Error {
+    let owed: Vec<_> = owed.iter().map(|(sink, owed)| format!("{sink} ({owed} events)")).collect();
+    let owed = owed.join(", ");
+    anyhow::anyhow!("not everything was delivered within crawl.deliver_within: {owed}; the next run delivers the rest")
 }
 
 fn exit(outcome: RunOutcome) -> Exit {

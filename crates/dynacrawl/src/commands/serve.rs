@@ -10,7 +10,8 @@ use dynacrawl_daemon::daemon::{Crawl, Daemon, DaemonDeps, DaemonEnd};
 use dynacrawl_daemon::shared::Shared;
 use dynacrawl_daemon::{http, metrics, watch};
 use dynacrawl_engine::settings::{Accepted, scopes};
-use dynacrawl_engine::{RunPlan, crawl_to_output};
+use dynacrawl_engine::{RunPlan, crawl_to_output, deliver};
+use dynacrawl_sinks::Until;
 use dynacrawl_state::State;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,6 +83,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
         Box::pin(async move { crawl_to_output(&plan, start, &stop, &progress).await })
     });
     let deps = DaemonDeps { load, make_plan: Box::new(RunPlan::new), crawl, clock: Clock::System };
+    let (run, sinks) = (settings.run.clone(), state.clone());
     let daemon = Daemon::new(deps, settings, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
@@ -97,6 +99,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
         () = metrics::sum_up(recorded) => unreachable!("it sums up without end"),
         () = watch::file(&file, known, || shared.status().reload_every, &orders) => unreachable!("it looks without end"),
         () = watch::hangups(hangup, &orders) => unreachable!("it waits without end"),
+        () = deliver(&run, &sinks, Until::Stopped, &ended) => unreachable!("it delivers until it is stopped"),
         () = answering.as_mut() => unreachable!("it answers until it is stopped"),
     };
     ended.cancel();

@@ -46,6 +46,7 @@ impl raw::Crawl {
             },
             output: Destination::parse(&required("crawl.output (--output)", self.output)?)?,
             keep_files: in_range("crawl.keep_files", self.keep_files, 0, 1_000_000)?,
+            deliver_within: duration("crawl.deliver_within", self.deliver_within.as_deref())?,
             grace: duration("crawl.grace (--grace)", self.grace.as_deref())?,
             dry_run: required("crawl.dry_run", self.dry_run)?,
         })

@@ -43,8 +43,10 @@ impl raw::State {
     pub(super) fn validate(self) -> Result<Option<StateSettings>, ConfigError> {
         let resume_within = duration("state.resume_within", self.resume_within.as_deref())?;
         let path = self.path.filter(|path| !path.is_empty()).map(PathBuf::from);
-        let days = in_range("state.keep_days", self.keep_days, 1, 36_500)?;
-        let keep = Duration::from_secs(u64::from(days) * 24 * 3600);
-        Ok(path.map(|path| StateSettings { path, purpose: Purpose::Real, resume_within, keep }))
+        let keep = in_range("state.keep_days", self.keep_days, 1, 36_500)?;
+        let undelivered = in_range("state.undelivered_days", self.undelivered_days, 1, 36_500)?;
+        let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
+        let (keep, undelivered) = (days(keep), days(undelivered));
+        Ok(path.map(|path| StateSettings { path, purpose: Purpose::Real, resume_within, keep, undelivered }))
     }
 }

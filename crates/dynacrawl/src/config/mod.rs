@@ -16,6 +16,7 @@ mod raw;
 mod read;
 mod secret;
 mod serve;
+mod sink;
 mod target;
 mod valid;
 mod values;

@@ -46,6 +46,7 @@ section! {
         output: String,
         keep_files: u32,
         grace: String,
+        deliver_within: String,
         dry_run: bool,
         quiet: bool,
     }
@@ -84,6 +85,7 @@ section! {
         path: String,
         resume_within: String,
         keep_days: u32,
+        undelivered_days: u32,
     }
 }
 section! {
@@ -202,13 +204,29 @@ pub(crate) struct Layer {
     pub(crate) schedule: Vec<Schedule>,
     #[serde(default)]
     pub(crate) target: Vec<Target>,
+    #[serde(default)]
+    pub(crate) sink: BTreeMap<String, Sink>,
 }
 
 impl Layer {
     /// Takes over what `above` says. Targets and schedules are taken over as a whole.
     pub(crate) fn overlay(&mut self, above: Self) {
-        let Self { crawl, aws, sts, budget, discovery, state, changes, check, log, telemetry, serve, schedule, target } =
-            above;
+        let Self {
+            crawl,
+            aws,
+            sts,
+            budget,
+            discovery,
+            state,
+            changes,
+            check,
+            log,
+            telemetry,
+            serve,
+            schedule,
+            target,
+            sink,
+        } = above;
         self.crawl.overlay(crawl);
         self.aws.overlay(aws);
         self.sts.overlay(sts);
@@ -225,6 +243,9 @@ impl Layer {
         }
         if !target.is_empty() {
             self.target = target;
+        }
+        if !sink.is_empty() {
+            self.sink = sink;
         }
     }
 }
@@ -253,6 +274,24 @@ impl Target {
     pub(crate) fn name_or_number(&self, number: usize) -> String {
         self.name.clone().unwrap_or_else(|| format!("target-{}", number + 1))
     }
+}
+
+/// `[sink.NAME]`: what all sinks have, and a section of its own for its kind.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sink {
+    pub(crate) batch: Option<usize>,
+    pub(crate) dead_letters: Option<String>,
+    pub(crate) file: Option<FileSink>,
+}
+
+/// `[sink.NAME.file]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileSink {
+    pub(crate) path: Option<String>,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) daily: Option<bool>,
 }
 
 /// `regions` of a target: a list, or the word `all`, which is taken for a list of itself.

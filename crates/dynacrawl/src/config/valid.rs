@@ -13,6 +13,7 @@ use super::error::ConfigError;
 use super::group::{Expanded, expand};
 use super::log::LogSettings;
 use super::raw::{self, Layer};
+use super::sink::sinks;
 use super::target::{prepare, reject_twice, take_ambient_region};
 use super::values::{in_range, required};
 
@@ -44,15 +45,17 @@ impl Config {
         let connections = in_range("crawl.connections (--connections)", crawl.connections, 1, 10_000)?;
         let (changes, accepted) = layer.changes.validate()?;
         let serve = layer.serve.validate(layer.schedule, &target_names)?;
+        let (crawl, state) = (crawl.validate()?, layer.state.validate()?);
         let run = Settings {
-            crawl: crawl.validate()?,
             http: layer.aws.http(connections)?,
             credentials_timeout: layer.aws.credentials_timeout()?,
             endpoints: layer.aws.endpoints(sts.url()?)?,
             sts_regions: sts.regions()?,
             budgets: layer.budget.validate()?,
             discovery: layer.discovery.validate()?,
-            state: layer.state.validate()?,
+            sinks: sinks(layer.sink, state.as_ref(), &crawl.output)?,
+            crawl,
+            state,
             changes,
             target_names,
             targets,

@@ -39,6 +39,8 @@ pub struct CrawlSettings {
     pub output: Destination,
     /// How many finished files of a template are kept; 0: all.
     pub keep_files: u32,
+    /// How long sinks may take to take what a run has for them, before the run fails.
+    pub deliver_within: Duration,
     /// How long what is under way may take to end after an interrupt.
     pub grace: Duration,
     /// Whether tables are only listed.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dynacrawl_aws::{EndpointSettings, HttpSettings, default_sts_region};
 use dynacrawl_discovery::DiscoveryUrls;
 use dynacrawl_model::{Escaped, Partition, Region};
+use dynacrawl_sinks::SinkSettings;
 
 use super::changes::ChangeSettings;
 use super::crawl::{Budgets, CrawlSettings};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub discovery: DiscoveryUrls,
     /// What is remembered between processes; `None`: nothing.
     pub state: Option<StateSettings>,
+    /// The sinks.
+    pub sinks: Vec<SinkSettings>,
     /// What is reported about changes.
     pub changes: ChangeSettings,
     /// The names of the targets, as they are configured.

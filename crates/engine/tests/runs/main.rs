@@ -7,6 +7,7 @@ mod fairness;
 mod patience;
 mod removals;
 mod resume;
+mod sinks;
 mod trust;
 mod upgrade;
 mod worker;

@@ -37,7 +37,7 @@ pub(super) fn table(name: &str) -> TableRow {
 pub(super) fn staged(table: TableRow) -> Staged {
     let change = StagedChange { kind: "table_added", json: "{\"a\":1}".to_owned() };
     let record = Some(format!("{{\"table\":\"{}\"}}", table.name));
-    Staged { scope: key(), at: at(2), table: Some(table), record, change: Some(change) }
+    Staged { scope: key(), at: at(2), table: Some(table), record, change: Some(change), stats: None }
 }
 
 pub(super) fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
@@ -151,9 +151,10 @@ fn a_table_is_as_it_was_only_where_nothing_is_new_about_it() {
     assert_eq!(row("other"), None);
     let names = ["orders", "gone", "unseen", "other"].map(TableName::from);
     let mut as_ever = Vec::new();
-    let each = |name: &TableName, fingerprint: &str| as_ever.push((name.to_string(), fingerprint.to_owned()));
-    reader.fingerprints(scope, &names, each).expect("read");
-    assert_eq!(as_ever, [("orders".to_owned(), "1:a".to_owned())]);
+    let each =
+        |name: &TableName, fingerprint: &str, stats| as_ever.push((name.to_string(), fingerprint.to_owned(), stats));
+    reader.listed(scope, &names, each).expect("read");
+    assert_eq!(as_ever, [("orders".to_owned(), "1:a".to_owned(), None)]);
     let mut present = Vec::new();
     reader.present(scope, |name| present.push(name.to_owned())).expect("read");
     assert_eq!(present, ["orders", "unseen"]);
@@ -218,7 +219,7 @@ fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
     let mut state = open(directory.path());
     run(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
     let change = Some(StagedChange { kind: "scope_retired", json: "{}".to_owned() });
-    let retired = Staged { scope: key(), at: at(7), table: None, record: None, change };
+    let retired = Staged { scope: key(), at: at(7), table: None, record: None, change, stats: None };
     let next = new_run(5);
     state.begin(&next).expect("begun");
     let of_run = commit(next.run_id, 0, Vec::new(), Vec::new());

@@ -63,6 +63,7 @@ fn commit(run_id: RunId, offset: u64, scopes: Vec<ScopeRow>, targets: Vec<Target
         scopes,
         targets,
         staged: Vec::new(),
+        ends: Vec::new(),
     }
 }
 

@@ -1,0 +1,144 @@
+//! `[sink.NAME.KIND]`: where settled runs are delivered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use dynacrawl_engine::settings::{Destination, StateSettings};
+use dynacrawl_model::Escaped;
+use dynacrawl_sinks::{FileSettings, SinkKind, SinkSettings};
+
+use super::error::ConfigError;
+use super::raw;
+use super::values::in_range;
+
+/// From which size on a file is put aside, unless the configuration says otherwise.
+const MAX_BYTES: u64 = 100 * 1024 * 1024;
+
+/// How many events are delivered at once, unless the configuration says otherwise.
+const BATCH: usize = 500;
+
+/// All sinks. No two of them, and no output or state, have the same file.
+pub(super) fn sinks(
+    raw: BTreeMap<String, raw::Sink>,
+    state: Option<&StateSettings>,
+    output: &Destination,
+) -> Result<Vec<SinkSettings>, ConfigError> {
+    let mut sinks = Vec::with_capacity(raw.len());
+    let mut files = BTreeSet::new();
+    if let Destination::File(output) = output {
+        files.insert(PathBuf::from(&output.template));
+    }
+    for (name, raw) in raw {
+        let sink = raw.validate(&name, state)?;
+        let SinkKind::File(file) = &sink.kind;
+        let places = [Some((&file.path, "file.path")), sink.dead_letters.as_ref().map(|path| (path, "dead_letters"))];
+        for (path, key) in places.into_iter().flatten() {
+            let key = format!("sink.{name}.{key}");
+            if state.is_some_and(|state| dynacrawl_state::has_file(&state.path, path)) {
+                let problem = format!("{} is a file of the state; choose another name", shown(path));
+                return Err(ConfigError::value(key, problem));
+            }
+            if !files.insert(path.clone()) {
+                let problem =
+                    format!("{} is written by crawl.output or another sink; choose another name", shown(path));
+                return Err(ConfigError::value(key, problem));
+            }
+        }
+        sinks.push(sink);
+    }
+    Ok(sinks)
+}
+
+fn shown(path: &Path) -> String {
+    Escaped(&path.display().to_string()).to_string()
+}
+
+impl raw::Sink {
+    fn validate(self, name: &str, state: Option<&StateSettings>) -> Result<SinkSettings, ConfigError> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
+            let problem = format!("'{}' is not a name for a sink; expected letters, digits, - and _", Escaped(name));
+            return Err(ConfigError::value("sink", problem));
+        }
+        let key = |field: &str| format!("sink.{name}.{field}");
+        let kind = match self.file {
+            Some(file) => SinkKind::File(file.validate(&key)?),
+            None => {
+                let problem = format!("has no kind; add a section such as [sink.{name}.file]");
+                return Err(ConfigError::value(format!("sink.{name}"), problem));
+            }
+        };
+        let beside = |state: &StateSettings| {
+            let mut path = state.path.as_os_str().to_owned();
+            path.push(format!(".{name}.refused.jsonl"));
+            PathBuf::from(path)
+        };
+        let dead_letters = self.dead_letters.filter(|path| !path.is_empty());
+        Ok(SinkSettings {
+            name: name.to_owned(),
+            kind,
+            batch: in_range(&key("batch"), Some(self.batch.unwrap_or(BATCH)), 1, 10_000)?,
+            dead_letters: dead_letters.map(|path| absolute(&path)).or(state.map(beside)),
+        })
+    }
+}
+
+impl raw::FileSink {
+    fn validate(self, key: &impl Fn(&str) -> String) -> Result<FileSettings, ConfigError> {
+        let path = self.path.filter(|path| !path.is_empty());
+        let path = path.ok_or_else(|| ConfigError::value(key("file.path"), "is missing; expected a file"))?;
+        Ok(FileSettings {
+            path: absolute(&path),
+            max_bytes: self.max_bytes.unwrap_or(MAX_BYTES),
+            daily: self.daily.unwrap_or_default(),
+        })
+    }
+}
+
+/// So that it means the same from wherever dynacrawl is started.
+fn absolute(path: &str) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use dynacrawl_sinks::{FileSettings, SinkKind};
+
+    use crate::config::Config;
+
+    fn config(text: &str) -> Result<Config, String> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("test.toml");
+        std::fs::write(&file, text).expect("written");
+        let error = |error: crate::config::ConfigError| error.to_string();
+        Config::check_file(&file).map_err(error).map_err(|error| error.split_once(": ").expect("a file").1.to_owned())
+    }
+
+    #[test]
+    fn a_file_is_a_sink_with_defaults() {
+        let text = "[state]\npath = \"/s/state.db\"\n[sink.audit.file]\npath = \"/s/events.jsonl\"\n";
+        let [audit] = &config(text).expect("valid").run.sinks[..] else { panic!("one sink") };
+        let file = FileSettings { path: "/s/events.jsonl".into(), max_bytes: 100 << 20, daily: false };
+        assert_eq!((audit.name.as_str(), &audit.kind, audit.batch), ("audit", &SinkKind::File(file), 500));
+        assert_eq!(audit.dead_letters.as_deref(), Some(Path::new("/s/state.db.audit.refused.jsonl")));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_sink_is_named() {
+        let state = "[state]\npath = \"/s/state.db\"\n";
+        for (text, problem) in [
+            ("[sink.audit]\nbatch = 3\n", "sink.audit: has no kind; add a section such as [sink.audit.file]"),
+            ("[sink.audit.file]\ndaily = true\n", "sink.audit.file.path: is missing; expected a file"),
+            ("[sink.audit]\nbatch = 0\n[sink.audit.file]\npath = \"x\"\n", "sink.audit.batch: 0 is out of range"),
+            ("[sink.\"a b\".file]\npath = \"x\"\n", "sink: 'a b' is not a name for a sink"),
+            ("[sink.a.file]\npath = \"/x\"\n[sink.b.file]\npath = \"/x\"\n", "sink.b.file.path: /x is written by"),
+            ("[sink.a.file]\npath = \"/s/state.db\"\n", "sink.a.file.path: /s/state.db is a file of the state"),
+            ("[crawl]\noutput = \"/x\"\n[sink.a.file]\npath = \"/x\"\n", "sink.a.file.path: /x is written by"),
+        ] {
+            let error = config(&format!("{state}{text}")).map(drop).expect_err(text);
+            assert!(error.starts_with(problem), "{error}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Sinks of a run without a state: tables and how scopes, targets and the run ended are delivered as they are written. A sink that
+//! is slow holds up the run. There are no changes without a state, and no removals.
+
+use std::time::Duration;
+
+use dynacrawl_model::{Body, Record, event_id};
+use dynacrawl_sinks::{Event, JournalError, Observed, Position, Sink, SinkSettings, deliver_until};
+use tokio::time::Instant;
+
+use super::event::What;
+use super::run_event::{CompletedScope, RunEvent, ScopeEntry};
+
+/// How long events wait for others, so that they are delivered together.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The sinks of one run.
+pub(crate) struct InlineSinks {
+    sinks: Vec<(SinkSettings, Box<dyn Sink>)>,
+    /// How long a sink may fail before the run does.
+    within: Duration,
+    batch: usize,
+    pending: Vec<Event>,
+    since: Instant,
+}
+
+impl InlineSinks {
+    /// None if there are no sinks.
+    pub(crate) fn new(settings: &[SinkSettings], within: Duration) -> Option<Self> {
+        let sinks: Vec<_> = settings.iter().map(|sink| (sink.clone(), sink.kind.sink())).collect();
+        let batch = settings.iter().map(|sink| sink.batch).min()?;
+        Some(Self { sinks, within, batch, pending: Vec::new(), since: Instant::now() })
+    }
+
+    /// Delivers what waits.
+    pub(crate) async fn deliver(&mut self) -> Result<(), JournalError> {
+        let deadline = Instant::now() + self.within;
+        let pending = std::mem::take(&mut self.pending);
+        for (settings, sink) in &mut self.sinks {
+            for batch in pending.chunks(settings.batch.max(1)) {
+                let delivered = deliver_until(&mut **sink, settings, batch, deadline).await;
+                delivered.map_err(|error| format!("the sink '{}' has not taken everything: {error}", settings.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, record: Record) {
+        if self.pending.is_empty() {
+            self.since = Instant::now();
+        }
+        self.pending.push(Event { id: event_id(), record, table: None });
+    }
+}
+
+impl dynacrawl_sinks::Journal<RunEvent> for InlineSinks {
+    fn observe(&mut self, event: &mut RunEvent) -> Observed {
+        if let Some(record) = delivered(event) {
+            self.add(record);
+        }
+        Observed::Recorded
+    }
+
+    fn commit_at(&self) -> Option<Instant> {
+        let linger = if self.pending.len() < self.batch { LINGER } else { Duration::ZERO };
+        (!self.pending.is_empty()).then(|| self.since + linger)
+    }
+
+    async fn commit(&mut self, _: Position) -> Result<(), JournalError> {
+        self.deliver().await
+    }
+}
+
+/// The record of an event that sinks get.
+fn delivered(event: &RunEvent) -> Option<Record> {
+    match event {
+        RunEvent::Record(record) => match record.body {
+            Body::TargetFailed(_) | Body::RunCompleted(_) => Some((**record).clone()),
+            _ => None,
+        },
+        RunEvent::Scope(_, ScopeEntry::Event(entry)) => match &entry.event.what {
+            What::TableDescribed(described) => {
+                let body = Body::Table(described.record.clone());
+                Some(Record::of_scope(entry.event.key.run_id, entry.scope.clone(), body))
+            }
+            _ => None,
+        },
+        RunEvent::Scope(_, ScopeEntry::Completed(ended)) => {
+            let CompletedScope { run_id, scope, completed } = &**ended;
+            Some(Record::of_scope(*run_id, scope.clone(), completed.clone()))
+        }
+        RunEvent::Scope(_, ScopeEntry::Began(_) | ScopeEntry::Changed(_)) | RunEvent::Retired(_) => None,
+    }
+}

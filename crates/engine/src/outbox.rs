@@ -1,0 +1,104 @@
+//! From the state's outbox to the sinks, each at its own pace.
+
+use std::time::Duration;
+
+use dynacrawl_model::{Escaped, Timestamp};
+use dynacrawl_sinks::{Event, EventSource, JournalError, SinkSettings, Until, drive};
+use dynacrawl_state::{Cursor, StateError};
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::shared_state::{SharedState, opened};
+use crate::settings::{Settings, StateSettings};
+
+/// What one sink has not taken yet.
+struct Undelivered {
+    state: SharedState,
+    sink: String,
+}
+
+impl EventSource for Undelivered {
+    type Cursor = Cursor;
+
+    async fn next(&self, limit: usize) -> Result<Vec<(Cursor, Event)>, JournalError> {
+        let (state, sink) = (self.state.clone(), self.sink.clone());
+        // A run may be settling, which takes its time.
+        let reading = tokio::task::spawn_blocking(move || opened(&state).undelivered(&sink, limit));
+        let events = reading.await??;
+        Ok(events
+            .into_iter()
+            .map(|event| (event.cursor, Event { id: event.event_id, record: event.record, table: event.table }))
+            .collect())
+    }
+
+    async fn delivered(&self, up_to: Cursor) -> Result<(), JournalError> {
+        let (state, sink) = (self.state.clone(), self.sink.clone());
+        let writing = tokio::task::spawn_blocking(move || opened(&state).delivered(&sink, up_to));
+        Ok(writing.await??)
+    }
+}
+
+/// What a sink of the state has not taken yet.
+pub fn undelivered(state: &SharedState, sink: &str) -> impl EventSource + use<> {
+    Undelivered { state: state.clone(), sink: sink.to_owned() }
+}
+
+/// Says to the state which sinks there are, before a run begins. What waits for too long is dropped, which is reported.
+pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &StateSettings) -> Result<(), StateError> {
+    let names: Vec<_> = settings.sinks.iter().map(|sink| sink.name.clone()).collect();
+    let mut state = opened(state);
+    for (name, owed) in state.set_sinks(&names)?.removed {
+        let name = Escaped(&name).to_string();
+        tracing::warn!(
+            sink = name,
+            "the sink is not configured any more, and gives up {owed} events that it had not taken"
+        );
+    }
+    let oldest = Timestamp::now().before(remembered.undelivered);
+    for (name, lost) in state.expire_outbox(oldest)? {
+        let name = Escaped(&name).to_string();
+        tracing::error!(
+            sink = name,
+            "{lost} events that the sink has not taken are dropped: they are too old (state.undelivered_days)"
+        );
+    }
+    Ok(())
+}
+
+/// Delivers what settled runs owe to all sinks. Ends when nothing is left, if `until` says so, or when `stop` is cancelled.
+pub async fn deliver(settings: &Settings, state: &SharedState, until: Until, stop: &CancellationToken) {
+    let driven = settings.sinks.iter().map(|sink| deliver_to(sink, state, until, stop));
+    join_all(driven).await;
+}
+
+async fn deliver_to(settings: &SinkSettings, state: &SharedState, until: Until, stop: &CancellationToken) {
+    let source = undelivered(state, &settings.name);
+    let mut sink = settings.kind.sink();
+    drive(&mut *sink, &source, settings, until, stop).await;
+}
+
+/// Delivers what settled runs owe for as long as the settings say. Gives the sinks that have not taken everything, and how many
+/// events each is owed.
+///
+/// # Errors
+/// When the state cannot be read.
+pub async fn deliver_in_time(settings: &Settings, state: &SharedState) -> Result<Vec<(String, u64)>, StateError> {
+    if settings.sinks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (stop, within): (_, Duration) = (CancellationToken::new(), settings.crawl.deliver_within);
+    // Between two tries, and not in the middle of one.
+    let timer = async {
+        tokio::time::sleep(within).await;
+        stop.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = deliver(settings, state, Until::Empty, &stop) => {}
+        () = timer => {}
+    }
+    let state = opened(state);
+    let owed = settings.sinks.iter().map(|sink| state.owed(&sink.name).map(|owed| (sink.name.clone(), owed)));
+    let owed: Vec<_> = owed.collect::<Result<_, _>>()?;
+    Ok(owed.into_iter().filter(|(_, owed)| *owed > 0).collect())
+}

@@ -1,0 +1,178 @@
+//! What sinks get, and when.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dynacrawl_model::RunOutcome;
+use dynacrawl_sim::{Effect, FaultRule, Operation};
+use dynacrawl_sinks::{FileSettings, SinkKind};
+use dynacrawl_state::{OutboxEvent, State};
+use dynacrawl_testing::inside::plan_of;
+use dynacrawl_testing::sink_contract::{Candidate, holds, rows};
+use dynacrawl_testing::world::{World, table};
+use serde_json::Value;
+
+fn file(directory: &Path) -> SinkKind {
+    SinkKind::File(FileSettings { path: directory.join("events.jsonl"), max_bytes: 3_000, daily: false })
+}
+
+/// The events of a file and of those that were put aside before it.
+fn received(directory: &Path) -> Vec<(String, Value)> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).expect("read").map(|entry| entry.expect("one").path()).collect();
+    files.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("events.jsonl")));
+    // One that was put aside has a longer name, and with a number at its end if there are several of a second.
+    let number = |path: &Path| {
+        let name = path.display().to_string();
+        let (time, number) = name.rsplit_once("Z-").map_or((name.as_str(), "0"), |(time, number)| (time, number));
+        (time.trim_end_matches('Z').to_owned(), number.parse::<u32>().unwrap_or_default())
+    };
+    let current = directory.join("events.jsonl");
+    files.retain(|path| *path != current);
+    files.sort_by_key(|path| number(path));
+    files.push(current);
+    let texts = files.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let event = |line: &String| {
+        let mut record: Value = serde_json::from_str(line).expect("JSON");
+        let id = record.as_object_mut().and_then(|members| members.remove("event_id")).expect("an id");
+        (id.as_str().expect("text").to_owned(), record)
+    };
+    lines.iter().map(event).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_holds_to_the_contract_of_sinks() {
+    holds(&Candidate { kind: file, received }).await;
+}
+
+fn sink(world: &World, name: &str) -> String {
+    format!("[sink.{name}.file]\npath = \"{}\"\n", world.path(name))
+}
+
+fn owed(world: &World, sink: &str) -> Vec<OutboxEvent> {
+    let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
+    state.undelivered(sink, 10_000).expect("read")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_or_failed_run_delivers_nothing() {
+    let world = World::new(300);
+    let settings = sink(&world, "audit");
+    world.crawl_until_killed(&settings, Duration::from_millis(900)).await;
+    assert!(rows(&world.path("state.db"), "staged") > 0);
+    assert_eq!(owed(&world, "audit"), [], "not before it settles");
+    world.crawl_with(&settings).await;
+    let events = owed(&world, "audit");
+    assert_eq!(events.len(), 302, "all of it, once");
+    assert_eq!(events.last().expect("one").record.kind().as_str(), "run_completed");
+    let denied = FaultRule::new(Effect::Deny).operation(Operation::ListTables);
+    world.simulator.add_fault(denied);
+    assert_eq!(world.crawl_to_nothing(&settings).await.outcome, RunOutcome::Failed);
+    assert_eq!(owed(&world, "audit").len(), 302);
+    assert_eq!(rows(&world.path("state.db"), "staged_ends"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_sink_begins_with_the_next_run_and_one_that_is_gone_gives_up_its_place() {
+    let world = World::new(3);
+    world.crawl().await;
+    assert_eq!(rows(&world.path("state.db"), "outbox"), 0, "nobody wants it");
+    world.crawl_with(&sink(&world, "first")).await;
+    assert_eq!(owed(&world, "first").len(), 2, "nothing changed");
+    world.remove(0..1);
+    world.crawl_with(&(sink(&world, "first") + &sink(&world, "second"))).await;
+    assert_eq!((owed(&world, "first").len(), owed(&world, "second").len()), (5, 3));
+    let removed = &owed(&world, "second")[0];
+    let was = removed.table.as_ref().map(|record| serde_json::to_value(record).expect("JSON")["table"]["name"].clone());
+    assert_eq!((removed.record.kind().as_str(), was), ("table_removed", Some(table(0).into())));
+    // What only the first one has not taken goes with it.
+    world.crawl_with(&sink(&world, "second")).await;
+    assert_eq!(rows(&world.path("state.db"), "outbox"), 5);
+    world.crawl().await;
+    assert_eq!((rows(&world.path("state.db"), "outbox"), rows(&world.path("state.db"), "sinks")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sink_does_not_take_for_too_long_is_dropped_and_counted() {
+    let world = World::new(3);
+    world.crawl_with(&sink(&world, "audit")).await;
+    let path = world.path("state.db");
+    let state = rusqlite::Connection::open(&path).expect("a state");
+    state.execute("UPDATE outbox SET at = at - 31 * 24 * 3600000", []).expect("written");
+    world.crawl_with(&sink(&world, "audit")).await;
+    assert_eq!(owed(&world, "audit").len(), 2, "those of the last run");
+    let lost: i64 = state.query_row("SELECT lost FROM sinks", [], |row| row.get(0)).expect("a number");
+    assert_eq!(lost, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_state_tables_and_ends_are_delivered_as_they_are_written() {
+    let world = World::new(30);
+    let directory = world.directory.path();
+    let mut config = world.config("[changes]\nemit = \"snapshot\"\n");
+    config.run.state = None;
+    config.run.sinks = vec![dynacrawl_sinks::SinkSettings {
+        name: "audit".to_owned(),
+        kind: file(directory),
+        batch: 7,
+        dead_letters: None,
+    }];
+    let crawl = world.crawl_plan(plan_of(&world.simulator, config.clone())).await;
+    let wanted = ["table", "scope_completed", "run_completed"];
+    let wanted: Vec<_> =
+        crawl.records.iter().filter(|record| wanted.contains(&record["type"].as_str().expect("text"))).collect();
+    let got = received(directory);
+    assert_eq!(got.iter().map(|(_, record)| record).collect::<Vec<_>>(), wanted);
+
+    // A destination that does not work fails the run.
+    config.run.crawl.deliver_within = Duration::from_secs(60);
+    let SinkKind::File(settings) = &mut config.run.sinks[0].kind;
+    settings.path = directory.join("missing/events.jsonl");
+    let plan = plan_of(&world.simulator, config);
+    let start = dynacrawl_engine::PreparedRun::new(&plan, false).expect("a start");
+    let (stop, progress) = Default::default();
+    let (_, written) = dynacrawl_engine::crawl_to_output(&plan, start, &stop, &progress).await;
+    let error = written.expect_err("nothing was delivered");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(cause.contains("the sink 'audit' has not taken everything") && cause.contains("missing"), "{cause}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_are_kept_apart_and_written_only_where_they_differ() {
+    let world = World::new(5);
+    let path = world.path("state.db");
+    world.crawl().await;
+    assert_eq!(rows(&path, "table_stats"), 5);
+    let state = rusqlite::Connection::open(&path).expect("a state");
+    let mark = "CREATE TABLE written (n); CREATE TRIGGER w AFTER INSERT ON table_stats BEGIN INSERT INTO written VALUES (1); END";
+    state.execute_batch(mark).expect("written");
+    assert_eq!((world.crawl().await.changes(), rows(&path, "written")), (0, 0));
+    world.edit(&table(2), |table| table["ItemCount"] = 12_345.into());
+    assert_eq!((world.crawl().await.changes(), rows(&path, "written")), (0, 1), "no change, and one row");
+    let count = "SELECT item_count FROM table_stats WHERE name = ?";
+    let count: i64 = state.query_row(count, [table(2)], |row| row.get(0)).expect("a number");
+    assert_eq!((count, rows(&path, "changes")), (12_345, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crawl_delivers_what_is_owed_within_its_time() {
+    let world = World::new(5);
+    let settings = sink(&world, "audit");
+    world.crawl_with(&settings).await;
+    let config = world.config(&settings);
+    let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
+    let state = std::sync::Arc::new(std::sync::Mutex::new(state));
+    let owed = dynacrawl_engine::deliver_in_time(&config.run, &state).await.expect("read");
+    assert_eq!(owed, []);
+    let text = std::fs::read_to_string(world.path("audit")).expect("events");
+    assert_eq!(text.lines().count(), 7);
+    drop(state);
+    // A destination that is away is owed everything.
+    std::fs::remove_file(world.path("audit")).and_then(|()| std::fs::create_dir(world.path("audit"))).expect("away");
+    world.crawl_with(&settings).await;
+    let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
+    let state = std::sync::Arc::new(std::sync::Mutex::new(state));
+    let owed = dynacrawl_engine::deliver_in_time(&config.run, &state).await.expect("read");
+    assert_eq!(owed, [("audit".to_owned(), 2)]);
+}

@@ -1,0 +1,26 @@
+//! Events that a destination refused for good.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use dynacrawl_model::Timestamp;
+use serde_json::json;
+
+use crate::lines::append;
+use crate::sink::{Event, Refusal};
+
+/// Appends refused events to a file, with the reasons. They last when this returns.
+pub(crate) async fn keep(path: PathBuf, sink: String, refused: Vec<(Event, Refusal)>) -> std::io::Result<()> {
+    let writing = move || {
+        let mut lines = Vec::new();
+        for (event, refusal) in &refused {
+            let line = json!({
+                "at": Timestamp::now(), "sink": sink, "reason": refusal.reason, "event_id": event.id,
+                "record": event.record, "table": event.table,
+            });
+            writeln!(lines, "{line}")?;
+        }
+        append(Path::new(&path), &lines)
+    };
+    tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}

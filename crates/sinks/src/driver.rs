@@ -1,0 +1,156 @@
+//! What all sinks share: batches, repeated tries, dead letters and places in the stream of events.
+
+use std::future::Future;
+use std::time::Duration;
+
+use dynacrawl_model::Escaped;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::dead_letters;
+use crate::journal::JournalError;
+use crate::kinds::SinkSettings;
+use crate::sink::{DeliveryError, Event, Refusal, Sink};
+
+/// The wait after a first failure; it doubles with each one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait between two tries, unless the destination asks for a longer one.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+/// The longest wait that a destination may ask for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// How often new events are looked for.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Where events come from, in order.
+pub trait EventSource {
+    /// A place in the stream of events.
+    type Cursor: Copy;
+
+    /// The next events that were not delivered, `limit` at most, each with the place behind it.
+    fn next(&self, limit: usize) -> impl Future<Output = Result<Vec<(Self::Cursor, Event)>, JournalError>>;
+
+    /// Everything up to a place was delivered.
+    fn delivered(&self, up_to: Self::Cursor) -> impl Future<Output = Result<(), JournalError>>;
+}
+
+/// How long a sink is driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until nothing is left to deliver.
+    Empty,
+    /// Until it is stopped.
+    Stopped,
+}
+
+/// Delivers the events of a source to a sink, batch by batch, and repeats what fails. Ends when nothing is left, if that is what
+/// `until` says, and between two tries when `stop` is cancelled.
+pub async fn drive<S: EventSource>(
+    sink: &mut dyn Sink,
+    source: &S,
+    settings: &SinkSettings,
+    until: Until,
+    stop: &CancellationToken,
+) {
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let wait = match one_batch(sink, source, settings).await {
+            Ok(0) if until == Until::Empty => return,
+            Ok(0) => LOOK,
+            Ok(_) => {
+                failures = 0;
+                continue;
+            }
+            Err(error) => {
+                let wait = backoff(failures, error.retry_after);
+                failures += 1;
+                let (name, error) = (Escaped(&settings.name).to_string(), Escaped(&error.message).to_string());
+                tracing::warn!(sink = name, error, "the sink takes nothing; the next try is in {} s", wait.as_secs());
+                wait
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// Delivers a batch that is not from the state, and repeats it until `deadline`.
+///
+/// # Errors
+/// When the sink has not taken it by then, or refuses an event for good and there is no file for those.
+pub async fn deliver_until(
+    sink: &mut dyn Sink,
+    settings: &SinkSettings,
+    batch: &[Event],
+    deadline: Instant,
+) -> Result<(), DeliveryError> {
+    let mut failures = 0;
+    loop {
+        let error = match one_try(sink, settings, batch).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let again_at = Instant::now() + backoff(failures, error.retry_after);
+        failures += 1;
+        if again_at >= deadline {
+            return Err(error);
+        }
+        sleep_until(again_at).await;
+    }
+}
+
+/// How many events the sink took.
+async fn one_batch<S: EventSource>(
+    sink: &mut dyn Sink,
+    source: &S,
+    settings: &SinkSettings,
+) -> Result<usize, DeliveryError> {
+    let own = |error: JournalError| DeliveryError::new(error.to_string());
+    let events = source.next(settings.batch).await.map_err(own)?;
+    let Some((last, _)) = events.last() else { return Ok(0) };
+    let last = *last;
+    let batch: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
+    one_try(sink, settings, &batch).await?;
+    source.delivered(last).await.map_err(own)?;
+    Ok(batch.len())
+}
+
+async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<(), DeliveryError> {
+    let name = &settings.name;
+    let count = |result: &'static str, count: usize| {
+        let labels = [("sink", name.clone()), ("result", result.to_owned())];
+        metrics::counter!("dynacrawl_sink_events_total", &labels).increment(count as u64);
+    };
+    let delivered = sink.deliver(batch).await.inspect_err(|_| count("failed", batch.len()))?;
+    let refused = of_batch(batch, delivered.refused);
+    let taken = batch.len().saturating_sub(refused.len());
+    if let Some((_, first)) = refused.first() {
+        let Some(path) = &settings.dead_letters else {
+            return Err(DeliveryError::new(format!("the destination refuses an event: {}", first.reason)));
+        };
+        let number = refused.len();
+        tracing::error!(
+            sink = %Escaped(name), reason = %Escaped(&first.reason),
+            "the destination refuses {number} events for good; they go to {}", path.display()
+        );
+        dead_letters::keep(path.clone(), name.clone(), refused)
+            .await
+            .map_err(|error| DeliveryError::new(format!("cannot write to {}: {error}", path.display())))?;
+        count("refused", number);
+    }
+    count("delivered", taken);
+    Ok(())
+}
+
+fn of_batch(batch: &[Event], refused: Vec<Refusal>) -> Vec<(Event, Refusal)> {
+    let event = |refusal: Refusal| Some((batch.iter().find(|event| event.id == refusal.id)?.clone(), refusal));
+    refused.into_iter().filter_map(event).collect()
+}
+
+/// Exponential with jitter, so that several processes do not come back together.
+fn backoff(failures: u32, retry_after: Option<Duration>) -> Duration {
+    let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.min(20)).min(LONGEST_BACKOFF);
+    let wait = doubled.mul_f64(0.5 + fastrand::f64() / 2.0);
+    wait.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER))
+}

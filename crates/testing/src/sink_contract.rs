@@ -1,0 +1,292 @@
+//! What every sink must hold to. Each kind of sink has one test that calls [`holds`].
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynacrawl_engine::{PreparedRun, Progress, SharedState, crawl_to_output, undelivered};
+use dynacrawl_sinks::{Delivered, DeliveryError, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive};
+use dynacrawl_state::{OutboxEvent, State};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::inside::plan_of;
+use crate::world::{World, table};
+
+/// A kind of sink under test. Its destination is in, or belongs to, a directory.
+pub struct Candidate {
+    /// The kind of sink with its destination in a directory.
+    pub kind: fn(&Path) -> SinkKind,
+    /// What the destination has, in the order in which it came: the id and the record of each event.
+    pub received: fn(&Path) -> Vec<(String, Value)>,
+}
+
+/// The name under which the sink is known to the state.
+const NAME: &str = "test";
+/// Another sink, which takes nothing until it is asked to.
+const OTHER: &str = "other";
+
+/// An estate with a sink, after two runs with changes.
+struct Scene<'a> {
+    world: World,
+    state: SharedState,
+    candidate: &'a Candidate,
+    expected: Vec<OutboxEvent>,
+}
+
+impl<'a> Scene<'a> {
+    async fn new(candidate: &'a Candidate) -> Self {
+        let world = World::new(25);
+        let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
+        let mut scene = Self { world, state: Arc::new(Mutex::new(state)), candidate, expected: Vec::new() };
+        scene.crawl().await;
+        scene.world.remove(3..5);
+        scene.world.edit(&table(7), |table| {
+            let protected = table["DeletionProtectionEnabled"] == true;
+            table["DeletionProtectionEnabled"] = (!protected).into();
+        });
+        scene.crawl().await;
+        scene.expected = scene.owed(NAME);
+        assert_eq!(scene.expected.len(), 25 + 2 + 3 + 2, "{:?}", kinds(&scene.expected));
+        scene
+    }
+
+    /// A crawl that shares the state, as the daemon's do.
+    async fn crawl(&self) {
+        let sinks = [NAME, OTHER].map(|name| format!("[sink.{name}.file]\npath = \"{}\"\n", self.world.path(name)));
+        let plan = plan_of(&self.world.simulator, self.world.config(&sinks.concat()));
+        let settings = plan.settings.state.clone().expect("a state");
+        let start = PreparedRun::with_state(&plan, &settings, &self.state, false).expect("a start");
+        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
+        crawl_to_output(&plan, start, &stop, &progress).await.1.expect("written");
+    }
+
+    fn owed(&self, sink: &str) -> Vec<OutboxEvent> {
+        self.state.lock().expect("no panic").undelivered(sink, 10_000).expect("read")
+    }
+
+    fn settings(&self) -> SinkSettings {
+        let directory = self.world.directory.path();
+        let dead_letters = Some(directory.join("refused.jsonl"));
+        SinkSettings { name: NAME.to_owned(), kind: (self.candidate.kind)(directory), batch: 7, dead_letters }
+    }
+
+    fn sink(&self) -> Box<dyn Sink> {
+        self.settings().kind.sink()
+    }
+
+    async fn drive(&self, sink: &mut dyn Sink, until: Until, stop: &CancellationToken) {
+        drive(sink, &undelivered(&self.state, NAME), &self.settings(), until, stop).await;
+    }
+
+    async fn deliver_all(&self, sink: &mut dyn Sink) {
+        self.drive(sink, Until::Empty, &CancellationToken::new()).await;
+    }
+
+    /// What arrived, each event where it came first.
+    fn arrived(&self) -> Vec<(String, Value)> {
+        let mut seen = HashSet::new();
+        let received = (self.candidate.received)(self.world.directory.path());
+        received.into_iter().filter(|(id, _)| seen.insert(id.clone())).collect()
+    }
+
+    /// All that was expected has arrived, in order, and nothing is owed.
+    fn assert_whole(&self, what: &str) {
+        let expected: Vec<_> = self.expected.iter().map(id_and_record).collect();
+        let arrived = self.arrived();
+        let ids = |of: &[(String, Value)]| of.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&arrived), ids(&expected), "{what}");
+        assert_eq!(arrived, expected, "{what}");
+        assert_eq!(self.owed(NAME), [], "{what}");
+    }
+}
+
+fn id_and_record(event: &OutboxEvent) -> (String, Value) {
+    (event.event_id.clone(), serde_json::to_value(&event.record).expect("JSON"))
+}
+
+fn kinds(events: &[OutboxEvent]) -> Vec<&'static str> {
+    events.iter().map(|event| event.record.kind().as_str()).collect()
+}
+
+/// Checks a kind of sink against everything that is asked of sinks. The clock has to be paused.
+///
+/// # Panics
+/// When the sink does not hold to it.
+pub async fn holds(candidate: &Candidate) {
+    in_order_and_whole(candidate).await;
+    failures_in_mid_batch(candidate).await;
+    refusals_of_single_events(candidate).await;
+    down_for_days(candidate).await;
+    slow_beside_a_run(candidate).await;
+    shutdown_and_restart(candidate).await;
+    pruning_waits_for_the_slowest(candidate).await;
+}
+
+async fn in_order_and_whole(candidate: &Candidate) {
+    let scene = Scene::new(candidate).await;
+    let mut sink = scene.sink();
+    sink.health().await.expect("the destination is there");
+    scene.deliver_all(&mut *sink).await;
+    scene.assert_whole("in order");
+    // Of each run the changes, then the ends, and nothing after its last record.
+    let kinds = kinds(&scene.expected);
+    let ends = |kind: &&str| ["scope_completed", "target_failed", "run_completed"].contains(kind);
+    assert!(kinds[..25].iter().all(|kind| *kind == "table_added"), "{kinds:?}");
+    assert_eq!(kinds[25..27], ["scope_completed", "run_completed"]);
+    assert!(!kinds[27..30].iter().any(ends), "{kinds:?}");
+    assert_eq!(kinds[30..], ["scope_completed", "run_completed"]);
+    let run_of = |event: &OutboxEvent| event.record.run_id;
+    assert!(scene.expected[..27].iter().all(|event| run_of(event) == run_of(&scene.expected[0])));
+    assert!(scene.expected[27..].iter().all(|event| run_of(event) == run_of(&scene.expected[31])));
+    // Each change has its table as it was, also one that removes it.
+    assert!(scene.expected.iter().all(|event| event.table.is_some() != ends(&event.record.kind().as_str())));
+}
+
+/// A sink that does something else than the one in it.
+struct Faulty<'a> {
+    inner: Box<dyn Sink>,
+    fault: Fault<'a>,
+}
+
+enum Fault<'a> {
+    /// So many times only the first half of a batch is taken, and then the sink fails.
+    Half(u32),
+    /// The destination refuses these for good.
+    Refuses(HashSet<String>),
+    /// Nothing is taken until a time. How often that was tried.
+    Down(Instant, &'a Mutex<u32>),
+    /// Each batch takes a while.
+    Slow(Duration),
+}
+
+impl Sink for Faulty<'_> {
+    fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
+        async move {
+            match &mut self.fault {
+                Fault::Half(left) if *left > 0 => {
+                    *left -= 1;
+                    self.inner.deliver(&batch[..batch.len() / 2]).await?;
+                    Err(DeliveryError::new("broken off"))
+                }
+                Fault::Refuses(ids) => {
+                    let (refused, taken): (Vec<Event>, Vec<Event>) =
+                        batch.iter().cloned().partition(|event| ids.contains(&event.id));
+                    self.inner.deliver(&taken).await?;
+                    let refusal = |event: Event| Refusal { id: event.id, reason: "too old".to_owned() };
+                    Ok(Delivered { refused: refused.into_iter().map(refusal).collect() })
+                }
+                Fault::Down(until, tries) if Instant::now() < *until => {
+                    *tries.lock().expect("no panic") += 1;
+                    let retry_after = Some(Duration::from_secs(30));
+                    Err(DeliveryError { message: "503".to_owned(), retry_after })
+                }
+                Fault::Slow(time) => {
+                    sleep(*time).await;
+                    self.inner.deliver(batch).await
+                }
+                Fault::Half(_) | Fault::Down(..) => self.inner.deliver(batch).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
+        self.inner.health()
+    }
+}
+
+async fn failures_in_mid_batch(candidate: &Candidate) {
+    let scene = Scene::new(candidate).await;
+    let mut sink = Faulty { inner: scene.sink(), fault: Fault::Half(5) };
+    scene.deliver_all(&mut sink).await;
+    scene.assert_whole("failures in mid-batch");
+}
+
+async fn refusals_of_single_events(candidate: &Candidate) {
+    let mut scene = Scene::new(candidate).await;
+    let refused: HashSet<_> = scene.expected.iter().step_by(5).map(|event| event.event_id.clone()).collect();
+    let mut sink = Faulty { inner: scene.sink(), fault: Fault::Refuses(refused.clone()) };
+    scene.deliver_all(&mut sink).await;
+    let letters = std::fs::read_to_string(scene.world.directory.path().join("refused.jsonl")).expect("dead letters");
+    let letters: Vec<Value> = letters.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let ids: HashSet<_> = letters.iter().map(|letter| letter["event_id"].as_str().expect("an id").to_owned()).collect();
+    assert_eq!(ids, refused);
+    assert!(letters.iter().all(|letter| letter["reason"] == "too old" && letter["sink"] == NAME));
+    scene.expected.retain(|event| !refused.contains(&event.event_id));
+    scene.assert_whole("refusals");
+}
+
+async fn down_for_days(candidate: &Candidate) {
+    let scene = Scene::new(candidate).await;
+    let days = Duration::from_secs(3 * 24 * 3600);
+    let (began, tries) = (Instant::now(), Mutex::new(0));
+    let mut sink = Faulty { inner: scene.sink(), fault: Fault::Down(began + days, &tries) };
+    scene.deliver_all(&mut sink).await;
+    scene.assert_whole("down for days");
+    let (took, tries) = (began.elapsed(), *tries.lock().expect("no panic"));
+    assert!(took >= days && took < days + Duration::from_secs(600), "{took:?}");
+    assert!((500..2000).contains(&tries), "{tries} tries in three days");
+}
+
+async fn slow_beside_a_run(candidate: &Candidate) {
+    let mut scene = Scene::new(candidate).await;
+    let stop = CancellationToken::new();
+    let mut sink = Faulty { inner: scene.sink(), fault: Fault::Slow(Duration::from_secs(3600)) };
+    let crawling = async {
+        let began = Instant::now();
+        scene.world.remove(10..12);
+        scene.crawl().await;
+        began.elapsed()
+    };
+    let driving = scene.drive(&mut sink, Until::Empty, &stop);
+    let (took, ()) = tokio::join!(crawling, driving);
+    assert!(took < Duration::from_secs(60), "the sink held up the run for {took:?}");
+    let more = scene.owed(OTHER);
+    assert_eq!(more.len(), scene.expected.len() + 4);
+    scene.expected = more;
+    scene.assert_whole("slow");
+}
+
+async fn shutdown_and_restart(candidate: &Candidate) {
+    let scene = Scene::new(candidate).await;
+    // Stopped between two batches, and killed in a batch.
+    for round in 0..8 {
+        let stop = CancellationToken::new();
+        let mut sink = Faulty { inner: scene.sink(), fault: Fault::Slow(Duration::from_secs(10)) };
+        let driving = scene.drive(&mut sink, Until::Stopped, &stop);
+        if round % 2 == 0 {
+            let stopping = async {
+                sleep(Duration::from_secs(15)).await;
+                stop.cancel();
+            };
+            let ended = timeout(Duration::from_secs(25), async { tokio::join!(driving, stopping) }).await;
+            assert!(ended.is_ok(), "it ends after the batch under way");
+        } else {
+            assert!(timeout(Duration::from_secs(5), driving).await.is_err(), "it is stopped by nobody");
+        }
+    }
+    scene.deliver_all(&mut *scene.sink()).await;
+    scene.assert_whole("shutdown and restart");
+}
+
+async fn pruning_waits_for_the_slowest(candidate: &Candidate) {
+    let scene = Scene::new(candidate).await;
+    scene.deliver_all(&mut *scene.sink()).await;
+    assert_eq!(scene.owed(OTHER), scene.expected, "the other one has its events still");
+    let last = scene.expected.last().expect("events").cursor;
+    scene.state.lock().expect("no panic").delivered(OTHER, last).expect("written");
+    assert_eq!(scene.owed(OTHER), []);
+    let left = rows(&scene.world.path("state.db"), "outbox");
+    assert_eq!(left, 0, "what all have taken is deleted");
+}
+
+/// How many rows a table of a state has.
+pub fn rows(state: &str, table: &str) -> i64 {
+    let connection = rusqlite::Connection::open(state).expect("a state");
+    connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a number")
+}
