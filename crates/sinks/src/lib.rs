@@ -1,10 +1,9 @@
 //! Where records go. An output takes the records of one run from a bounded channel until it is closed, and reports how that went.
-//! A sink follows settled runs; each kind of sink is a folder, and a line in `kinds.rs`.
+//! A sink follows settled runs; each kind of sink is a file or folder in `kinds/`.
 
 mod dead_letters;
 mod driver;
 mod error;
-mod file;
 mod journal;
 mod json_lines;
 mod kinds;
@@ -16,10 +15,9 @@ mod sink;
 
 pub use driver::{EventSource, Until, deliver_until, drive};
 pub use error::SinkError;
-pub use file::{FileSettings, FileSink};
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
-pub use kinds::{SinkKind, SinkSettings};
+pub use kinds::{FileSettings, SinkKind, SinkSettings};
 pub use layout::Layout;
 pub use output::Output;
 pub use sink::{Delivered, DeliveryError, Event, Refusal, Sink};

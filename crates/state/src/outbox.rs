@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::rows::{unreadable, unsigned};
 use crate::{State, StateError};
 
+/// How much of the outbox is read at once, in bytes.
+const MOST_BYTES: u64 = 8 * 1024 * 1024;
+
 /// How far a sink is in the outbox. Only the state knows what is in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(i64);
@@ -62,19 +65,26 @@ impl State {
         Ok(changes)
     }
 
-    /// What a sink has not taken yet, in order, and at most `limit` of it.
+    /// What a sink has not taken yet, in order: at most `limit` events, and no more than are read into memory at once.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn undelivered(&self, sink: &str, limit: usize) -> Result<Vec<OutboxEvent>, StateError> {
         let read = || -> rusqlite::Result<_> {
-            let sql = "SELECT seq, event_id, type, record, table_record FROM outbox \
+            let sql = "SELECT seq, event_id, type, record, table_record, \
+                       length(record) + COALESCE(length(table_record), 0) AS size FROM outbox \
                        WHERE seq > (SELECT cursor FROM sinks WHERE name = ?) ORDER BY seq LIMIT ?";
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            self.connection
-                .prepare_cached(sql)?
-                .query_map(params![sink, limit], event)?
-                .collect::<rusqlite::Result<Vec<_>>>()
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params![sink, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let (mut events, mut size) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                size += unsigned(row, "size")?;
+                if size > MOST_BYTES && !events.is_empty() {
+                    break;
+                }
+                events.push(event(row)?);
+            }
+            Ok(events)
         };
         read().map_err(|source| self.failed(source))
     }

@@ -8,6 +8,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::concurrency::ConcurrencySetting;
+use super::sink::RawSink;
 
 /// Defines a section whose keys can each be overridden by another layer's.
 macro_rules! section {
@@ -205,7 +206,7 @@ pub(crate) struct Layer {
     #[serde(default)]
     pub(crate) target: Vec<Target>,
     #[serde(default)]
-    pub(crate) sink: BTreeMap<String, Sink>,
+    pub(crate) sink: BTreeMap<String, RawSink>,
 }
 
 impl Layer {
@@ -274,24 +275,6 @@ impl Target {
     pub(crate) fn name_or_number(&self, number: usize) -> String {
         self.name.clone().unwrap_or_else(|| format!("target-{}", number + 1))
     }
-}
-
-/// `[sink.NAME]`: what all sinks have, and a section of its own for its kind.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Sink {
-    pub(crate) batch: Option<usize>,
-    pub(crate) dead_letters: Option<String>,
-    pub(crate) file: Option<FileSink>,
-}
-
-/// `[sink.NAME.file]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FileSink {
-    pub(crate) path: Option<String>,
-    pub(crate) max_bytes: Option<u64>,
-    pub(crate) daily: Option<bool>,
 }
 
 /// `regions` of a target: a list, or the word `all`, which is taken for a list of itself.

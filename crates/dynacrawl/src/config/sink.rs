@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use dynacrawl_engine::settings::{Destination, StateSettings};
 use dynacrawl_model::Escaped;
 use dynacrawl_sinks::{FileSettings, SinkKind, SinkSettings};
+use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::raw;
 use super::values::in_range;
 
 /// From which size on a file is put aside, unless the configuration says otherwise.
@@ -17,9 +17,27 @@ const MAX_BYTES: u64 = 100 * 1024 * 1024;
 /// How many events are delivered at once, unless the configuration says otherwise.
 const BATCH: usize = 500;
 
+/// `[sink.NAME]`: what all sinks have, and a section of its own for its kind.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSink {
+    batch: Option<usize>,
+    dead_letters: Option<String>,
+    file: Option<RawFile>,
+}
+
+/// `[sink.NAME.file]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    path: Option<String>,
+    max_bytes: Option<u64>,
+    daily: Option<bool>,
+}
+
 /// All sinks. No two of them, and no output or state, have the same file.
 pub(super) fn sinks(
-    raw: BTreeMap<String, raw::Sink>,
+    raw: BTreeMap<String, RawSink>,
     state: Option<&StateSettings>,
     output: &Destination,
 ) -> Result<Vec<SinkSettings>, ConfigError> {
@@ -53,7 +71,7 @@ fn shown(path: &Path) -> String {
     Escaped(&path.display().to_string()).to_string()
 }
 
-impl raw::Sink {
+impl RawSink {
     fn validate(self, name: &str, state: Option<&StateSettings>) -> Result<SinkSettings, ConfigError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
@@ -83,7 +101,7 @@ impl raw::Sink {
     }
 }
 
-impl raw::FileSink {
+impl RawFile {
     fn validate(self, key: &impl Fn(&str) -> String) -> Result<FileSettings, ConfigError> {
         let path = self.path.filter(|path| !path.is_empty());
         let path = path.ok_or_else(|| ConfigError::value(key("file.path"), "is missing; expected a file"))?;

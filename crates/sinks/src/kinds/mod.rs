@@ -1,8 +1,12 @@
-//! Every kind of sink.
+//! Every kind of sink: each is a file or folder here.
+
+mod file;
 
 use std::path::PathBuf;
 
-use crate::file::{FileSettings, FileSink};
+pub use file::FileSettings;
+use file::FileSink;
+
 use crate::sink::Sink;
 
 /// A sink as it is configured.

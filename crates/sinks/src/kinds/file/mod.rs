@@ -25,13 +25,13 @@ pub struct FileSettings {
 
 /// A file that events are appended to.
 #[derive(Debug)]
-pub struct FileSink {
+pub(super) struct FileSink {
     settings: FileSettings,
 }
 
 impl FileSink {
     /// A sink. Nothing is opened yet.
-    pub fn new(settings: FileSettings) -> Self {
+    pub(super) fn new(settings: FileSettings) -> Self {
         Self { settings }
     }
 
