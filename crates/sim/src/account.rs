@@ -4,15 +4,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    answer::Call,
-    auth::Caller,
-    errors::{self, AwsError},
-    pages::Pages,
-    regions::regions_of,
-    service::Service,
-    state::{AccountState, State},
-};
+use crate::answer::Call;
+use crate::auth::Caller;
+use crate::errors::{self, AwsError};
+use crate::pages::Pages;
+use crate::regions::regions_of;
+use crate::service::Service;
+use crate::state::{AccountState, State};
 
 /// The path of ListRegions.
 pub(crate) const LIST_REGIONS: &str = "/listRegions";

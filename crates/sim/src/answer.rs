@@ -4,29 +4,24 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::{
-    HeaderMap, Method, Uri,
-    header::{HeaderName, HeaderValue, RETRY_AFTER},
-};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{HeaderMap, Method, Uri};
 use tokio::time::Instant;
 
-use crate::{
-    account::LIST_REGIONS,
-    auth::{Caller, Refused, text},
-    bodies::{Page, inflated},
-    counts::Outcome,
-    dynamodb::{TableRequest, table_arn},
-    ec2, edits,
-    effect::Effect,
-    errors::{self, AwsError},
-    faults::{Subject, Verdict},
-    operation::Operation,
-    query::Parameters,
-    service::Service,
-    state::{Scope, State},
-    sts,
-    wire::Delivery,
-};
+use crate::account::LIST_REGIONS;
+use crate::auth::{Caller, Refused, text};
+use crate::bodies::{Page, inflated};
+use crate::counts::Outcome;
+use crate::dynamodb::{TableRequest, table_arn};
+use crate::effect::Effect;
+use crate::errors::{self, AwsError};
+use crate::faults::{Subject, Verdict};
+use crate::operation::Operation;
+use crate::query::Parameters;
+use crate::service::Service;
+use crate::state::{Scope, State};
+use crate::wire::Delivery;
+use crate::{ec2, edits, sts};
 
 /// A request as it came in.
 #[derive(Debug)]

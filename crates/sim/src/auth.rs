@@ -1,20 +1,17 @@
 //! Who is asking: the Authorization header, session tokens and signatures.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use hyper::{
-    HeaderMap,
-    header::{AUTHORIZATION, HOST},
-};
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HOST};
 
-use crate::{
-    answer::Call,
-    errors::{self, AwsError},
-    operation::Operation,
-    sessions::{Session, unix_ms},
-    sigv4::{Signable, SigningScope, parse_amz_date, signature},
-    state::{AccountState, Scope, State, read},
-};
+use crate::answer::Call;
+use crate::errors::{self, AwsError};
+use crate::operation::Operation;
+use crate::sessions::{Session, unix_ms};
+use crate::sigv4::{Signable, SigningScope, parse_amz_date, signature};
+use crate::state::{AccountState, Scope, State, read};
 
 /// Requests may be this much older or newer than the service's clock.
 const MAX_SKEW_SECONDS: i64 = 900;

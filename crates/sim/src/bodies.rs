@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE};
 
-use crate::{effect::Effect, service::Service, wire::Delivery};
+use crate::effect::Effect;
+use crate::service::Service;
+use crate::wire::Delivery;
 
 const HTML: &str = "text/html; charset=utf-8";
 

@@ -1,17 +1,13 @@
 //! The command line, for the simulator's own binary and for others that embed it.
 
-use std::{
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::io::{self, Write as _};
+use std::time::Duration;
 
-use crate::{
-    estate::Estate,
-    options::Options,
-    quota::Quota,
-    simulator::{StopWhen, serve_blocking},
-    usage::usage,
-};
+use crate::estate::Estate;
+use crate::options::Options;
+use crate::quota::Quota;
+use crate::simulator::{StopWhen, serve_blocking};
+use crate::usage::usage;
 
 /// Simulates the control planes of DynamoDB, STS, Organizations, Account Management and EC2 on a loopback port.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,22 +1,19 @@
 //! What a test sets and reads while a simulated service runs.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{
-    changes::{Change, ChangeKind},
-    counts::Counts,
-    denials::Denial,
-    estate::{DemoAccess, MemberState, derived_uuid},
-    faults::{FaultId, FaultRule},
-    quota::Quota,
-    state::{State, UnknownAccount, UnknownKey, UnknownScope, lock, read, write},
-    tables::LiveTables,
-};
+use crate::changes::{Change, ChangeKind};
+use crate::counts::Counts;
+use crate::denials::Denial;
+use crate::estate::{DemoAccess, MemberState, derived_uuid};
+use crate::faults::{FaultId, FaultRule};
+use crate::quota::Quota;
+use crate::state::{State, UnknownAccount, UnknownKey, UnknownScope, lock, read, write};
+use crate::tables::LiveTables;
 
 /// Why a key cannot be moved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

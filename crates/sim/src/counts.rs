@@ -1,17 +1,15 @@
 //! What was asked of the simulator.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{errors::AwsError, operation::Operation, state::lock};
+use crate::errors::AwsError;
+use crate::operation::Operation;
+use crate::state::lock;
 
 /// The counts of one operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,14 +1,10 @@
 //! IAM denials: what the policies of an account do not allow.
 
-use std::sync::{
-    RwLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{
-    operation::{Operation, pattern_matches},
-    state::{read, write},
-};
+use crate::operation::{Operation, pattern_matches};
+use crate::state::{read, write};
 
 /// An action that no policy allows in an account.
 #[derive(Clone, Debug, PartialEq, Eq)]

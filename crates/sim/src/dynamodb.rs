@@ -5,14 +5,12 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{
-    auth::Caller,
-    effect::Listing,
-    errors::{self, AwsError},
-    operation::Operation,
-    service::Service,
-    state::{AccountState, Scope, read},
-};
+use crate::auth::Caller;
+use crate::effect::Listing;
+use crate::errors::{self, AwsError};
+use crate::operation::Operation;
+use crate::service::Service;
+use crate::state::{AccountState, Scope, read};
 
 const MAX_PAGE: i64 = 100;
 

@@ -2,14 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{
-    answer::Call,
-    auth::Caller,
-    errors::{self, AwsError},
-    query::Parameters,
-    regions::{OptIn, regions_of},
-    service::Service,
-};
+use crate::answer::Call;
+use crate::auth::Caller;
+use crate::errors::{self, AwsError};
+use crate::query::Parameters;
+use crate::regions::{OptIn, regions_of};
+use crate::service::Service;
 
 /// Answers a request to Amazon EC2.
 pub(crate) fn answer(call: &Call<'_>, caller: &Caller<'_>) -> Result<Bytes, AwsError> {

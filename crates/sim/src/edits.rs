@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::{effect::TableEdit, estate::StoredTable};
+use crate::effect::TableEdit;
+use crate::estate::StoredTable;
 
 /// The place of the Region and of the account in an ARN.
 const REGION: usize = 3;

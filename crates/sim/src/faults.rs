@@ -1,22 +1,16 @@
 //! Faults that a test sets while the simulator runs.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{
-    effect::Effect,
-    estate::hash,
-    operation::{Operation, pattern_matches},
-    state::lock,
-};
+use crate::effect::Effect;
+use crate::estate::hash;
+use crate::operation::{Operation, pattern_matches};
+use crate::state::lock;
 
 /// Which of the matching requests a fault hits.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,22 +1,20 @@
 //! The service without sockets, for tests on paused time.
 
-use std::{io, ops::Deref, sync::Arc};
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{
-    Request, Response,
-    header::{CONTENT_LENGTH, HeaderValue},
-};
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
+use hyper::{Request, Response};
 
-use crate::{
-    control::Control,
-    estate::Estate,
-    options::Options,
-    server::{self, NotHttp},
-    state::State,
-    wire::AnswerBody,
-};
+use crate::control::Control;
+use crate::estate::Estate;
+use crate::options::Options;
+use crate::server::{self, NotHttp};
+use crate::state::State;
+use crate::wire::AnswerBody;
 
 /// More than this in the headers breaks the connection, as it does for HTTP clients.
 const MOST_OF_HEAD: usize = 256 << 10;

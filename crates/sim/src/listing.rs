@@ -1,10 +1,8 @@
 //! Pages of ListTables that are not what they should be.
 
-use crate::{
-    effect::Listing,
-    operation::pattern_matches,
-    tables::{LiveTables, Page},
-};
+use crate::effect::Listing;
+use crate::operation::pattern_matches;
+use crate::tables::{LiveTables, Page};
 
 const EMPTY: &str = "empty-page-";
 
@@ -73,7 +71,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Tables, state::Place};
+    use crate::Tables;
+    use crate::state::Place;
 
     fn tables(names: &[&str]) -> LiveTables {
         let [partition, account_id, region] = ["aws", "111122223333", "eu-west-1"].map(str::to_owned);

@@ -1,6 +1,7 @@
 //! How the simulated service behaves.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::quota::Quota;
 

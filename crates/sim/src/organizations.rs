@@ -1,25 +1,21 @@
 //! AWS Organizations: accounts, roots and organizational units.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    answer::Call,
-    auth::Caller,
-    effect::Effect,
-    errors::{self, AwsError},
-    estate::{Member, MemberState, Organization, OrganizationalUnit, derived_text, hash},
-    operation::Operation,
-    pages::Pages,
-    service::Service,
-    state::{State, read},
-};
+use crate::answer::Call;
+use crate::auth::Caller;
+use crate::effect::Effect;
+use crate::errors::{self, AwsError};
+use crate::estate::{Member, MemberState, Organization, OrganizationalUnit, derived_text, hash};
+use crate::operation::Operation;
+use crate::pages::Pages;
+use crate::service::Service;
+use crate::state::{State, read};
 
 const MAX_PAGE: i64 = 20;
 const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";

@@ -1,30 +1,27 @@
 //! The HTTP side: connections in, answers out.
 
-use std::{error::Error, io, net::SocketAddr, sync::Arc};
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Body,
-    header::{CONTENT_TYPE, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::body::Body;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    answer::{Call, Reply},
-    service::Service,
-    socket::Spoiled,
-    state::State,
-    wire::{AnswerBody, Delivery},
-};
+use crate::answer::{Call, Reply};
+use crate::service::Service;
+use crate::socket::Spoiled;
+use crate::state::State;
+use crate::wire::{AnswerBody, Delivery};
 
 const MAX_REQUEST: usize = 1 << 20;
 

@@ -1,17 +1,19 @@
 //! The simulator as a value to hold in a test, and as a process of its own.
 
-use std::{
-    io::{self, Read as _},
-    net::SocketAddr,
-    ops::Deref,
-    sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
-};
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use crate::{control::Control, estate::Estate, options::Options, server, state::State};
+use crate::control::Control;
+use crate::estate::Estate;
+use crate::options::Options;
+use crate::server;
+use crate::state::State;
 
 /// A running simulator on a thread of its own, with all methods of [`Control`]. Dropping it stops the server and waits
 /// for its thread.

@@ -1,29 +1,23 @@
 //! What all connections share.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{
-    changes::Change,
-    counts::{Counts, Meters, Outcome, ScopeMeter},
-    denials::DenialTable,
-    estate::{DemoAccess, Estate, MemberState, Role},
-    faults::FaultTable,
-    operation::Operation,
-    options::Options,
-    organizations::Directory,
-    quota::Limit,
-    sessions::Sessions,
-    tables::LiveTables,
-};
+use crate::changes::Change;
+use crate::counts::{Counts, Meters, Outcome, ScopeMeter};
+use crate::denials::DenialTable;
+use crate::estate::{DemoAccess, Estate, MemberState, Role};
+use crate::faults::FaultTable;
+use crate::operation::Operation;
+use crate::options::Options;
+use crate::organizations::Directory;
+use crate::quota::Limit;
+use crate::sessions::Sessions;
+use crate::tables::LiveTables;
 
 /// The estate has no such account, or the account has not opted in to the Region.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

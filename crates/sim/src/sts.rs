@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{
-    answer::Call,
-    auth::Caller,
-    effect::Effect,
-    errors::{self, AwsError, escape_xml},
-    estate::{Role, derived_uuid, hash},
-    operation::Operation,
-    query::Parameters,
-    service::Service,
-    state::{AccountState, State},
-};
+use crate::answer::Call;
+use crate::auth::Caller;
+use crate::effect::Effect;
+use crate::errors::{self, AwsError, escape_xml};
+use crate::estate::{Role, derived_uuid, hash};
+use crate::operation::Operation;
+use crate::query::Parameters;
+use crate::service::Service;
+use crate::state::{AccountState, State};
 
 const VERSION: &str = "2011-06-15";
 const DEFAULT_SECONDS: i64 = 3_600;

@@ -1,24 +1,18 @@
 //! The tables of one scope as they run: listed, described, created and removed.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    iter::Peekable,
-    ops::Bound,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::{
-    changes::ChangeKind,
-    estate::{Shape, StoredTable, Tables},
-    state::Place,
-};
+use crate::changes::ChangeKind;
+use crate::estate::{Shape, StoredTable, Tables};
+use crate::state::Place;
 
 /// A page of names, and after which name the list continues.
 #[derive(Debug, PartialEq, Eq)]

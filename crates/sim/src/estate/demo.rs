@@ -1,7 +1,10 @@
 //! The demo estate: two accounts of a payments company, three Regions, some 200 tables.
 
 use super::{Account, DemoAccess, Estate, Role, Tables, demo_tables};
-use crate::{denials::Denial, effect::Effect, faults::FaultRule, operation::Operation};
+use crate::denials::Denial;
+use crate::effect::Effect;
+use crate::faults::FaultRule;
+use crate::operation::Operation;
 
 const PAYMENTS: &str = "111122223333";
 const ANALYTICS: &str = "444455556666";

@@ -7,18 +7,18 @@ mod organization;
 mod shape;
 mod uniform;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use self::{
-    builder::{Index, TableBuilder},
-    organization::{Member, MemberState, Organization, OrganizationalUnit},
-    shape::Shape,
-};
-use crate::{denials::Denial, faults::FaultRule};
+pub use self::builder::{Index, TableBuilder};
+pub use self::organization::{Member, MemberState, Organization, OrganizationalUnit};
+pub use self::shape::Shape;
+use crate::denials::Denial;
+use crate::faults::FaultRule;
 
 /// Everything that a simulator starts with.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,7 @@
 //! Descriptions of tables that are made when they are asked for.
 
-use std::{
-    io::Write as _,
-    sync::{Arc, LazyLock},
-};
+use std::io::Write as _;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -182,11 +182,9 @@ fn remove(value: &mut Value, member: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        changes::ChangeKind,
-        estate::{Index, TableBuilder},
-        fixtures::full_table,
-    };
+    use crate::changes::ChangeKind;
+    use crate::estate::{Index, TableBuilder};
+    use crate::fixtures::full_table;
 
     fn applied(edit: Edit, before: &Value) -> Value {
         let mut after = before.clone();

@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::edits::{Edit, Moment};
-use crate::{
-    control::Control,
-    estate::{TableBuilder, derived_uuid},
-    state::UnknownScope,
-};
+use crate::control::Control;
+use crate::estate::{TableBuilder, derived_uuid};
+use crate::state::UnknownScope;
 
 /// The tables removed in one step, unless told otherwise.
 const REMOVED: f64 = 0.2;

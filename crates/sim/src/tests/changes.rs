@@ -5,7 +5,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{HOME, IRELAND, OTHER, start};
-use crate::{Change, ChangeKind, Simulator, fixtures::small_table};
+use crate::fixtures::small_table;
+use crate::{Change, ChangeKind, Simulator};
 
 const TABLE: &str = "table-000007";
 

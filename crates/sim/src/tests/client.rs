@@ -1,17 +1,13 @@
 //! A blocking client of one connection a request.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-};
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use crate::{
-    Account,
-    sessions::unix_ms,
-    sigv4::{Signable, SigningScope, amz_date, authorization},
-};
+use crate::Account;
+use crate::sessions::unix_ms;
+use crate::sigv4::{Signable, SigningScope, amz_date, authorization};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
 

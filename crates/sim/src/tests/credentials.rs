@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::{
-    HOME, IRELAND, OTHER, ROLE_ARN,
-    client::{Client, Keys, exchange},
-    start, start_with,
-};
+use super::client::{Client, Keys, exchange};
+use super::{HOME, IRELAND, OTHER, ROLE_ARN, start, start_with};
 use crate::{Account, Denial, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables};
 
 const IDENTITY: &str = "Action=GetCallerIdentity";

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::client::{Client, Keys};
-use crate::{Account, DemoAccount, Estate, Options, Simulator, fixtures::full_table};
+use crate::fixtures::full_table;
+use crate::{Account, DemoAccount, Estate, Options, Simulator};
 
 /// Every path of the service's model of a table description, with `[]` for lists.
 const MODEL: &str = include_str!("model_paths.txt");

@@ -1,9 +1,7 @@
 //! What faults look like from a client's side.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 use super::{HOME, IRELAND, start};
 use crate::{Effect, FaultRule, Operation};

@@ -1,17 +1,16 @@
 //! The service without sockets, on a paused clock.
 
-use std::{io, net::Ipv4Addr, time::Duration};
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{Request, Response};
 use serde_json::Value;
 use tokio::time::{Instant, advance};
 
-use super::{
-    HOME, IRELAND, OTHER,
-    client::{Client, Keys},
-    estate,
-};
+use super::client::{Client, Keys};
+use super::{HOME, IRELAND, OTHER, estate};
 use crate::{Account, Denial, Effect, FaultRule, InProcess, Operation, Options, Quota};
 
 const HOST: &str = "dynamodb.eu-west-1.amazonaws.com";

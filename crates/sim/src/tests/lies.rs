@@ -2,11 +2,8 @@
 
 use serde_json::json;
 
-use super::{
-    HOME, IRELAND, OTHER, ROLE_ARN,
-    client::{Answer, Client, Keys},
-    estate, start,
-};
+use super::client::{Answer, Client, Keys};
+use super::{HOME, IRELAND, OTHER, ROLE_ARN, estate, start};
 use crate::{
     Account, Denial, Effect, FaultRule, Listing, MoveKeyError, Operation, Options, Organization, OrganizationalUnit,
     Simulator, TableEdit, UnknownAccount, UnknownKey,

@@ -2,14 +2,12 @@
 
 use serde_json::json;
 
-use super::{
-    HOME, IRELAND, OTHER, ROLE_ARN,
-    client::{Client, Keys},
-    estate,
-};
+use super::client::{Client, Keys};
+use super::{HOME, IRELAND, OTHER, ROLE_ARN, estate};
+use crate::fixtures::small_table;
 use crate::{
     Account, ChangeKind, Member, MemberState, Operation, Options, Organization, OrganizationalUnit, Simulator, Tables,
-    UnknownAccount, fixtures::small_table,
+    UnknownAccount,
 };
 
 const BAHRAIN: &str = "me-south-1";

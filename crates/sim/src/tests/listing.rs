@@ -1,15 +1,15 @@
 //! ListTables, DescribeTable, Scan, denials, quotas and counts.
 
-use std::{
-    net::TcpStream,
-    thread,
-    time::{Duration, Instant},
-};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{HOME, IRELAND, OTHER, client::exchange, start, start_with};
-use crate::{Counts, Denial, Operation, Options, Quota, fixtures::small_table};
+use super::client::exchange;
+use super::{HOME, IRELAND, OTHER, start, start_with};
+use crate::fixtures::small_table;
+use crate::{Counts, Denial, Operation, Options, Quota};
 
 #[test]
 fn pages_are_sorted_complete_and_end() {

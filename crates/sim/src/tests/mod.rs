@@ -17,7 +17,8 @@ mod transport;
 use std::time::Duration;
 
 use self::client::{Client, Keys};
-use crate::{Account, Estate, Options, Role, Simulator, Tables, fixtures::small_table};
+use crate::fixtures::small_table;
+use crate::{Account, Estate, Options, Role, Simulator, Tables};
 
 const HOME: &str = "111122223333";
 const OTHER: &str = "444455556666";

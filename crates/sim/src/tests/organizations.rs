@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    HOME, IRELAND, OTHER,
-    client::{Client, Keys},
-};
+use super::client::{Client, Keys};
+use super::{HOME, IRELAND, OTHER};
 use crate::{
     Account, Denial, Effect, Estate, FaultRule, Member, MemberState, Operation, Options, Organization,
     OrganizationalUnit, Quota, Simulator, Tables,

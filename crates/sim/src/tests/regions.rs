@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    HOME, IRELAND, OTHER,
-    client::{Answer, Client, Keys},
-};
+use super::client::{Answer, Client, Keys};
+use super::{HOME, IRELAND, OTHER};
 use crate::{
     Account, Denial, Effect, Estate, FaultRule, Operation, Options, Organization, OrganizationalUnit, Quota, Simulator,
     Tables,

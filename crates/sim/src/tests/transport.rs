@@ -1,20 +1,15 @@
 //! Answers that are broken on their way: bodies, headers, proxies and redirects.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    time::Duration,
-};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    estate,
-    inprocess::{DESCRIBE, request},
-    start,
-};
+use super::inprocess::{DESCRIBE, request};
+use super::{estate, start};
 use crate::{Effect, FaultRule, InProcess, Operation, Options};
 
 fn redirect(status: u16) -> Effect {
