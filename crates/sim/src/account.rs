@@ -4,13 +4,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::account_state::AccountState;
 use crate::answer::Call;
-use crate::auth::Caller;
+use crate::caller::Caller;
 use crate::errors::{self, AwsError};
 use crate::pages::Pages;
 use crate::regions::regions_of;
 use crate::service::Service;
-use crate::state::{AccountState, State};
+use crate::state::State;
 
 /// The path of ListRegions.
 pub(crate) const LIST_REGIONS: &str = "/listRegions";

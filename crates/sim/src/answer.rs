@@ -9,17 +9,20 @@ use hyper::{HeaderMap, Method, Uri};
 use tokio::time::Instant;
 
 use crate::account::LIST_REGIONS;
-use crate::auth::{Caller, Refused, text};
+use crate::auth::{Refused, text};
 use crate::bodies::{Page, inflated};
+use crate::caller::Caller;
 use crate::counts::Outcome;
+use crate::derived::uuid_of;
 use crate::dynamodb::{TableRequest, table_arn};
 use crate::effect::Effect;
 use crate::errors::{self, AwsError};
 use crate::faults::{Subject, Verdict};
 use crate::operation::Operation;
 use crate::query::Parameters;
+use crate::scope::Scope;
 use crate::service::Service;
-use crate::state::{Scope, State};
+use crate::state::State;
 use crate::wire::Delivery;
 use crate::{ec2, edits, sts};
 
@@ -291,13 +294,5 @@ fn long_request_id() -> String {
 
 /// A UUID, as the ids of the other services are.
 fn uuid() -> String {
-    let (high, low) = (fastrand::u64(..), fastrand::u64(..));
-    format!(
-        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        low >> 52,
-        low & 0xffff_ffff_ffff
-    )
+    uuid_of(fastrand::u64(..), fastrand::u64(..))
 }

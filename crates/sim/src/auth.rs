@@ -1,17 +1,18 @@
 //! Who is asking: the Authorization header, session tokens and signatures.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST};
 
 use crate::answer::Call;
+use crate::caller::Caller;
 use crate::errors::{self, AwsError};
+use crate::locks::read;
 use crate::operation::Operation;
-use crate::sessions::{Session, unix_ms};
+use crate::sessions::unix_ms;
 use crate::sigv4::{Signable, SigningScope, parse_amz_date, signature};
-use crate::state::{AccountState, Scope, State, read};
+use crate::state::State;
 
 /// Requests may be this much older or newer than the service's clock.
 const MAX_SKEW_SECONDS: i64 = 900;
@@ -60,28 +61,6 @@ impl<'a> Authorization<'a> {
             Some("Signature")
         } else {
             None
-        }
-    }
-}
-
-/// Who signed a request.
-#[derive(Debug)]
-pub(crate) struct Caller<'a> {
-    pub(crate) account: &'a AccountState,
-    pub(crate) region: &'a str,
-    /// None for a service that answers in a Region without the account being opted in.
-    pub(crate) scope: Option<&'a Scope>,
-    /// None for the account's user.
-    pub(crate) session: Option<Arc<Session>>,
-}
-
-impl Caller<'_> {
-    /// The ARN as messages and GetCallerIdentity give it.
-    pub(crate) fn arn(&self) -> String {
-        let AccountState { partition, id, .. } = self.account;
-        match &self.session {
-            None => format!("arn:{partition}:iam::{id}:user/crawler"),
-            Some(session) => format!("arn:{partition}:sts::{id}:assumed-role/{}/{}", session.role, session.name),
         }
     }
 }

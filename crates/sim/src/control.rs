@@ -9,11 +9,14 @@ use serde_json::Value;
 use crate::changes::{Change, ChangeKind};
 use crate::counts::Counts;
 use crate::denials::Denial;
-use crate::estate::{DemoAccess, MemberState, derived_uuid};
+use crate::derived::derived_uuid;
+use crate::estate::{DemoAccess, MemberState};
 use crate::faults::{FaultId, FaultRule};
+use crate::locks::{lock, read, write};
 use crate::quota::Quota;
-use crate::state::{State, UnknownAccount, UnknownKey, UnknownScope, lock, read, write};
+use crate::state::State;
 use crate::tables::LiveTables;
+use crate::unknown::{UnknownAccount, UnknownKey, UnknownScope};
 
 /// Why a key cannot be moved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,8 +8,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::errors::AwsError;
+use crate::locks::lock;
 use crate::operation::Operation;
-use crate::state::lock;
 
 /// The counts of one operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

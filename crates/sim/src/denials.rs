@@ -3,8 +3,9 @@
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::operation::{Operation, pattern_matches};
-use crate::state::{read, write};
+use crate::locks::{read, write};
+use crate::operation::Operation;
+use crate::pattern::pattern_matches;
 
 /// An action that no policy allows in an account.
 #[derive(Clone, Debug, PartialEq, Eq)]

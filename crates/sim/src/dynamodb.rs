@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::auth::Caller;
+use crate::account_state::AccountState;
+use crate::caller::Caller;
 use crate::effect::Listing;
 use crate::errors::{self, AwsError};
+use crate::locks::read;
 use crate::operation::Operation;
+use crate::scope::Scope;
 use crate::service::Service;
-use crate::state::{AccountState, Scope, read};
 
 const MAX_PAGE: i64 = 100;
 

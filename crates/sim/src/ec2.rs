@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::answer::Call;
-use crate::auth::Caller;
+use crate::caller::Caller;
 use crate::errors::{self, AwsError};
 use crate::query::Parameters;
 use crate::regions::{OptIn, regions_of};

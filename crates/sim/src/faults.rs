@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::derived::hash;
 use crate::effect::Effect;
-use crate::estate::hash;
-use crate::operation::{Operation, pattern_matches};
-use crate::state::lock;
+use crate::locks::lock;
+use crate::operation::Operation;
+use crate::pattern::pattern_matches;
 
 /// Which of the matching requests a fault hits.
 #[derive(Clone, Debug, PartialEq)]

@@ -25,14 +25,18 @@
 #![recursion_limit = "256"]
 
 mod account;
+mod account_state;
 mod answer;
 mod auth;
 mod bodies;
+mod caller;
 mod changes;
 mod cli;
 mod control;
 mod counts;
 mod denials;
+mod derived;
+mod directory;
 mod dynamodb;
 mod ec2;
 mod edits;
@@ -44,13 +48,17 @@ mod faults;
 pub mod fixtures;
 mod inprocess;
 mod listing;
+mod locks;
 mod operation;
 mod options;
 mod organizations;
 mod pages;
+mod pattern;
+mod place;
 mod query;
 mod quota;
 mod regions;
+mod scope;
 mod server;
 mod service;
 mod sessions;
@@ -62,6 +70,7 @@ mod sts;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod usage;
 mod wire;
 
@@ -82,5 +91,5 @@ pub use operation::Operation;
 pub use options::Options;
 pub use quota::Quota;
 pub use simulator::{Simulator, StopWhen, serve_blocking};
-pub use state::{UnknownAccount, UnknownKey, UnknownScope};
+pub use unknown::{UnknownAccount, UnknownKey, UnknownScope};
 pub use wire::AnswerBody;

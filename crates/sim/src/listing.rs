@@ -1,7 +1,7 @@
 //! Pages of ListTables that are not what they should be.
 
 use crate::effect::Listing;
-use crate::operation::pattern_matches;
+use crate::pattern::pattern_matches;
 use crate::tables::{LiveTables, Page};
 
 const EMPTY: &str = "empty-page-";
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::Tables;
-    use crate::state::Place;
+    use crate::place::Place;
 
     fn tables(names: &[&str]) -> LiveTables {
         let [partition, account_id, region] = ["aws", "111122223333", "eu-west-1"].map(str::to_owned);

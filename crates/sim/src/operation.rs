@@ -1,4 +1,4 @@
-//! The API operations that the simulator tells apart, and the name patterns of rules.
+//! The API operations that the simulator distinguishes.
 
 use serde::Serialize;
 
@@ -84,13 +84,5 @@ impl Operation {
             ("GetCallerIdentity", _) => (Service::Sts, Self::GetCallerIdentity),
             _ => (Service::Sts, Self::Other),
         }
-    }
-}
-
-/// Whether a table's name fits a pattern: the name itself, or a prefix followed by `*`.
-pub(crate) fn pattern_matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => pattern == name,
     }
 }

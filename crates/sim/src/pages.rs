@@ -1,6 +1,6 @@
 //! Lists in pages with opaque tokens.
 
-use crate::estate::hash;
+use crate::derived::hash;
 
 /// The pages of a list, made when they are asked for.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use tokio::time::Instant;
 
-use crate::state::lock;
+use crate::locks::lock;
 
 /// A token bucket: `burst` requests at once, refilled at `per_second`.
 #[derive(Clone, Copy, Debug, PartialEq)]

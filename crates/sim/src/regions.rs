@@ -1,6 +1,6 @@
 //! The Regions of AWS, and how an account stands to them.
 
-use crate::state::AccountState;
+use crate::account_state::AccountState;
 
 /// How many of [`COMMERCIAL`] every account has without opting in.
 const BY_DEFAULT: usize = 17;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::state::{read, write};
+use crate::locks::{read, write};
 
 /// Expired sessions are forgotten when there are more than this many, so that a long-lived simulator does not grow.
 const KEEP: usize = 10_000;

@@ -1,72 +1,25 @@
 //! What all connections share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::account_state::AccountState;
 use crate::changes::Change;
-use crate::counts::{Counts, Meters, Outcome, ScopeMeter};
+use crate::counts::{Counts, Meters, Outcome};
 use crate::denials::DenialTable;
-use crate::estate::{DemoAccess, Estate, MemberState, Role};
+use crate::directory::Directory;
+use crate::estate::{DemoAccess, Estate, MemberState};
 use crate::faults::FaultTable;
+use crate::locks::{read, write};
 use crate::operation::Operation;
 use crate::options::Options;
-use crate::organizations::Directory;
-use crate::quota::Limit;
+use crate::scope::Scope;
 use crate::sessions::Sessions;
-use crate::tables::LiveTables;
-
-/// The estate has no such account, or the account has not opted in to the Region.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the estate has no account {account_id} with Region {region}")]
-pub struct UnknownScope {
-    /// The account that was asked for.
-    pub account_id: String,
-    /// The Region that was asked for.
-    pub region: String,
-}
-
-/// The estate has no such account, nor has its organization.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("neither the estate nor its organization has an account {account_id}")]
-pub struct UnknownAccount {
-    /// The account that was asked for.
-    pub account_id: String,
-}
-
-/// The account and the Region of tables.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) partition: String,
-    pub(crate) account_id: String,
-    pub(crate) region: String,
-}
-
-/// One account in one Region.
-#[derive(Debug)]
-pub(crate) struct Scope {
-    pub(crate) place: Arc<Place>,
-    pub(crate) tables: RwLock<LiveTables>,
-    /// Of ListTables and DescribeTable together.
-    pub(crate) quota: Limit,
-    /// Whether the account has opted out of the Region, whose tables stay where they are.
-    pub(crate) opted_out: AtomicBool,
-    meter: Mutex<ScopeMeter>,
-    latency_us: AtomicU64,
-}
-
-impl Scope {
-    pub(crate) fn latency(&self) -> Duration {
-        Duration::from_micros(self.latency_us.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn set_latency(&self, latency: Duration) {
-        self.latency_us.store(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-}
+use crate::unknown::UnknownScope;
 
 /// The access key of a user.
 #[derive(Clone, Debug)]
@@ -74,39 +27,6 @@ pub(crate) struct UserKey {
     /// The number of the user's account in the estate.
     pub(crate) account: usize,
     pub(crate) secret: Arc<str>,
-}
-
-/// The service has no such access key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no user has the access key {access_key_id}")]
-pub struct UnknownKey {
-    /// The access key that was asked for.
-    pub access_key_id: String,
-}
-
-/// An account as it runs.
-#[derive(Debug)]
-pub(crate) struct AccountState {
-    pub(crate) index: usize,
-    pub(crate) id: String,
-    pub(crate) partition: String,
-    pub(crate) roles: Vec<Role>,
-    /// Also those of Regions that the account has opted out of.
-    scopes: HashMap<String, Scope>,
-    pub(crate) list_accounts_quota: Limit,
-    pub(crate) list_regions_quota: Limit,
-}
-
-impl AccountState {
-    /// The account in a Region, if it has the Region.
-    pub(crate) fn scope(&self, region: &str) -> Option<&Scope> {
-        self.scopes.get(region).filter(|scope| !scope.opted_out.load(Ordering::Relaxed))
-    }
-
-    /// The Regions that the account has.
-    pub(crate) fn regions(&self) -> impl Iterator<Item = &str> {
-        self.scopes.keys().map(String::as_str).filter(|region| self.scope(region).is_some())
-    }
 }
 
 /// Everything that requests are answered from.
@@ -154,37 +74,10 @@ impl State {
             skew_seconds: AtomicI64::new(0),
         };
         for (index, account) in estate.accounts.into_iter().enumerate() {
-            let mut scopes = HashMap::with_capacity(account.regions.len());
-            for (region, tables) in account.regions {
-                let key = (account.id.clone(), region.clone());
-                let place = Arc::new(Place {
-                    partition: account.partition.clone(),
-                    account_id: account.id.clone(),
-                    region: region.clone(),
-                });
-                let scope = Scope {
-                    tables: RwLock::new(LiveTables::new(tables, Arc::clone(&place))),
-                    place,
-                    quota: Limit::new(options.quota_overrides.get(&key).copied().unwrap_or(options.quota)),
-                    opted_out: AtomicBool::new(false),
-                    meter: Mutex::default(),
-                    latency_us: AtomicU64::new(0),
-                };
-                scope.set_latency(options.latency_overrides.get(&key).copied().unwrap_or(options.latency));
-                scopes.insert(region, scope);
-            }
-            let key = UserKey { account: index, secret: account.secret_access_key.into() };
-            write(&state.by_key).insert(account.access_key_id, key);
+            let key = UserKey { account: index, secret: account.secret_access_key.as_str().into() };
+            write(&state.by_key).insert(account.access_key_id.clone(), key);
             state.by_id.insert(account.id.clone(), index);
-            state.accounts.push(AccountState {
-                index,
-                id: account.id,
-                partition: account.partition,
-                roles: account.roles,
-                scopes,
-                list_accounts_quota: Limit::new(options.list_accounts_quota),
-                list_regions_quota: Limit::new(options.list_regions_quota),
-            });
+            state.accounts.push(AccountState::new(index, account, options));
         }
         state.organization = estate.organization.map(|organization| {
             let management = state.account(&organization.management_account);
@@ -210,7 +103,7 @@ impl State {
     /// A scope of the estate, also if its account has opted out of the Region.
     pub(crate) fn scope(&self, account_id: &str, region: &str) -> Result<&Scope, UnknownScope> {
         self.account(account_id)
-            .and_then(|account| account.scopes.get(region))
+            .and_then(|account| account.any_scope(region))
             .ok_or_else(|| UnknownScope { account_id: account_id.to_owned(), region: region.to_owned() })
     }
 
@@ -218,7 +111,7 @@ impl State {
     pub(crate) fn record(&self, account_id: &str, region: &str, operation: Operation, outcome: Outcome<'_>) {
         let now_ms = self.meters.tick(Instant::now());
         match self.scope(account_id, region) {
-            Ok(scope) => lock(&scope.meter).record(operation, outcome, now_ms),
+            Ok(scope) => scope.record(operation, outcome, now_ms),
             Err(_) => self.meters.stranger(account_id, region, operation, outcome, now_ms),
         }
     }
@@ -226,38 +119,19 @@ impl State {
     /// The same for a scope that is at hand.
     pub(crate) fn record_in(&self, scope: &Scope, operation: Operation, outcome: Outcome<'_>) {
         let now_ms = self.meters.tick(Instant::now());
-        lock(&scope.meter).record(operation, outcome, now_ms);
+        scope.record(operation, outcome, now_ms);
     }
 
     fn scopes(&self) -> impl Iterator<Item = &Scope> {
-        self.accounts.iter().flat_map(|account| account.scopes.values())
+        self.accounts.iter().flat_map(AccountState::all_scopes)
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.meters.snapshot(
-            self.scopes()
-                .filter_map(|scope| lock(&scope.meter).snapshot(&scope.place.account_id, &scope.place.region))
-                .collect(),
-        )
+        self.meters.snapshot(self.scopes().filter_map(Scope::counts).collect())
     }
 
     pub(crate) fn reset_counts(&self) {
-        self.scopes().for_each(|scope| *lock(&scope.meter) = ScopeMeter::default());
+        self.scopes().for_each(Scope::reset_counts);
         self.meters.reset();
     }
-}
-
-/// Locks, also after another thread panicked: every value behind these locks is whole between any two statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locks for reading, as [`lock`] does.
-pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locks for writing, as [`lock`] does.
-pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::account_state::AccountState;
 use crate::answer::Call;
-use crate::auth::Caller;
+use crate::caller::Caller;
+use crate::derived::{derived_uuid, hash};
 use crate::effect::Effect;
 use crate::errors::{self, AwsError, escape_xml};
-use crate::estate::{Role, derived_uuid, hash};
+use crate::estate::Role;
 use crate::operation::Operation;
 use crate::query::Parameters;
 use crate::service::Service;
-use crate::state::{AccountState, State};
+use crate::state::State;
 
 const VERSION: &str = "2011-06-15";
 const DEFAULT_SECONDS: i64 = 3_600;

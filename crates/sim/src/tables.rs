@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::changes::ChangeKind;
 use crate::estate::{Shape, StoredTable, Tables};
-use crate::state::Place;
+use crate::place::Place;
 
 /// A page of names, and after which name the list continues.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{derived_uuid, hash};
+use crate::derived::{derived_uuid, hash};
 
 /// Builds the `Table` of a DescribeTable answer as AWS would send it. What is not set has the value of a new
 /// on-demand table; times, sizes and ids follow from the account, the Region and the name.

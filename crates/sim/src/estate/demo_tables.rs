@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Index, TableBuilder, Tables, derived_uuid};
+use super::{Index, TableBuilder, Tables};
+use crate::derived::{derived_uuid, hash};
 
 /// An everyday table; `kind` goes round the shapes that services use.
 pub(super) fn regular(account: &str, region: &str, name: &str, kind: usize) -> Value {
@@ -43,10 +44,7 @@ pub(super) fn specials_payments(account: &str, region: &str) -> Tables {
     let new = |name: &str| TableBuilder::new(account, region, name);
     let single = |name: &str| new(name).hash("id", "S");
     let backup = |table: &str| {
-        format!(
-            "arn:aws:dynamodb:{region}:{account}:table/{table}/backup/01735689600123-{:08x}",
-            super::hash(table) >> 32
-        )
+        format!("arn:aws:dynamodb:{region}:{account}:table/{table}/backup/01735689600123-{:08x}", hash(table) >> 32)
     };
     let multi_attribute = new("settlement-lines")
         .hash("settlement_id", "S")

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Index, StoredTable, TableBuilder};
-use crate::state::Place;
+use crate::place::Place;
 
 const NAME: &str = "@NAME@";
 const NUMBER: &str = "@NUMBER@";

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use self::edits::{Edit, Moment};
 use crate::control::Control;
-use crate::estate::{TableBuilder, derived_uuid};
-use crate::state::UnknownScope;
+use crate::derived::derived_uuid;
+use crate::estate::TableBuilder;
+use crate::unknown::UnknownScope;
 
 /// The tables removed in one step, unless told otherwise.
 const REMOVED: f64 = 0.2;

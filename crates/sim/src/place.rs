@@ -1,0 +1,9 @@
+//! Where tables are.
+
+/// The account and the Region of tables.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) partition: String,
+    pub(crate) account_id: String,
+    pub(crate) region: String,
+}
