@@ -8,13 +8,11 @@ use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Uri};
 use tokio::time::Instant;
 
-use crate::account::LIST_REGIONS;
 use crate::auth::{Refused, text};
 use crate::bodies::{Page, inflated};
 use crate::caller::Caller;
 use crate::counts::Outcome;
 use crate::derived::uuid_of;
-use crate::dynamodb::{TableRequest, table_arn};
 use crate::effect::Effect;
 use crate::errors::{self, AwsError};
 use crate::faults::{Subject, Verdict};
@@ -22,9 +20,11 @@ use crate::operation::Operation;
 use crate::query::Parameters;
 use crate::scope::Scope;
 use crate::service::Service;
+use crate::services::account::LIST_REGIONS;
+use crate::services::dynamodb::{TableRequest, edits, table_arn};
+use crate::services::{ec2, sts};
 use crate::state::State;
 use crate::wire::Delivery;
-use crate::{ec2, edits, sts};
 
 /// A request as it came in.
 #[derive(Debug)]

@@ -24,7 +24,6 @@
 // One fixture is a single JSON literal of a hundred fields.
 #![recursion_limit = "256"]
 
-mod account;
 mod account_state;
 mod answer;
 mod auth;
@@ -37,9 +36,6 @@ mod counts;
 mod denials;
 mod derived;
 mod directory;
-mod dynamodb;
-mod ec2;
-mod edits;
 mod effect;
 mod errors;
 mod estate;
@@ -47,11 +43,9 @@ mod evolution;
 mod faults;
 pub mod fixtures;
 mod inprocess;
-mod listing;
 mod locks;
 mod operation;
 mod options;
-mod organizations;
 mod pages;
 mod pattern;
 mod place;
@@ -61,12 +55,12 @@ mod regions;
 mod scope;
 mod server;
 mod service;
+mod services;
 mod sessions;
 pub mod sigv4;
 mod simulator;
 mod socket;
 mod state;
-mod sts;
 mod tables;
 #[cfg(test)]
 mod tests;

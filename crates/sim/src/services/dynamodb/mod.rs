@@ -14,6 +14,9 @@ use crate::operation::Operation;
 use crate::scope::Scope;
 use crate::service::Service;
 
+pub(crate) mod edits;
+mod listing;
+
 const MAX_PAGE: i64 = 100;
 
 /// What the simulator reads of a request.
