@@ -2,14 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST};
 
-use crate::answer::Call;
 use crate::caller::Caller;
-use crate::errors::{self, AwsError};
+use crate::errors::AwsError;
+use crate::headers::text;
 use crate::locks::read;
-use crate::operation::Operation;
+use crate::services::Call;
 use crate::sessions::unix_ms;
 use crate::sigv4::{Signable, SigningScope, parse_amz_date, signature};
 use crate::state::State;
@@ -73,132 +72,116 @@ pub(crate) struct Refused<'a> {
     pub(crate) error: AwsError,
 }
 
-impl State {
-    /// Finds out who is asking and checks that they may ask here at all.
-    pub(crate) fn authenticate<'a>(&'a self, call: &'a Call<'_>) -> Result<Caller<'a>, Refused<'a>> {
-        let service = call.service;
-        let header = call.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(authorization) = header.and_then(Authorization::parse) else {
-            return Err(Refused { account_id: "", region: "", error: errors::missing_token(service) });
-        };
-        let region = authorization.region;
-        let refuse = |account_id, error| Refused { account_id, region, error };
-        if let Some(field) = authorization.missing() {
-            let message = format!(
-                "Authorization header requires '{field}' parameter. Authorization={}",
-                header.unwrap_or_default()
-            );
-            return Err(refuse("", errors::incomplete_signature(service, message)));
-        }
-        let session = self.sessions.get(authorization.access_key_id);
-        let key = match &session {
-            Some(_) => None,
-            None => read(&self.by_key).get(authorization.access_key_id).cloned(),
-        };
-        let index = session.as_ref().map(|session| session.account).or(key.as_ref().map(|key| key.account));
-        let Some(account) = index.map(|index| &self.accounts[index]) else {
-            return Err(refuse("", errors::unrecognized_client(service)));
-        };
-        let token = text(call.headers, "x-amz-security-token");
-        if session.as_ref().map_or("", |session| &session.token) != token {
-            return Err(refuse(&account.id, errors::unrecognized_client(service)));
-        }
-        if session.as_ref().is_some_and(|session| self.sessions.is_expired(session)) {
-            return Err(refuse(&account.id, errors::expired_token(service)));
-        }
-        let scope = account.scope(region);
-        if scope.is_none() && !service.answers_without_opt_in(&account.partition, region) {
-            let error = if call.operation == Operation::AssumeRole {
-                errors::region_disabled(&account.id)
-            } else {
-                errors::unrecognized_client(service)
-            };
-            return Err(refuse(&account.id, error));
-        }
-        if self.verify_signatures {
-            let of_user = key.as_ref().map_or("", |key| &key.secret);
-            let secret = session.as_ref().map_or(of_user, |session| &session.secret_access_key);
-            self.verify(call, &authorization, &account.partition, secret)
-                .map_err(|error| refuse(&account.id, error))?;
-        }
-        Ok(Caller { account, region, scope, session })
+/// Finds out who is asking and checks that they may ask here at all.
+pub(crate) fn authenticate<'a>(state: &'a State, call: &'a Call<'_>) -> Result<Caller<'a>, Refused<'a>> {
+    let service = call.service;
+    let header = call.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(authorization) = header.and_then(Authorization::parse) else {
+        return Err(Refused { account_id: "", region: "", error: service.missing_token() });
+    };
+    let region = authorization.region;
+    let refuse = |account_id, error| Refused { account_id, region, error };
+    if let Some(field) = authorization.missing() {
+        let message =
+            format!("Authorization header requires '{field}' parameter. Authorization={}", header.unwrap_or_default());
+        return Err(refuse("", service.incomplete_signature(message)));
     }
-
-    fn verify(
-        &self,
-        call: &Call<'_>,
-        authorization: &Authorization<'_>,
-        partition: &str,
-        secret: &str,
-    ) -> Result<(), AwsError> {
-        let service = call.service;
-        let wrong = |message: String| errors::bad_signature(service, message);
-        if authorization.service != service.name() {
-            return Err(wrong(format!("Credential should be scoped to correct service: '{}'. ", service.name())));
-        }
-        if service.signing_region(partition).is_some_and(|region| region != authorization.region) {
-            return Err(wrong("Credential should be scoped to a valid region. ".to_owned()));
-        }
-        let amz_date = text(call.headers, "x-amz-date");
-        let Some(at) = parse_amz_date(amz_date) else {
-            let message = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
-            return Err(errors::incomplete_signature(service, message));
-        };
-        if !amz_date.starts_with(authorization.date) {
-            return Err(wrong(format!(
-                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {amz_date}"
-            )));
-        }
-        let now = unix_ms() / 1_000 + self.skew_seconds.load(Ordering::Relaxed);
-        let print = crate::sigv4::amz_date;
-        if at < now - MAX_SKEW_SECONDS {
-            let oldest = print(now - MAX_SKEW_SECONDS);
-            return Err(wrong(format!(
-                "Signature expired: {amz_date} is now earlier than {oldest} ({} - 15 min.)",
-                print(now)
-            )));
-        }
-        if at > now + MAX_SKEW_SECONDS {
-            let newest = print(now + MAX_SKEW_SECONDS);
-            return Err(wrong(format!(
-                "Signature not yet current: {amz_date} is still later than {newest} ({} + 15 min.)",
-                print(now)
-            )));
-        }
-        let mut headers: Vec<(&str, &str)> = Vec::new();
-        for name in authorization.signed_headers.split(';') {
-            let values = call.headers.get_all(name);
-            headers.extend(values.iter().filter_map(|value| value.to_str().ok()).map(|value| (name, value)));
-        }
-        if !call.headers.contains_key(HOST) && authorization.signed_headers.split(';').any(|name| name == HOST) {
-            // Without a connection nobody has written the header yet.
-            headers.extend(call.uri.authority().map(|authority| (HOST.as_str(), authority.as_str())));
-        }
-        let must_sign = |name: &str| headers.iter().any(|(signed, _)| *signed == name);
-        if !must_sign("host") || !must_sign("x-amz-date") {
-            return Err(wrong("'Host' and 'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization.".to_owned()));
-        }
-        let request = Signable {
-            method: call.method.as_str(),
-            path: call.uri.path(),
-            query: call.uri.query().unwrap_or_default(),
-            headers: &headers,
-            body: call.body,
-        };
-        let scope = SigningScope { amz_date, region: authorization.region, service: service.name() };
-        if signature(secret, &scope, &request) == authorization.signature {
-            Ok(())
-        } else {
-            Err(wrong(WRONG_SIGNATURE.to_owned()))
-        }
+    let session = state.sessions.get(authorization.access_key_id);
+    let key = match &session {
+        Some(_) => None,
+        None => read(&state.by_key).get(authorization.access_key_id).cloned(),
+    };
+    let index = session.as_ref().map(|session| session.account).or(key.as_ref().map(|key| key.account));
+    let Some(account) = index.map(|index| &state.accounts[index]) else {
+        return Err(refuse("", service.unrecognized_client()));
+    };
+    let token = text(call.headers, "x-amz-security-token");
+    if session.as_ref().map_or("", |session| &session.token) != token {
+        return Err(refuse(&account.id, service.unrecognized_client()));
     }
+    if session.as_ref().is_some_and(|session| state.sessions.is_expired(session)) {
+        return Err(refuse(&account.id, service.expired_token()));
+    }
+    let scope = account.scope(region);
+    if scope.is_none() && !service.answers_without_opt_in(&account.partition, region) {
+        return Err(refuse(&account.id, service.region_disabled(call.operation, &account.id)));
+    }
+    if state.verify_signatures {
+        let of_user = key.as_ref().map_or("", |key| &key.secret);
+        let secret = session.as_ref().map_or(of_user, |session| &session.secret_access_key);
+        verify(state, call, &authorization, &account.partition, secret).map_err(|error| refuse(&account.id, error))?;
+    }
+    Ok(Caller { account, region, scope, session })
 }
 
-/// The value of a header, or nothing.
-pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+fn verify(
+    state: &State,
+    call: &Call<'_>,
+    authorization: &Authorization<'_>,
+    partition: &str,
+    secret: &str,
+) -> Result<(), AwsError> {
+    let service = call.service;
+    let wrong = |message: String| service.bad_signature(message);
+    if authorization.service != service.name() {
+        return Err(wrong(format!("Credential should be scoped to correct service: '{}'. ", service.name())));
+    }
+    if service.signing_region(partition).is_some_and(|region| region != authorization.region) {
+        return Err(wrong("Credential should be scoped to a valid region. ".to_owned()));
+    }
+    let amz_date = text(call.headers, "x-amz-date");
+    let Some(at) = parse_amz_date(amz_date) else {
+        let message = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.".to_owned();
+        return Err(service.incomplete_signature(message));
+    };
+    if !amz_date.starts_with(authorization.date) {
+        return Err(wrong(format!(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {amz_date}"
+        )));
+    }
+    let now = unix_ms() / 1_000 + state.skew_seconds.load(Ordering::Relaxed);
+    let print = crate::sigv4::amz_date;
+    if at < now - MAX_SKEW_SECONDS {
+        let oldest = print(now - MAX_SKEW_SECONDS);
+        return Err(wrong(format!(
+            "Signature expired: {amz_date} is now earlier than {oldest} ({} - 15 min.)",
+            print(now)
+        )));
+    }
+    if at > now + MAX_SKEW_SECONDS {
+        let newest = print(now + MAX_SKEW_SECONDS);
+        return Err(wrong(format!(
+            "Signature not yet current: {amz_date} is still later than {newest} ({} + 15 min.)",
+            print(now)
+        )));
+    }
+    let mut headers: Vec<(&str, &str)> = Vec::new();
+    for name in authorization.signed_headers.split(';') {
+        let values = call.headers.get_all(name);
+        headers.extend(values.iter().filter_map(|value| value.to_str().ok()).map(|value| (name, value)));
+    }
+    if !call.headers.contains_key(HOST) && authorization.signed_headers.split(';').any(|name| name == HOST) {
+        // Without a connection nobody has written the header yet.
+        headers.extend(call.uri.authority().map(|authority| (HOST.as_str(), authority.as_str())));
+    }
+    let must_sign = |name: &str| headers.iter().any(|(signed, _)| *signed == name);
+    if !must_sign("host") || !must_sign("x-amz-date") {
+        return Err(wrong("'Host' and 'X-Amz-Date' must be a 'SignedHeader' in the AWS Authorization.".to_owned()));
+    }
+    let request = Signable {
+        method: call.method.as_str(),
+        path: call.uri.path(),
+        query: call.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body: call.body,
+    };
+    let scope = SigningScope { amz_date, region: authorization.region, service: service.name() };
+    if signature(secret, &scope, &request) == authorization.signature {
+        Ok(())
+    } else {
+        Err(wrong(WRONG_SIGNATURE.to_owned()))
+    }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE};
 
 use crate::effect::Effect;
-use crate::service::Service;
 use crate::wire::Delivery;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -67,22 +66,22 @@ impl Page {
     }
 }
 
-/// A right answer that is longer, or deeper, than it should be.
-pub(crate) fn inflated(service: Service, answer: Bytes, effect: &Effect) -> Bytes {
+/// A right answer of this type that is longer, or deeper, than it should be.
+pub(crate) fn inflated(content_type: &str, answer: Bytes, effect: &Effect) -> Bytes {
     match *effect {
         Effect::LargeBody(bytes) if answer.len() < bytes => {
             let mut body = answer.to_vec();
             body.resize(bytes, b' ');
             body.into()
         }
-        Effect::NestedBody(depth) => nested(service, &answer, depth),
+        Effect::NestedBody(depth) => nested(content_type, &answer, depth),
         _ => answer,
     }
 }
 
-fn nested(service: Service, answer: &[u8], depth: usize) -> Bytes {
+fn nested(content_type: &str, answer: &[u8], depth: usize) -> Bytes {
     let text = String::from_utf8_lossy(answer);
-    let xml = matches!(service, Service::Sts | Service::Ec2);
+    let xml = content_type.starts_with("text/xml");
     // Inside of the last object or element, and for a description inside of its table.
     let end = if xml { text.rfind("</") } else { text.rfind("}}").or_else(|| text.rfind('}')) };
     let (head, tail) = text.split_at(end.unwrap_or(text.len()));
@@ -109,19 +108,19 @@ mod tests {
             ("{\"TableNames\":[]}", "/Nested/0/0"),
             ("{}", "/Nested/0/0"),
         ] {
-            let answer = inflated(Service::DynamoDb, Bytes::from(body), &effect);
+            let answer = inflated("application/x-amz-json-1.0", Bytes::from(body), &effect);
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             assert!(answer.pointer(pointer).is_some_and(Value::is_array), "{answer}");
         }
-        let answer = inflated(Service::Ec2, Bytes::from("<r><b/></r>"), &effect);
+        let answer = inflated("text/xml;charset=UTF-8", Bytes::from("<r><b/></r>"), &effect);
         assert_eq!(answer, "<r><b/><a><a><a></a></a></a></r>");
     }
 
     #[test]
     fn large_answers_have_the_wanted_length_and_the_same_value() {
-        let answer = inflated(Service::DynamoDb, Bytes::from("{\"a\":1}"), &Effect::LargeBody(1_000));
+        let answer = inflated("application/x-amz-json-1.0", Bytes::from("{\"a\":1}"), &Effect::LargeBody(1_000));
         assert_eq!(answer.len(), 1_000);
         assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap()["a"], 1);
-        assert_eq!(inflated(Service::DynamoDb, Bytes::from("{}"), &Effect::LargeBody(1)), "{}");
+        assert_eq!(inflated("application/x-amz-json-1.0", Bytes::from("{}"), &Effect::LargeBody(1)), "{}");
     }
 }

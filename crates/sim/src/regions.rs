@@ -51,26 +51,6 @@ pub(crate) enum OptIn {
     Open,
 }
 
-impl OptIn {
-    /// Account Management's word.
-    pub(crate) fn region_opt_status(self) -> &'static str {
-        match self {
-            Self::NotRequired => "ENABLED_BY_DEFAULT",
-            Self::Done => "ENABLED",
-            Self::Open => "DISABLED",
-        }
-    }
-
-    /// EC2's word.
-    pub(crate) fn opt_in_status(self) -> &'static str {
-        match self {
-            Self::NotRequired => "opt-in-not-required",
-            Self::Done => "opted-in",
-            Self::Open => "not-opted-in",
-        }
-    }
-}
-
 /// The Regions that an account has and, in `aws`, those that it could opt in to, by name.
 pub(crate) fn regions_of(account: &AccountState) -> Vec<(&str, OptIn)> {
     let commercial = account.partition == "aws";
@@ -87,4 +67,21 @@ pub(crate) fn regions_of(account: &AccountState) -> Vec<(&str, OptIn)> {
     }
     regions.sort_unstable_by_key(|(region, _)| *region);
     regions
+}
+
+/// The Region of a partition that no account can turn off.
+pub(crate) fn home_region(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-eusc" => "eusc-de-east-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        _ => "us-east-1",
+    }
+}
+
+/// The Region of a partition that requests to its global services are signed for.
+pub(crate) fn global_region(partition: &str) -> &'static str {
+    if partition == "aws-cn" { "cn-northwest-1" } else { home_region(partition) }
 }

@@ -17,8 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Call, Reply};
-use crate::service::Service;
+use crate::answer::{Reply, answer};
+use crate::services::Call;
 use crate::socket::Spoiled;
 use crate::state::State;
 use crate::wire::{AnswerBody, Delivery};
@@ -78,7 +78,7 @@ where
     }
     let _in_flight = state.meters.enter();
     let body = Limited::new(body, MAX_REQUEST).collect().await.map_err(io::Error::other)?.to_bytes();
-    let reply = state.answer(&Call::new(&head.method, &head.uri, &head.headers, &body));
+    let reply = answer(state, &Call::new(&head.method, &head.uri, &head.headers, &body));
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
@@ -89,8 +89,7 @@ where
 }
 
 fn response(reply: Reply) -> Response<AnswerBody> {
-    let dynamodb = reply.content_type == Service::DynamoDb.content_type();
-    let crc = dynamodb.then(|| HeaderValue::from(crc32fast::hash(&reply.body)));
+    let crc = reply.checksum.then(|| HeaderValue::from(crc32fast::hash(&reply.body)));
     let mut response = Response::new(AnswerBody::new(reply.body, reply.delivery));
     if reply.delivery == Delivery::NotHttp {
         response.extensions_mut().insert(NotHttp);
