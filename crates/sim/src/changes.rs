@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const DRIFTING: [&str; 5] =
     ["IndexSizeBytes", "ItemCount", "ProvisionedThroughput", "ProvisionedThroughputOverride", "TableSizeBytes"];
 
-/// Something that happened to a table, as [`Control::log`](crate::Control::log) tells it.
+/// Something that happened to a table, as [`Control::log`](crate::Control::log) has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Change {
     /// The table's account.
@@ -32,7 +32,7 @@ pub enum ChangeKind {
     /// the two differ in something else than members named `ItemCount`, `TableSizeBytes`, `IndexSizeBytes`,
     /// `ProvisionedThroughput` or `ProvisionedThroughputOverride`, at whatever depth: the table's, its indexes' and its
     /// replicas'. Everything else counts, also states in passing, times, warm throughput and the order of lists. Where
-    /// nothing else differs, nothing is told.
+    /// nothing else differs, nothing is logged.
     Updated,
     /// A table was removed.
     Removed,

@@ -46,7 +46,7 @@ impl Control {
         &self.state
     }
 
-    /// How a client reaches the accounts, as the estate said.
+    /// How a client reaches the accounts, as the estate has it.
     #[must_use]
     pub fn access(&self) -> &DemoAccess {
         &self.state.access
@@ -201,7 +201,7 @@ impl Control {
     }
 
     /// Lets a table hold so many items of the weight that they had, and changes nothing else; says whether it was
-    /// there. [`Control::log`] does not tell this.
+    /// there. [`Control::log`] does not have this.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -247,7 +247,7 @@ impl Control {
     }
 
     /// Suspends an account: Organizations says so, and nobody can assume its roles any more. Sessions of these roles
-    /// and the keys of its user go on working; see [`Control::expire_sessions`].
+    /// and the keys of its user still work; see [`Control::expire_sessions`].
     ///
     /// # Errors
     /// If neither the estate nor its organization has the account.

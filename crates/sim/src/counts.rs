@@ -203,7 +203,7 @@ impl Meters {
         }
     }
 
-    /// Counts a request in the total, and tells the time for the scope's own counters.
+    /// Counts a request in the total, and returns the time for the scope's own counters.
     pub(crate) fn tick(&self, now: Instant) -> u64 {
         let now_ms = u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX);
         lock(&self.all).count(now_ms);

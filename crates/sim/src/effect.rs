@@ -27,7 +27,7 @@ pub enum Effect {
     Deny,
     /// An expired-token error; the session that was used is ended, too.
     ExpireToken,
-    /// The table is said not to exist.
+    /// The error of a table that does not exist.
     NotFound,
 
     /// The answer comes later. Rules after this one still apply.

@@ -18,8 +18,8 @@
 //!
 //! The pieces: an [`Estate`] says what exists, [`Options`] how the service behaves, [`FaultRule`] and [`Denial`] what
 //! goes wrong, and [`Counts`] what was asked. While it runs, [`Control`] changes what exists, by hand or by an
-//! [`Evolution`], and tells what happened to the tables as [`Change`]s. [`InProcess`] is the same service without sockets, for tests on paused
-//! time. The crate shares no code with what it tests.
+//! [`Evolution`], and has a log of what happened to the tables, as [`Change`]s. [`InProcess`] is the same service without
+//! sockets, for tests on paused time. The crate shares no code with what it tests.
 
 // One fixture is a single JSON literal of a hundred fields.
 #![recursion_limit = "256"]

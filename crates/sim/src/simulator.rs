@@ -77,7 +77,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
-            // A server that panicked has said so on standard error already.
+            // A server that panicked has written to standard error already.
             let _ = thread.join();
         }
     }
@@ -94,7 +94,7 @@ pub struct StopWhen {
     pub token: CancellationToken,
 }
 
-/// Serves an estate on this thread until told to stop. `on_ready` learns the address.
+/// Serves an estate on this thread until it is stopped. `on_ready` learns the address.
 ///
 /// # Errors
 /// If the port is taken, or signals cannot be watched.

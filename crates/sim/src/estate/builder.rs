@@ -256,7 +256,7 @@ fn warm(read: u64, write: u64) -> Value {
     json!({"ReadUnitsPerSecond": read, "WriteUnitsPerSecond": write, "Status": "ACTIVE"})
 }
 
-/// A secondary index of a table; it projects everything unless told otherwise.
+/// A secondary index of a table; it projects everything unless it is set otherwise.
 #[derive(Clone, Debug)]
 pub struct Index {
     name: String,

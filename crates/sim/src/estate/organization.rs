@@ -180,7 +180,7 @@ impl MemberState {
         }
     }
 
-    /// The value of `Status`, which tells less.
+    /// The value of `Status`, which distinguishes less.
     #[must_use]
     pub fn status(self) -> &'static str {
         match self {

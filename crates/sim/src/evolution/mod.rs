@@ -12,7 +12,7 @@ use crate::derived::derived_uuid;
 use crate::estate::TableBuilder;
 use crate::unknown::UnknownScope;
 
-/// The tables removed in one step, unless told otherwise.
+/// The tables removed in one step, unless it is set otherwise.
 const REMOVED: f64 = 0.2;
 
 /// Changes an estate at random, by the methods of [`Control`]: tables are created, removed, recreated and updated
