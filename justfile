@@ -6,6 +6,7 @@ _default:
 # Format, lints and documentation, as CI checks them.
 check:
     cargo fmt --all --check
+    python3 tests/circles.py
     cargo clippy --workspace --all-targets --all-features --locked -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --locked
 

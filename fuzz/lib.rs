@@ -167,6 +167,7 @@ fn made_state() -> (tempfile::TempDir, PathBuf) {
         scopes: vec![scope],
         targets: Vec::new(),
         staged: Vec::new(),
+        ends: Vec::new(),
     };
     state.commit(&commit).expect("committed");
     (directory, path)

@@ -142,7 +142,7 @@ impl ScopeChanges {
         let known = self.take_known(name);
         let as_known = known.as_ref().is_some_and(|known| *known.fingerprint == *now.fingerprint);
         let found = self.compared(scope, now, partly_read, as_known)?;
-        let found = with_stats(found, scope, now, name, known.and_then(|known| known.stats));
+        let found = with_stats(found, scope, now, name, known.as_deref());
         let Some(change) = &found else { return Ok(found) };
         if change.kind.is_none() {
             return Ok(found);
@@ -334,11 +334,11 @@ fn with_stats(
     scope: &Scope,
     now: &TableRecord,
     name: &TableName,
-    known: Option<TableStats>,
+    known: Option<&KnownTable>,
 ) -> Option<DetectedChange> {
     let Table { item_count, size_bytes, status, .. } = &now.table;
     let stats = TableStats { item_count: *item_count, size_bytes: *size_bytes, status: status.clone() };
-    if known.as_ref() == Some(&stats) {
+    if known.and_then(|known| known.stats.as_ref()) == Some(&stats) {
         return found;
     }
     match found {

@@ -50,6 +50,7 @@
 //!
 //! `marks`: what holds for the whole state, such as that it is a demo's.
 
+mod deliveries;
 mod error;
 mod forget;
 mod marks;
@@ -68,8 +69,8 @@ use std::time::Duration;
 use dynacrawl_model::{Record, RecordKind, RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+pub use deliveries::{Cursor, OutboxEvent, SinkChanges};
 pub use error::StateError;
-pub use outbox::{Cursor, OutboxEvent, SinkChanges};
 pub use outputs::{FileQuery, RunFile};
 pub use place::{Purpose, files, has_file};
 pub use reader::{KnownScope, Reader};
@@ -211,7 +212,6 @@ impl State {
     pub fn commit(&mut self, commit: &Commit) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             rows::write(writing, commit)?;
-            staged::write_ends(writing, commit.run_id, &commit.ends)?;
             staged::write(writing, commit.run_id, &commit.staged)
         })
     }

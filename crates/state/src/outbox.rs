@@ -1,141 +1,7 @@
 //! The outbox: what settled runs have to deliver to sinks, in order, until every sink has taken it.
 
-use dynacrawl_model::{Record, Timestamp, event_id};
-use rusqlite::{OptionalExtension, Row, Transaction, params};
-use serde_json::Value;
-
-use crate::rows::{unreadable, unsigned};
-use crate::{State, StateError};
-
-/// How much of the outbox is read at once, in bytes.
-const MOST_BYTES: u64 = 8 * 1024 * 1024;
-
-/// How far a sink is in the outbox. Only the state knows what is in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor(i64);
-
-/// One thing to deliver.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutboxEvent {
-    /// The place behind it.
-    pub cursor: Cursor,
-    /// Its id: the same however often it is delivered.
-    pub event_id: String,
-    /// The change, `scope_completed`, `target_failed` or `run_completed`.
-    pub record: Record,
-    /// The `table` record of the table that it is about, as it was.
-    pub table: Option<Record>,
-}
-
-/// What became of the sinks that the state knew.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SinkChanges {
-    /// These are not configured any more, and have given up their places; with how many events they had not taken.
-    pub removed: Vec<(String, u64)>,
-    /// These are new, and begin with the next run.
-    pub added: Vec<String>,
-}
-
-impl State {
-    /// Says which sinks there are. A new one begins behind everything that is in the outbox; one that is not named any more gives
-    /// up its place.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn set_sinks(&mut self, names: &[String]) -> Result<SinkChanges, StateError> {
-        let mut changes = SinkChanges::default();
-        self.all_or_nothing(|writing| {
-            let known: Vec<String> = writing
-                .prepare("SELECT name FROM sinks ORDER BY name")?
-                .query_map([], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            for name in known.iter().filter(|name| !names.contains(name)) {
-                let owed = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT cursor FROM sinks WHERE name = ?)";
-                let owed = writing.query_row(owed, [name], |row| unsigned(row, "owed"))?;
-                writing.execute("DELETE FROM sinks WHERE name = ?", [name])?;
-                changes.removed.push((name.clone(), owed));
-            }
-            for name in names.iter().filter(|name| !known.contains(name)) {
-                let end = "INSERT INTO sinks (name, cursor) SELECT ?, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)";
-                writing.execute(end, [name])?;
-                changes.added.push(name.clone());
-            }
-            prune(writing)
-        })?;
-        Ok(changes)
-    }
-
-    /// What a sink has not taken yet, in order: at most `limit` events, and no more than are read into memory at once.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn undelivered(&self, sink: &str, limit: usize) -> Result<Vec<OutboxEvent>, StateError> {
-        let read = || -> rusqlite::Result<_> {
-            let sql = "SELECT seq, event_id, type, record, table_record, \
-                       length(record) + COALESCE(length(table_record), 0) AS size FROM outbox \
-                       WHERE seq > (SELECT cursor FROM sinks WHERE name = ?) ORDER BY seq LIMIT ?";
-            let mut statement = self.connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params![sink, i64::try_from(limit).unwrap_or(i64::MAX)])?;
-            let (mut events, mut size) = (Vec::new(), 0);
-            while let Some(row) = rows.next()? {
-                size += unsigned(row, "size")?;
-                if size > MOST_BYTES && !events.is_empty() {
-                    break;
-                }
-                events.push(event(row)?);
-            }
-            Ok(events)
-        };
-        read().map_err(|source| self.failed(source))
-    }
-
-    /// How many events a sink has not taken yet.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn owed(&self, sink: &str) -> Result<u64, StateError> {
-        let sql = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT cursor FROM sinks WHERE name = ?)";
-        self.connection.query_row(sql, [sink], |row| unsigned(row, "owed")).map_err(|source| self.failed(source))
-    }
-
-    /// A sink has taken everything up to a place. What all sinks have taken goes.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn delivered(&mut self, sink: &str, up_to: Cursor) -> Result<(), StateError> {
-        self.all_or_nothing(|writing| {
-            writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?) WHERE name = ?", params![up_to.0, sink])?;
-            prune(writing)
-        })
-    }
-
-    /// Drops what was settled before a time, whoever has not taken it. Gives the sinks that lose events by it, and how many.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn expire_outbox(&mut self, before: Timestamp) -> Result<Vec<(String, u64)>, StateError> {
-        let mut lost = Vec::new();
-        self.all_or_nothing(|writing| {
-            let last = "SELECT MAX(seq) FROM outbox WHERE at < ?";
-            let last: Option<i64> = writing.query_row(last, [before.as_millis()], |row| row.get(0))?;
-            let Some(last) = last else { return Ok(()) };
-            let late = "SELECT name, (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) AS lost FROM sinks \
-                        WHERE cursor < ?1 ORDER BY name";
-            lost = writing
-                .prepare(late)?
-                .query_map([last], |row| Ok((row.get(0)?, unsigned(row, "lost")?)))?
-                .collect::<rusqlite::Result<_>>()?;
-            writing.execute(
-                "UPDATE sinks SET lost = lost + (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) \
-                             WHERE cursor < ?1",
-                [last],
-            )?;
-            writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?)", [last])?;
-            prune(writing)
-        })?;
-        Ok(lost)
-    }
-}
+use dynacrawl_model::{Timestamp, event_id};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Whether a settled run has to be kept for sinks.
 pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
@@ -165,29 +31,12 @@ pub(crate) fn append_ends(writing: &Transaction<'_>, run_id: &str, at: Timestamp
     Ok(())
 }
 
-fn prune(writing: &Transaction<'_>) -> rusqlite::Result<()> {
+/// Deletes what all sinks have taken.
+pub(crate) fn prune(writing: &Transaction<'_>) -> rusqlite::Result<()> {
     let slowest: Option<i64> =
         writing.query_row("SELECT MIN(cursor) FROM sinks", [], |row| row.get(0)).optional()?.flatten();
     match slowest {
         Some(slowest) => writing.execute("DELETE FROM outbox WHERE seq <= ?", [slowest]).map(drop),
         None => writing.execute("DELETE FROM outbox", []).map(drop),
     }
-}
-
-fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
-    let (kind, record): (String, String) = (row.get("type")?, row.get("record")?);
-    let table: Option<String> = row.get("table_record")?;
-    let table_line = table.as_deref().map(serde_json::from_str::<Value>).transpose();
-    let table_line = table_line.map_err(|_| unreadable("table_record", kind.clone()))?;
-    let wrong = || unreadable("record", kind.clone());
-    let mut value: Value = serde_json::from_str(&record).map_err(|_| wrong())?;
-    let members = value.as_object_mut().ok_or_else(wrong)?;
-    members.insert("type".to_owned(), kind.clone().into());
-    // A change of a table has the table itself, which is kept once: in its record.
-    if let (false, Some(table)) = (members.contains_key("table"), table_line.as_ref().map(|line| &line["table"])) {
-        members.insert("table".to_owned(), table.clone());
-    }
-    let record: Record = serde_json::from_value(value).map_err(|_| wrong())?;
-    let table = table_line.map(serde_json::from_value).transpose().map_err(|_| unreadable("table_record", kind))?;
-    Ok(OutboxEvent { cursor: Cursor(row.get("seq")?), event_id: row.get("event_id")?, record, table })
 }

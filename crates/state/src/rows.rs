@@ -151,6 +151,16 @@ pub struct Commit {
     pub ends: Vec<dynacrawl_model::Record>,
 }
 
+/// Keeps how scopes and targets ended, for sinks.
+fn write_ends(writing: &Transaction<'_>, run_id: RunId, ends: &[dynacrawl_model::Record]) -> rusqlite::Result<()> {
+    let mut put = writing.prepare_cached("INSERT INTO staged_ends (run_id, type, record) VALUES (?, ?, ?)")?;
+    for end in ends {
+        let record = serde_json::to_string(end).map_err(unwritable)?;
+        put.execute([run_id.as_str(), end.kind().as_str(), &record])?;
+    }
+    Ok(())
+}
+
 pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
     let (run, at) = (commit.run_id.as_str(), commit.at.as_millis());
     let updated = writing
@@ -167,6 +177,7 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
     if updated != 1 {
         return Err(rusqlite::Error::StatementChangedRows(updated));
     }
+    write_ends(writing, commit.run_id, &commit.ends)?;
     // An account once found stays: a resumed process may commit before it has found the account again, and what is
     // staged for the scope is settled under it.
     let mut put = writing.prepare_cached(

@@ -1,7 +1,7 @@
 //! What a run found out about tables. It is staged with each commit, and becomes what is known only when the run has ended
 //! and its output is where it belongs: what a run that was given up has told, the next one tells again.
 
-use dynacrawl_model::{AccountId, Partition, Record, RecordKind, Region, RunId, Scope, TableArn, TableName, Timestamp};
+use dynacrawl_model::{AccountId, Partition, RecordKind, Region, RunId, Scope, TableArn, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Statement, Transaction, params};
 
 use crate::outbox;
@@ -118,16 +118,6 @@ pub struct Staged {
     pub change: Option<StagedChange>,
     /// The table's statistics, where they are others than before.
     pub stats: Option<(TableName, TableStats)>,
-}
-
-/// Keeps how scopes and targets ended, for sinks.
-pub(crate) fn write_ends(writing: &Transaction<'_>, run_id: RunId, ends: &[Record]) -> rusqlite::Result<()> {
-    let mut put = writing.prepare_cached("INSERT INTO staged_ends (run_id, type, record) VALUES (?, ?, ?)")?;
-    for end in ends {
-        let record = serde_json::to_string(end).map_err(crate::rows::unwritable)?;
-        put.execute([run_id.as_str(), end.kind().as_str(), &record])?;
-    }
-    Ok(())
 }
 
 pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged]) -> rusqlite::Result<()> {
