@@ -4,6 +4,7 @@ use dynacrawl_sim::{Effect, FaultRule, Operation, Tables};
 use serde_json::Value;
 
 use crate::command::{Crawled, Dynacrawl};
+use crate::daemon::{keyed, target};
 use crate::support::{HOME, IRELAND, VIRGINIA, alone, ireland, named, started};
 
 fn split(crawled: &Crawled) -> bool {
@@ -162,4 +163,14 @@ fn what_a_flag_sets_the_file_and_the_environment_can_set_too() {
         assert!(found["checks"].as_array().is_some_and(|checks| !checks.is_empty()));
         assert_eq!(sim.counts().requests(Operation::DescribeTable), 30);
     }
+}
+
+#[test]
+fn a_target_that_is_not_chosen_may_lack_what_its_own_crawl_would_need() {
+    let (sim, home) = ireland(2);
+    let config = format!("{}[[target]]\nname = \"other\"\nprofile = \"no-such-profile\"\n", target("home", &[IRELAND]));
+    let crawl = || keyed(Dynacrawl::crawl().config(&config), &sim, &home);
+    let ended = crawl().args(["--target", "home"]).run();
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    crawl().run().fails_with(2, "target 'other': regions");
 }

@@ -4,7 +4,7 @@ mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dynacrawl_engine::settings::{Group, Settings, Target};
+use dynacrawl_engine::settings::{Chosen, CrawlSettings, Group, Target};
 use dynacrawl_model::{Operation, Region};
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Serialize;
@@ -68,15 +68,15 @@ impl PolicyDocument {
 }
 
 /// What the credentials that read DynamoDB need.
-pub fn access_policy(settings: &Settings) -> PolicyDocument {
-    let tables = table_resources(&settings.crawl.include);
+pub fn access_policy(crawl: &CrawlSettings, chosen: &Chosen<'_>) -> PolicyDocument {
+    let tables = table_resources(&crawl.include);
     let mut resources = BTreeSet::new();
     let mut regions = BTreeSet::new();
     let mut all_regions = false;
     // Whose accounts are found out when the run begins may be any account.
-    let organizations = settings.groups.iter().map(|group| (&group.discovery, "*"));
+    let organizations = chosen.groups.iter().map(|group| (&group.discovery, "*"));
     let targets =
-        settings.targets.iter().map(|target| (target, target.account_id.as_ref().map_or("*", |id| id.as_str())));
+        chosen.targets.iter().map(|target| (*target, target.account_id.as_ref().map_or("*", |id| id.as_str())));
     for (target, account) in targets.chain(organizations) {
         let partition = target.partition();
         all_regions |= target.all_regions;
@@ -98,7 +98,7 @@ pub fn access_policy(settings: &Settings) -> PolicyDocument {
         Statement { resource: anything(), condition: known_regions, ..Statement::allow(Operation::ListTables) },
         Statement { resource: Some(resources.clone()), ..Statement::allow(Operation::DescribeTable) },
     ];
-    for probe in &settings.crawl.probes {
+    for probe in &crawl.probes {
         statements.push(Statement { resource: Some(resources.clone()), ..Statement::allow(probe.operation) });
     }
     if all_regions {
@@ -111,11 +111,11 @@ pub fn access_policy(settings: &Settings) -> PolicyDocument {
 
 /// What the crawler's own identity needs to find an organization's accounts and to assume the roles. `None` where there are
 /// none.
-pub fn assume_policy(settings: &Settings) -> Option<PolicyDocument> {
-    let first_roles = settings.targets.iter().filter_map(|target| target.chain.first());
+pub fn assume_policy(chosen: &Chosen<'_>) -> Option<PolicyDocument> {
+    let first_roles = chosen.targets.iter().filter_map(|target| target.chain.first());
     let mut roles: BTreeSet<_> = first_roles.map(|role| role.arn.to_string()).collect();
     let mut statements = Vec::new();
-    for group in &settings.groups {
+    for group in &chosen.groups {
         match group.discovery.chain.first() {
             Some(role) => roles.insert(role.arn.to_string()),
             None => {
@@ -253,7 +253,8 @@ mod tests {
     fn a_probe_needs_its_own_action_on_the_tables() {
         let mut config = Config::validate(Layer::reference()).expect("the reference configuration");
         let actions = |config: &Config| {
-            let policy = access_policy(&config.run);
+            let chosen = config.run.choose(None).expect("all targets");
+            let policy = access_policy(&config.run.crawl, &chosen);
             policy.statement.iter().map(|statement| statement.action).collect::<Vec<_>>()
         };
         assert_eq!(actions(&config), ["dynamodb:ListTables", "dynamodb:DescribeTable"]);

@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::shared_state::{SharedState, opened};
 use crate::settings::{Settings, StateSettings};
 
+/// How long a try may go on after its time.
+const LAST_TRY: Duration = Duration::from_secs(10);
+
 /// What one sink has not taken yet.
 struct Undelivered {
     state: SharedState,
@@ -69,6 +72,10 @@ pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &St
 pub async fn deliver(settings: &Settings, state: &SharedState, until: Until, stop: &CancellationToken) {
     let driven = settings.sinks.iter().map(|sink| deliver_to(sink, state, until, stop));
     join_all(driven).await;
+    if until == Until::Stopped {
+        // Also without any sink.
+        stop.cancelled().await;
+    }
 }
 
 async fn deliver_to(settings: &SinkSettings, state: &SharedState, until: Until, stop: &CancellationToken) {
@@ -87,11 +94,11 @@ pub async fn deliver_in_time(settings: &Settings, state: &SharedState) -> Result
         return Ok(Vec::new());
     }
     let (stop, within): (_, Duration) = (CancellationToken::new(), settings.crawl.deliver_within);
-    // Between two tries, and not in the middle of one.
+    // Between two tries, unless a try does not end.
     let timer = async {
         tokio::time::sleep(within).await;
         stop.cancel();
-        std::future::pending::<()>().await;
+        tokio::time::sleep(LAST_TRY).await;
     };
     tokio::select! {
         () = deliver(settings, state, Until::Empty, &stop) => {}

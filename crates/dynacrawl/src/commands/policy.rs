@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dynacrawl_engine::settings::{Group, Target};
+use dynacrawl_engine::settings::{Chosen, Group, Target};
 use dynacrawl_model::AccountId;
 
 use super::failure::Failure;
@@ -21,14 +21,16 @@ pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exi
     if let Some(principal) = &args.principal {
         check_principal(principal)?;
     }
+    let chosen = config.run.choose(config.request.targets.as_deref());
+    let chosen = chosen.map_err(|unknown| unknown.in_key("--target", "the configuration"))?;
     if args.trust {
-        return print_trust(&config, args.principal.as_deref());
+        return print_trust(&config.run.target_names, &chosen, args.principal.as_deref());
     }
     let policy = if args.assume {
         let no_role = || ConfigError::value("--assume", "no target assumes a role; name one with --role-arn");
-        assume_policy(&config.run).ok_or_else(no_role)?
+        assume_policy(&chosen).ok_or_else(no_role)?
     } else {
-        access_policy(&config.run)
+        access_policy(&config.run.crawl, &chosen)
     };
     if args.split {
         let policies = split(&policy);
@@ -83,15 +85,15 @@ enum Trusting<'a> {
     Organization(&'a Group),
 }
 
-fn trusting(config: &Config) -> Vec<Trusting<'_>> {
-    let with_role = config.run.targets.iter().filter(|target| !target.chain.is_empty());
-    let mut found: Vec<Trusting<'_>> = config.run.groups.iter().map(Trusting::Organization).collect();
+fn trusting<'a>(target_names: &[String], chosen: &Chosen<'a>) -> Vec<Trusting<'a>> {
+    let with_role = chosen.targets.iter().copied().filter(|target| !target.chain.is_empty());
+    let mut found: Vec<Trusting<'_>> = chosen.groups.iter().copied().map(Trusting::Organization).collect();
     let mut listed: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
     for target in with_role {
         // A target with a list of accounts is one for each, called NAME/ACCOUNT.
         let account = target.account_id.as_ref().map(|account| format!("/{account}"));
         match account.and_then(|account| target.name.strip_suffix(&account)) {
-            Some(name) if config.run.target_names.iter().any(|one| one == name) => {
+            Some(name) if target_names.iter().any(|one| one == name) => {
                 listed.entry(name).or_default().push(target);
             }
             _ => found.push(Trusting::One(target)),
@@ -101,13 +103,13 @@ fn trusting(config: &Config) -> Vec<Trusting<'_>> {
     found
 }
 
-fn print_trust(config: &Config, principal: Option<&str>) -> Result<Exit, Failure> {
+fn print_trust(target_names: &[String], chosen: &Chosen<'_>, principal: Option<&str>) -> Result<Exit, Failure> {
     let needs_one = || {
         let problem =
             "needs exactly one target that assumes a role; name it with --role-arn, or choose it with --target";
         Failure::from(ConfigError::value("--trust", problem))
     };
-    let mut trusting = trusting(config).into_iter();
+    let mut trusting = trusting(target_names, chosen).into_iter();
     let (Some(target), None) = (trusting.next(), trusting.next()) else { return Err(needs_one()) };
     let of_account = |target: &&Target| {
         let account = target.account_id.as_ref().map(ToString::to_string).unwrap_or_default();

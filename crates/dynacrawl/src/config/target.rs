@@ -83,7 +83,7 @@ fn regions_key(target: &Target) -> String {
 }
 
 /// The same account and Region twice would be two scopes with one name.
-pub(super) fn reject_twice(targets: &[Target]) -> Result<(), ConfigError> {
+pub(super) fn reject_twice<'t>(targets: impl IntoIterator<Item = &'t Target>) -> Result<(), ConfigError> {
     let mut seen = BTreeMap::new();
     for target in targets {
         for region in target.account_id.iter().flat_map(|account| target.regions.iter().map(move |r| (account, r))) {

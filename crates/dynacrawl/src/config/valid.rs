@@ -84,10 +84,10 @@ impl Config {
         if self.run.http.ca_bundle.is_none() {
             self.run.http.ca_bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|v| !v.is_empty()).map(PathBuf::from);
         }
-        for target in self.all_targets_mut() {
+        for target in self.chosen_mut() {
             prepare(target).await?;
         }
-        reject_twice(&self.run.targets)
+        reject_twice(self.run.targets.iter().filter(|target| target.is_one_of(self.request.targets.as_deref())))
     }
 
     /// Takes the Regions that the configuration leaves to AWS's own settings, where those name one.
@@ -95,14 +95,17 @@ impl Config {
     /// # Errors
     /// When that is not the name of a Region, or of another partition than the target's roles.
     pub async fn take_ambient_regions(&mut self) -> Result<(), ConfigError> {
-        for target in self.all_targets_mut() {
+        for target in self.chosen_mut() {
             take_ambient_region(target).await?;
         }
         Ok(())
     }
 
-    fn all_targets_mut(&mut self) -> impl Iterator<Item = &mut Target> {
-        self.run.targets.iter_mut().chain(self.run.groups.iter_mut().map(|group| &mut group.discovery))
+    /// The targets of the request. What belongs to another one is not looked for.
+    fn chosen_mut(&mut self) -> impl Iterator<Item = &mut Target> {
+        let Self { run, request, .. } = self;
+        let all = run.targets.iter_mut().chain(run.groups.iter_mut().map(|group| &mut group.discovery));
+        all.filter(|target| target.is_one_of(request.targets.as_deref()))
     }
 }
 
@@ -133,6 +136,6 @@ fn targets(raw: Vec<raw::Target>) -> Result<(Vec<Target>, Vec<Group>), ConfigErr
             return Err(ConfigError::value("target.name", problem));
         }
     }
-    reject_twice(&targets)?;
+    reject_twice(targets.iter())?;
     Ok((targets, groups))
 }

@@ -79,7 +79,7 @@ impl Settings {
     /// When no target has one of the names.
     pub fn choose(&self, names: Option<&[String]>) -> Result<Chosen<'_>, UnknownTarget> {
         known(names.unwrap_or_default(), &self.target_names)?;
-        let is_chosen = |target: &Target| names.is_none_or(|names| names.contains(&target.configured_as));
+        let is_chosen = |target: &Target| target.is_one_of(names);
         let (targets, others): (Vec<_>, Vec<_>) = self.targets.iter().partition(|target| is_chosen(target));
         let (groups, other_groups): (Vec<_>, Vec<_>) =
             self.groups.iter().partition(|group| is_chosen(&group.discovery));

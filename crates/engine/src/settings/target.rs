@@ -107,6 +107,11 @@ impl UnselectedTarget {
 }
 
 impl Target {
+    /// Whether it is configured under one of these names; `None`: any.
+    pub fn is_one_of(&self, names: Option<&[String]>) -> bool {
+        names.is_none_or(|names| names.contains(&self.configured_as))
+    }
+
     /// The target with these roles, which it assumes in order.
     ///
     /// # Errors
