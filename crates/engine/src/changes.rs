@@ -142,7 +142,15 @@ impl ScopeChanges {
         let known = self.take_known(name);
         let as_known = known.as_ref().is_some_and(|known| *known.fingerprint == *now.fingerprint);
         let found = self.compared(scope, now, partly_read, as_known)?;
-        let found = with_stats(found, scope, now, name, known.as_deref());
+        let stats = match known {
+            Some(known) => known.stats,
+            // Its name was not looked up when it was listed, or it was not listed at all.
+            None => match self.known(scope)? {
+                Some(scope) => self.detector.read(|reader| reader.stats(scope.id, name))?,
+                None => None,
+            },
+        };
+        let found = with_stats(found, scope, now, name, stats.as_ref());
         let Some(change) = &found else { return Ok(found) };
         if change.kind.is_none() {
             return Ok(found);
@@ -334,11 +342,11 @@ fn with_stats(
     scope: &Scope,
     now: &TableRecord,
     name: &TableName,
-    known: Option<&KnownTable>,
+    known: Option<&TableStats>,
 ) -> Option<DetectedChange> {
     let Table { item_count, size_bytes, status, .. } = &now.table;
     let stats = TableStats { item_count: *item_count, size_bytes: *size_bytes, status: status.clone() };
-    if known.and_then(|known| known.stats.as_ref()) == Some(&stats) {
+    if known == Some(&stats) {
         return found;
     }
     match found {

@@ -50,9 +50,9 @@ pub async fn crawl_to_output(
     let whole = ended && matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial);
     let finished = output.finish(whole && written.is_ok()).await;
     let mut written = written.and_then(|written| finished.map(|()| written));
-    if let Some(mut sinks) = followers.sinks {
+    if let Some(sinks) = followers.sinks {
         // The rest, once the output is in its place.
-        let delivered = if written.is_ok() { sinks.deliver().await } else { Ok(()) };
+        let delivered = if written.is_ok() { sinks.finish().await } else { Ok(()) };
         written = match (written, delivered) {
             (Err(SinkError::Journal(error)), _) | (Ok(_), Err(error)) => Err(SinkError::Undelivered(error)),
             (written, _) => written,

@@ -20,6 +20,8 @@ pub(crate) struct InlineSinks {
     within: Duration,
     batch: usize,
     pending: Vec<Event>,
+    /// The run's last record, which waits until the output is in its place.
+    last: Option<Record>,
     since: Instant,
 }
 
@@ -28,11 +30,19 @@ impl InlineSinks {
     pub(crate) fn new(settings: &[SinkSettings], within: Duration) -> Option<Self> {
         let sinks: Vec<_> = settings.iter().map(|sink| (sink.clone(), sink.kind.sink())).collect();
         let batch = settings.iter().map(|sink| sink.batch).min()?;
-        Some(Self { sinks, within, batch, pending: Vec::new(), since: Instant::now() })
+        Some(Self { sinks, within, batch, pending: Vec::new(), last: None, since: Instant::now() })
+    }
+
+    /// Delivers what is left, and the run's last record.
+    pub(crate) async fn finish(mut self) -> Result<(), JournalError> {
+        if let Some(last) = self.last.take() {
+            self.add(last);
+        }
+        self.deliver().await
     }
 
     /// Delivers what waits.
-    pub(crate) async fn deliver(&mut self) -> Result<(), JournalError> {
+    async fn deliver(&mut self) -> Result<(), JournalError> {
         let deadline = Instant::now() + self.within;
         let pending = std::mem::take(&mut self.pending);
         for (settings, sink) in &mut self.sinks {
@@ -54,8 +64,10 @@ impl InlineSinks {
 
 impl dynacrawl_sinks::Journal<RunEvent> for InlineSinks {
     fn observe(&mut self, event: &mut RunEvent) -> Observed {
-        if let Some(record) = delivered(event) {
-            self.add(record);
+        match delivered(event) {
+            Some(record) if matches!(record.body, Body::RunCompleted(_)) => self.last = Some(record),
+            Some(record) => self.add(record),
+            None => {}
         }
         Observed::Recorded
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
 use dynacrawl_sinks::{Event, EventSource, JournalError, SinkSettings, Until, drive};
-use dynacrawl_state::{Cursor, StateError};
+use dynacrawl_state::{Cursor, OutboxEvent, StateError};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -24,14 +24,19 @@ impl EventSource for Undelivered {
     type Cursor = Cursor;
 
     async fn next(&self, limit: usize) -> Result<Vec<(Cursor, Event)>, JournalError> {
-        let (state, sink) = (self.state.clone(), self.sink.clone());
-        // A run may be settling, which takes its time.
-        let reading = tokio::task::spawn_blocking(move || opened(&state).undelivered(&sink, limit));
-        let events = reading.await??;
-        Ok(events
-            .into_iter()
-            .map(|event| (event.cursor, Event { id: event.event_id, record: event.record, table: event.table }))
-            .collect())
+        loop {
+            let (state, sink) = (self.state.clone(), self.sink.clone());
+            // A run may be settling, which takes its time.
+            let reading = tokio::task::spawn_blocking(move || opened(&state).undelivered(&sink, limit));
+            let stored = reading.await??;
+            let last = stored.last().map(|event| event.cursor);
+            let events: Vec<_> = stored.into_iter().filter_map(event).collect();
+            match last {
+                // Not one of them can be read: what follows may be.
+                Some(last) if events.is_empty() => self.delivered(last).await?,
+                _ => return Ok(events),
+            }
+        }
     }
 
     async fn delivered(&self, up_to: Cursor) -> Result<(), JournalError> {
@@ -39,6 +44,14 @@ impl EventSource for Undelivered {
         let writing = tokio::task::spawn_blocking(move || opened(&state).delivered(&sink, up_to));
         Ok(writing.await??)
     }
+}
+
+fn event(stored: OutboxEvent) -> Option<(Cursor, Event)> {
+    let OutboxEvent { cursor, event_id: id, record, table } = stored;
+    if record.is_none() {
+        tracing::error!(event = %id, "an event in the state cannot be read, and is left out");
+    }
+    Some((cursor, Event { id, record: record?, table }))
 }
 
 /// What a sink of the state has not taken yet.
@@ -57,8 +70,7 @@ pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &St
             "the sink is not configured any more, and gives up {owed} events that it had not taken"
         );
     }
-    let oldest = Timestamp::now().before(remembered.undelivered);
-    for (name, lost) in state.expire_outbox(oldest)? {
+    for (name, lost) in state.expire_outbox(Timestamp::now(), remembered.undelivered)? {
         let name = Escaped(&name).to_string();
         tracing::error!(
             sink = name,

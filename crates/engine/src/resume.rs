@@ -143,7 +143,6 @@ impl PreparedRun {
         state: &SharedState,
         fresh: bool,
     ) -> Result<Self, StartError> {
-        outbox::register(&plan.settings, state, settings)?;
         let mut notice = None;
         let unfinished = opened(state).unfinished().unwrap_or_else(|error| {
             notice = Some(format!("beginning anew: the run before cannot be read ({error})\n"));
@@ -153,6 +152,7 @@ impl PreparedRun {
             let why = match may_resume(run, plan, settings, fresh) {
                 Ok(before) => match reopen(run, settings) {
                     Ok(output) => {
+                        outbox::register(&plan.settings, state, settings)?;
                         notify(plan, state)?;
                         let detector = detector(plan, settings, run.run_id, &run.accepted)?;
                         let resumed = Self::resumed(run, before, output, state.clone(), detector);
@@ -170,6 +170,7 @@ impl PreparedRun {
         spare_the_state(place.as_deref(), settings)?;
         // Before anything is changed in the state: a run that cannot write yet may begin later.
         let output = open(place.as_deref())?;
+        outbox::register(&plan.settings, state, settings)?;
         if let Some(run) = &unfinished {
             if run.is_replaced && run.output != "-" {
                 old_files::discard(Path::new(&run.output), run.run_id.as_str());

@@ -1,12 +1,12 @@
 //! Events that a destination refused for good.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dynacrawl_model::Timestamp;
 use serde_json::json;
 
-use crate::lines::append;
+use crate::lines::Lines;
 use crate::sink::{Event, Refusal};
 
 /// Appends refused events to a file, with the reasons. They last when this returns.
@@ -20,7 +20,7 @@ pub(crate) async fn keep(path: PathBuf, sink: String, refused: Vec<(Event, Refus
             });
             writeln!(lines, "{line}")?;
         }
-        append(Path::new(&path), &lines)
+        Lines { path: &path, begin: b"{\"at\":", mode: 0o600 }.append(&lines, |_| None)
     };
     tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }

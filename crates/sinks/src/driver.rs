@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use dynacrawl_model::Escaped;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::dead_letters;
@@ -18,6 +18,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// The longest wait that a destination may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// How long a try may take: a batch is small.
+const LONGEST_TRY: Duration = Duration::from_secs(600);
 /// How often new events are looked for.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -64,7 +66,12 @@ pub async fn drive<S: EventSource>(
                 let wait = backoff(failures, error.retry_after);
                 failures += 1;
                 let (name, error) = (Escaped(&settings.name).to_string(), Escaped(&error.message).to_string());
-                tracing::warn!(sink = name, error, "the sink takes nothing; the next try is in {} s", wait.as_secs());
+                tracing::warn!(
+                    sink = name,
+                    error,
+                    "nothing was delivered; the next try is in {:.1} s",
+                    wait.as_secs_f64()
+                );
                 wait
             }
         };
@@ -89,7 +96,8 @@ pub async fn deliver_until(
     loop {
         let error = match one_try(sink, settings, batch).await {
             Ok(()) => return Ok(()),
-            Err(error) => error,
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Passing(error)) => error,
         };
         let again_at = Instant::now() + backoff(failures, error.retry_after);
         failures += 1;
@@ -111,32 +119,54 @@ async fn one_batch<S: EventSource>(
     let Some((last, _)) = events.last() else { return Ok(0) };
     let last = *last;
     let batch: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-    one_try(sink, settings, &batch).await?;
+    one_try(sink, settings, &batch).await.map_err(Failure::into_error)?;
     source.delivered(last).await.map_err(own)?;
     Ok(batch.len())
 }
 
-async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<(), DeliveryError> {
+/// Why a try failed.
+enum Failure {
+    /// The same may work later.
+    Passing(DeliveryError),
+    /// The destination refuses an event for good, and there is no file for it.
+    Refused(DeliveryError),
+}
+
+impl Failure {
+    fn into_error(self) -> DeliveryError {
+        match self {
+            Self::Passing(error) | Self::Refused(error) => error,
+        }
+    }
+}
+
+async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<(), Failure> {
     let name = &settings.name;
     let count = |result: &'static str, count: usize| {
         let labels = [("sink", name.clone()), ("result", result.to_owned())];
         metrics::counter!("dynacrawl_sink_events_total", &labels).increment(count as u64);
     };
-    let delivered = sink.deliver(batch).await.inspect_err(|_| count("failed", batch.len()))?;
+    let delivered = timeout(LONGEST_TRY, sink.deliver(batch)).await;
+    let too_slow = |_| Err(DeliveryError::new(format!("the destination did not answer within {LONGEST_TRY:?}")));
+    let delivered = delivered.unwrap_or_else(too_slow).map_err(|error| {
+        count("failed", batch.len());
+        Failure::Passing(error)
+    })?;
     let refused = of_batch(batch, delivered.refused);
     let taken = batch.len().saturating_sub(refused.len());
     if let Some((_, first)) = refused.first() {
         let Some(path) = &settings.dead_letters else {
-            return Err(DeliveryError::new(format!("the destination refuses an event: {}", first.reason)));
+            let error = DeliveryError::new(format!("the destination refuses an event for good: {}", first.reason));
+            return Err(Failure::Refused(error));
         };
-        let number = refused.len();
+        let (number, shown) = (refused.len(), Escaped(&path.display().to_string()).to_string());
         tracing::error!(
             sink = %Escaped(name), reason = %Escaped(&first.reason),
-            "the destination refuses {number} events for good; they go to {}", path.display()
+            "the destination refuses {number} events for good; they go to {shown}"
         );
         dead_letters::keep(path.clone(), name.clone(), refused)
             .await
-            .map_err(|error| DeliveryError::new(format!("cannot write to {}: {error}", path.display())))?;
+            .map_err(|error| Failure::Passing(DeliveryError::new(format!("cannot write to {shown}: {error}"))))?;
         count("refused", number);
     }
     count("delivered", taken);

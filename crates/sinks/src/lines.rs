@@ -1,30 +1,83 @@
 //! Files of lines that grow.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// How much is read at once in search of the last line's begin.
 const LOOK: u64 = 64 * 1024;
 
-/// Appends whole lines to a file, which is made if it is not there. A line that a kill cut short is removed first. What was
-/// appended lasts when this returns.
-pub(crate) fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    let length = file.metadata()?.len();
-    let whole = whole_lines(&mut file, length)?;
-    if whole < length {
-        file.set_len(whole)?;
+/// A file of lines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines<'a> {
+    pub(crate) path: &'a Path,
+    /// How each line begins that this program writes.
+    pub(crate) begin: &'static [u8],
+    /// Who may read and write a file that is made.
+    pub(crate) mode: u32,
+}
+
+impl Lines<'_> {
+    /// Appends whole lines, after `put_aside` has said under which name the file is to be kept and a new one begun, if it is.
+    /// A line of this program that a kill cut short is removed first. What was appended lasts when this returns.
+    pub(crate) fn append(&self, lines: &[u8], put_aside: impl FnOnce(&Metadata) -> Option<PathBuf>) -> io::Result<()> {
+        let mut file = self.open()?;
+        // Before anything is changed in it.
+        let metadata = file.metadata()?;
+        self.repair(&mut file, metadata.len())?;
+        if let Some(name) = put_aside(&metadata) {
+            std::fs::rename(self.path, name)?;
+            file = self.open()?;
+        }
+        let whole = file.metadata()?.len();
+        if let Err(error) = file.write_all(lines).and_then(|()| file.sync_data()) {
+            // The whole batch comes again, so none of it is to stay.
+            let _ = file.set_len(whole);
+            return Err(error);
+        }
+        if whole == 0 {
+            File::open(directory_of(self.path))?.sync_all()?;
+        }
+        Ok(())
     }
-    if let Err(error) = file.write_all(lines).and_then(|()| file.sync_data()) {
-        // The whole batch comes again, so none of it is to stay.
-        let _ = file.set_len(whole);
-        return Err(error);
+
+    /// Opens the file, or makes it. Nobody else appends to it meanwhile.
+    fn open(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(self.mode);
+        let file = open_regular(&mut options, self.path)?;
+        file.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::Error(error) => error,
+            std::fs::TryLockError::WouldBlock => io::Error::other("another process is writing it"),
+        })?;
+        Ok(file)
     }
-    if length == 0 {
-        File::open(directory_of(path))?.sync_all()?;
+
+    /// Makes the file end with a whole line.
+    fn repair(&self, file: &mut File, length: u64) -> io::Result<()> {
+        let whole = whole_lines(file, length)?;
+        if whole == length {
+            return Ok(());
+        }
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(whole))?;
+        Read::take(&mut *file, self.begin.len() as u64).read_to_end(&mut tail)?;
+        if self.begin.starts_with(&tail) {
+            return file.set_len(whole);
+        }
+        // Somebody else's.
+        file.write_all(b"\n")
     }
-    Ok(())
+}
+
+/// Opens a file, and refuses what is none: a FIFO would block, and keeps nothing.
+pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = options.custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 /// The directory that a file is in.
@@ -51,22 +104,48 @@ fn whole_lines(file: &mut File, length: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::append;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::Lines;
+
+    fn append(path: &Path) -> std::io::Result<()> {
+        Lines { path, begin: b"{\"type\":", mode: 0o600 }.append(b"c\n", |_| None)
+    }
 
     #[test]
-    fn a_line_that_was_cut_short_is_removed() {
+    fn a_line_of_ours_that_was_cut_short_is_removed_and_another_one_stays() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("events.jsonl");
+        let torn = |length: usize| format!("{{\"type\":\"{}", "x".repeat(length));
         for (before, after) in [
             (String::new(), "c\n".to_owned()),
             ("a\nb\n".to_owned(), "a\nb\nc\n".to_owned()),
-            ("a\nb".to_owned(), "a\nc\n".to_owned()),
-            ("torn".to_owned(), "c\n".to_owned()),
-            (format!("a\n{}", "x".repeat(200_000)), "a\nc\n".to_owned()),
+            ("a\n{\"ty".to_owned(), "a\nc\n".to_owned()),
+            (torn(3), "c\n".to_owned()),
+            (format!("a\n{}", torn(200_000)), "a\nc\n".to_owned()),
+            ("[1, 2]".to_owned(), "[1, 2]\nc\n".to_owned()),
         ] {
             std::fs::write(&path, before).expect("written");
-            append(&path, b"c\n").expect("appended");
+            append(&path).expect("appended");
             assert_eq!(std::fs::read_to_string(&path).expect("read"), after);
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_a_new_file_is_the_owners() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = directory.path().join("fifo");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
+        for path in [&fifo, Path::new("/dev/null"), directory.path()] {
+            append(path).expect_err("no file");
+        }
+        let path = directory.path().join("new");
+        append(&path).expect("appended");
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        let other = std::fs::File::open(&path).expect("there");
+        other.try_lock().expect("free");
+        assert!(append(&path).expect_err("in use").to_string().contains("another process"));
     }
 }

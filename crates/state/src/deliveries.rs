@@ -1,15 +1,20 @@
 //! How far each sink is in the outbox.
 
+use std::time::Duration;
+
 use dynacrawl_model::{Record, Timestamp};
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
 use crate::outbox::prune;
-use crate::rows::{unreadable, unsigned};
+use crate::rows::unsigned;
 use crate::{State, StateError};
 
 /// How much of the outbox is read at once, in bytes.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A day, in milliseconds.
+const A_DAY: i64 = 24 * 3600 * 1000;
 
 /// How far a sink is in the outbox. Only the state knows what is in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +27,8 @@ pub struct OutboxEvent {
     pub cursor: Cursor,
     /// Its id: the same however often it is delivered.
     pub event_id: String,
-    /// The change, `scope_completed`, `target_failed` or `run_completed`.
-    pub record: Record,
+    /// The change, `scope_completed`, `target_failed` or `run_completed`; `None` if it cannot be read.
+    pub record: Option<Record>,
     /// The `table` record of the table that it is about, as it was.
     pub table: Option<Record>,
 }
@@ -110,15 +115,22 @@ impl State {
         })
     }
 
-    /// Drops what was settled before a time, whoever has not taken it. Gives the sinks that lose events by it, and how many.
+    /// Drops what was settled longer ago than `keep`, whoever has not taken it. Gives the sinks that lose events by it, and how many.
+    /// Since the last run a day has passed at most: a clock that is wrong for once must not make everything look old.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn expire_outbox(&mut self, before: Timestamp) -> Result<Vec<(String, u64)>, StateError> {
+    pub fn expire_outbox(&mut self, now: Timestamp, keep: Duration) -> Result<Vec<(String, u64)>, StateError> {
         let mut lost = Vec::new();
         self.all_or_nothing(|writing| {
-            let last = "SELECT MAX(seq) FROM outbox WHERE at < ?";
-            let last: Option<i64> = writing.query_row(last, [before.as_millis()], |row| row.get(0))?;
+            let run = "SELECT started_at FROM runs ORDER BY rowid DESC LIMIT 1";
+            let run: Option<i64> = writing.query_row(run, [], |row| row.get(0)).optional()?;
+            let now = run.map_or(now.as_millis(), |run| now.as_millis().min(run.saturating_add(A_DAY)));
+            let before = now.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+            // Up to the first that is not old: the clock may have been behind for those after it.
+            let last = "SELECT COALESCE((SELECT seq - 1 FROM outbox WHERE at >= ? ORDER BY seq LIMIT 1), \
+                        (SELECT MAX(seq) FROM outbox))";
+            let last: Option<i64> = writing.query_row(last, [before], |row| row.get(0))?;
             let Some(last) = last else { return Ok(()) };
             let late = "SELECT name, (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) AS lost FROM sinks \
                         WHERE cursor < ?1 ORDER BY name";
@@ -141,17 +153,19 @@ impl State {
 fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
     let (kind, record): (String, String) = (row.get("type")?, row.get("record")?);
     let table: Option<String> = row.get("table_record")?;
-    let table_line = table.as_deref().map(serde_json::from_str::<Value>).transpose();
-    let table_line = table_line.map_err(|_| unreadable("table_record", kind.clone()))?;
-    let wrong = || unreadable("record", kind.clone());
-    let mut value: Value = serde_json::from_str(&record).map_err(|_| wrong())?;
-    let members = value.as_object_mut().ok_or_else(wrong)?;
-    members.insert("type".to_owned(), kind.clone().into());
+    let table: Option<Value> = table.and_then(|table| serde_json::from_str(&table).ok());
+    let record = readable(&kind, &record, table.as_ref());
+    let table = table.and_then(|table| serde_json::from_value(table).ok());
+    Ok(OutboxEvent { cursor: Cursor(row.get("seq")?), event_id: row.get("event_id")?, record, table })
+}
+
+fn readable(kind: &str, record: &str, table: Option<&Value>) -> Option<Record> {
+    let mut value: Value = serde_json::from_str(record).ok()?;
+    let members = value.as_object_mut()?;
+    members.insert("type".to_owned(), kind.into());
     // A change of a table has the table itself, which is kept once: in its record.
-    if let (false, Some(table)) = (members.contains_key("table"), table_line.as_ref().map(|line| &line["table"])) {
+    if let (false, Some(table)) = (members.contains_key("table"), table.map(|line| &line["table"])) {
         members.insert("table".to_owned(), table.clone());
     }
-    let record: Record = serde_json::from_value(value).map_err(|_| wrong())?;
-    let table = table_line.map(serde_json::from_value).transpose().map_err(|_| unreadable("table_record", kind))?;
-    Ok(OutboxEvent { cursor: Cursor(row.get("seq")?), event_id: row.get("event_id")?, record, table })
+    serde_json::from_value(value).ok()
 }

@@ -72,7 +72,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 pub use deliveries::{Cursor, OutboxEvent, SinkChanges};
 pub use error::StateError;
 pub use outputs::{FileQuery, RunFile};
-pub use place::{Purpose, files, has_file};
+pub use place::{Purpose, files, has_file, is_same_file};
 pub use reader::{KnownScope, Reader};
 pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, TableLine, TableQuery};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};

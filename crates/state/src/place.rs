@@ -87,10 +87,13 @@ pub fn files(path: &Path) -> [PathBuf; 5] {
 
 /// Whether a path leads to one of a state's files, or will once that is there: as it is, or by links of any kind.
 pub fn has_file(state: &Path, path: &Path) -> bool {
-    let path = real(path);
+    files(state).iter().any(|file| is_same_file(file, path))
+}
+
+/// Whether two paths lead to one file, also if it is not there yet.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
-    let own = identity(&path);
-    files(state).iter().any(|file| *file == path || (own.is_some() && identity(file) == own))
+    real(one) == real(other) || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// What keeps other writers out.

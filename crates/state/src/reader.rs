@@ -117,6 +117,20 @@ impl Reader {
         })
     }
 
+    /// The statistics of a table, if there are any.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn stats(&self, scope: i64, name: &TableName) -> Result<Option<TableStats>, StateError> {
+        self.read(|| {
+            let sql = "SELECT item_count, size_bytes, status FROM table_stats WHERE scope_id = ? AND name = ?";
+            let stats = |row: &Row<'_>| {
+                Ok(TableStats { item_count: row.get(0)?, size_bytes: row.get(1)?, status: row.get(2)? })
+            };
+            self.connection.prepare_cached(sql)?.query_row(params![scope, name.as_str()], stats).optional()
+        })
+    }
+
     /// The record of a table, as it was at its last change.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynacrawl_engine::{PreparedRun, Progress, SharedState, crawl_to_output, undelivered};
+use dynacrawl_model::Record;
 use dynacrawl_sinks::{Delivered, DeliveryError, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive};
 use dynacrawl_state::{OutboxEvent, State};
 use futures_util::FutureExt;
@@ -106,11 +107,15 @@ impl<'a> Scene<'a> {
 }
 
 fn id_and_record(event: &OutboxEvent) -> (String, Value) {
-    (event.event_id.clone(), serde_json::to_value(&event.record).expect("JSON"))
+    (event.event_id.clone(), serde_json::to_value(record(event)).expect("JSON"))
+}
+
+fn record(event: &OutboxEvent) -> &Record {
+    event.record.as_ref().expect("it can be read")
 }
 
 fn kinds(events: &[OutboxEvent]) -> Vec<&'static str> {
-    events.iter().map(|event| event.record.kind().as_str()).collect()
+    events.iter().map(|event| record(event).kind().as_str()).collect()
 }
 
 /// Checks a kind of sink against everything that is asked of sinks. The clock has to be paused.
@@ -140,11 +145,11 @@ async fn in_order_and_whole(candidate: &Candidate) {
     assert_eq!(kinds[25..27], ["scope_completed", "run_completed"]);
     assert!(!kinds[27..30].iter().any(ends), "{kinds:?}");
     assert_eq!(kinds[30..], ["scope_completed", "run_completed"]);
-    let run_of = |event: &OutboxEvent| event.record.run_id;
+    let run_of = |event: &OutboxEvent| record(event).run_id;
     assert!(scene.expected[..27].iter().all(|event| run_of(event) == run_of(&scene.expected[0])));
     assert!(scene.expected[27..].iter().all(|event| run_of(event) == run_of(&scene.expected[31])));
     // Each change has its table as it was, also one that removes it.
-    assert!(scene.expected.iter().all(|event| event.table.is_some() != ends(&event.record.kind().as_str())));
+    assert!(scene.expected.iter().all(|event| event.table.is_some() != ends(&record(event).kind().as_str())));
 }
 
 /// A sink that does something else than the one in it.
@@ -162,6 +167,8 @@ enum Fault<'a> {
     Down(Instant, &'a Mutex<u32>),
     /// Each batch takes a while.
     Slow(Duration),
+    /// Each batch is taken at once, and acknowledged after a while.
+    Late(Duration),
 }
 
 impl Sink for Faulty<'_> {
@@ -188,6 +195,11 @@ impl Sink for Faulty<'_> {
                 Fault::Slow(time) => {
                     sleep(*time).await;
                     self.inner.deliver(batch).await
+                }
+                Fault::Late(time) => {
+                    let delivered = self.inner.deliver(batch).await;
+                    sleep(*time).await;
+                    delivered
                 }
                 Fault::Half(_) | Fault::Down(..) => self.inner.deliver(batch).await,
             }
@@ -236,7 +248,7 @@ async fn down_for_days(candidate: &Candidate) {
 async fn slow_beside_a_run(candidate: &Candidate) {
     let mut scene = Scene::new(candidate).await;
     let stop = CancellationToken::new();
-    let mut sink = Faulty { inner: scene.sink(), fault: Fault::Slow(Duration::from_secs(3600)) };
+    let mut sink = Faulty { inner: scene.sink(), fault: Fault::Slow(Duration::from_secs(300)) };
     let crawling = async {
         let began = Instant::now();
         scene.world.remove(10..12);
@@ -257,7 +269,10 @@ async fn shutdown_and_restart(candidate: &Candidate) {
     // Stopped between two batches, and killed in a batch.
     for round in 0..8 {
         let stop = CancellationToken::new();
-        let mut sink = Faulty { inner: scene.sink(), fault: Fault::Slow(Duration::from_secs(10)) };
+        // A kill hits a batch before the destination has it, or after.
+        let time = Duration::from_secs(10);
+        let fault = if round % 4 == 1 { Fault::Late(time) } else { Fault::Slow(time) };
+        let mut sink = Faulty { inner: scene.sink(), fault };
         let driving = scene.drive(&mut sink, Until::Stopped, &stop);
         if round % 2 == 0 {
             let stopping = async {

@@ -8,6 +8,7 @@ pub use finding::{Check, CheckStatus, Findings};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use checks::Depth;
 use dynacrawl_discovery::FoundAccounts;
@@ -17,10 +18,14 @@ use dynacrawl_engine::{
 };
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{Region, RegionsSource};
+use dynacrawl_sinks::DeliveryError;
 use finding::{SINK, Trouble};
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::config::CheckSettings;
+
+/// How long a sink may take to answer.
+const SINK_TIME: Duration = Duration::from_secs(30);
 
 /// How many Regions of one target are checked at once.
 const REGIONS: usize = 8;
@@ -37,8 +42,11 @@ pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
         findings = findings.and(found);
     }
     for sink in &plan.settings.sinks {
-        let health = sink.kind.sink().health().await.map(|()| "would take events".to_owned());
-        let trouble = |error: dynacrawl_sinks::DeliveryError| Trouble {
+        let mut to = sink.kind.sink();
+        let health = tokio::time::timeout(SINK_TIME, to.health()).await;
+        let too_slow = |_| Err(DeliveryError::new(format!("the destination did not answer within {SINK_TIME:?}")));
+        let health = health.unwrap_or_else(too_slow).map(|()| "would take events".to_owned());
+        let trouble = |error: DeliveryError| Trouble {
             code: "sink_failed",
             message: error.message,
             fix: format!("correct sink.{}, or make its destination reachable", sink.name),

@@ -63,13 +63,13 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
         terminal.write(&summary(&report, crawl.dry_run));
     }
     let interrupted = report.outcome == RunOutcome::Cancelled;
-    if let Some(state) = state.filter(|_| !interrupted) {
+    if let Some(state) = state.filter(|_| !interrupted && written.is_ok()) {
         let mut signals = Signals::new().map_err(failed)?;
         let owed = tokio::select! {
-            owed = deliver_in_time(&plan.settings, &state) => owed.map_err(|error| cannot_start(error.into()))?,
+            owed = deliver_in_time(&plan.settings, &state) => owed.map_err(|error| Failure::new(Exit::SinkFailed, error))?,
             () = signals.first() => return Ok(Exit::Interrupted),
         };
-        if !owed.is_empty() && written.is_ok() {
+        if !owed.is_empty() {
             return Err(Failure::new(Exit::SinkFailed, undelivered(&owed)));
         }
     }

@@ -1,11 +1,11 @@
 //! `[sink.NAME.KIND]`: where settled runs are delivered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dynacrawl_engine::settings::{Destination, StateSettings};
 use dynacrawl_model::Escaped;
-use dynacrawl_sinks::{FileSettings, SinkKind, SinkSettings};
+use dynacrawl_sinks::{FileSettings, Output, SinkKind, SinkSettings};
 use serde::Deserialize;
 
 use super::error::ConfigError;
@@ -42,9 +42,11 @@ pub(super) fn sinks(
     output: &Destination,
 ) -> Result<Vec<SinkSettings>, ConfigError> {
     let mut sinks = Vec::with_capacity(raw.len());
-    let mut files = BTreeSet::new();
+    let mut files: Vec<PathBuf> = Vec::new();
     if let Destination::File(output) = output {
-        files.insert(PathBuf::from(&output.template));
+        let path = PathBuf::from(&output.template);
+        files.extend(Output::files(&path).ok().flatten().into_iter().flatten());
+        files.push(path);
     }
     for (name, raw) in raw {
         let sink = raw.validate(&name, state)?;
@@ -56,11 +58,12 @@ pub(super) fn sinks(
                 let problem = format!("{} is a file of the state; choose another name", shown(path));
                 return Err(ConfigError::value(key, problem));
             }
-            if !files.insert(path.clone()) {
+            if files.iter().any(|other| dynacrawl_state::is_same_file(other, path)) {
                 let problem =
                     format!("{} is written by crawl.output or another sink; choose another name", shown(path));
                 return Err(ConfigError::value(key, problem));
             }
+            files.push(path.clone());
         }
         sinks.push(sink);
     }
@@ -154,6 +157,14 @@ mod tests {
             ("[sink.a.file]\npath = \"/x\"\n[sink.b.file]\npath = \"/x\"\n", "sink.b.file.path: /x is written by"),
             ("[sink.a.file]\npath = \"/s/state.db\"\n", "sink.a.file.path: /s/state.db is a file of the state"),
             ("[crawl]\noutput = \"/x\"\n[sink.a.file]\npath = \"/x\"\n", "sink.a.file.path: /x is written by"),
+            (
+                "[crawl]\noutput = \"/x\"\n[sink.a.file]\npath = \"/x.partial\"\n",
+                "sink.a.file.path: /x.partial is written",
+            ),
+            (
+                "[crawl]\noutput = \"/x\"\n[sink.a.file]\npath = \"/tmp/../x\"\n",
+                "sink.a.file.path: /tmp/../x is written",
+            ),
         ] {
             let error = config(&format!("{state}{text}")).map(drop).expect_err(text);
             assert!(error.starts_with(problem), "{error}");

@@ -71,6 +71,9 @@ impl ScopeWorker<'_> {
                     self.emit(What::ProblemNoted(problem)).await?;
                 }
             }
+            if self.stop.is_cancelled() {
+                break;
+            }
         }
         Ok(())
     }

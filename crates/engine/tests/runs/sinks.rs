@@ -35,7 +35,10 @@ fn received(directory: &Path) -> Vec<(String, Value)> {
     let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let event = |line: &String| {
         let mut record: Value = serde_json::from_str(line).expect("JSON");
-        let id = record.as_object_mut().and_then(|members| members.remove("event_id")).expect("an id");
+        let members = record.as_object_mut().expect("an object");
+        let id = members.remove("event_id").expect("an id");
+        let with_table = members.remove("table_before").is_some();
+        assert_eq!(with_table, members["type"] == "table_removed", "{line}");
         (id.as_str().expect("text").to_owned(), record)
     };
     lines.iter().map(event).collect()
@@ -48,6 +51,10 @@ async fn a_file_holds_to_the_contract_of_sinks() {
 
 fn sink(world: &World, name: &str) -> String {
     format!("[sink.{name}.file]\npath = \"{}\"\n", world.path(name))
+}
+
+fn kind(event: &OutboxEvent) -> &'static str {
+    event.record.as_ref().expect("it can be read").kind().as_str()
 }
 
 fn owed(world: &World, sink: &str) -> Vec<OutboxEvent> {
@@ -65,7 +72,7 @@ async fn an_interrupted_or_failed_run_delivers_nothing() {
     world.crawl_with(&settings).await;
     let events = owed(&world, "audit");
     assert_eq!(events.len(), 302, "all of it, once");
-    assert_eq!(events.last().expect("one").record.kind().as_str(), "run_completed");
+    assert_eq!(kind(events.last().expect("one")), "run_completed");
     let denied = FaultRule::new(Effect::Deny).operation(Operation::ListTables);
     world.simulator.add_fault(denied);
     assert_eq!(world.crawl_to_nothing(&settings).await.outcome, RunOutcome::Failed);
@@ -85,7 +92,7 @@ async fn a_new_sink_begins_with_the_next_run_and_one_that_is_gone_gives_up_its_p
     assert_eq!((owed(&world, "first").len(), owed(&world, "second").len()), (5, 3));
     let removed = &owed(&world, "second")[0];
     let was = removed.table.as_ref().map(|record| serde_json::to_value(record).expect("JSON")["table"]["name"].clone());
-    assert_eq!((removed.record.kind().as_str(), was), ("table_removed", Some(table(0).into())));
+    assert_eq!((kind(removed), was), ("table_removed", Some(table(0).into())));
     // What only the first one has not taken goes with it.
     world.crawl_with(&sink(&world, "second")).await;
     assert_eq!(rows(&world.path("state.db"), "outbox"), 5);
@@ -99,7 +106,18 @@ async fn what_a_sink_does_not_take_for_too_long_is_dropped_and_counted() {
     world.crawl_with(&sink(&world, "audit")).await;
     let path = world.path("state.db");
     let state = rusqlite::Connection::open(&path).expect("a state");
+    // One that looks old because the clock was behind, after one that is new.
+    let behind = "UPDATE outbox SET at = 0 WHERE seq = (SELECT MAX(seq) FROM outbox)";
+    state.execute(behind, []).expect("written");
+    world.crawl_with(&sink(&world, "audit")).await;
+    assert_eq!(owed(&world, "audit").len(), 7, "nothing is lost");
+    state.execute("DELETE FROM outbox WHERE seq > 5", []).expect("written");
     state.execute("UPDATE outbox SET at = at - 31 * 24 * 3600000", []).expect("written");
+    // A clock that is ahead for once makes nothing old.
+    state.execute("UPDATE runs SET started_at = started_at - 40 * 24 * 3600000", []).expect("written");
+    world.crawl_with(&sink(&world, "audit")).await;
+    assert_eq!(owed(&world, "audit").len(), 7);
+    state.execute("DELETE FROM outbox WHERE seq > 5", []).expect("written");
     world.crawl_with(&sink(&world, "audit")).await;
     assert_eq!(owed(&world, "audit").len(), 2, "those of the last run");
     let lost: i64 = state.query_row("SELECT lost FROM sinks", [], |row| row.get(0)).expect("a number");
@@ -175,4 +193,32 @@ async fn a_crawl_delivers_what_is_owed_within_its_time() {
     let state = std::sync::Arc::new(std::sync::Mutex::new(state));
     let owed = dynacrawl_engine::deliver_in_time(&config.run, &state).await.expect("read");
     assert_eq!(owed, [("audit".to_owned(), 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_read_holds_up_no_other() {
+    let world = World::new(5);
+    let settings = sink(&world, "audit");
+    world.crawl_with(&settings).await;
+    let broken = "UPDATE outbox SET record = '[]' WHERE seq <= 2";
+    let path = world.path("state.db");
+    rusqlite::Connection::open(&path).and_then(|state| state.execute(broken, [])).expect("written");
+    let config = world.config(&settings);
+    let state = State::open(Path::new(&path)).expect("a state");
+    let state = std::sync::Arc::new(std::sync::Mutex::new(state));
+    assert_eq!(dynacrawl_engine::deliver_in_time(&config.run, &state).await.expect("read"), []);
+    let text = std::fs::read_to_string(world.path("audit")).expect("events");
+    assert_eq!(text.lines().count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_begin_leaves_the_sinks_as_they_are() {
+    let world = World::new(5);
+    world.crawl_with(&sink(&world, "audit")).await;
+    let mut config = world.config("");
+    let elsewhere = "/nonexistent/out.jsonl";
+    config.run.crawl.output = dynacrawl_engine::settings::Destination::parse(elsewhere).expect("a file");
+    let plan = plan_of(&world.simulator, config);
+    dynacrawl_engine::PreparedRun::new(&plan, false).expect_err("the output cannot be opened");
+    assert_eq!(owed(&world, "audit").len(), 7);
 }

@@ -1,15 +1,15 @@
 //! The sink `file`: appends events to a file as JSON lines. The file is put aside when it is large enough, or when a day begins.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dynacrawl_model::Timestamp;
+use dynacrawl_model::{Body, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rustix::fs::{Access, access};
 
-use crate::lines::{append, directory_of};
+use crate::lines::{Lines, directory_of, open_regular};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 
 /// Where events go, and when the file is put aside.
@@ -43,8 +43,8 @@ impl FileSink {
         let settings = self.settings.clone();
         // A disk may take its time.
         let writing = move || {
-            put_aside(&settings, Timestamp::now())?;
-            append(&settings.path, &lines)
+            let file = Lines { path: &settings.path, begin: b"{\"type\":", mode: 0o666 };
+            file.append(&lines, |metadata| aside(&settings, metadata, Timestamp::now()))
         };
         tokio::task::spawn_blocking(writing).await.map_err(io::Error::other)??;
         Ok(Delivered::default())
@@ -72,7 +72,7 @@ impl Sink for FileSink {
 
 /// Whether a file can be appended to, or be made. It is not made.
 fn can_append(path: &Path) -> io::Result<()> {
-    match OpenOptions::new().append(true).open(path) {
+    match open_regular(OpenOptions::new().append(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(access(directory_of(path), Access::WRITE_OK | Access::EXEC_OK)?)
         }
@@ -80,31 +80,29 @@ fn can_append(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The record's line, with the id of the event as its last member.
+/// The record's line, with the id of the event as its last member. Before that a change which only names its table has the table
+/// as it was.
 fn add_line(lines: &mut Vec<u8>, event: &Event) -> io::Result<()> {
     serde_json::to_writer(&mut *lines, &event.record)?;
     lines.pop();
+    let names_its_table = matches!(event.record.body, Body::TableRemoved(_) | Body::TableUnselected(_));
+    if let (true, Some(Body::Table(before))) = (names_its_table, event.table.as_ref().map(|record| &record.body)) {
+        lines.extend_from_slice(b",\"table_before\":");
+        serde_json::to_writer(&mut *lines, &before.table)?;
+    }
     lines.extend_from_slice(b",\"event_id\":");
     serde_json::to_writer(&mut *lines, &event.id)?;
     lines.extend_from_slice(b"}\n");
     Ok(())
 }
 
-/// Puts the file aside if it is time for that: under its name with the time of its last line.
-fn put_aside(settings: &FileSettings, now: Timestamp) -> io::Result<()> {
-    let metadata = match std::fs::metadata(&settings.path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let written_at = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let written_at = i64::try_from(written_at.as_millis()).ok().and_then(Timestamp::from_millis).unwrap_or(now);
+/// Under which name a file is put aside, if it is time for that: its own with the time of its last line.
+fn aside(settings: &FileSettings, metadata: &Metadata, now: Timestamp) -> Option<PathBuf> {
+    let modified = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let written_at = i64::try_from(modified.as_millis()).ok().and_then(Timestamp::from_millis).unwrap_or(now);
     let is_large = settings.max_bytes > 0 && metadata.len() >= settings.max_bytes;
     let is_old = settings.daily && day(written_at) != day(now);
-    if metadata.len() == 0 || !metadata.is_file() || !(is_large || is_old) {
-        return Ok(());
-    }
-    std::fs::rename(&settings.path, free_name(&settings.path, written_at))
+    (metadata.len() > 0 && (is_large || is_old)).then(|| free_name(&settings.path, written_at))
 }
 
 fn day(at: Timestamp) -> String {
