@@ -188,7 +188,9 @@ impl ScopeRun {
             };
             let lost = match event {
                 None => "the worker ended in the middle of its job",
-                Some(event) if event.key != key => "the worker reported about another job",
+                Some(event) if !Arc::ptr_eq(&event.key, &key) && event.key != key => {
+                    "the worker reported about another job"
+                }
                 Some(event) if !self.ledger.awaits(&event.what) => {
                     tracing::debug!("an event came twice");
                     continue;

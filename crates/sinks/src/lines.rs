@@ -21,8 +21,7 @@ pub(crate) struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Appends whole lines, after `put_aside` has said under which name the file is to be kept and a new one begun, if it is.
-    /// A line of this program that a kill cut short is removed first. What was appended lasts when this returns.
+    /// Appends whole lines. If `put_aside` gives a name, the file is renamed first, and a new one begun. A line of this program that a kill cut short is removed first. What was appended lasts when this returns.
     pub(crate) fn append(&self, lines: &[u8], put_aside: impl FnOnce(&Metadata) -> Option<PathBuf>) -> io::Result<()> {
         let mut file = self.open()?;
         // Before anything is changed in it.
