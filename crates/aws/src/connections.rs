@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_smithy_http_client::pool::{ConnectionEvent, ConnectionEventListener, ConnectionProtocol, OriginKey};
+use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 use crate::fault::Fault;
@@ -43,10 +44,10 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    loads: HashMap<OriginKey, Load>,
+    loads: HashMap<OriginKey, Load, RandomState>,
     /// Requests that were let through before anybody knew where they would go.
     unbound: usize,
-    routes: HashMap<String, Route>,
+    routes: HashMap<String, Route, RandomState>,
     unreachable: Unreachable,
     waiting: VecDeque<Waiting>,
     next_ticket: u64,

@@ -17,6 +17,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -44,7 +45,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     held: usize,
-    scopes: HashMap<u64, Scope>,
+    scopes: HashMap<u64, Scope, RandomState>,
     /// The scopes with waiting requests and room below their limit: by places held, then by the ticket of
     /// the request that came first.
     order: BTreeSet<(usize, u64, u64)>,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_smithy_http_client::pool::OriginKey;
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::fault::{Fault, Remembered};
@@ -21,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The endpoints with failures, and none that has a success after them.
 #[derive(Debug, Default)]
-pub(crate) struct Unreachable(HashMap<OriginKey, Failures>);
+pub(crate) struct Unreachable(HashMap<OriginKey, Failures, RandomState>);
 
 #[derive(Debug)]
 struct Failures {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{ChangeCounts, Counts, FailureReason, MAX_NAMED_TABLES, Operation, Problem, Requests, TableName};
+use foldhash::fast::RandomState;
 
 use super::checkpoint::{Checkpoint, Cursor, Failures};
 use super::step::Step;
@@ -24,11 +25,11 @@ pub(crate) struct Tables {
     first: u64,
     listed_a_page: bool,
     /// Selected tables that have not come to an end, and the number of their page.
-    open: HashMap<TableName, u64>,
+    open: HashMap<TableName, u64, RandomState>,
     deferred: BTreeMap<TableName, FailedTable>,
     failures: BTreeMap<(FailureReason, String), Failures>,
     /// Tables behind the cursor that an earlier process is done with; they are going to be listed once more.
-    done_before: HashSet<TableName>,
+    done_before: HashSet<TableName, RandomState>,
     /// Tables that were described although the listing left them out.
     unlisted: BTreeSet<TableName>,
 }
