@@ -81,7 +81,7 @@ impl Shared {
         shared
     }
 
-    /// The status now. Whoever holds it keeps all others waiting.
+    /// The status now. While a caller holds it, all other callers wait.
     pub fn status(&self) -> MutexGuard<'_, DaemonStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -63,7 +63,7 @@ pub fn undelivered(state: &SharedState, sink: &str) -> impl EventSource + use<> 
 pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &StateSettings) -> Result<(), StateError> {
     let names: Vec<_> = settings.sinks.iter().map(|sink| sink.name.clone()).collect();
     let mut state = opened(state);
-    for (name, owed) in state.set_sinks(&names)?.removed {
+    for (name, owed) in state.set_sinks(&names)? {
         let name = Escaped(&name).to_string();
         tracing::warn!(
             sink = name,

@@ -13,6 +13,9 @@ use crate::{State, StateError};
 /// How much of the outbox is read at once, in bytes.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
 
+/// How many events a sink, by its name, has not taken yet.
+const OWED: &str = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT cursor FROM sinks WHERE name = ?)";
+
 /// A day, in milliseconds.
 const A_DAY: i64 = 24 * 3600 * 1000;
 
@@ -33,42 +36,31 @@ pub struct OutboxEvent {
     pub table: Option<Record>,
 }
 
-/// What became of the sinks that the state knew.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SinkChanges {
-    /// These are not configured any more, and have given up their places; with how many events they had not taken.
-    pub removed: Vec<(String, u64)>,
-    /// These are new, and begin with the next run.
-    pub added: Vec<String>,
-}
-
 impl State {
-    /// Says which sinks there are. A new one begins behind everything that is in the outbox; one that is not named any more gives
-    /// up its place.
+    /// Sets which sinks there are. A new sink begins after everything that is in the outbox. A sink that is no longer named loses
+    /// its cursor. Returns the names of those sinks, each with how many events it had not taken.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn set_sinks(&mut self, names: &[String]) -> Result<SinkChanges, StateError> {
-        let mut changes = SinkChanges::default();
+    pub fn set_sinks(&mut self, names: &[String]) -> Result<Vec<(String, u64)>, StateError> {
+        let mut removed = Vec::new();
         self.all_or_nothing(|writing| {
             let known: Vec<String> = writing
                 .prepare("SELECT name FROM sinks ORDER BY name")?
                 .query_map([], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             for name in known.iter().filter(|name| !names.contains(name)) {
-                let owed = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT cursor FROM sinks WHERE name = ?)";
-                let owed = writing.query_row(owed, [name], |row| unsigned(row, "owed"))?;
+                let owed = writing.query_row(OWED, [name], |row| unsigned(row, "owed"))?;
                 writing.execute("DELETE FROM sinks WHERE name = ?", [name])?;
-                changes.removed.push((name.clone(), owed));
+                removed.push((name.clone(), owed));
             }
             for name in names.iter().filter(|name| !known.contains(name)) {
                 let end = "INSERT INTO sinks (name, cursor) SELECT ?, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)";
                 writing.execute(end, [name])?;
-                changes.added.push(name.clone());
             }
             prune(writing)
         })?;
-        Ok(changes)
+        Ok(removed)
     }
 
     /// What a sink has not taken yet, in order: at most `limit` events, and no more than are read into memory at once.
@@ -100,8 +92,7 @@ impl State {
     /// # Errors
     /// When it cannot be read.
     pub fn owed(&self, sink: &str) -> Result<u64, StateError> {
-        let sql = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT cursor FROM sinks WHERE name = ?)";
-        self.connection.query_row(sql, [sink], |row| unsigned(row, "owed")).map_err(|source| self.failed(source))
+        self.connection.query_row(OWED, [sink], |row| unsigned(row, "owed")).map_err(|source| self.failed(source))
     }
 
     /// A sink has taken everything up to a place. What all sinks have taken goes.

@@ -69,7 +69,7 @@ use std::time::Duration;
 use dynacrawl_model::{Record, RecordKind, RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use deliveries::{Cursor, OutboxEvent, SinkChanges};
+pub use deliveries::{Cursor, OutboxEvent};
 pub use error::StateError;
 pub use outputs::{FileQuery, RunFile};
 pub use place::{Purpose, files, has_file, is_same_file};

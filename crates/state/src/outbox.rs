@@ -1,7 +1,7 @@
 //! The outbox: what settled runs have to deliver to sinks, in order, until every sink has taken it.
 
 use dynacrawl_model::{Timestamp, event_id};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 /// Whether a settled run has to be kept for sinks.
 pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
@@ -33,8 +33,7 @@ pub(crate) fn append_ends(writing: &Transaction<'_>, run_id: &str, at: Timestamp
 
 /// Deletes what all sinks have taken.
 pub(crate) fn prune(writing: &Transaction<'_>) -> rusqlite::Result<()> {
-    let slowest: Option<i64> =
-        writing.query_row("SELECT MIN(cursor) FROM sinks", [], |row| row.get(0)).optional()?.flatten();
+    let slowest: Option<i64> = writing.query_row("SELECT MIN(cursor) FROM sinks", [], |row| row.get(0))?;
     match slowest {
         Some(slowest) => writing.execute("DELETE FROM outbox WHERE seq <= ?", [slowest]).map(drop),
         None => writing.execute("DELETE FROM outbox", []).map(drop),

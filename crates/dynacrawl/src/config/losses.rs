@@ -109,8 +109,8 @@ mod tests {
         };
         for emit in ["changes", "both"] {
             for output in ["/data/x.jsonl", "/data/{date}.jsonl", "/data/{schedule}.jsonl"] {
-                let said = of(output, emit).unwrap_or_else(|| panic!("{output} with {emit}"));
-                assert!(said.contains("crawl.output (--output)") && said.contains("{run_id}"), "{said}");
+                let error = of(output, emit).unwrap_or_else(|| panic!("{output} with {emit}"));
+                assert!(error.contains("crawl.output (--output)") && error.contains("{run_id}"), "{error}");
             }
             for output in ["/data/{run_id}.jsonl", "-", "/dev/null"] {
                 assert_eq!(of(output, emit), None, "{output} with {emit}");
@@ -127,8 +127,8 @@ mod tests {
         let all = "[[schedule]]\nname = \"all\"\ncron = \"1 1 * * *\"\n";
         for (more, who) in [(token, "serve.token"), (some, "the schedule 'some'")] {
             for output in ["/data/x.jsonl", "/data/{date}.jsonl"] {
-                let said = refused(&of(output, more), true).unwrap_or_else(|| panic!("{output} with {more}"));
-                assert!(said.contains(who) && said.contains("{schedule}"), "{said}");
+                let error = refused(&of(output, more), true).unwrap_or_else(|| panic!("{output} with {more}"));
+                assert!(error.contains(who) && error.contains("{schedule}"), "{error}");
             }
             assert_eq!(refused(&of("/data/x.jsonl", more), false), None, "a crawl goes by no schedule");
             for output in ["/data/{schedule}.jsonl", "/data/{run_id}.jsonl", "-", "/dev/null"] {
@@ -137,8 +137,8 @@ mod tests {
         }
         assert_eq!(refused(&of("/data/x.jsonl", all), true), None);
         let at_start = format!("{token}run_at_start = true\n");
-        let said = refused(&of("/data/{schedule}.jsonl", &at_start), true).expect("both runs are manual ones");
-        assert!(said.contains("serve.run_at_start") && said.contains("{run_id}"), "{said}");
+        let error = refused(&of("/data/{schedule}.jsonl", &at_start), true).expect("both runs are manual ones");
+        assert!(error.contains("serve.run_at_start") && error.contains("{run_id}"), "{error}");
         assert_eq!(refused(&of("/data/{run_id}.jsonl", &at_start), true), None);
     }
 
@@ -149,8 +149,8 @@ mod tests {
             refused(&format!("[crawl]\noutput = \"{output}\"\n{}", names.map(schedule).concat()), true)
         };
         let names = ["a/b", "a b"];
-        let said = of(names, "/data/{schedule}.jsonl").expect("refused");
-        assert!(said.contains("would write the same file"), "{said}");
+        let error = of(names, "/data/{schedule}.jsonl").expect("refused");
+        assert!(error.contains("would write the same file"), "{error}");
         assert_eq!(of(names, "/data/{schedule}-{run_id}.jsonl"), None);
         assert_eq!(of(["a", "b"], "/data/{schedule}.jsonl"), None);
     }
@@ -162,8 +162,8 @@ mod tests {
         };
         let state = "[state]\npath = \"s.db\"\n";
         for (output, state) in [("-", state), ("/data/x.jsonl", state), ("/data/{date}.jsonl", "")] {
-            let said = of(output, state).expect("refused");
-            assert!(said.contains("crawl.keep_files"), "{said}");
+            let error = of(output, state).expect("refused");
+            assert!(error.contains("crawl.keep_files"), "{error}");
         }
         assert_eq!(of("/data/{date}.jsonl", state), None);
     }
