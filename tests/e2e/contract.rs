@@ -135,7 +135,7 @@ fn scopes(records: &[Value]) {
             let problems = end["problems"].as_array().expect("problems");
             let named = problems.iter().find(|problem| problem["code"] == "not_attempted").expect("it is said");
             assert_eq!(named["table_count"], not_attempted);
-            assert_eq!(named["tables"].as_array().expect("names").len() as u64, not_attempted.min(100));
+            assert_eq!(named["table_names"].as_array().expect("names").len() as u64, not_attempted.min(100));
         }
         if open.len() == records.iter().filter(is_end).count() {
             lines_of_scope(records, end);
@@ -154,8 +154,8 @@ fn planned(records: &[Value]) -> Vec<(String, String)> {
             false => vec![name],
             true => of_type("accounts_discovered")
                 .filter(|found| found["target"] == target["name"])
-                .flat_map(|found| list(&found["accounts"]))
-                .map(|account| format!("{name}/{account}"))
+                .flat_map(|found| found["accounts"].as_array().expect("a list"))
+                .map(|account| format!("{name}/{}", text(&account["id"])))
                 .collect(),
         };
         let regions = list(&target["regions"]);
@@ -175,7 +175,7 @@ fn lines_of_scope(records: &[Value], end: &Value) {
         let what = match record["type"].as_str() {
             Some("table") => "described".to_owned(),
             Some("table_failed") => text(&record["reason"]),
-            Some("table_listed") if record["selected"] == true => "selected".to_owned(),
+            Some("table_listed") if record["is_selected"] == true => "selected".to_owned(),
             Some("table_listed") => "unselected".to_owned(),
             _ => continue,
         };
@@ -202,7 +202,7 @@ fn sums(records: &[Value], last: &Value) {
     for pointer in COUNTS.iter().map(|name| format!("/counts/{name}")).chain(requests) {
         assert_eq!(last.pointer(&pointer).and_then(Value::as_u64), Some(sum(&pointer)), "{pointer}");
     }
-    let totals = last["scopes"].as_object().expect("totals");
+    let totals = last["scope_counts"].as_object().expect("totals");
     assert_eq!(totals["planned"], ends.len());
     assert_eq!(totals["targets_failed"], records.iter().filter(|record| record["type"] == "target_failed").count());
     for (outcome, count) in totals.iter().filter(|(name, _)| !["planned", "targets_failed"].contains(&name.as_str())) {
@@ -213,7 +213,7 @@ fn sums(records: &[Value], last: &Value) {
 /// The exit code is what the run says.
 #[track_caller]
 fn exit_code(last: &Value, code: i32) {
-    let scopes = |name: &str| last["scopes"][name].as_u64().expect("a number");
+    let scopes = |name: &str| last["scope_counts"][name].as_u64().expect("a number");
     let some_page = scopes("complete") + scopes("partial") + scopes("incomplete_listing") > 0;
     let expected = match text(&last["outcome"]).as_str() {
         "cancelled" => 130,
@@ -241,7 +241,7 @@ fn tables_once(records: &[Value]) {
     for record in records {
         let name = match record["type"].as_str() {
             Some("table") => &record["table"]["name"],
-            Some("table_failed" | "table_listed") => &record["table"],
+            Some("table_failed" | "table_listed") => &record["table_name"],
             _ => continue,
         };
         assert!(seen.insert((record["scope"].to_string(), text(name))), "twice: {record}");

@@ -169,7 +169,7 @@ pub(crate) fn number(state: &Path, sql: &str) -> rusqlite::Result<i64> {
 pub(crate) fn names(records: &[Value], kind: &str) -> Vec<String> {
     let of_kind = records.iter().filter(|record| record["type"] == kind);
     let name =
-        |record: &Value| record["table"].as_str().or_else(|| record["table"]["name"].as_str()).map(str::to_owned);
+        |record: &Value| record["table_name"].as_str().or_else(|| record["table"]["name"].as_str()).map(str::to_owned);
     let mut names: Vec<_> = of_kind.filter_map(name).collect();
     names.sort_unstable();
     names

@@ -160,7 +160,11 @@ fn text_from_outside_cannot_take_over_a_terminal() {
     assert!(crawled.stderr.contains("\\u{1b}[31mred"), "{}", crawled.stderr);
     assert!(crawled.stderr.contains("evil\\u{1b}[2J\\u{202e}name"), "{}", crawled.stderr);
     let failed = crawled.of_type("table_failed").next().expect("one");
-    assert_eq!((&failed["table"], &failed["message"]), (&evil.into(), &said.into()), "the record has it as it was");
+    assert_eq!(
+        (&failed["table_name"], &failed["message"]),
+        (&evil.into(), &said.into()),
+        "the record has it as it was"
+    );
     assert!(!crawled.text.contains('\u{1b}'), "JSON escapes it");
 }
 

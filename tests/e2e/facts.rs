@@ -30,7 +30,7 @@ pub(crate) fn of_description(table: &Value) -> Value {
         let keys: Value = hash.map(|one| key(&one["AttributeName"], json!("partition"))).collect();
         indexes.insert(index_name("vector", &index["IndexName"]), described_index(index, &keys));
     }
-    json!({"name": table["TableName"], "keys": keys(table), "indexes": indexes, "billing_mode": table["BillingModeSummary"]["BillingMode"]})
+    json!({"name": table["TableName"], "keys": keys(table), "indexes": indexes, "billing_mode": billing_mode(&table["BillingModeSummary"]["BillingMode"])})
 }
 
 fn described_index(index: &Value, keys: &Value) -> Value {
@@ -68,7 +68,12 @@ pub(crate) fn of_oracle(name: &str, table: &Value) -> Value {
         (name.clone(), facts)
     };
     let indexes: Map<String, Value> = table["indexes"].as_object().expect("indexes").iter().map(index).collect();
-    json!({"name": name, "keys": keys(table), "indexes": indexes, "billing_mode": table["billing_mode"]})
+    json!({"name": name, "keys": keys(table), "indexes": indexes, "billing_mode": billing_mode(&table["billing_mode"])})
+}
+
+/// A table of which AWS sends no billing mode is provisioned.
+fn billing_mode(sent: &Value) -> Value {
+    if sent.is_null() { json!("PROVISIONED") } else { sent.clone() }
 }
 
 fn index_name(kind: &str, name: &Value) -> String {

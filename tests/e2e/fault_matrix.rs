@@ -242,7 +242,7 @@ fn check(name: &str, sim: &Simulator, crawled: &Crawled, account: &str, region: 
         crawled.of_type("table").filter(of).filter_map(|record| record["table"]["name"].as_str()).collect();
     let mut failed = BTreeMap::<_, usize>::new();
     for record in crawled.of_type("table_failed").filter(of) {
-        told.push(record["table"].as_str().expect("a name"));
+        told.push(record["table_name"].as_str().expect("a name"));
         *failed.entry(record["reason"].as_str().expect("a reason")).or_default() += 1;
     }
     told.sort_unstable();

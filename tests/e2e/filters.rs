@@ -57,7 +57,9 @@ fn a_dry_run_tells_each_name_and_the_rule_that_decided_without_describing_a_tabl
     assert_eq!(crawled.code, 0);
     let mut verdicts: Vec<_> = crawled
         .of_type("table_listed")
-        .map(|listed| json!([listed["table"], listed["selected"], listed["rule"]["kind"], listed["rule"]["pattern"]]))
+        .map(|listed| {
+            json!([listed["table_name"], listed["is_selected"], listed["rule"]["kind"], listed["rule"]["pattern"]])
+        })
         .collect();
     verdicts.sort_by_key(|verdict| verdict[0].to_string());
     assert_eq!(

@@ -70,7 +70,7 @@ fn a_state_can_be_read_while_it_is_written() {
     // Nobody's question holds up the writer, and what is not settled is not told.
     let now = status(&place, &[]);
     assert_eq!(
-        (&now["tables"], &now["last_run"]["ended_at"], &now["last_run"]["outcome"]),
+        (&now["table_count"], &now["last_run"]["ended_at"], &now["last_run"]["outcome"]),
         (&120.into(), &Value::Null, &Value::Null)
     );
     assert!(tell(&place, "status", &[]).contains("under way"));
@@ -96,7 +96,7 @@ fn a_state_can_be_read_while_it_is_written() {
     // One who still reads sees what was there when they began.
     assert_eq!(known(&reading), 120);
     drop(reading);
-    assert_eq!(status(&place, &[])["tables"], 210);
+    assert_eq!(status(&place, &[])["table_count"], 210);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn what_is_told_is_what_was_crawled() {
     let run = &records[0]["run_id"];
     let now = status(&place, &[]);
     assert_eq!((&now["last_run"]["run_id"], &now["last_run"]["outcome"]), (run, &"complete".into()));
-    assert_eq!((&now["tables"], &now["held"]), (&5.into(), &0.into()));
+    assert_eq!((&now["table_count"], &now["held"]), (&5.into(), &0.into()));
     assert_eq!(fields(now["scopes"].as_array().expect("scopes"), "region"), [IRELAND, VIRGINIA]);
     let runs = values(&place, "runs", &[]);
     let mut completed = records.last().expect("a record").clone();
@@ -117,7 +117,7 @@ fn what_is_told_is_what_was_crawled() {
         let same = |record: &&Value| {
             record["type"] == "table"
                 && record["scope"]["region"] == table["region"]
-                && record["table"]["name"] == table["name"]
+                && record["table"]["name"] == table["table_name"]
         };
         assert_eq!(Some(&table["record"]), records.iter().find(same), "the line that was written");
         contract::lines(&table["record"].to_string());
@@ -201,7 +201,10 @@ fn names_from_outside_do_not_reach_the_terminal_as_they_are() {
             "{command}: {text:?}"
         );
     }
-    assert!(fields(&values(&place, "tables", &[]), "name").contains(&evil.to_owned()), "JSON has them as they are");
+    assert!(
+        fields(&values(&place, "tables", &[]), "table_name").contains(&evil.to_owned()),
+        "JSON has them as they are"
+    );
 }
 
 #[test]

@@ -104,13 +104,13 @@ fn whole(crawled: &Crawled, sim: &Simulator) {
         let of = |record: &&Value| record["scope"]["account_id"] == account && record["scope"]["region"] == region;
         let mut names: Vec<_> =
             crawled.of_type("table").filter(of).filter_map(|record| record["table"]["name"].as_str()).collect();
-        names.extend(crawled.of_type("table_failed").filter(of).filter_map(|record| record["table"].as_str()));
+        names.extend(crawled.of_type("table_failed").filter(of).filter_map(|record| record["table_name"].as_str()));
         names.sort_unstable();
         assert_eq!(names, sim.table_names(account, region), "{account}/{region}");
     }
     for scope in crawled.of_type("scope_completed").filter(|scope| scope["target"] == "home") {
         assert_eq!(scope["counts"]["denied"], 1, "{scope}");
-        assert_eq!(scope["problems"][0]["tables"], serde_json::json!(["table-000007"]), "{scope}");
+        assert_eq!(scope["problems"][0]["table_names"], serde_json::json!(["table-000007"]), "{scope}");
     }
 }
 
@@ -285,7 +285,7 @@ fn on_standard_output_only_what_was_in_flight_comes_again() {
     let ends = |lines: &[Value]| lines.iter().filter(|record| record["type"] == "scope_completed").count();
     assert!(ends(&first) >= 2 && ends(&first) + ends(&lines) >= 4);
     let last = lines.last().expect("a record");
-    assert_eq!((&last["scopes"]["planned"], &last["counts"]["listed"]), (&4.into(), &391.into()));
+    assert_eq!((&last["scope_counts"]["planned"], &last["counts"]["listed"]), (&4.into(), &391.into()));
     let names: BTreeSet<_> = first
         .iter()
         .chain(&lines)

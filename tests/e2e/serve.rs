@@ -313,7 +313,7 @@ fn killed_at_any_moment_the_daemon_begins_again_and_the_output_is_what_one_run_w
         for kind in ["table", "table_added"] {
             assert_eq!(names(&records, kind), sim.table_names(HOME, IRELAND), "{kind}, seed {seed}");
         }
-        assert_eq!(only(&records, "scope_completed")["changes"]["added"], 200);
+        assert_eq!(only(&records, "scope_completed")["change_counts"]["added"], 200);
         drop(daemon.kill());
         assert_eq!(place.rows("runs"), 1, "seed {seed}");
     }

@@ -176,7 +176,10 @@ fn held(place: &Place, daemon: &Daemon, count: u64) {
         records.iter().find(|record| record["type"] == "scope_completed" && record["scope"]["region"] == IRELAND);
     let scope = scope.expect("it has ended");
     assert_eq!(names(&records, "table_removed").len(), 0);
-    assert_eq!((&scope["changes"]["held"], &scope["problems"][0]["code"]), (&json!(count), &json!("removals_held")));
+    assert_eq!(
+        (&scope["change_counts"]["held"], &scope["problems"][0]["code"]),
+        (&json!(count), &json!("removals_held"))
+    );
     assert!(scope["problems"][0]["message"].as_str().is_some_and(|said| said.contains(HOME_IRELAND)), "{scope}");
     assert_eq!(only(&records, "run_completed")["outcome"], "partial");
     assert_eq!(daemon.metrics().value("dynacrawl_removals_held", &[]), count as f64);

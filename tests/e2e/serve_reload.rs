@@ -49,7 +49,7 @@ fn targets_that_come_and_go_are_those_of_the_next_run() {
     daemon.crawl("{}");
     let records = place.records();
     let retired = only(&records, "scope_retired");
-    assert_eq!((&retired["scope"]["region"], &retired["tables"]), (&IRELAND.into(), &3.into()));
+    assert_eq!((&retired["scope"]["region"], &retired["table_count"]), (&IRELAND.into(), &3.into()));
     assert_eq!(names(&records, "table").len(), 2);
     let page = daemon.metrics();
     assert_eq!(page.value("dynacrawl_changes_total", &[("type", "scope_retired")]), 1.0);

@@ -56,8 +56,8 @@ impl ErrorClass {
         matches!(self, Self::Throttled | Self::Transient | Self::TimedOut | Self::Unreachable | Self::ClockSkew)
     }
 
-    /// By AWS's error code; HTTP statuses are not asked, because services disagree on them.
-    pub(crate) fn of_code(code: &str, message: &str) -> Option<Self> {
+    /// The class of AWS's error code, if it is known. HTTP statuses do not count, because services disagree on them.
+    pub fn of_code(code: &str, message: &str) -> Option<Self> {
         Some(match code {
             "ThrottlingException"
             | "Throttling"

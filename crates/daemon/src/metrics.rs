@@ -121,7 +121,7 @@ fn scopes(page: &mut Page<'_>, status: &DaemonStatus, most_scopes: usize) {
         page.sample("scopes", &[("outcome", outcome)], count);
     }
     let sum = |of: fn(&dynacrawl_state::ScopeLine) -> u64| status.scopes.iter().map(of).sum::<u64>();
-    page.one("tables", "gauge", "Known tables.", &[], sum(|scope| scope.tables));
+    page.one("tables", "gauge", "Known tables.", &[], sum(|scope| scope.table_count));
     page.one(
         "removals_held",
         "gauge",

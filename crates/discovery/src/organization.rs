@@ -1,17 +1,17 @@
 //! organizations:ListAccounts, and the organizational units that filters name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use aws_sdk_organizations::config::{Builder, Region as SdkRegion};
-use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
+use aws_sdk_organizations::types::{Account as SdkAccount, AccountState, AccountStatus};
 use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use dynacrawl_auth::{CachedCredentials, Caller};
 use dynacrawl_aws::{AwsError, Quota, RetryPolicy, global_region};
-use dynacrawl_model::{AccountId, Escaped, Operation, Partition};
+use dynacrawl_model::{Account, AccountId, Escaped, Operation, Partition};
 
 use crate::{DiscoveryError, Listed, Page, pages};
 
@@ -62,8 +62,8 @@ pub struct AccountFilter {
 /// The accounts that were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundAccounts {
-    /// The active accounts that the filter lets through, in order.
-    pub accounts: Vec<AccountId>,
+    /// The active accounts that the filter selects, by id.
+    pub accounts: Vec<Account>,
     /// How many accounts were listed.
     pub listed: u64,
     /// How many of those are not active.
@@ -114,18 +114,18 @@ impl Organization {
         };
         let (included, mut failed) = self.in_units(&filter.include_units).await;
         let mut found = FoundAccounts::default();
-        let mut active = BTreeSet::new();
+        let mut active = BTreeMap::new();
         let listed = self.list().await;
-        for (id, is_active) in listed.items {
+        for (id, account) in listed.items {
             found.listed += 1;
-            if !is_active {
+            if !account.is_active {
                 found.inactive += 1;
                 continue;
             }
             let all = filter.include_accounts.is_empty() && filter.include_units.is_empty();
             let wanted = all || filter.include_accounts.contains(&id) || included.contains(&id);
             if wanted && !filter.exclude_accounts.contains(&id) && !excluded.contains(&id) {
-                active.insert(id);
+                active.insert(id, account.account);
             } else {
                 found.filtered += 1;
             }
@@ -133,13 +133,13 @@ impl Organization {
         failed = failed.or(listed.failed).or(listed.unreadable);
         if failed.is_none() {
             let named = filter.include_accounts.difference(&filter.exclude_accounts);
-            found.not_found = named.filter(|id| !active.contains(id) && !excluded.contains(id)).cloned().collect();
+            found.not_found = named.filter(|id| !active.contains_key(id) && !excluded.contains(id)).cloned().collect();
         }
-        FoundAccounts { accounts: active.into_iter().collect(), failed, ..found }
+        FoundAccounts { accounts: active.into_values().collect(), failed, ..found }
     }
 
     /// All accounts, and whether each is active.
-    async fn list(&self) -> Listed<AccountId, bool> {
+    async fn list(&self) -> Listed<AccountId, ListedAccount> {
         let page = |next: Option<String>| async {
             let answer = self.client.list_accounts().set_next_token(next).send().await;
             let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
@@ -166,7 +166,7 @@ impl Organization {
         (accounts, None)
     }
 
-    async fn accounts_of(&self, unit: &str) -> Listed<AccountId, bool> {
+    async fn accounts_of(&self, unit: &str) -> Listed<AccountId, ListedAccount> {
         let page = |next: Option<String>| async {
             let answer = self.client.list_accounts_for_parent().parent_id(unit).set_next_token(next).send().await;
             let answer = answer.map_err(|error| AwsError::from_sdk(&error))?;
@@ -190,17 +190,29 @@ impl Organization {
     }
 }
 
-/// The account's id, and whether it is active: by `State`, or by `Status` where an older service sends no `State`. One that
-/// says neither is taken for active: that it cannot be reached would show.
-fn account(account: &Account) -> Result<(AccountId, bool), String> {
+/// An account, and whether it is active.
+struct ListedAccount {
+    account: Account,
+    is_active: bool,
+}
+
+/// An account is active by its `State`, or by its `Status` if an older service sends no `State`. An account with neither counts
+/// as active: if it is not, the crawl shows it.
+fn account(account: &SdkAccount) -> Result<(AccountId, ListedAccount), String> {
     let id = account.id().unwrap_or_default();
-    let id = id.parse().map_err(|_| format!("'{}' is not the id of an account", Escaped(id)))?;
-    let active = match (account.state(), account.status()) {
-        (Some(state), _) => *state == AccountState::Active,
-        (None, Some(status)) => *status == AccountStatus::Active,
-        (None, None) => true,
+    let id: AccountId = id.parse().map_err(|_| format!("'{}' is not the id of an account", Escaped(id)))?;
+    let (state, is_active) = match (account.state(), account.status()) {
+        (Some(state), _) => (Some(state.as_str()), *state == AccountState::Active),
+        (None, Some(status)) => (Some(status.as_str()), *status == AccountStatus::Active),
+        (None, None) => (None, true),
     };
-    Ok((id, active))
+    let account = Account {
+        id: id.clone(),
+        name: account.name().map(str::to_owned),
+        email: account.email().map(str::to_owned),
+        state: state.map(str::to_owned),
+    };
+    Ok((id, ListedAccount { account, is_active }))
 }
 
 #[cfg(test)]

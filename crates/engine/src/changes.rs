@@ -6,13 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dynacrawl_model::{
-    Body, ChangeKind, FilterRule, Record, Scope, Table, TableAdded, TableChanged, TableName, TableRecord,
+    Body, ChangeKind, FilterRule, NamedScope, Record, Scope, Table, TableAdded, TableChanged, TableName, TableRecord,
     TableRecreated, TableRemoved, TableUnselected, Timestamp,
 };
 use dynacrawl_normalizer::{all_changes, comparable, fingerprint, structural_changes};
 use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStats, TableStatus};
 
-use super::detector::{DetectedChange, Detector};
+use super::detector::{DetectedChange, Detector, Found};
 use crate::settings::ChangeSettings;
 
 /// Tables that are known, and that the listing did not name.
@@ -34,6 +34,8 @@ pub(crate) struct Missing {
 #[derive(Debug)]
 pub(crate) struct ScopeChanges {
     detector: Arc<Detector>,
+    /// The name of the account, if known.
+    account_name: Option<Arc<str>>,
     /// Looked up when the account is known.
     known: OnceLock<Option<KnownScope>>,
     names: RandomState,
@@ -63,8 +65,9 @@ struct KnownTable {
 }
 
 impl ScopeChanges {
-    pub(crate) fn new(detector: Arc<Detector>, resumed: bool) -> Self {
+    pub(crate) fn new(detector: Arc<Detector>, account_name: Option<Arc<str>>, resumed: bool) -> Self {
         Self {
+            account_name,
             resumed,
             emitted: Mutex::default(),
             detector,
@@ -198,8 +201,8 @@ impl ScopeChanges {
                 table: now.table.clone(),
             };
             let row = row(now, name, now.observed_at, now.observed_at);
-            let line = detector.line(&key, now);
-            return Ok(Some(detector.change(ChangeKind::Added, key, now.observed_at, Some(row), Some(line), added)));
+            let line = self.line(&key, now);
+            return Ok(Some(self.change(ChangeKind::Added, key, now.observed_at, Some(row), Some(line), added)));
         };
         // Listed again after it was not, which is nothing that is told.
         let seen_again = || {
@@ -213,7 +216,7 @@ impl ScopeChanges {
         let unchanged = row(now, name, before.first_seen_at, before.changed_at);
         let Some(then) = detector.read(|reader| reader.record(&before))?.and_then(|json| parse(&json)) else {
             tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "its record in the state cannot be read; it is taken as it is now");
-            let line = detector.line(&key, now);
+            let line = self.line(&key, now);
             return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(line))));
         };
         let (then, learned) = with_identity_of(then, &now.table);
@@ -238,23 +241,50 @@ impl ScopeChanges {
             (false, true) => Vec::new(),
         };
         if changes.is_empty() && (upgraded || learned) {
-            let line = detector.line(&key, now);
+            let line = self.line(&key, now);
             return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(line))));
         }
         if changes.is_empty() && same {
             return Ok(seen_again());
         }
         let (observed_at, table, fingerprint) = (now.observed_at, now.table.clone(), now.fingerprint.clone());
-        let line = Some(detector.line(&key, now));
+        let line = Some(self.line(&key, now));
         if is_another(&then, &now.table) {
-            let recreated =
-                TableRecreated { observed_at, id_before: then.id, fingerprint_before, fingerprint, changes, table };
+            let recreated = TableRecreated {
+                observed_at,
+                table_id_before: then.id,
+                fingerprint_before,
+                fingerprint,
+                changes,
+                table,
+            };
             let row = Some(row(now, name, now.observed_at, now.observed_at));
-            return Ok(Some(detector.change(ChangeKind::Recreated, key, observed_at, row, line, recreated)));
+            return Ok(Some(self.change(ChangeKind::Recreated, key, observed_at, row, line, recreated)));
         }
         let changed = TableChanged { observed_at, fingerprint_before, fingerprint, changes, table };
         let row = Some(row(now, name, before.first_seen_at, now.observed_at));
-        Ok(Some(detector.change(ChangeKind::Changed, key, observed_at, row, line, changed)))
+        Ok(Some(self.change(ChangeKind::Changed, key, observed_at, row, line, changed)))
+    }
+
+    fn named(&self, key: &ScopeKey) -> NamedScope {
+        NamedScope { scope: key.scope(), account_name: self.account_name.clone() }
+    }
+
+    fn line(&self, key: &ScopeKey, now: &TableRecord) -> String {
+        self.detector.line(&self.named(key), now)
+    }
+
+    fn change(
+        &self,
+        kind: ChangeKind,
+        key: ScopeKey,
+        at: Timestamp,
+        table: Option<TableRow>,
+        record: Option<String>,
+        body: impl Into<Body>,
+    ) -> DetectedChange {
+        let scope = self.named(&key);
+        self.detector.change(kind, key, scope, Found { at, table, record }, body)
     }
 
     /// What is known and was not listed as a table to be described, once the listing has reached its last page.
@@ -305,13 +335,13 @@ impl ScopeChanges {
         Ok(self.gone(name)?.map(|(key, before)| {
             let removed = TableRemoved {
                 at,
-                table: name.clone(),
-                arn: before.arn.clone(),
-                id: before.table_id.clone(),
+                table_name: name.clone(),
+                table_arn: before.arn.clone(),
+                table_id: before.table_id.clone(),
                 last_seen_at: before.last_seen_at,
             };
             let row = TableRow { status: TableStatus::Removed, changed_at: at, ..before };
-            self.detector.change(ChangeKind::Removed, key, at, Some(row), None, removed)
+            self.change(ChangeKind::Removed, key, at, Some(row), None, removed)
         }))
     }
 
@@ -319,10 +349,15 @@ impl ScopeChanges {
     pub(crate) fn unselected(&self, name: &TableName, rule: FilterRule) -> Result<Option<DetectedChange>, StateError> {
         let at = Timestamp::now();
         Ok(self.gone(name)?.map(|(key, before)| {
-            let unselected =
-                TableUnselected { at, table: name.clone(), arn: before.arn.clone(), id: before.table_id.clone(), rule };
+            let unselected = TableUnselected {
+                at,
+                table_name: name.clone(),
+                table_arn: before.arn.clone(),
+                table_id: before.table_id.clone(),
+                rule,
+            };
             let row = TableRow { status: TableStatus::Unselected, changed_at: at, last_seen_at: Some(at), ..before };
-            self.detector.change(ChangeKind::Unselected, key, at, Some(row), None, unselected)
+            self.change(ChangeKind::Unselected, key, at, Some(row), None, unselected)
         }))
     }
 

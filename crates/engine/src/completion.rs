@@ -51,7 +51,7 @@ impl Ledger {
             problems.push(Problem { table_count: counts.vanished, ..problem });
         }
         problems.extend(self.notes.iter().cloned());
-        problems.extend(self.unexpected.problem());
+        problems.extend(self.descriptions.problems());
         problems
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use std::sync::Arc;
 
     use dynacrawl_client::{AwsError, ErrorClass};
-    use dynacrawl_fetcher::FailedTable;
+    use dynacrawl_fetcher::{FailedTable, ProbeValues};
     use dynacrawl_model::{
         FailureReason, Listing, Operation, Outcome, RequestCounts, Requests, RunId, Table, TableName, TableRecord,
         Timestamp,
@@ -123,10 +123,16 @@ mod tests {
                 observed_at: Timestamp::now(),
                 fingerprint: String::new(),
                 table: Table::default(),
-                probes: Default::default(),
+                problems: Vec::new(),
             };
             let (name, record) = (name(number), Box::new(record));
-            self.apply(What::TableDescribed(TableDescribed { name, record, unexpected: Vec::new(), unlisted: false }));
+            self.apply(What::TableDescribed(TableDescribed {
+                name,
+                record,
+                unexpected: Vec::new(),
+                probes: ProbeValues::new(),
+                unlisted: false,
+            }));
         }
 
         fn finish(&mut self, stopped: Option<StopReason>, foreign: bool) {
@@ -208,8 +214,11 @@ mod tests {
         assert_eq!((scene.outcome(), scene.ledger.counts().not_attempted), (Outcome::Partial, 149));
         let problems = scene.ledger.problems();
         let problem = problems.last().expect("a problem");
-        assert_eq!((problem.code.as_str(), problem.table_count, problem.tables.len()), ("not_attempted", 149, 100));
-        assert_eq!(problem.tables[0], "t001");
+        assert_eq!(
+            (problem.code.as_str(), problem.table_count, problem.table_names.len()),
+            ("not_attempted", 149, 100)
+        );
+        assert_eq!(problem.table_names[0], "t001");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub async fn crawl_to_output(
     let (mut report, written) = tokio::join!(
         Box::pin(run(plan, run_id, remembered, records, stop, progress))
             .instrument(tracing::debug_span!("run", %run_id)),
-        write_records(&output, crawl.layout, queue, &mut followers),
+        write_records(&output, crawl.lines, queue, &mut followers),
     );
     let ended = report.ended_by.is_none() && report.outcome != RunOutcome::Cancelled;
     let written = match report.ended_by.take() {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use dynacrawl_model::{Body, ChangeKind, Record, RunId, ScopeRetired, TableName, TableRecord, Timestamp};
+use dynacrawl_model::{Body, ChangeKind, NamedScope, Record, RunId, ScopeRetired, TableName, TableRecord, Timestamp};
 use dynacrawl_state::{KnownScope, Reader, ScopeKey, Staged, StagedChange, StateError, TableRow, TableStats};
 
 use crate::settings::{Accepted, ChangeSettings};
@@ -15,6 +15,14 @@ pub struct Detector {
     pub(crate) settings: ChangeSettings,
     /// What a person has accepted.
     pub(crate) accepted: Accepted,
+}
+
+/// What the state keeps of a change, beside the change itself.
+pub(super) struct Found {
+    pub(super) at: Timestamp,
+    pub(super) table: Option<TableRow>,
+    /// The table's line, if it changed.
+    pub(super) record: Option<String>,
 }
 
 /// A change of a table or a scope, for the output and for the state.
@@ -46,10 +54,11 @@ impl Detector {
     /// That a scope is not crawled any more.
     pub(crate) fn retired(&self, known: KnownScope) -> Result<DetectedChange, StateError> {
         let at = Timestamp::now();
-        let tables = self.read(|reader| reader.count(known.id))?;
-        let KnownScope { key, target, last_complete_at, .. } = known;
-        let retired = ScopeRetired { at, target, tables, last_complete_at };
-        Ok(self.change(ChangeKind::Retired, key, at, None, None, retired))
+        let table_count = self.read(|reader| reader.count(known.id))?;
+        let KnownScope { key, account_name, target, last_complete_at, .. } = known;
+        let scope = NamedScope { scope: key.scope(), account_name };
+        let retired = ScopeRetired { at, target, table_count, last_complete_at };
+        Ok(self.change(ChangeKind::Retired, key, scope, Found { at, table: None, record: None }, retired))
     }
 
     /// A change, as the output and the state get it.
@@ -57,12 +66,12 @@ impl Detector {
         &self,
         kind: ChangeKind,
         key: ScopeKey,
-        at: Timestamp,
-        table: Option<TableRow>,
-        record: Option<String>,
+        scope: NamedScope,
+        found: Found,
         body: impl Into<Body>,
     ) -> DetectedChange {
-        let event = Record::of_scope(self.run_id, key.scope().into(), body);
+        let Found { at, table, record } = found;
+        let event = Record::of_scope(self.run_id, scope.into(), body);
         debug_assert_eq!(event.kind(), kind.record());
         let change = Some(as_kept(kind, &event));
         let event = Some(event).filter(|_| self.settings.emit.changes());
@@ -74,9 +83,9 @@ impl Detector {
     }
 
     /// The line of a table, as the state keeps it.
-    pub(super) fn line(&self, key: &ScopeKey, now: &TableRecord) -> String {
+    pub(super) fn line(&self, scope: &NamedScope, now: &TableRecord) -> String {
         // Names, numbers and times: there is nothing in records that JSON could refuse.
-        dynacrawl_model::table_line(&self.run_id, &key.scope(), now).unwrap_or_default()
+        dynacrawl_model::table_line(&self.run_id, scope, now).unwrap_or_default()
     }
 }
 
@@ -99,7 +108,7 @@ fn as_kept(kind: ChangeKind, event: &Record) -> StagedChange {
     let mut value = serde_json::to_value(event).unwrap_or_default();
     if let Some(members) = value.as_object_mut() {
         members.remove("type");
-        members.retain(|name, value| name != "table" || value.is_string());
+        members.remove("table");
     }
     StagedChange { kind: kind.record().as_str(), json: value.to_string() }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dynacrawl_fetcher::FailedTable;
+use dynacrawl_fetcher::{FailedTable, ProbeValues};
 use dynacrawl_model::{AccountId, Pace, Problem, Region, Requests, RunId, TableName, TableRecord};
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,9 @@ pub struct TableDescribed {
     pub record: Box<TableRecord>,
     /// The fields that had another type than expected.
     pub unexpected: Vec<String>,
+    /// The values of the probes.
+    #[serde(default, skip_serializing_if = "ProbeValues::is_empty")]
+    pub probes: ProbeValues,
     /// Whether the listing left the table out.
     pub unlisted: bool,
 }

@@ -8,7 +8,7 @@ use dynacrawl_sinks::{Event, JournalError, Observed, Position, Sink, SinkSetting
 use tokio::time::Instant;
 
 use super::event::What;
-use super::run_event::{CompletedScope, RunEvent, ScopeEntry};
+use super::run_event::{RunEvent, ScopeEntry};
 
 /// How long events wait for others, so that they are delivered together.
 const LINGER: Duration = Duration::from_secs(1);
@@ -96,10 +96,7 @@ fn delivered(event: &RunEvent) -> Option<Record> {
             }
             _ => None,
         },
-        RunEvent::Scope(_, ScopeEntry::Completed(ended)) => {
-            let CompletedScope { run_id, scope, completed } = &**ended;
-            Some(Record::of_scope(*run_id, scope.clone(), completed.clone()))
-        }
+        RunEvent::Scope(_, ScopeEntry::Completed(ended)) => Some((**ended).clone().into_record()),
         RunEvent::Scope(_, ScopeEntry::Began(_) | ScopeEntry::Changed(_)) | RunEvent::Retired(_) => None,
     }
 }

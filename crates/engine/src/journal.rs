@@ -4,10 +4,12 @@
 //! output says what is in the output up to that place, no more and no less, whatever else is under way.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_model::{
-    AccountId, Body, Outcome, Partition, Record, Region, RunCompleted, RunId, RunOutcome, Timestamp,
+    AccountId, Body, Outcome, Partition, Problem, Record, Region, RunCompleted, RunId, RunOutcome, ScopeCompleted,
+    Timestamp,
 };
 use dynacrawl_sinks::{JournalError, Observed, Position};
 use dynacrawl_state::{Commit, EndedScope, ScopeProgress, ScopeRow, Staged, TargetRow};
@@ -54,6 +56,7 @@ struct JournaledScope {
     partition: Partition,
     /// The account that a table was written for.
     account_id: Option<AccountId>,
+    account_name: Option<Arc<str>>,
     ledger: Ledger,
     ended: Option<EndedScope>,
     dirty: bool,
@@ -111,7 +114,12 @@ impl Journal {
             },
             Body::TargetFailed(failed) => {
                 self.ends.push(record.clone());
-                TargetRow { target: failed.target.clone(), failed: true, ..TargetRow::default() }
+                TargetRow {
+                    target: failed.target.clone(),
+                    failure: serde_json::to_string(failed).ok(),
+                    failed: true,
+                    ..TargetRow::default()
+                }
             }
             _ => return,
         };
@@ -126,8 +134,7 @@ impl Journal {
         };
         self.staged.extend(change.and_then(|change| change.staged.take()));
         if let ScopeEntry::Completed(ended) = entry {
-            let CompletedScope { run_id, scope, completed } = &**ended;
-            self.ends.push(Record::of_scope(*run_id, scope.clone(), completed.clone()));
+            self.ends.push((**ended).clone().into_record());
         }
         if let ScopeEntry::Began(began) = entry {
             self.scopes.insert(number, JournaledScope::new(began));
@@ -221,6 +228,7 @@ impl JournaledScope {
             region: began.key.region.clone(),
             partition: began.partition.clone(),
             account_id: began.account_id.clone(),
+            account_name: began.account_name.clone(),
             // A dry run has no journal.
             ledger: Ledger::new(false, began.checkpoint.clone()),
             ended: None,
@@ -259,14 +267,15 @@ impl JournaledScope {
             outcome: ended.outcome,
             counts: ended.counts,
             requests: ended.requests,
-            changes: ended.changes,
+            changes: ended.change_counts,
             listed_a_page: gave_a_page && self.ledger.listed_a_page(),
+            problems: kept_problems(ended),
         });
     }
 
     fn row(&self) -> ScopeRow {
-        let progress = match self.ended {
-            Some(ended) => ScopeProgress::Ended(ended),
+        let progress = match &self.ended {
+            Some(ended) => ScopeProgress::Ended(ended.clone()),
             None => ScopeProgress::Walking(checkpoint_json(&self.ledger.checkpoint())),
         };
         ScopeRow {
@@ -274,9 +283,23 @@ impl JournaledScope {
             region: self.region.clone(),
             partition: self.partition.clone(),
             account_id: self.account_id.clone(),
+            account_name: self.account_name.clone(),
             progress,
         }
     }
+}
+
+/// How many problems of a scope the state keeps, and how many tables of each.
+const KEPT_PROBLEMS: usize = 5;
+
+/// Why a scope is not complete, as the state keeps it for `status` and `runs`.
+fn kept_problems(ended: &ScopeCompleted) -> Vec<Problem> {
+    if ended.outcome == Outcome::Complete {
+        return Vec::new();
+    }
+    let mut problems: Vec<_> = ended.problems.iter().take(KEPT_PROBLEMS).cloned().collect();
+    problems.iter_mut().for_each(|problem| problem.table_names.truncate(KEPT_PROBLEMS));
+    problems
 }
 
 fn checkpoint_json(checkpoint: &Checkpoint) -> String {

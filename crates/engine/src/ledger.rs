@@ -8,11 +8,11 @@ use dynacrawl_fetcher::FailedTable;
 use dynacrawl_model::{AccountId, ChangeKind, Counts, Listing, Pace, Problem, Requests, Table, TableName};
 
 use super::checkpoint::{Checkpoint, Cursor};
+use super::description_problems::DescriptionProblems;
 use super::event::{Finished, Identified, PageListed, ScopeEvent, TableDescribed, What};
 use super::step::Step;
 use super::stop_reason::StopReason;
 use super::tables::Tables;
-use super::unexpected::UnexpectedTypes;
 
 /// What is proven about whose tables a scope has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) struct Ledger {
     pub(super) identity: Identity,
     pub(super) stopped: Option<StopReason>,
     pub(super) notes: Vec<Problem>,
-    pub(super) unexpected: UnexpectedTypes,
+    pub(super) descriptions: DescriptionProblems,
     requests: Requests,
     pace: Pace,
     /// The last table that named the scope's account and Region in its ARN.
@@ -58,7 +58,7 @@ impl Ledger {
             identity: Identity::Unproven("the scope has not begun".to_owned()),
             stopped: None,
             notes: Vec::new(),
-            unexpected: UnexpectedTypes::default(),
+            descriptions: DescriptionProblems::default(),
             requests: Requests::default(),
             pace: Pace::default(),
             witness: None,
@@ -106,7 +106,7 @@ impl Ledger {
 
     /// Adds something that the reader should know. What is about the scope as a whole is noted once, in whichever step.
     pub(crate) fn note(&mut self, problem: Problem) {
-        if !problem.tables.is_empty() || !self.notes.iter().any(|noted| noted.code == problem.code) {
+        if !problem.table_names.is_empty() || !self.notes.iter().any(|noted| noted.code == problem.code) {
             self.notes.push(problem);
         }
     }
@@ -172,9 +172,7 @@ impl Ledger {
         } else {
             self.tables.described(&described.name);
         }
-        if !described.unexpected.is_empty() {
-            self.unexpected.add(&described.name, &described.unexpected);
-        }
+        self.descriptions.add(&described.name, &described.record, &described.unexpected);
         if is_witness(&described.record.table) {
             self.witness = Some(described.name.clone());
         }

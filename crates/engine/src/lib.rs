@@ -5,6 +5,7 @@ mod checkpoint;
 mod claims;
 mod completion;
 mod delivery;
+mod description_problems;
 mod detector;
 mod event;
 mod history;
@@ -33,7 +34,6 @@ mod summary;
 mod supervisor;
 mod tables;
 mod target;
-mod unexpected;
 mod worker;
 
 pub use checkpoint::{Checkpoint, Cursor, Failures};

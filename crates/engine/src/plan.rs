@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dynacrawl_discovery::{AccountRegions, FoundAccounts, Organization};
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
-    AccountId, AccountsDiscovered, Outcome, Problem, Record, Region, RegionsDiscovered, RegionsSource, RunId,
+    Account, AccountId, AccountsDiscovered, Outcome, Problem, Record, Region, RegionsDiscovered, RegionsSource, RunId,
     TargetFailed,
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -44,7 +44,7 @@ pub(crate) enum Planned {
 /// What an earlier process has found out.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTargets {
-    pub(crate) accounts: HashMap<String, Vec<AccountId>>,
+    pub(crate) accounts: HashMap<String, Vec<Account>>,
     pub(crate) regions: HashMap<String, Vec<Region>>,
     pub(crate) failed: HashSet<String>,
     /// Accounts whose Regions are not surely all that they have; none for a target whose accounts are not surely known.
@@ -75,8 +75,8 @@ impl Planner<'_> {
                     Err(error) => {
                         let problem = Problem::new("invalid_target", error.to_string());
                         let stopped = StopReason::for_good(Outcome::Failed, problem);
-                        let name = format!("{}/{account}", group.name());
-                        told.extend(self.failed(name, Some(account), stopped));
+                        let name = format!("{}/{}", group.name(), account.id);
+                        told.extend(self.failed(name, Some(account.id), stopped));
                     }
                 }
             }
@@ -101,7 +101,7 @@ impl Planner<'_> {
     }
 
     /// The accounts of an organization, and what is told about them.
-    async fn accounts(&self, group: &Group, ready: &ReadyTarget) -> (Vec<AccountId>, Vec<Planned>) {
+    async fn accounts(&self, group: &Group, ready: &ReadyTarget) -> (Vec<Account>, Vec<Planned>) {
         if let Some(known) = self.known.accounts.get(group.name()) {
             return (known.clone(), Vec::new());
         }
@@ -237,9 +237,9 @@ pub async fn organization_accounts(
 pub fn members(
     group: &Group,
     ready: &ReadyTarget,
-    accounts: &[AccountId],
+    accounts: &[Account],
     settings: &Settings,
-) -> Vec<(AccountId, Result<Arc<ReadyTarget>, SettingError>)> {
+) -> Vec<(Account, Result<Arc<ReadyTarget>, SettingError>)> {
     let member = |account| group.target(account).map(|target| Arc::new(ready.beside(target, settings)));
     accounts.iter().map(|account| (account.clone(), member(account))).collect()
 }

@@ -184,6 +184,6 @@ fn held_back(scope: &ScopeRun, known: u64, gone: &[TableName]) -> Problem {
 }
 
 fn naming(code: &str, message: String, names: &[TableName]) -> Problem {
-    let tables = names.iter().take(MAX_NAMED_TABLES).map(|name| name.as_str().to_owned()).collect();
-    Problem { table_count: names.len() as u64, tables, ..Problem::new(code, message) }
+    let table_names = names.iter().take(MAX_NAMED_TABLES).map(|name| name.as_str().to_owned()).collect();
+    Problem { table_count: names.len() as u64, table_names, ..Problem::new(code, message) }
 }

@@ -20,7 +20,7 @@ use crate::settings::{Accepted, Destination, StateSettings, collision};
 
 /// The number of the format of the records. A change of the contract raises it: a run whose first records have another
 /// number is begun anew, and the state stays.
-const OUTPUT_FORMAT: u32 = 1;
+const OUTPUT_FORMAT: u32 = 2;
 
 /// How a run begins.
 #[derive(Debug)]

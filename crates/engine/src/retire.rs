@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use dynacrawl_model::{AccountId, Body, HeldRetirements, Record, Region};
+use dynacrawl_model::{Account, AccountId, Body, HeldRetirements, Record, Region};
 use dynacrawl_state::KnownScope;
 
 use super::claims::Claims;
@@ -68,8 +68,9 @@ impl Covered {
     }
 
     /// An organization has these accounts.
-    pub(crate) fn organization(&mut self, target: &str, accounts: &[AccountId]) {
-        self.organizations.insert(target.to_owned(), accounts.iter().cloned().collect());
+    pub(crate) fn organization(&mut self, target: &str, accounts: &[Account]) {
+        let ids = accounts.iter().map(|account| account.id.clone()).collect();
+        self.organizations.insert(target.to_owned(), ids);
     }
 
     /// Decides about all scopes that the state has. `unproven`: a scope of the run ended without anything that proves whose tables
@@ -169,7 +170,7 @@ impl Covered {
 
 #[cfg(test)]
 mod tests {
-    use dynacrawl_model::{AccountId, Region};
+    use dynacrawl_model::{Account, AccountId, Region};
     use dynacrawl_state::{KnownScope, ScopeKey};
 
     use super::{Covered, Retirements, Wanted};
@@ -189,8 +190,14 @@ mod tests {
 
     fn left(covered: &Covered, claims: &Claims, unselected_targets: &[UnselectedTarget]) -> bool {
         let key = ScopeKey { partition: "aws".into(), account_id: account(ONE), region: region() };
-        let known =
-            KnownScope { id: 1, key, target: "payments".to_owned(), last_listed_at: None, last_complete_at: None };
+        let known = KnownScope {
+            id: 1,
+            key,
+            account_name: None,
+            target: "payments".to_owned(),
+            last_listed_at: None,
+            last_complete_at: None,
+        };
         covered.has_left(&known, claims, unselected_targets)
     }
 
@@ -199,7 +206,7 @@ mod tests {
     fn known(number: u64, target: &str) -> KnownScope {
         let key = ScopeKey { partition: "aws".into(), account_id: account(&format!("{number:012}")), region: region() };
         let target = format!("{target}/{}", key.account_id);
-        KnownScope { id: 1, key, target, last_listed_at: None, last_complete_at: None }
+        KnownScope { id: 1, key, account_name: None, target, last_listed_at: None, last_complete_at: None }
     }
 
     /// How many of `all` known scopes are retired and held, if the first `left` are still covered.
@@ -236,7 +243,7 @@ mod tests {
         let mut known: Vec<_> = (0..20).map(|number| known(number, "org")).collect();
         known.extend((100..300).map(|number| self::known(number, "elsewhere")));
         let mut covered = Covered::default();
-        covered.organization("org", &[account("000000000000")]);
+        covered.organization("org", &[Account { id: account("000000000000"), name: None, email: None, state: None }]);
         for other in &known {
             if other.target.starts_with("elsewhere") || other.key.account_id.as_str() == "000000000000" {
                 covered.plan("x", Some(&other.key.account_id), &region());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dynacrawl_model::{Body, Partition, Record, RunId, Scope, ScopeCompleted};
+use dynacrawl_model::{Body, NamedScope, Partition, Record, RunId, ScopeCompleted};
 use dynacrawl_sinks::Entry;
 
 use super::detector::DetectedChange;
@@ -44,9 +44,16 @@ pub struct CompletedScope {
     /// The run.
     pub run_id: RunId,
     /// The account and Region.
-    pub scope: Arc<Scope>,
+    pub scope: Arc<NamedScope>,
     /// How it went.
     pub completed: ScopeCompleted,
+}
+
+impl CompletedScope {
+    /// The scope's last record.
+    pub(crate) fn into_record(self) -> Record {
+        Record::of_scope(self.run_id, self.scope, self.completed)
+    }
 }
 
 /// A step that begins.
@@ -56,6 +63,8 @@ pub(crate) struct ScopeBegan {
     pub(crate) partition: Partition,
     /// The account, if an earlier process has learned it. It stays with the scope when the run is resumed.
     pub(crate) account_id: Option<dynacrawl_model::AccountId>,
+    /// The name of the account, if known.
+    pub(crate) account_name: Option<Arc<str>>,
     pub(crate) checkpoint: Option<Box<super::checkpoint::Checkpoint>>,
 }
 
@@ -64,7 +73,7 @@ pub(crate) struct ScopeBegan {
 pub(crate) struct EventEntry {
     pub(crate) event: ScopeEvent,
     /// The account and Region, as the coordinator knows it.
-    pub(crate) scope: Arc<Scope>,
+    pub(crate) scope: Arc<NamedScope>,
     /// Whether a table that was described is to be written.
     pub(crate) snapshot: bool,
     /// Another record.
@@ -78,10 +87,7 @@ impl Entry for RunEvent {
             Self::Record(record) => (Some(*record), None),
             Self::Retired(change) | Self::Scope(_, ScopeEntry::Changed(change)) => (change.event, None),
             Self::Scope(_, ScopeEntry::Began(_)) => (None, None),
-            Self::Scope(_, ScopeEntry::Completed(ended)) => {
-                let CompletedScope { run_id, scope, completed } = *ended;
-                (Some(Record::of_scope(run_id, scope, completed)), None)
-            }
+            Self::Scope(_, ScopeEntry::Completed(ended)) => (Some(ended.into_record()), None),
             Self::Scope(_, ScopeEntry::Event(entry)) => {
                 let EventEntry { event, scope, snapshot, record, change } = *entry;
                 let run_id = event.key.run_id;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{
-    AccountId, Body, FailureReason, Outcome, Problem, Record, RunId, Scope, ScopeCompleted, TableFailed, TableListed,
-    TableName,
+    AccountId, Body, FailureReason, NamedScope, Outcome, Problem, Record, RunId, Scope, ScopeCompleted, TableFailed,
+    TableListed, TableName,
 };
 use dynacrawl_walker::TableFilter;
 use futures_util::{FutureExt, StreamExt};
@@ -59,7 +59,7 @@ pub(crate) struct ScopeRun {
     pub(super) run: Arc<RunContext>,
     number: ScopeNo,
     plan: ScopePlan,
-    pub(super) scope: Arc<Scope>,
+    pub(super) scope: Arc<NamedScope>,
     pub(super) ledger: Ledger,
     pub(super) changes: Option<ScopeChanges>,
     /// Whether an earlier process listed the first pages, so that what it saw of them has gone with it.
@@ -102,10 +102,11 @@ impl ScopeRun {
             region = %plan.region,
             outcome = tracing::field::Empty
         );
-        let changes = run.detector.clone().map(|detector| ScopeChanges::new(detector, resumed));
+        let account_name = target.account_name.clone();
+        let changes = run.detector.clone().map(|detector| ScopeChanges::new(detector, account_name.clone(), resumed));
         Self {
             unsettled: changes.is_some(),
-            scope: Arc::new(scope),
+            scope: Arc::new(NamedScope { scope, account_name }),
             number,
             plan,
             ledger,
@@ -153,6 +154,7 @@ impl ScopeRun {
                 key: key.clone(),
                 partition,
                 account_id: account_id.clone(),
+                account_name: self.scope.account_name.clone(),
                 checkpoint: checkpoint.clone(),
             };
             self.send(ScopeEntry::Began(Box::new(began))).await?;
@@ -229,7 +231,7 @@ impl ScopeRun {
                     changes.vanished(&failed.name);
                 }
                 let record = self.record(TableFailed {
-                    table: failed.name.clone(),
+                    table_name: failed.name.clone(),
                     reason: failed.reason,
                     code: failed.code.clone(),
                     message: failed.message.clone(),
@@ -312,17 +314,17 @@ impl ScopeRun {
     fn claim(&mut self) -> ControlFlow<()> {
         let Some(account_id) = self.ledger.account_id().cloned() else { return Continue(()) };
         let target = &self.plan.target.ready.target.name;
-        let scope = Scope { account_id: Some(account_id.clone()), ..(*self.scope).clone() };
+        let scope = Scope { account_id: Some(account_id.clone()), ..self.scope.scope.clone() };
         match self.run.claims.claim(&account_id, &self.plan.region, target) {
             None => {
-                if *self.scope != scope {
-                    self.scope = Arc::new(scope);
+                if self.scope.scope != scope {
+                    self.scope = Arc::new(NamedScope { scope, ..(*self.scope).clone() });
                 }
                 Continue(())
             }
             Some(other) => {
                 let message = format!("the target '{other}' has the same account and Region ({scope}), and crawls it");
-                self.scope = Arc::new(Scope { account_id: None, ..scope });
+                self.scope = Scope { account_id: None, ..scope }.into();
                 self.ledger.set_account(None);
                 self.duplicate = true;
                 let problem = Problem::new("duplicate_scope", message);
@@ -332,9 +334,9 @@ impl ScopeRun {
         }
     }
 
-    async fn listed(&self, table: TableName) -> Result<(), ScopeError> {
-        let verdict = self.run.filter.verdict(table.as_str());
-        let record = self.record(TableListed { table, selected: verdict.selected, rule: verdict.rule });
+    async fn listed(&self, table_name: TableName) -> Result<(), ScopeError> {
+        let verdict = self.run.filter.verdict(table_name.as_str());
+        let record = self.record(TableListed { table_name, is_selected: verdict.selected, rule: verdict.rule });
         if let Some(permit) = room(&self.run).await? {
             permit.send(RunEvent::Record(Box::new(record)));
         }
@@ -379,7 +381,7 @@ impl ScopeRun {
             requests: ledger.requests(),
             pace: ledger.pace(),
             duration_ms: millis(self.started.elapsed()),
-            changes: self.changes.as_ref().and_then(|_| ledger.compared()),
+            change_counts: self.changes.as_ref().and_then(|_| ledger.compared()),
             problems: ledger.problems(),
         };
         CompletedScope { run_id: self.run.run_id, scope: self.scope.clone(), completed }

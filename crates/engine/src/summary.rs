@@ -81,8 +81,9 @@ fn one_problem(text: &mut String, problem: &Problem) {
         let _ = write!(text, "{} ", operation.name());
     }
     let _ = write!(text, "{}: {}", Escaped(&problem.code), Escaped(&problem.message));
-    if !problem.tables.is_empty() {
-        let named: Vec<_> = problem.tables.iter().take(NAMED_TABLES).map(|name| Escaped(name).to_string()).collect();
+    if !problem.table_names.is_empty() {
+        let named: Vec<_> =
+            problem.table_names.iter().take(NAMED_TABLES).map(|name| Escaped(name).to_string()).collect();
         let _ = write!(text, " [{}", named.join(", "));
         let more = problem.table_count.saturating_sub(named.len() as u64);
         if more > 0 {

@@ -279,7 +279,7 @@ impl Run<'_> {
             }
         }
         for row in ended.values() {
-            let ScopeProgress::Ended(scope) = row.progress else { continue };
+            let ScopeProgress::Ended(scope) = &row.progress else { continue };
             self.totals.planned += 1;
             self.totals.count(scope.outcome);
             self.counts += scope.counts;
@@ -323,8 +323,8 @@ impl Run<'_> {
         self.totals.count(completed.outcome);
         self.counts += completed.counts;
         self.requests += completed.requests;
-        self.add_changes(completed.changes);
-        self.unproven |= self.context.detector.is_some() && completed.changes.is_none();
+        self.add_changes(completed.change_counts);
+        self.unproven |= self.context.detector.is_some() && completed.change_counts.is_none();
         self.listed_a_page |= scope.listed_a_page();
         self.context.progress.scope_ended();
         let notable = completed.outcome != Outcome::Complete || !completed.problems.is_empty();
@@ -359,7 +359,6 @@ impl Run<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.context.settings_digest.clone(),
             targets: targets.chain(groups).collect(),
-            probes: self.plan.settings.crawl.probes.iter().map(|probe| probe.name.to_owned()).collect(),
             resumed,
         };
         Record::of_run(self.context.run_id, started)
@@ -369,10 +368,10 @@ impl Run<'_> {
         let completed = RunCompleted {
             at: Timestamp::now(),
             outcome,
-            scopes: self.totals,
+            scope_counts: self.totals,
             counts: self.counts,
             requests: self.requests,
-            changes: self.changes,
+            change_counts: self.changes,
             retirements_held: self.retirements_held.clone(),
             duration_ms: millis(self.duration()),
         };

@@ -238,7 +238,7 @@ impl Tables {
                 message: failures.message.clone(),
                 operation: Some(Operation::DescribeTable),
                 table_count: failures.count,
-                tables: failures.names.clone(),
+                table_names: failures.names.clone(),
             })
             .collect();
         let mut missed: Vec<_> = self.open.keys().chain(self.deferred.keys()).map(TableName::as_str).collect();
@@ -246,7 +246,7 @@ impl Tables {
             missed.sort_unstable();
             problems.push(Problem {
                 table_count: missed.len() as u64,
-                tables: missed.into_iter().take(MAX_NAMED_TABLES).map(str::to_owned).collect(),
+                table_names: missed.into_iter().take(MAX_NAMED_TABLES).map(str::to_owned).collect(),
                 ..Problem::new("not_attempted", "these tables were listed and not described")
             });
         }
@@ -388,7 +388,7 @@ mod tests {
         assert_eq!(list(&mut after, 0, &names(0..2), None), [name(1)]);
         after.described(&name(1));
         let problems = after.problems();
-        assert_eq!((problems.len(), problems[0].table_count, problems[0].tables[0].as_str()), (1, 1, "t000"));
+        assert_eq!((problems.len(), problems[0].table_count, problems[0].table_names[0].as_str()), (1, 1, "t000"));
         assert!(after.counts().add_up());
     }
 }

@@ -14,7 +14,7 @@ pub use concurrency::Concurrency;
 use dynacrawl_client::{CallError, DecodeFailure, ErrorClass, ScopeClient};
 use dynacrawl_model::{FailureReason, TableName};
 use futures_util::{FutureExt, Stream};
-pub use probes::{ALL as PROBES, Probe, ProbeAnswer, ProbeValues};
+pub use probes::{ALL as PROBES, Probe, ProbeAnswer, ProbeStatus, ProbeValue, ProbeValues};
 use serde::{Deserialize, Serialize};
 
 /// What became of one table.
@@ -148,11 +148,11 @@ mod tests {
     use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};
     use dynacrawl_aws::{AwsSettings, Connections, EndpointSettings, HttpSettings, Places};
     use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
-    use dynacrawl_model::{FailureReason, ProbeStatus, Region, TableName};
+    use dynacrawl_model::{FailureReason, Region, TableName};
     use dynacrawl_sim::{Account, Denial, Estate, Operation, Options, Simulator, Tables, fixtures};
     use futures_util::{StreamExt, stream};
 
-    use super::{Concurrency, FailedTable, Fetched, Fetcher, Probe};
+    use super::{Concurrency, FailedTable, Fetched, Fetcher, Probe, ProbeStatus};
 
     const ACCOUNT: &str = "111111111111";
 

@@ -1,109 +1,107 @@
-//! What changed since the state was written last: the lines that there are with a state.
+//! The bodies of the lines that report changes. They need a state.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::record::FilterRule;
-use crate::{Table, TableArn, TableName, Timestamp};
+use crate::{JsonText, Table, TableArn, TableName, Timestamp};
 
-/// A table that was described and that the state did not know, or knew as removed, unselected or retired. The first crawl of a
-/// scope adds all its tables, so that changes alone tell the whole estate.
+/// A table that the state did not have, or had as removed, unselected or retired. The first crawl of a scope adds all of its
+/// tables, so the changes alone describe everything that exists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableAdded {
-    /// When AWS's answer was read.
+    /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
-    /// The table's fingerprint.
+    /// The fingerprint of the table.
     pub fingerprint: String,
-    /// The table, whole, whatever the layout.
+    /// The table, complete in every layout.
     pub table: Table,
 }
 
-/// A table whose structure is another than the state knew.
+/// A table whose structure changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableChanged {
-    /// When AWS's answer was read.
+    /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
-    /// The table's fingerprint before, by the rules of this version.
+    /// The fingerprint before the change, computed by the rules of this version.
     pub fingerprint_before: String,
-    /// The table's fingerprint.
+    /// The fingerprint of the table.
     pub fingerprint: String,
     /// What changed.
     pub changes: Vec<Change>,
-    /// The table as it is now, whole, whatever the layout.
+    /// The table as it is now, complete in every layout.
     pub table: Table,
 }
 
-/// One thing that changed in a table.
+/// One difference between two descriptions of a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
-    /// Where in the table, as a JSON Pointer (`/` in a name is `~1`, `~` is `~0`). What is in a list with names is addressed by
-    /// them and not by its place: `/indexes/global/by_status/projection/type`, `/attributes/customer/type`,
-    /// `/replicas/us-east-1/table_class`.
+    /// The place in the table, as a JSON Pointer (`/` in a name is `~1`, `~` is `~0`). Elements of lists are addressed by name:
+    /// `/indexes/global/by_status/projection/type`, `/attributes/customer/type`, `/replicas/us-east-1/table_class`.
     pub path: String,
-    /// What was there; `null` for nothing.
-    pub before: Value,
-    /// What is there; `null` for nothing.
-    pub after: Value,
+    /// The value before the change, as JSON text; `null` if there was none.
+    pub before: Option<JsonText>,
+    /// The value after the change, as JSON text; `null` if there is none.
+    pub after: Option<JsonText>,
 }
 
-/// Another table under a name that the state knew: its id is another or, where there is none, its ARN or its time of creation.
+/// Another table under the same name: its id differs or, if AWS sent no id, its ARN or its creation time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableRecreated {
-    /// When AWS's answer was read.
+    /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
-    /// The `TableId` of the table that is gone.
-    pub id_before: Option<String>,
-    /// The fingerprint of the table that is gone.
+    /// The `TableId` of the previous table.
+    pub table_id_before: Option<String>,
+    /// The fingerprint of the previous table.
     pub fingerprint_before: String,
-    /// The new table's fingerprint.
+    /// The fingerprint of the new table.
     pub fingerprint: String,
-    /// In what the new table differs.
+    /// How the new table differs.
     pub changes: Vec<Change>,
-    /// The new table, whole, whatever the layout.
+    /// The new table, complete in every layout.
     pub table: Table,
 }
 
-/// A table that is gone: the listing reached its last page without it, and DescribeTable does not find it.
+/// A table that no longer exists: the listing reached its last page without it, and DescribeTable does not find it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableRemoved {
-    /// When that was found out.
+    /// When dynacrawl found out.
     pub at: Timestamp,
-    /// The table's name.
-    pub table: TableName,
-    /// The table's ARN.
-    pub arn: Option<TableArn>,
-    /// The table's `TableId`.
-    pub id: Option<String>,
-    /// When it was listed last.
+    /// The name of the table.
+    pub table_name: TableName,
+    /// The ARN of the table.
+    pub table_arn: Option<TableArn>,
+    /// The `TableId` of the table.
+    pub table_id: Option<String>,
+    /// When ListTables last returned the table.
     pub last_seen_at: Option<Timestamp>,
 }
 
-/// A table that is there, and that the filters leave out now.
+/// A table that exists, and that the filters now exclude.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableUnselected {
-    /// When that was found out.
+    /// When dynacrawl found out.
     pub at: Timestamp,
-    /// The table's name.
-    pub table: TableName,
-    /// The table's ARN.
-    pub arn: Option<TableArn>,
-    /// The table's `TableId`.
-    pub id: Option<String>,
-    /// The rule that leaves it out.
+    /// The name of the table.
+    pub table_name: TableName,
+    /// The ARN of the table.
+    pub table_arn: Option<TableArn>,
+    /// The `TableId` of the table.
+    pub table_id: Option<String>,
+    /// The rule that excludes the table.
     pub rule: FilterRule,
 }
 
-/// An account and Region that the state knows and the configuration does not cover any more. Nothing is said about its tables;
-/// should it come back, each of them is added anew.
+/// An account and Region that the state has and the configuration no longer covers. There are no records about its tables. If
+/// the configuration covers it again, each table is added again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeRetired {
-    /// When that was found out.
+    /// When dynacrawl found out.
     pub at: Timestamp,
-    /// The target that it belonged to.
+    /// The target that the scope belonged to.
     pub target: String,
-    /// How many tables it had.
-    pub tables: u64,
-    /// When it was crawled completely for the last time.
+    /// How many tables the scope had.
+    pub table_count: u64,
+    /// When the scope was last crawled completely.
     pub last_complete_at: Option<Timestamp>,
 }

@@ -1,5 +1,7 @@
 //! What all lines of the output have in common. It is written and read here, and nowhere else.
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -31,15 +33,50 @@ pub struct Record {
     /// The run.
     pub run_id: RunId,
     /// The account and Region; `None` for records that are not about one.
-    pub scope: Option<Arc<Scope>>,
-    /// What the line says.
+    pub scope: Option<Arc<NamedScope>>,
+    /// What the line has after the envelope.
     pub body: Body,
+}
+
+/// A scope with the name of its account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedScope {
+    /// The account and Region.
+    pub scope: Scope,
+    /// The name of the account, if known. It is not part of the scope, which is a key: an account may get another name.
+    pub account_name: Option<Arc<str>>,
+}
+
+impl Deref for NamedScope {
+    type Target = Scope;
+
+    fn deref(&self) -> &Scope {
+        &self.scope
+    }
+}
+
+impl fmt::Display for NamedScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.scope.fmt(f)
+    }
+}
+
+impl From<Scope> for NamedScope {
+    fn from(scope: Scope) -> Self {
+        Self { scope, account_name: None }
+    }
+}
+
+impl From<Scope> for Arc<NamedScope> {
+    fn from(scope: Scope) -> Self {
+        Self::new(scope.into())
+    }
 }
 
 /// Declares the kinds of records: the only list of them.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $kind:ident($body:ty) = $name:literal,)*) => {
-        /// What a line says.
+        /// What a line has after the envelope.
         #[derive(Clone, Debug, PartialEq, JsonSchema)]
         #[serde(tag = "type", rename_all = "snake_case")]
         #[schemars(description = "One line of the output.")]
@@ -92,39 +129,39 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The first line.
+    /// The start of a run: the first line.
     RunStarted(RunStarted) = "run_started",
-    /// The accounts of a target that stands for an organization.
+    /// The accounts of an organization.
     AccountsDiscovered(AccountsDiscovered) = "accounts_discovered",
-    /// The Regions of a target that asks for all that its account has enabled.
+    /// The Regions that the account of a target has enabled.
     RegionsDiscovered(RegionsDiscovered) = "regions_discovered",
     /// A table.
     Table(Table) = "table",
-    /// A key, with `--layout entities`.
+    /// The key of a table or an index, with `--layout entities`.
     KeySchema(KeySchema) = "key_schema",
     /// An index, with `--layout entities`.
     Index(Index) = "index",
     /// A table that could not be described.
     TableFailed(TableFailed) = "table_failed",
-    /// A name and the filters' verdict, with `--dry-run`.
+    /// A table name and whether the filters select it, with `--dry-run`.
     TableListed(TableListed) = "table_listed",
-    /// With state: a table that the state did not know.
+    /// With a state: a new table.
     TableAdded(TableAdded) = "table_added",
-    /// With state: a table whose structure is another than the state knew.
+    /// With a state: a table whose structure changed.
     TableChanged(TableChanged) = "table_changed",
-    /// With state: another table under a name that the state knew.
+    /// With a state: another table under the same name.
     TableRecreated(TableRecreated) = "table_recreated",
-    /// With state: a table that is gone.
+    /// With a state: a table that no longer exists.
     TableRemoved(TableRemoved) = "table_removed",
-    /// With state: a table that the filters leave out now.
+    /// With a state: a table that the filters now exclude.
     TableUnselected(TableUnselected) = "table_unselected",
-    /// With state: an account and Region that are not crawled any more.
+    /// With a state: an account and Region that the configuration no longer covers.
     ScopeRetired(ScopeRetired) = "scope_retired",
-    /// The last line of a scope.
+    /// The result of a scope: its last line.
     ScopeCompleted(ScopeCompleted) = "scope_completed",
-    /// A target whose scopes could not be found out.
+    /// A target whose scopes could not be determined.
     TargetFailed(TargetFailed) = "target_failed",
-    /// The last line.
+    /// The result of a run: the last line.
     RunCompleted(RunCompleted) = "run_completed",
 }
 
@@ -136,13 +173,18 @@ struct Line<'a, B> {
     run_id: &'a RunId,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'a Scope>,
+    /// `None` where there is no scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_name: Option<Option<&'a str>>,
     #[serde(flatten)]
     body: &'a B,
 }
 
 impl<'a, B> Line<'a, B> {
-    fn new(kind: RecordKind, run_id: &'a RunId, scope: Option<&'a Scope>, body: &'a B) -> Self {
-        Self { r#type: kind, schema: SchemaVersion::V1, run_id, scope, body }
+    fn new(kind: RecordKind, run_id: &'a RunId, scope: Option<&'a NamedScope>, body: &'a B) -> Self {
+        let account_name = scope.map(|scope| scope.account_name.as_deref());
+        let scope = scope.map(|scope| &scope.scope);
+        Self { r#type: kind, schema: SchemaVersion::V1, run_id, scope, account_name, body }
     }
 }
 
@@ -154,7 +196,9 @@ struct AnyLine {
     schema: SchemaVersion,
     run_id: RunId,
     #[serde(default)]
-    scope: Option<Arc<Scope>>,
+    scope: Option<Scope>,
+    #[serde(default)]
+    account_name: Option<Arc<str>>,
     #[serde(flatten)]
     members: Map<String, Value>,
 }
@@ -165,16 +209,42 @@ fn read<T: DeserializeOwned>(members: Map<String, Value>) -> serde_json::Result<
 
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let AnyLine { r#type: kind, run_id, scope, members, .. } = AnyLine::deserialize(deserializer)?;
+        let AnyLine { r#type: kind, run_id, scope, account_name, members, .. } = AnyLine::deserialize(deserializer)?;
         if scope.is_some() != kind.is_about_a_scope() {
             let has = if scope.is_some() { "no" } else { "a" };
             return Err(D::Error::custom(format!("{} has {has} scope", kind.as_str())));
         }
+        let scope = scope.map(|scope| Arc::new(NamedScope { scope, account_name }));
         Ok(Self { run_id, scope, body: Body::read(kind, members).map_err(D::Error::custom)? })
     }
 }
 
+/// A set of record types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordKinds(u32);
+
+impl RecordKinds {
+    /// Every type.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// Whether the set has the type.
+    pub const fn contains(self, kind: RecordKind) -> bool {
+        self.0 & (1 << kind as u32) != 0
+    }
+}
+
+impl FromIterator<RecordKind> for RecordKinds {
+    fn from_iter<I: IntoIterator<Item = RecordKind>>(kinds: I) -> Self {
+        Self(kinds.into_iter().fold(0, |set, kind| set | (1 << kind as u32)))
+    }
+}
+
 impl RecordKind {
+    /// The type of a name, as in `type`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    }
+
     /// Whether its records have a `scope`.
     pub const fn is_about_a_scope(self) -> bool {
         match self {
@@ -199,6 +269,31 @@ impl RecordKind {
     }
 }
 
+impl RecordKind {
+    /// Whether its records report a change, which needs a state.
+    pub const fn is_a_change(self) -> bool {
+        match self {
+            Self::TableAdded
+            | Self::TableChanged
+            | Self::TableRecreated
+            | Self::TableRemoved
+            | Self::TableUnselected
+            | Self::ScopeRetired => true,
+            Self::RunStarted
+            | Self::AccountsDiscovered
+            | Self::RegionsDiscovered
+            | Self::Table
+            | Self::KeySchema
+            | Self::Index
+            | Self::TableFailed
+            | Self::TableListed
+            | Self::ScopeCompleted
+            | Self::TargetFailed
+            | Self::RunCompleted => false,
+        }
+    }
+}
+
 impl Record {
     /// A record about a run or a target.
     pub fn of_run(run_id: RunId, body: impl Into<Body>) -> Self {
@@ -208,7 +303,7 @@ impl Record {
     }
 
     /// A record about a scope.
-    pub fn of_scope(run_id: RunId, scope: Arc<Scope>, body: impl Into<Body>) -> Self {
+    pub fn of_scope(run_id: RunId, scope: Arc<NamedScope>, body: impl Into<Body>) -> Self {
         let body = body.into();
         debug_assert!(body.kind().is_about_a_scope(), "{:?} has no scope", body.kind());
         Self { run_id, scope: Some(scope), body }
@@ -220,8 +315,8 @@ impl Record {
     }
 }
 
-/// The line of a table that somebody else has.
-pub fn table_line(run_id: &RunId, scope: &Scope, table: &Table) -> serde_json::Result<String> {
+/// The line of a table that the caller does not own.
+pub fn table_line(run_id: &RunId, scope: &NamedScope, table: &Table) -> serde_json::Result<String> {
     serde_json::to_string(&Line::new(RecordKind::Table, run_id, Some(scope), table))
 }
 
@@ -249,7 +344,7 @@ mod tests {
         let region = "eu-west-1".parse().expect("a Region");
         let scope = crate::Scope { partition: "aws".into(), account_id: None, region };
         let failed = crate::TableFailed {
-            table: "orders".into(),
+            table_name: "orders".into(),
             reason: crate::FailureReason::Denied,
             code: "AccessDeniedException".to_owned(),
             message: "no".to_owned(),
@@ -261,8 +356,22 @@ mod tests {
             format!(r#"{{"type":"table_failed","schema":"dynacrawl/1","run_id":"{}","scope":{{"#, run_id.as_str());
         assert!(line.starts_with(&envelope), "{line}");
         assert_eq!(serde_json::from_str::<Record>(&line).expect("a record"), record);
+        let named = line.replace(r#""account_name":null"#, r#""account_name":"payments""#);
+        let named: Record = serde_json::from_str(&named).expect("a record");
+        assert_eq!(named.scope.and_then(|scope| scope.account_name.clone()).as_deref(), Some("payments"));
         for other in [line.replace("dynacrawl/1", "dynacrawl/0"), line.replace("table_failed", "run_completed")] {
             assert!(serde_json::from_str::<Record>(&other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_set_has_the_kinds_that_it_was_made_of() {
+        let set: super::RecordKinds = [RecordKind::Table, RecordKind::RunCompleted].into_iter().collect();
+        for kind in RecordKind::ALL {
+            let is_in = matches!(kind, RecordKind::Table | RecordKind::RunCompleted);
+            assert_eq!(set.contains(*kind), is_in, "{kind:?}");
+            assert!(super::RecordKinds::ALL.contains(*kind));
+            assert_eq!(RecordKind::named(kind.as_str()), Some(*kind));
         }
     }
 

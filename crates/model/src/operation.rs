@@ -197,7 +197,7 @@ impl JsonSchema for Requests {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = json_schema!({ "description": "Requests per API.", "type": "object" });
+        let mut schema = json_schema!({ "description": "Requests by operation.", "type": "object" });
         let counts = generator.subschema_for::<RequestCounts>().to_value();
         let property = |operation: &Operation| {
             let mut counts = counts.clone();

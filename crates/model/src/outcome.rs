@@ -274,13 +274,13 @@ pub struct Problem {
     /// How many tables it is about.
     pub table_count: u64,
     /// The names of those tables, the first 100.
-    pub tables: Vec<String>,
+    pub table_names: Vec<String>,
 }
 
 impl Problem {
     /// A problem of the scope as a whole.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), operation: None, table_count: 0, tables: Vec::new() }
+        Self { code: code.into(), message: message.into(), operation: None, table_count: 0, table_names: Vec::new() }
     }
 }
 

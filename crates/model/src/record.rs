@@ -1,250 +1,224 @@
-//! What the lines of the output say, after the envelope that all have in common. The order of the fields is the order on the
-//! line.
+//! The bodies of the output's lines: what each line has after the envelope. The order of the fields is the order on the line.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::collections::BTreeMap;
 
 use crate::{
     AccountId, ChangeCounts, Counts, FailureReason, IndexKind, KeyElement, Listing, Outcome, Pace, Problem, Region,
     RegionsSource, Requests, RunOutcome, Scope, ScopeTotals, TableArn, TableName, Timestamp,
 };
 
-/// What the run set out to do.
+/// The start of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStarted {
-    /// When the run began.
+    /// When the run started.
     pub at: Timestamp,
-    /// dynacrawl's version.
+    /// The version of dynacrawl.
     pub version: String,
-    /// A hash of the settings that decide what the output holds; secrets are not part of it.
+    /// A hash of the settings that decide what the output contains, without secrets.
     pub config_digest: String,
     /// The targets, as configured.
     pub targets: Vec<TargetSummary>,
-    /// The probes asked for.
-    pub probes: Vec<String>,
-    /// Whether a run that was killed or interrupted goes on here. It keeps its `run_id`; what is complete is not crawled
-    /// again.
+    /// Whether this process resumes a run that was killed or interrupted. The run keeps its `run_id`, and complete scopes are
+    /// not crawled again.
     pub resumed: bool,
 }
 
-/// A target as it was configured.
+/// A target as it is configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetSummary {
-    /// The target's name.
+    /// The name of the target.
     pub name: String,
-    /// The account, where the configuration tells it.
+    /// The account, if the configuration names it.
     pub account_id: Option<AccountId>,
-    /// The role that is assumed last, if any; with `{account}` and `{partition}` where it stands for many.
+    /// The last role of the chain, if any. For a target with many accounts, it has the placeholders `{account}` and
+    /// `{partition}`.
     pub role_arn: Option<String>,
-    /// The Regions; empty where they are to be found out.
+    /// The Regions; empty if `all_regions` is true.
     pub regions: Vec<Region>,
-    /// Whether all Regions that the account has enabled are to be crawled (`regions_discovered` names them).
+    /// Whether dynacrawl crawls all Regions that the account has enabled (`regions_discovered` lists them).
     pub all_regions: bool,
-    /// Whether it stands for the accounts of an organization (`accounts_discovered` names them).
+    /// Whether the target is an organization (`accounts_discovered` lists its accounts).
     pub organization: bool,
 }
 
-/// The accounts that an organization has, as its management account or a delegated administrator sees them. Each that is
-/// named becomes a target of its own, called TARGET/ACCOUNT.
+/// The accounts of an organization, as its management account or a delegated administrator sees them. Each of them becomes a
+/// target of its own, named TARGET/ACCOUNT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountsDiscovered {
-    /// The target's name.
+    /// The name of the target.
     pub target: String,
-    /// The active accounts that the target's filters let through.
-    pub accounts: Vec<AccountId>,
-    /// How many accounts organizations:ListAccounts gave.
+    /// The active accounts that the filters of the target select.
+    pub accounts: Vec<Account>,
+    /// How many accounts organizations:ListAccounts returned.
     pub listed: u64,
-    /// How many of those are not active (suspended, pending closure, closed, pending activation).
+    /// How many of them are not active: suspended, closed, pending closure or pending activation.
     pub inactive: u64,
-    /// How many active ones the filters left out.
+    /// How many active accounts the filters exclude.
     pub filtered: u64,
 }
 
-/// The Regions that a target's account has enabled.
+/// An account of an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Account {
+    /// `Id`.
+    pub id: AccountId,
+    /// `Name`.
+    pub name: Option<String>,
+    /// `Email`: the address of the account's root user.
+    pub email: Option<String>,
+    /// `State`, such as `ACTIVE`.
+    pub state: Option<String>,
+}
+
+/// The Regions that the account of a target has enabled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RegionsDiscovered {
-    /// The target's name.
+    /// The name of the target.
     pub target: String,
-    /// The account, as far as it is known.
+    /// The account, if known.
     pub account_id: Option<AccountId>,
     /// The Regions, each of which is a scope.
     pub regions: Vec<Region>,
-    /// What told them.
+    /// The source of the list.
     pub source: RegionsSource,
-    /// Why the sources before it did not tell.
+    /// Why the preferred sources failed.
     pub problems: Vec<Problem>,
 }
 
-/// A table, whole.
+/// A table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Table {
-    /// When AWS's answer was read.
+    /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
-    /// The version of the fingerprint, a colon, and a hash of the table's structural part: without counts, sizes,
-    /// provisioned capacity, states in passing, momentary warm throughput, and `extra`.
+    /// A version, a colon, and a hash of the table's structure: without counts, sizes, provisioned capacity, transient states,
+    /// warm throughput and `extra`.
     pub fingerprint: String,
     /// The table.
     pub table: crate::Table,
-    /// The probes that were asked for, by name.
-    pub probes: BTreeMap<String, Probe>,
-}
-
-/// The answer of an optional extra call for a table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Probe {
-    /// How it went.
-    pub status: ProbeStatus,
-    /// The answer, with status `ok`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
-    /// AWS's error code, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// When it was answered.
-    pub observed_at: Timestamp,
-}
-
-/// How a probe went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum ProbeStatus {
-    Ok,
-    Absent,
-    Denied,
-    Throttled,
-    Failed,
-    Skipped,
+    /// What is wrong with the description.
+    pub problems: Vec<Problem>,
 }
 
 /// The key of a table or of an index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KeySchema {
-    /// When AWS's answer was read.
+    /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
-    /// The table's name.
-    pub table: TableName,
-    /// The table's ARN.
+    /// The name of the table.
+    pub table_name: TableName,
+    /// The ARN of the table.
     pub table_arn: Option<TableArn>,
-    /// The index whose key it is; `null` for the table's own.
-    pub index: Option<OwnerIndex>,
-    /// The key's attributes, in AWS's order.
+    /// The kind of the index that has this key; `null` for the key of the table.
+    pub index_kind: Option<IndexKind>,
+    /// The name of the index that has this key; `null` for the key of the table.
+    pub index_name: Option<String>,
+    /// The attributes of the key, in AWS's order.
     pub key_schema: Vec<KeyElement>,
-}
-
-/// Which index a key belongs to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OwnerIndex {
-    /// The kind of the index.
-    pub kind: IndexKind,
-    /// The name of the index.
-    pub name: Option<String>,
 }
 
 /// An index, without its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Index {
-    /// When AWS's answer was read.
+    /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
-    /// The table's name.
-    pub table: TableName,
-    /// The table's ARN.
+    /// The name of the table.
+    pub table_name: TableName,
+    /// The ARN of the table.
     pub table_arn: Option<TableArn>,
     /// The index.
     pub index: crate::Index,
 }
 
-/// A table that was selected and could not be described.
+/// A selected table that could not be described.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableFailed {
-    /// The table's name.
-    pub table: TableName,
-    /// Why.
+    /// The name of the table.
+    pub table_name: TableName,
+    /// The kind of failure.
     pub reason: FailureReason,
-    /// AWS's error code, or a word of ours in `snake_case`.
+    /// AWS's error code, or a code of dynacrawl's own in `snake_case`.
     pub code: String,
-    /// What AWS said.
+    /// The error message.
     pub message: String,
-    /// How many requests were sent for it.
+    /// How many requests dynacrawl sent for the table.
     pub attempts: u32,
 }
 
-/// A table's name and the filters' verdict on it.
+/// A table name and whether the filters select it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableListed {
-    /// The table's name.
-    pub table: TableName,
-    /// Whether a crawl would describe it.
-    pub selected: bool,
+    /// The name of the table.
+    pub table_name: TableName,
+    /// Whether a crawl would describe the table.
+    pub is_selected: bool,
     /// The rule that decided.
     pub rule: FilterRule,
 }
 
-/// The rule that decided whether a table is selected.
+/// The rule that decides whether a table is selected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilterRule {
-    /// Which rule.
+    /// The kind of rule.
     pub kind: FilterRuleKind,
-    /// The regular expression, where one decided.
+    /// The regular expression that matched, if any.
     pub pattern: Option<String>,
 }
 
-/// Which rule decided.
+/// The kind of rule that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterRuleKind {
-    /// An exclude expression matched: not selected.
+    /// An exclude expression matches: the table is not selected.
     Exclude,
-    /// An include expression matched: selected.
+    /// An include expression matches: the table is selected.
     Include,
-    /// There are include expressions, and none matched: not selected.
+    /// There are include expressions and none matches: the table is not selected.
     NoIncludeMatched,
-    /// There is no include expression: selected.
+    /// There is no include expression: the table is selected.
     Default,
 }
 
-/// How a scope went: exactly one for each planned scope, its last line.
+/// The result of a scope: exactly one record for each planned scope, and the last one of that scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeCompleted {
     /// The target that the scope belongs to.
     pub target: String,
-    /// How it ended.
+    /// How the scope ended.
     pub outcome: Outcome,
     /// Whether ListTables reached its last page.
     pub listing: Listing,
-    /// Tables by what became of them.
+    /// Tables by result.
     pub counts: Counts,
-    /// Requests per API.
+    /// Requests by operation.
     pub requests: Requests,
-    /// How fast they were sent.
+    /// The request rate.
     pub pace: Pace,
-    /// How long it took, in milliseconds; where a run was resumed in its middle, since then.
+    /// How long the scope took, in milliseconds. If the run was resumed within the scope, the time since then.
     pub duration_ms: u64,
-    /// What changed since the state was written last; `null` without a state, and if nothing was compared because nothing proves
-    /// whose tables these are.
-    pub changes: Option<ChangeCounts>,
-    /// What went wrong, and what the reader should know.
+    /// Changes since the last run that the state has. `null` without a state, and if nothing was compared because it is not
+    /// proven whose tables these are.
+    pub change_counts: Option<ChangeCounts>,
+    /// What went wrong, and what else a reader should know.
     pub problems: Vec<Problem>,
 }
 
-/// A target whose scopes could not be found out.
+/// A target whose scopes could not be determined.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetFailed {
-    /// The target's name.
+    /// The name of the target.
     pub target: String,
-    /// The account, where the configuration tells it.
+    /// The account, if known.
     pub account_id: Option<AccountId>,
-    /// Why.
+    /// The kind of failure.
     pub outcome: Outcome,
-    /// AWS's error code, or a word of ours in `snake_case`.
+    /// AWS's error code, or a code of dynacrawl's own in `snake_case`.
     pub code: String,
-    /// What happened.
+    /// The error message.
     pub message: String,
 }
 
-/// Accounts and Regions whose retirement waits for a person.
+/// Accounts and Regions that stay in the state until a person confirms their retirement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldRetirements {
     /// How many there are.
@@ -255,25 +229,25 @@ pub struct HeldRetirements {
     pub reason: Option<String>,
 }
 
-/// How the run went.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCompleted {
     /// When the run ended.
     pub at: Timestamp,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: RunOutcome,
     /// Scopes by outcome.
-    pub scopes: ScopeTotals,
-    /// Tables by what became of them, over all scopes.
+    pub scope_counts: ScopeTotals,
+    /// Tables by result, over all scopes.
     pub counts: Counts,
-    /// Requests per API, over all scopes.
+    /// Requests by operation, over all scopes.
     pub requests: Requests,
-    /// What changed since the state was written last, over all scopes; `null` without a state.
-    pub changes: Option<ChangeCounts>,
-    /// The accounts and Regions that the run does not cover and that stay in the state until a person accepts that they are
-    /// retired; `null` without a state, and if the run ended before that was decided.
+    /// Changes since the last run that the state has, over all scopes. `null` without a state.
+    pub change_counts: Option<ChangeCounts>,
+    /// Accounts and Regions that the configuration no longer covers, and whose retirement waits for a person's confirmation.
+    /// `null` without a state, and if the run ended before dynacrawl decided about retirements.
     #[serde(default)]
     pub retirements_held: Option<HeldRetirements>,
-    /// How long it took, in milliseconds; where it was resumed, without the time in between.
+    /// How long the run took, in milliseconds, without the time between two processes if it was resumed.
     pub duration_ms: u64,
 }

@@ -1,10 +1,8 @@
 //! The JSON Schema of the output.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{Body, RecordKind, RunId, SchemaVersion, Scope};
 
@@ -17,37 +15,78 @@ struct Envelope {
     /// The run.
     run_id: RunId,
     /// The account and Region.
-    scope: Arc<Scope>,
+    scope: Scope,
+    /// The name of the account, if known.
+    account_name: Option<String>,
 }
 
-/// The JSON Schema (2020-12) of every record, as one schema of a line.
+/// The members of the envelope that only lines about a scope have.
+const OF_SCOPE: [&str; 2] = ["scope", "account_name"];
+
+/// The JSON Schema (2020-12) of one line. The record's definition is chosen by its `type`, so a validator's error names the
+/// member that is wrong.
 pub fn json_schema() -> Value {
-    let mut schema = root::<Body>();
-    schema["$id"] = "urn:dynacrawl:schema:1".into();
-    schema["title"] = "A line of dynacrawl's output (dynacrawl/1)".into();
+    let mut bodies = root::<Body>();
     let mut envelope = root::<Envelope>();
-    let branches = schema["oneOf"].as_array().cloned().unwrap_or_default();
-    let definitions = members(&mut schema, "$defs");
+    let branches = bodies["oneOf"].as_array().cloned().unwrap_or_default();
+    let mut definitions = std::mem::take(members(&mut bodies, "$defs"));
     definitions.append(members(&mut envelope, "$defs"));
+    let mut by_type = Vec::with_capacity(RecordKind::ALL.len());
     for (kind, branch) in RecordKind::ALL.iter().zip(&branches) {
         let name = branch["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
-        if let Some(definition) = name.and_then(|name| definitions.get_mut(name)) {
-            add_envelope(definition, &mut envelope, *kind);
-        }
+        let Some((name, definition)) = name.and_then(|name| Some((name, definitions.get_mut(name)?))) else { continue };
+        add_envelope(definition, &mut envelope, *kind);
+        definition["title"] = kind.as_str().into();
+        by_type.push(json!({
+            "if": { "properties": { "type": { "const": kind.as_str() } } },
+            "then": { "$ref": format!("#/$defs/{name}") },
+        }));
     }
+    let kinds: Vec<_> = RecordKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let mut schema = json!({
+        "$schema": bodies["$schema"],
+        "$id": "urn:dynacrawl:schema:1",
+        "title": "A line of dynacrawl's output (dynacrawl/1)",
+        "description": bodies["description"],
+        "type": "object",
+        "properties": { "type": { "description": "The type of the record.", "type": "string", "enum": kinds } },
+        "required": ["type"],
+        "allOf": by_type,
+        "$defs": definitions,
+    });
+    drop_number_formats(&mut schema);
     schema
 }
 
 /// Adds what all lines have to the definition of one kind.
 fn add_envelope(definition: &mut Value, envelope: &mut Value, kind: RecordKind) {
-    let has = |name: &str| name != "scope" || kind.is_about_a_scope();
-    for (name, property) in members(envelope, "properties").iter().filter(|(name, _)| has(name)) {
-        members(definition, "properties").insert(name.clone(), property.clone());
-    }
+    let has = |name: &str| kind.is_about_a_scope() || !OF_SCOPE.contains(&name);
+    let of_kind = json!({ "type": "string", "const": kind.as_str() });
+    let own = std::mem::take(members(definition, "properties"));
+    let properties = members(definition, "properties");
+    properties.insert("type".to_owned(), of_kind);
+    let common = members(envelope, "properties").clone();
+    properties.extend(common.into_iter().filter(|(name, _)| has(name)));
+    properties.extend(own);
     let own = definition["required"].as_array().cloned().unwrap_or_default();
     let common = envelope["required"].as_array().cloned().unwrap_or_default();
     let common = common.into_iter().filter(|name| name.as_str().is_some_and(has));
-    definition["required"] = common.chain(own).collect();
+    definition["required"] = std::iter::once("type".into()).chain(common).chain(own).collect();
+}
+
+/// Removes formats such as `uint64`. JSON Schema does not define them, and strict validators refuse a schema that has them.
+fn drop_number_formats(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let is_time = members.get("format").is_some_and(|format| format == "date-time");
+            if members.get("format").is_some_and(Value::is_string) && !is_time {
+                members.remove("format");
+            }
+            members.values_mut().for_each(drop_number_formats);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(drop_number_formats),
+        _ => {}
+    }
 }
 
 fn root<T: JsonSchema>() -> Value {
@@ -67,25 +106,97 @@ fn members<'a>(schema: &'a mut Value, name: &str) -> &'a mut Map<String, Value> 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::{Value, json};
 
     use super::json_schema;
     use crate::RecordKind;
 
+    fn definition<'a>(schema: &'a Value, reference: &Value) -> &'a Value {
+        let pointer = reference.as_str().expect("a reference").trim_start_matches('#');
+        schema.pointer(pointer).expect("a definition")
+    }
+
     #[test]
-    fn the_schema_has_a_branch_for_each_kind_of_record() {
+    fn the_schema_picks_the_definition_of_a_record_by_its_type() {
         let schema = json_schema();
-        let branches = schema["oneOf"].as_array().expect("branches");
-        let of_kind = |kind: &RecordKind| json!({ "type": { "const": kind.as_str(), "type": "string" } });
-        let kinds: Vec<_> = RecordKind::ALL.iter().map(of_kind).collect();
-        let named: Vec<_> = branches.iter().map(|branch| branch["properties"].clone()).collect();
-        assert_eq!(named, kinds);
-        for (kind, branch) in RecordKind::ALL.iter().zip(branches) {
-            let definition = branch["$ref"].as_str().expect("a definition").trim_start_matches('#');
-            let required = schema.pointer(definition).expect("a definition")["required"].as_array().expect("a list");
-            let envelope: &[&str] =
-                if kind.is_about_a_scope() { &["schema", "run_id", "scope"] } else { &["schema", "run_id"] };
+        let by_type = schema["allOf"].as_array().expect("branches");
+        assert_eq!(by_type.len(), RecordKind::ALL.len());
+        for (kind, branch) in RecordKind::ALL.iter().zip(by_type) {
+            assert_eq!(branch["if"]["properties"]["type"]["const"], kind.as_str());
+            let record = definition(&schema, &branch["then"]["$ref"]);
+            let required = record["required"].as_array().expect("a list");
+            let envelope: &[&str] = if kind.is_about_a_scope() {
+                &["type", "schema", "run_id", "scope", "account_name"]
+            } else {
+                &["type", "schema", "run_id"]
+            };
             assert_eq!(required[..envelope.len()], envelope.iter().map(|name| json!(name)).collect::<Vec<_>>()[..]);
+            assert!(
+                !required[envelope.len()..].iter().any(|name| envelope.contains(&name.as_str().unwrap_or_default()))
+            );
         }
+        assert!(!schema.to_string().contains("int64"));
+    }
+
+    /// The types and the shape of a schema: the JSON types that it allows, and the names of an object's members.
+    fn shape(schema: &Value, of: &Value) -> BTreeSet<String> {
+        let mut shape = BTreeSet::new();
+        if let Some(reference) = of.get("$ref") {
+            shape.append(&mut self::shape(schema, definition(schema, reference)));
+        }
+        for name in ["anyOf", "oneOf"] {
+            for one in of.get(name).and_then(Value::as_array).into_iter().flatten() {
+                shape.append(&mut self::shape(schema, one));
+            }
+        }
+        let types: Vec<&str> = match &of["type"] {
+            Value::String(one) => vec![one],
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        for one in types.into_iter().filter(|one| *one != "null") {
+            shape.insert(match one {
+                "object" => {
+                    let names: BTreeSet<_> =
+                        of["properties"].as_object().into_iter().flatten().map(|(n, _)| n).collect();
+                    format!("object {names:?}")
+                }
+                "array" => format!("array of {:?}", self::shape(schema, &of["items"])),
+                "integer" => "number".to_owned(),
+                other => other.to_owned(),
+            });
+        }
+        shape
+    }
+
+    fn collect<'a>(of: &'a Value, into: &mut Vec<(&'a str, &'a Value)>) {
+        match of {
+            Value::Object(members) => {
+                if let Some(properties) = members.get("properties").and_then(Value::as_object) {
+                    into.extend(properties.iter().map(|(name, property)| (name.as_str(), property)));
+                }
+                members.values().for_each(|member| collect(member, into));
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| collect(element, into)),
+            _ => {}
+        }
+    }
+
+    /// The contract: a key has one type and one shape, in whichever record and at whichever depth it is.
+    #[test]
+    fn each_key_has_one_type_and_one_shape() {
+        let schema = json_schema();
+        let mut properties = Vec::new();
+        collect(&schema["$defs"], &mut properties);
+        let mut shapes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for (name, property) in properties {
+            let shape = shape(&schema, property);
+            assert_eq!(shape.len(), 1, "{name}: {shape:?}");
+            shapes.entry(name).or_default().extend(shape);
+        }
+        shapes.retain(|_, shapes| shapes.len() > 1);
+        assert!(shapes.is_empty(), "{shapes:#?}");
     }
 }

@@ -5,16 +5,15 @@ use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::{TableArn, TableName, Timestamp};
+use crate::{Extra, TableArn, TableName, Timestamp};
 
-/// Fields that AWS sent and that this version has no name for, under AWS's own names.
-///
-/// `extra` is always written on a table, an index and a replica; on the small objects inside them
-/// only when there is something in it.
-pub type Extra = Map<String, Value>;
-
+/// The value of [`Table::billing_mode`] if AWS sends none.
+pub const BILLING_MODE_PROVISIONED: &str = "PROVISIONED";
+/// The value of [`Table::table_class`] if AWS sends none.
+pub const TABLE_CLASS_STANDARD: &str = "STANDARD";
+/// The value of [`Encryption::encryption_type`] if AWS sends no `SSEDescription`.
+pub const ENCRYPTION_AWS_OWNED_KEY: &str = "AWS_OWNED_KEY";
 /// [`KeyElement::role`] of a partition key attribute (`HASH`).
 pub const ROLE_PARTITION: &str = "partition";
 /// [`KeyElement::role`] of a sort key attribute (`RANGE`).
@@ -42,8 +41,8 @@ pub struct Table {
     /// the `entities` layout, where each is a line of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexes: Option<Vec<Index>>,
-    /// `BillingModeSummary.BillingMode`. AWS sends no summary for a table that was never on demand;
-    /// such a table is provisioned.
+    /// `BillingModeSummary.BillingMode`. AWS sends no summary for a table that was never on demand: such a table is
+    /// `PROVISIONED`.
     pub billing_mode: Option<String>,
     /// `BillingModeSummary.LastUpdateToPayPerRequestDateTime`.
     pub last_update_to_pay_per_request_at: Option<Timestamp>,
@@ -59,7 +58,7 @@ pub struct Table {
     pub size_bytes: Option<i64>,
     /// `StreamSpecification`, `LatestStreamArn` and `LatestStreamLabel`; `null` where none was sent.
     pub stream: Option<Stream>,
-    /// `SSEDescription`; AWS sends none for a table under the key that DynamoDB owns.
+    /// `SSEDescription`. AWS sends none for a table that is encrypted with a key that AWS owns: its type is `AWS_OWNED_KEY`.
     pub encryption: Option<Encryption>,
     /// `Replicas`, sorted by Region.
     pub replicas: Vec<Replica>,
@@ -71,7 +70,7 @@ pub struct Table {
     pub global_table_settings_replication_mode: Option<String>,
     /// `MultiRegionConsistency`: `EVENTUAL` or `STRONG`.
     pub multi_region_consistency: Option<String>,
-    /// `TableClassSummary.TableClass`; AWS sends no summary for a table that was always `STANDARD`.
+    /// `TableClassSummary.TableClass`. AWS sends no summary for a table that was always `STANDARD`.
     pub table_class: Option<String>,
     /// `TableClassSummary.LastUpdateDateTime`.
     pub table_class_updated_at: Option<Timestamp>,
@@ -83,6 +82,9 @@ pub struct Table {
     pub restore: Option<Restore>,
     /// `ArchivalSummary`.
     pub archival: Option<Archival>,
+    /// The fields of the table that AWS did not send, and that have the value which AWS documents for that case:
+    /// `billing_mode`, `encryption` or `table_class`.
+    pub defaulted: Vec<Cow<'static, str>>,
     /// What else AWS sent.
     pub extra: Extra,
 }
@@ -95,9 +97,6 @@ pub struct AttributeDefinition {
     /// `AttributeType`: `S`, `N` or `B`.
     #[serde(rename = "type")]
     pub attribute_type: Option<String>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// One attribute of a key: `KeySchemaElement`.
@@ -112,9 +111,6 @@ pub struct KeyElement {
     pub role: Option<Cow<'static, str>>,
     /// The place in AWS's order, from 0.
     pub position: u32,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// Which kind of index it is.
@@ -187,9 +183,6 @@ pub struct SearchElement {
     pub attribute_type: Option<String>,
     /// `SearchSchemaElementType`: `HASH` or `INLINE_FILTER`.
     pub element_type: Option<String>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// Which attributes an index copies from its table: `Projection`.
@@ -200,9 +193,6 @@ pub struct Projection {
     pub projection_type: Option<String>,
     /// `NonKeyAttributes`, sorted.
     pub non_key_attributes: Vec<String>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// `ProvisionedThroughputDescription`.
@@ -218,9 +208,6 @@ pub struct ProvisionedThroughput {
     pub last_decrease_at: Option<Timestamp>,
     /// `NumberOfDecreasesToday`.
     pub number_of_decreases_today: Option<i64>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// `OnDemandThroughput`; -1 means that no maximum is set.
@@ -230,9 +217,6 @@ pub struct OnDemandThroughput {
     pub max_read_request_units: Option<i64>,
     /// `MaxWriteRequestUnits`.
     pub max_write_request_units: Option<i64>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// What a table or index can take at once: `TableWarmThroughputDescription` and
@@ -245,9 +229,6 @@ pub struct WarmThroughput {
     pub write_units_per_second: Option<i64>,
     /// `Status`.
     pub status: Option<String>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// The table's stream: `StreamSpecification`, with the latest stream's names.
@@ -261,9 +242,6 @@ pub struct Stream {
     pub latest_arn: Option<String>,
     /// `LatestStreamLabel`.
     pub latest_label: Option<String>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// Encryption at rest: `SSEDescription`.
@@ -271,16 +249,13 @@ pub struct Stream {
 pub struct Encryption {
     /// `Status`.
     pub status: Option<String>,
-    /// `SSEType`: `KMS` or `AES256`.
+    /// `SSEType`: `KMS` or `AES256`; `AWS_OWNED_KEY` if AWS sent no `SSEDescription`.
     #[serde(rename = "type")]
     pub encryption_type: Option<String>,
     /// `KMSMasterKeyArn`.
     pub kms_master_key_arn: Option<String>,
     /// `InaccessibleEncryptionDateTime`: when DynamoDB found that it cannot use the key.
     pub inaccessible_at: Option<Timestamp>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// A replica of a global table: `ReplicaDescription`.
@@ -305,7 +280,7 @@ pub struct Replica {
     /// `WarmThroughput`.
     pub warm_throughput: Option<WarmThroughput>,
     /// `GlobalSecondaryIndexes`: the settings that differ in the replica, sorted by name.
-    pub indexes: Vec<ReplicaIndex>,
+    pub replica_indexes: Vec<ReplicaIndex>,
     /// `ReplicaInaccessibleDateTime`.
     pub inaccessible_at: Option<Timestamp>,
     /// `ReplicaTableClassSummary.TableClass`.
@@ -329,9 +304,6 @@ pub struct ReplicaIndex {
     pub on_demand_throughput_override: Option<OnDemandThroughputOverride>,
     /// `WarmThroughput`.
     pub warm_throughput: Option<WarmThroughput>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// `ProvisionedThroughputOverride`.
@@ -339,9 +311,6 @@ pub struct ReplicaIndex {
 pub struct ProvisionedThroughputOverride {
     /// `ReadCapacityUnits`.
     pub read_capacity_units: Option<i64>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// `OnDemandThroughputOverride`.
@@ -349,9 +318,6 @@ pub struct ProvisionedThroughputOverride {
 pub struct OnDemandThroughputOverride {
     /// `MaxReadRequestUnits`.
     pub max_read_request_units: Option<i64>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// A Region that only witnesses a global table with strong consistency: `GlobalTableWitnessDescription`.
@@ -361,9 +327,6 @@ pub struct Witness {
     pub region: Option<String>,
     /// `WitnessStatus`.
     pub status: Option<String>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// What the table was restored from: `RestoreSummary`.
@@ -377,9 +340,6 @@ pub struct Restore {
     pub restored_at: Option<Timestamp>,
     /// `RestoreInProgress`.
     pub in_progress: Option<bool>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }
 
 /// Why and when the table was archived: `ArchivalSummary`.
@@ -391,7 +351,4 @@ pub struct Archival {
     pub reason: Option<String>,
     /// `ArchivalBackupArn`.
     pub backup_arn: Option<String>,
-    /// What else AWS sent.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Extra,
 }

@@ -1,7 +1,6 @@
 //! What a table costs between the socket and the sink: decoding, the fingerprint, and the line.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dynacrawl_model::{Record, RunId, Scope, TableRecord, Timestamp};
@@ -30,9 +29,9 @@ fn normalize(criterion: &mut Criterion) {
             observed_at: Timestamp::now(),
             fingerprint: fingerprint(&table),
             table,
-            probes: Default::default(),
+            problems: Vec::new(),
         };
-        let record = Record::of_scope(RunId::generate(), Arc::new(scope), record);
+        let record = Record::of_scope(RunId::generate(), scope.into(), record);
         let mut line = Vec::with_capacity(16 * 1024);
         group.bench_function("line", |bencher| {
             bencher.iter(|| {

@@ -13,7 +13,7 @@ mod wire;
 pub use diff::{all_changes, structural_changes};
 pub use fingerprint::{FINGERPRINT_VERSION, comparable, fingerprint};
 
-use dynacrawl_model::Table;
+use dynacrawl_model::{IndexKind, Table};
 use lenient::{Lenient, Unexpected};
 use serde_json::Value;
 
@@ -29,15 +29,18 @@ pub enum DecodeError {
     NoTable,
 }
 
-/// A table description that was read.
+/// A table description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
     /// The table.
     pub table: Table,
     /// The fields of another type than expected, as paths of AWS's names such as
     /// `GlobalSecondaryIndexes[].ItemCount`, sorted. They are `null` in the table, and their values
-    /// stand in `extra` of the object that has them.
+    /// are in `extra` of the table, the index or the replica.
     pub unexpected: Vec<String>,
+    /// The attributes that a key names and `AttributeDefinitions` does not define, each with its place, such as `status
+    /// (index by_status)`.
+    pub undefined: Vec<String>,
 }
 
 /// Decodes the body of a successful DescribeTable answer.
@@ -73,5 +76,28 @@ fn decoded(answer: wire::DescribeTableAnswer, unexpected: Vec<String>) -> Result
     for (name, value) in answer.extra {
         table.extra.entry(name).or_insert(value);
     }
-    Ok(Decoded { table, unexpected })
+    let undefined = undefined(&table);
+    Ok(Decoded { table, unexpected, undefined })
+}
+
+/// The attributes of keys that the table does not define.
+fn undefined(table: &Table) -> Vec<String> {
+    let mut undefined = Vec::new();
+    let mut check = |attribute: &Option<String>, attribute_type: &Option<String>, place: &dyn Fn() -> String| {
+        let (Some(name), None) = (attribute, attribute_type) else { return };
+        if !table.attributes.iter().any(|defined| defined.name.as_ref() == Some(name)) {
+            undefined.push(format!("{name} ({})", place()));
+        }
+    };
+    for element in table.key_schema.iter().flatten() {
+        check(&element.attribute, &element.attribute_type, &|| "table".to_owned());
+    }
+    // A vector index has a search schema, and AWS does not say that its attributes are defined.
+    for index in table.indexes.iter().flatten().filter(|index| index.kind != IndexKind::Vector) {
+        let place = || format!("index {}", index.name.as_deref().unwrap_or_default());
+        for element in index.key_schema.iter().flatten() {
+            check(&element.attribute, &element.attribute_type, &place);
+        }
+    }
+    undefined
 }

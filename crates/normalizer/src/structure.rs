@@ -176,23 +176,23 @@ macro_rules! structure {
 }
 
 structure! {
-    AttributeDefinition { name, attribute_type as "type" } without { extra }
+    AttributeDefinition { name, attribute_type as "type" } without {}
     // The position is the place in the list.
-    KeyElement { attribute, attribute_type as "type", role } without { position, extra }
-    Projection { projection_type as "type", non_key_attributes } without { extra }
-    OnDemandThroughput { max_read_request_units, max_write_request_units } without { extra }
-    OnDemandThroughputOverride { max_read_request_units } without { extra }
-    Stream { enabled, view_type, latest_arn, latest_label } without { extra }
-    Encryption { encryption_type as "type", kms_master_key_arn, inaccessible_at } without { status, extra }
+    KeyElement { attribute, attribute_type as "type", role } without { position }
+    Projection { projection_type as "type", non_key_attributes } without {}
+    OnDemandThroughput { max_read_request_units, max_write_request_units } without {}
+    OnDemandThroughputOverride { max_read_request_units } without {}
+    Stream { enabled, view_type, latest_arn, latest_label } without {}
+    Encryption { encryption_type as "type", kms_master_key_arn, inaccessible_at } without { status }
     ReplicaIndex { name, on_demand_throughput_override }
-        without { provisioned_throughput_override, warm_throughput, extra }
-    Restore { source_backup_arn, source_table_arn, restored_at } without { in_progress, extra }
-    Archival { archived_at, reason, backup_arn } without { extra }
+        without { provisioned_throughput_override, warm_throughput }
+    Restore { source_backup_arn, source_table_arn, restored_at } without { in_progress }
+    Archival { archived_at, reason, backup_arn } without {}
     VectorSettings { attribute, dimensions, distance_function, search_schema } without {}
-    SearchElement { attribute, attribute_type as "type", element_type } without { extra }
-    Witness { region, status via lasting } without { extra }
+    SearchElement { attribute, attribute_type as "type", element_type } without {}
+    Witness { region, status via lasting } without {}
     Replica {
-        region, status via lasting, arn, kms_master_key_id, on_demand_throughput_override, indexes, inaccessible_at,
+        region, status via lasting, arn, kms_master_key_id, on_demand_throughput_override, replica_indexes, inaccessible_at,
         table_class, table_class_updated_at, global_table_settings_replication_mode
     } without { status_description, status_percent_progress, provisioned_throughput_override, warm_throughput, extra }
     Index {
@@ -204,5 +204,5 @@ structure! {
         global_table_witnesses, global_table_settings_replication_mode, multi_region_consistency,
         table_class, table_class_updated_at, deletion_protection_enabled, disassociation_protection_enabled, restore,
         archival
-    } without { provisioned_throughput, warm_throughput, item_count, size_bytes, extra }
+    } without { provisioned_throughput, warm_throughput, item_count, size_bytes, defaulted, extra }
 }

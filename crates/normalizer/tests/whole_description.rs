@@ -73,7 +73,7 @@ fn a_field_that_aws_adds_anywhere_is_kept() {
     for pointer in objects {
         let mut tomorrow = full();
         tomorrow.pointer_mut(&pointer).expect("an object")["AddedTomorrow"] = json!({"Deep": [1, "two", null]});
-        let text = serde_json::to_string(&table(&tomorrow)).expect("JSON");
+        let text = with_open_text(&table(&tomorrow));
         assert!(text.contains(r#""AddedTomorrow":{"Deep":[1,"two",null]}"#), "lost at {pointer}");
     }
     let outside = json!({ "Table": full(), "AddedTomorrow": 1 }).to_string();
@@ -116,10 +116,10 @@ fn what_aws_did_not_send_is_null_and_lists_are_always_there() {
     for list in ["attributes", "key_schema", "indexes", "replicas", "global_table_witnesses"] {
         assert_eq!(record[list], json!([]), "{list}");
     }
-    for absent in ["arn", "id", "status", "created_at", "billing_mode", "stream", "encryption", "item_count"] {
+    for absent in ["arn", "id", "status", "created_at", "stream", "item_count", "archival"] {
         assert_eq!(record.get(absent), Some(&Value::Null), "{absent}");
     }
-    assert_eq!(record["extra"], json!({}));
+    assert_eq!(record["extra"], "{}");
 }
 
 #[test]
@@ -178,15 +178,22 @@ fn a_field_of_another_type_is_null_named_and_kept_in_extra() {
         };
         let mut odd = full();
         odd.pointer_mut(&object).expect("an object")[&member] = wrong.clone();
-        let Decoded { table, unexpected } = decoded(&odd);
+        let Decoded { table, unexpected, .. } = decoded(&odd);
         assert_eq!(unexpected, [path(&format!("{object}/{member}"))]);
-        let text = serde_json::to_string(&table).expect("JSON");
+        let text = with_open_text(&table);
         assert!(text.contains(&format!("\"{member}\":{wrong}")), "lost: {object}/{member}");
         // The same as if the field had not been sent, but for `extra`.
         let mut without = full();
         without.pointer_mut(&object).and_then(Value::as_object_mut).expect("an object").remove(&member);
         let mut expected = serde_json::to_value(decoded(&without).table).expect("JSON");
         let mut found = serde_json::to_value(&table).expect("JSON");
+        // What AWS sent in a way that cannot be read is unknown, and no default.
+        for (object, field) in SUMMARIES {
+            if member == object {
+                expected[field] = Value::Null;
+                expected["defaulted"] = json!([]);
+            }
+        }
         assert_ne!(found, serde_json::to_value(&whole).expect("JSON"));
         strip_extras(&mut expected);
         strip_extras(&mut found);
@@ -201,16 +208,54 @@ fn a_list_with_an_element_of_another_type_is_kept_whole() {
     odd["Replicas"].as_array_mut().expect("a list").push(json!("eu-west-1"));
     odd["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"] = json!(["a", 2]);
     odd["ItemCount"] = json!(1.5);
-    let Decoded { table, unexpected } = decoded(&odd);
+    let Decoded { table, unexpected, .. } = decoded(&odd);
     let fields = ["GlobalSecondaryIndexes[].Projection.NonKeyAttributes", "ItemCount", "Replicas"];
     assert_eq!(unexpected, fields);
     assert_eq!((table.replicas, &table.extra["Replicas"]), (vec![], &odd["Replicas"]));
     let indexes = table.indexes.expect("indexes");
-    let projections: Vec<_> = indexes.iter().filter_map(|index| index.projection.as_ref()).collect();
-    assert!(
-        projections.iter().any(|one| one.extra.get("NonKeyAttributes") == Some(&json!(["a", 2]))),
-        "{projections:?}"
-    );
+    let kept = json!({"NonKeyAttributes": ["a", 2]});
+    assert!(indexes.iter().any(|index| index.extra.get("Projection") == Some(&kept)), "{indexes:?}");
+}
+
+/// AWS's names of the objects whose absence has a meaning, with the fields of the record.
+const SUMMARIES: [(&str, &str); 3] =
+    [("BillingModeSummary", "billing_mode"), ("SSEDescription", "encryption"), ("TableClassSummary", "table_class")];
+
+#[test]
+fn what_aws_leaves_out_has_its_documented_value() {
+    let mut bare = full();
+    for (object, _) in SUMMARIES {
+        bare.as_object_mut().expect("an object").remove(object);
+    }
+    let table = decoded(&bare).table;
+    assert_eq!(table.defaulted, ["billing_mode", "encryption", "table_class"]);
+    assert_eq!((table.billing_mode.as_deref(), table.table_class.as_deref()), (Some("PROVISIONED"), Some("STANDARD")));
+    let encryption = table.encryption.clone().expect("a value");
+    assert_eq!(encryption.encryption_type.as_deref(), Some("AWS_OWNED_KEY"));
+    assert!(decoded(&full()).table.defaulted.is_empty());
+    // A value that AWS sends later, and that is the default, is no change.
+    bare["TableClassSummary"] = json!({"TableClass": "STANDARD"});
+    let later = decoded(&bare).table;
+    assert_eq!(later.defaulted, ["billing_mode", "encryption"]);
+    assert_eq!(dynacrawl_normalizer::fingerprint(&later), dynacrawl_normalizer::fingerprint(&table));
+    assert_eq!(dynacrawl_normalizer::all_changes(&table, &later), []);
+}
+
+#[test]
+fn a_key_that_names_an_undefined_attribute_is_reported() {
+    let description = json!({
+        "TableName": "t",
+        "AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}, {"AttributeName": "b", "KeyType": "RANGE"}],
+        "GlobalSecondaryIndexes": [{"IndexName": "i", "KeySchema": [{"AttributeName": "c", "KeyType": "HASH"}]}],
+    });
+    assert_eq!(decoded(&description).undefined, ["b (table)", "c (index i)"]);
+    assert_eq!(decoded(&full()).undefined, Vec::<String>::new());
+}
+
+/// A record as text, in which the text of `extra` can be searched.
+fn with_open_text(table: &Table) -> String {
+    serde_json::to_string(table).expect("JSON").replace("\\\"", "\"")
 }
 
 /// A field is named once, in however many elements of a list it is: the names stay as few as the fields.
@@ -284,7 +329,7 @@ fn collect_extras(value: &Value, place: &str, extras: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                if name == "extra" && member != &json!({}) {
+                if name == "extra" && member != "{}" {
                     extras.push(format!("{place}: {member}"));
                 }
                 collect_extras(member, &format!("{place}/{name}"), extras);

@@ -4,7 +4,7 @@ use dynacrawl_model::Record;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::{Entry, Journal, Layout, Observed, Output, Position, SinkError};
+use crate::{Entry, Journal, Lines, Observed, Output, Position, SinkError};
 
 /// How many records are taken from the channel at once.
 const BATCH: usize = 128;
@@ -27,7 +27,7 @@ pub struct Written {
 /// When a record cannot be written as JSON, or the journal not at all.
 pub async fn write_records<E: Entry>(
     output: &Output,
-    layout: Layout,
+    lines: Lines,
     mut entries: mpsc::Receiver<E>,
     journal: &mut impl Journal<E>,
 ) -> Result<Written, SinkError> {
@@ -46,7 +46,7 @@ pub async fn write_records<E: Entry>(
                 return Ok(writer.written);
             }
             for record in entry.into_records() {
-                writer.add(layout, record)?;
+                writer.add(lines, record)?;
             }
         }
         if (writer.chunk.len() >= CHUNK_BYTES || entries.is_empty()) && !writer.flush().await {
@@ -71,9 +71,9 @@ fn new_chunk() -> Vec<u8> {
 }
 
 impl Writer<'_> {
-    fn add(&mut self, layout: Layout, record: Record) -> Result<(), SinkError> {
+    fn add(&mut self, lines: Lines, record: Record) -> Result<(), SinkError> {
         let Self { written, chunk, .. } = self;
-        layout.lines(record, |line| {
+        lines.of(record, |line| {
             serde_json::to_writer(&mut *chunk, line)?;
             chunk.push(b'\n');
             written.lines += 1;
@@ -105,13 +105,13 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::write_records;
-    use crate::{Layout, Output, SinkError};
+    use crate::{Lines, Output, SinkError};
 
     fn record(name: &str) -> Record {
         let region = "eu-west-1".parse().expect("region");
         let scope = Scope { partition: "aws".into(), account_id: None, region };
         let failed = TableFailed {
-            table: name.into(),
+            table_name: name.into(),
             reason: dynacrawl_model::FailureReason::Denied,
             code: "AccessDeniedException".to_owned(),
             message: "line\nbreak".to_owned(),
@@ -130,7 +130,7 @@ mod tests {
             }
         };
         let mut unfollowed = ();
-        let (written, ()) = tokio::join!(write_records(output, Layout::Table, receiver, &mut unfollowed), feed);
+        let (written, ()) = tokio::join!(write_records(output, Lines::default(), receiver, &mut unfollowed), feed);
         written.expect("written").lines
     }
 

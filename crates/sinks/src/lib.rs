@@ -18,6 +18,6 @@ pub use error::SinkError;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
 pub use kinds::{FileSettings, SinkKind, SinkSettings};
-pub use layout::Layout;
+pub use layout::{Layout, Lines};
 pub use output::Output;
 pub use sink::{Delivered, DeliveryError, Event, Refusal, Sink};

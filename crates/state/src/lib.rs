@@ -61,6 +61,7 @@ mod reader;
 mod reports;
 mod rows;
 mod staged;
+mod version6;
 mod versions;
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_model::{Partition, RunId, TableArn, TableName, Timestamp};
@@ -24,6 +25,8 @@ pub struct KnownScope {
     pub id: i64,
     /// The account and Region.
     pub key: ScopeKey,
+    /// The name of the account, if known.
+    pub account_name: Option<Arc<str>>,
     /// The target that it belonged to.
     pub target: String,
     /// When a listing reached its last page.
@@ -220,6 +223,7 @@ fn known_scope(row: &Row<'_>) -> rusqlite::Result<KnownScope> {
             account_id: parsed(row, "account_id")?,
             region: parsed(row, "region")?,
         },
+        account_name: row.get::<_, Option<String>>("account_name")?.map(Into::into),
         target: row.get("target")?,
         last_listed_at: time_if_any(row, "last_listed_at")?,
         last_complete_at: time_if_any(row, "last_complete_at")?,

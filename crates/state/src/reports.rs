@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use dynacrawl_model::Timestamp;
+use dynacrawl_model::{Problem, TargetFailed, Timestamp};
 use rusqlite::{Row, params};
 use serde::Serialize;
 use serde_json::Value;
@@ -34,6 +34,21 @@ pub struct RunLine {
     pub active_ms: u64,
     /// Its record `run_completed`.
     pub completed: Option<Value>,
+    /// Why scopes are not complete, the most frequent cause first. Only the last thirty runs have them.
+    pub causes: Vec<Cause>,
+}
+
+/// Why scopes of a run are not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// The outcome of the scopes, or of the targets whose scopes are unknown.
+    pub outcome: String,
+    /// The code of the problem.
+    pub code: String,
+    /// The message of the first such problem.
+    pub message: String,
+    /// How many scopes and targets have it.
+    pub scope_count: u64,
 }
 
 /// An account and Region.
@@ -43,12 +58,16 @@ pub struct ScopeLine {
     pub partition: String,
     /// The account.
     pub account_id: String,
+    /// The name of the account, if known.
+    pub account_name: Option<String>,
     /// The Region.
     pub region: String,
     /// The target that it belongs to.
     pub target: String,
     /// How its last crawl ended.
     pub last_outcome: String,
+    /// Why its last crawl is not complete; empty if it is.
+    pub last_problems: Vec<Problem>,
     /// When that was.
     pub last_run_at: Timestamp,
     /// When a listing reached its last page.
@@ -56,7 +75,7 @@ pub struct ScopeLine {
     /// When nothing was missing.
     pub last_complete_at: Option<Timestamp>,
     /// How many tables it has.
-    pub tables: u64,
+    pub table_count: u64,
     /// How many of them are gone, and wait for a person to accept that.
     pub held: u64,
     /// Since when the configuration does not cover it any more.
@@ -70,8 +89,8 @@ pub struct TableLine {
     pub account_id: String,
     /// The Region.
     pub region: String,
-    /// The name.
-    pub name: String,
+    /// The name of the table.
+    pub table_name: String,
     /// `present`, `removed`, `unselected` or `retired`.
     pub status: String,
     /// When it was described for the first time.
@@ -102,8 +121,8 @@ pub struct ChangeLine {
     /// The record's type, such as `table_added`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The table, if it is about one.
-    pub name: Option<String>,
+    /// The name of the table, if the change is about a table.
+    pub table_name: Option<String>,
     /// The record, without the table.
     pub change: Value,
 }
@@ -141,7 +160,7 @@ pub struct TableCursor {
 impl TableLine {
     /// The place after this table.
     pub fn cursor(&self) -> TableCursor {
-        TableCursor { account_id: self.account_id.clone(), region: self.region.clone(), name: self.name.clone() }
+        TableCursor { account_id: self.account_id.clone(), region: self.region.clone(), name: self.table_name.clone() }
     }
 }
 
@@ -170,8 +189,44 @@ impl Reader {
     pub fn runs(&self, most: u32) -> Result<Vec<RunLine>, StateError> {
         self.read(|| {
             let mut query = self.connection.prepare("SELECT * FROM runs ORDER BY rowid DESC LIMIT ?")?;
-            query.query_map([most], run)?.collect()
+            let mut runs: Vec<RunLine> = query.query_map([most], run)?.collect::<rusqlite::Result<_>>()?;
+            for run in &mut runs {
+                run.causes = self.causes(&run.run_id)?;
+            }
+            Ok(runs)
         })
+    }
+
+    fn causes(&self, run_id: &str) -> rusqlite::Result<Vec<Cause>> {
+        let mut causes: Vec<Cause> = Vec::new();
+        let mut add = |outcome: &str, code: String, message: String| match causes
+            .iter_mut()
+            .find(|cause| cause.outcome == outcome && cause.code == code)
+        {
+            Some(cause) => cause.scope_count += 1,
+            None => causes.push(Cause { outcome: outcome.to_owned(), code, message, scope_count: 1 }),
+        };
+        let sql = "SELECT outcome, problems FROM run_scopes WHERE run_id = ? AND outcome <> 'complete' ORDER BY target, region";
+        let mut scopes = self.connection.prepare_cached(sql)?;
+        let mut rows = scopes.query([run_id])?;
+        while let Some(row) = rows.next()? {
+            let outcome: String = row.get("outcome")?;
+            let problems: Vec<Problem> = optional(row, "problems")?.unwrap_or_default();
+            match problems.into_iter().next() {
+                Some(problem) => add(&outcome, problem.code, problem.message),
+                None => add(&outcome, String::new(), String::new()),
+            }
+        }
+        let sql = "SELECT failure FROM run_targets WHERE run_id = ? AND failure IS NOT NULL ORDER BY target";
+        let mut targets = self.connection.prepare_cached(sql)?;
+        let mut rows = targets.query([run_id])?;
+        while let Some(row) = rows.next()? {
+            if let Some(failed) = optional::<TargetFailed>(row, "failure")? {
+                add(failed.outcome.as_str(), failed.code, failed.message);
+            }
+        }
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.scope_count));
+        Ok(causes)
     }
 
     /// All scopes; with `retired` also those that are retired.
@@ -224,7 +279,7 @@ impl Reader {
                 })?;
                 let whole = page.len() == PAGE;
                 if let Some(last) = page.last() {
-                    after.clone_from(&last.name);
+                    after.clone_from(&last.table_name);
                 }
                 if !page.into_iter().all(|line| take(&mut left) && each(line)) {
                     return Ok(());
@@ -287,6 +342,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RunLine> {
         output: row.get("output")?,
         active_ms: unsigned(row, "active_ms")?,
         completed: optional(row, "completed")?,
+        causes: Vec::new(),
     })
 }
 
@@ -294,13 +350,15 @@ fn scope(row: &Row<'_>) -> rusqlite::Result<ScopeLine> {
     Ok(ScopeLine {
         partition: row.get("partition")?,
         account_id: row.get("account_id")?,
+        account_name: row.get("account_name")?,
         region: row.get("region")?,
         target: row.get("target")?,
         last_outcome: row.get("last_outcome")?,
+        last_problems: optional(row, "last_problems")?.unwrap_or_default(),
         last_run_at: time(row, "last_run_at")?,
         last_listed_at: time_if_any(row, "last_listed_at")?,
         last_complete_at: time_if_any(row, "last_complete_at")?,
-        tables: unsigned(row, "tables")?,
+        table_count: unsigned(row, "tables")?,
         held: unsigned(row, "held")?,
         retired_at: time_if_any(row, "retired_at")?,
     })
@@ -310,7 +368,7 @@ fn table(row: &Row<'_>) -> rusqlite::Result<TableLine> {
     Ok(TableLine {
         account_id: row.get("account_id")?,
         region: row.get("region")?,
-        name: row.get("name")?,
+        table_name: row.get("name")?,
         status: row.get("status")?,
         first_seen_at: time(row, "first_seen_at")?,
         changed_at: time(row, "changed_at")?,
@@ -328,7 +386,7 @@ fn change(row: &Row<'_>) -> rusqlite::Result<ChangeLine> {
         account_id: row.get("account_id")?,
         region: row.get("region")?,
         kind: row.get("type")?,
-        name: row.get("name")?,
+        table_name: row.get("name")?,
         change: optional(row, "change")?.unwrap_or_default(),
     })
 }

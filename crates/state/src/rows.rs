@@ -1,8 +1,11 @@
 //! The rows of the tables, as values.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_model::{AccountId, ChangeCounts, Counts, Outcome, Partition, Region, Requests, RunId, Timestamp};
+use dynacrawl_model::{
+    AccountId, ChangeCounts, Counts, Outcome, Partition, Problem, Region, Requests, RunId, Timestamp,
+};
 use rusqlite::types::Type;
 use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
@@ -85,8 +88,10 @@ pub struct ScopeRow {
     pub region: Region,
     /// The Region's partition.
     pub partition: Partition,
-    /// The account, as far as it is known.
+    /// The account, if known.
     pub account_id: Option<AccountId>,
+    /// The name of the account, if known.
+    pub account_name: Option<Arc<str>>,
     /// How far it is.
     pub progress: ScopeProgress,
 }
@@ -101,7 +106,7 @@ pub enum ScopeProgress {
 }
 
 /// How a scope ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EndedScope {
     /// Its outcome.
     pub outcome: Outcome,
@@ -113,6 +118,8 @@ pub struct EndedScope {
     pub changes: Option<ChangeCounts>,
     /// Whether at least one page of its listing came.
     pub listed_a_page: bool,
+    /// Why it is not complete; only the first problems, if there are many.
+    pub problems: Vec<Problem>,
 }
 
 /// What was found out about a target.
@@ -124,7 +131,9 @@ pub struct TargetRow {
     pub accounts_discovered: Option<String>,
     /// Its record `regions_discovered`, as JSON.
     pub regions_discovered: Option<String>,
-    /// Whether there was a `target_failed`.
+    /// Its record `target_failed`, as JSON.
+    pub failure: Option<String>,
+    /// Whether there was a `target_failed`. Versions before 6 kept only that.
     pub failed: bool,
 }
 
@@ -182,11 +191,12 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
     // staged for the scope is settled under it.
     let mut put = writing.prepare_cached(
         "INSERT INTO run_scopes (run_id, target, region, partition, account_id, updated_at, outcome, listed_a_page, \
-         counts, requests, checkpoint, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         counts, requests, checkpoint, changes, account_name, problems) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (run_id, target, region) DO UPDATE SET partition = excluded.partition, \
          account_id = COALESCE(excluded.account_id, account_id), updated_at = excluded.updated_at, \
          outcome = excluded.outcome, listed_a_page = excluded.listed_a_page, counts = excluded.counts, \
-         requests = excluded.requests, checkpoint = excluded.checkpoint, changes = excluded.changes",
+         requests = excluded.requests, checkpoint = excluded.checkpoint, changes = excluded.changes, \
+         account_name = COALESCE(excluded.account_name, account_name), problems = excluded.problems",
     )?;
     for scope in &commit.scopes {
         let (ended, checkpoint) = match &scope.progress {
@@ -210,15 +220,25 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
             requests,
             checkpoint,
             changes,
+            scope.account_name.as_deref(),
+            ended.map(|ended| json(&ended.problems)).transpose()?,
         ])?;
     }
     let mut put = writing.prepare_cached(
-        "INSERT INTO run_targets VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET \
+        "INSERT INTO run_targets (run_id, target, accounts_discovered, regions_discovered, failed, failure) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET \
          accounts_discovered = COALESCE(?3, accounts_discovered), regions_discovered = COALESCE(?4, regions_discovered), \
-         failed = MAX(?5, failed)",
+         failed = MAX(?5, failed), failure = COALESCE(?6, failure)",
     )?;
     for target in &commit.targets {
-        put.execute(params![run, target.target, target.accounts_discovered, target.regions_discovered, target.failed])?;
+        put.execute(params![
+            run,
+            target.target,
+            target.accounts_discovered,
+            target.regions_discovered,
+            target.failed,
+            target.failure
+        ])?;
     }
     Ok(())
 }
@@ -260,6 +280,7 @@ pub(crate) fn scope(row: &Row<'_>) -> rusqlite::Result<ScopeRow> {
             requests: from_json("requests", &row.get::<_, String>("requests")?)?,
             changes: optional(row, "changes")?,
             listed_a_page: row.get("listed_a_page")?,
+            problems: optional(row, "problems")?.unwrap_or_default(),
         }),
     };
     Ok(ScopeRow {
@@ -267,6 +288,7 @@ pub(crate) fn scope(row: &Row<'_>) -> rusqlite::Result<ScopeRow> {
         region: parsed(row, "region")?,
         partition: Partition::from(partition.as_str()),
         account_id: account_id.map(|id| id.parse()).transpose().map_err(|error| unreadable("account_id", error))?,
+        account_name: row.get::<_, Option<String>>("account_name")?.map(Into::into),
         progress,
     })
 }
@@ -276,6 +298,7 @@ pub(crate) fn target(row: &Row<'_>) -> rusqlite::Result<TargetRow> {
         target: row.get("target")?,
         accounts_discovered: row.get("accounts_discovered")?,
         regions_discovered: row.get("regions_discovered")?,
+        failure: row.get("failure")?,
         failed: row.get("failed")?,
     })
 }

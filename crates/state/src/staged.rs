@@ -274,16 +274,17 @@ impl<'c> Scopes<'c> {
 fn settle_scopes(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<()> {
     let mut put = writing.prepare(
         "INSERT INTO scopes (partition, account_id, region, target, first_run_at, last_run_at, last_outcome, last_listed_at, \
-         last_complete_at, held) \
+         last_complete_at, held, account_name, last_problems) \
          SELECT partition, account_id, region, target, updated_at, updated_at, COALESCE(outcome, 'cancelled'), \
              CASE WHEN outcome IN ('complete', 'partial') AND changes IS NOT NULL THEN updated_at END, \
-             CASE WHEN outcome = 'complete' THEN updated_at END, COALESCE(json_extract(changes, '$.held'), 0) \
+             CASE WHEN outcome = 'complete' THEN updated_at END, COALESCE(json_extract(changes, '$.held'), 0), account_name, problems \
          FROM run_scopes WHERE run_id = ? AND target = ? AND region = ? AND account_id IS NOT NULL \
          ON CONFLICT (partition, account_id, region) DO UPDATE SET target = excluded.target, \
              last_run_at = excluded.last_run_at, last_outcome = excluded.last_outcome, \
              held = CASE WHEN excluded.last_listed_at IS NULL THEN held ELSE excluded.held END, \
              last_listed_at = COALESCE(excluded.last_listed_at, last_listed_at), \
-             last_complete_at = COALESCE(excluded.last_complete_at, last_complete_at), retired_at = NULL",
+             last_complete_at = COALESCE(excluded.last_complete_at, last_complete_at), retired_at = NULL, \
+             account_name = COALESCE(excluded.account_name, account_name), last_problems = excluded.last_problems",
     )?;
     let mut scopes = writing.prepare("SELECT target, region FROM run_scopes WHERE run_id = ?")?;
     let mut rows = scopes.query([run_id.as_str()])?;

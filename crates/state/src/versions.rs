@@ -1,13 +1,15 @@
 //! The versions of the tables. A state is brought from whichever version it has to the newest, step by step.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
+
+use crate::version6;
 
 /// The version of the tables that this program writes.
-pub(crate) const NEWEST: i64 = STEPS.len() as i64;
+pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 1;
 /// `dyna`, so that another program's database is told apart.
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
-/// From each version to the next. What stands here stays as it is: it has made states that are in use.
+/// From each version to the next, up to version 5. These statements never change: they have made states that are in use.
 const STEPS: [&str; 5] = [
     "
 CREATE TABLE runs (
@@ -178,11 +180,17 @@ ALTER TABLE staged ADD COLUMN table_status TEXT;
 ",
 ];
 
+/// Brings the tables from one version to the next.
+type Step = Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()>>;
+
 /// Brings the tables from `version` to the newest. A kill leaves one of the versions in between.
 pub(crate) fn bring_up(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
-    for (before, step) in (0..).zip(STEPS).filter(|(before, _)| *before >= version) {
+    let statements = |sql: &'static str| move |making: &Transaction<'_>| making.execute_batch(sql);
+    let steps =
+        STEPS.map(|sql| Box::new(statements(sql)) as Step).into_iter().chain([Box::new(version6::bring_up) as Step]);
+    for (before, step) in (0..).zip(steps).filter(|(before, _)| *before >= version) {
         let making = connection.transaction()?;
-        making.execute_batch(step)?;
+        step(&making)?;
         making.pragma_update(None, "application_id", APPLICATION)?;
         making.pragma_update(None, "user_version", before + 1)?;
         making.commit()?;

@@ -45,7 +45,7 @@ impl Crawl {
     pub fn names(&self, kind: &str) -> Vec<&str> {
         let name = |record: &'_ &Value| {
             let record: &Value = self.records.iter().find(|one| std::ptr::eq(*one, *record)).expect("one of them");
-            record["table"].as_str().or_else(|| record["table"]["name"].as_str()).expect("a name")
+            record["table_name"].as_str().or_else(|| record["table"]["name"].as_str()).expect("a name")
         };
         let mut names: Vec<_> = self.of(kind).iter().map(name).collect();
         names.sort_unstable();

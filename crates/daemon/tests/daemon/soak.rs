@@ -46,7 +46,7 @@ fn known(path: &std::path::Path) -> Told {
         .expect("a state")
         .changes(&ChangeQuery::default(), |change| {
             let kind = kinds.into_iter().find(|kind| *kind == change.kind).expect("a kind");
-            told.entry((change.region, change.name.unwrap_or_default())).or_default().push(kind);
+            told.entry((change.region, change.table_name.unwrap_or_default())).or_default().push(kind);
             true
         })
         .expect("readable");

@@ -1,17 +1,18 @@
 //! The checks themselves. Each failure is told apart, with what to do about it.
 
 use dynacrawl_auth::{AssumeRole, AuthError, StsClient};
-use dynacrawl_aws::{AwsError, ErrorClass, is_known_region, may_be_disabled};
+use dynacrawl_aws::{AwsError, ErrorClass, may_be_disabled};
 use dynacrawl_client::{CallError, ScopeClient};
 use dynacrawl_engine::identity::{self, Asked, Expected};
 use dynacrawl_engine::settings::Settings;
 use dynacrawl_engine::{TargetConnection, decode_failure};
-use dynacrawl_fetcher::{Fetched, Fetcher, Probe, ProbeValues};
-use dynacrawl_model::{FailureReason, ProbeStatus, Region, Scope, TableName};
+use dynacrawl_fetcher::{Fetched, Fetcher, Probe, ProbeStatus, ProbeValues};
+use dynacrawl_model::{FailureReason, Region, Scope, TableName};
 use dynacrawl_walker::Listing;
 use futures_util::{StreamExt, stream};
 
 use super::finding::{Findings, Trouble};
+use crate::advice;
 use crate::config::CheckSettings;
 
 /// How thoroughly is checked.
@@ -25,7 +26,7 @@ pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>
     let name = connection.target.name.as_str();
     let roles = &connection.target.chain;
     if let Err(failed) = connection.chain.base.credentials.get().await {
-        findings.add("credentials", name, None, Err(refused(&failed.error, &failed.to_string())));
+        findings.add("credentials", name, None, Err(refused(connection, &failed.error, &failed.to_string())));
         return false;
     }
     let base = match roles.as_slice() {
@@ -43,7 +44,7 @@ pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>
             if failed.error.class == ErrorClass::NoCredentials
                 || failed.error.class.is_about_credentials() && !foreign_sts =>
         {
-            findings.add("credentials", name, None, Err(refused(&failed.error, &failed.to_string())));
+            findings.add("credentials", name, None, Err(refused(connection, &failed.error, &failed.to_string())));
             return false;
         }
         // STS is not needed for a crawl with a user's keys; that they are wrong would show below.
@@ -53,7 +54,7 @@ pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>
         match credentials.credentials.get().await {
             Ok(_) => findings.add("assume_role", name, None, Ok(format!("{} can be assumed", role.arn))),
             Err(failed) => {
-                findings.add("assume_role", name, None, Err(not_assumed(role, &failed)));
+                findings.add("assume_role", name, None, Err(not_assumed(connection, role, &failed)));
                 return false;
             }
         }
@@ -64,7 +65,7 @@ pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>
     let expected = connection.expected_account();
     let expected = expected.as_ref().map(|(account, by)| (account, by));
     if let Asked::Foreign(problem) = identity::ask(connection, expected).await {
-        let fix = "use the credentials of that account, or correct the account's id".to_owned();
+        let fix = advice::OTHER_ACCOUNT.to_owned();
         let trouble = Trouble { code: "account_mismatch", message: problem.message, fix };
         findings.add("credentials", name, None, Err(trouble));
         return false;
@@ -97,7 +98,7 @@ async fn external_id(sts: &StsClient, role: &AssumeRole, target: &str, findings:
             None,
             Trouble {
                 code: "external_id_unknown",
-                message: format!("it could not be found out whether the external id is required: {failed}"),
+                message: format!("it is not known whether the role needs the external id: {failed}"),
                 fix: "run the check again, or switch this probe off with --no-external-id-probe".to_owned(),
             },
         ),
@@ -143,7 +144,7 @@ async fn scope_calls(
         return;
     }
     let expected = Expected { scope, custom_endpoint: connection.custom_endpoint };
-    describe(client, depth, selected, target, &expected, findings).await;
+    describe(client, depth, selected, connection, &expected, findings).await;
 }
 
 /// Lists until enough tables are selected. Returns how many names were seen, and the error that ended it early.
@@ -187,11 +188,11 @@ async fn describe(
     client: &ScopeClient,
     depth: &Depth<'_>,
     selected: Vec<TableName>,
-    target: &str,
+    connection: &TargetConnection,
     expected: &Expected<'_>,
     findings: &mut Findings,
 ) {
-    let scope = expected.scope;
+    let (scope, target) = (expected.scope, connection.target.name.as_str());
     let decode = |body: &[u8]| {
         dynacrawl_normalizer::decode(body).map(|decoded| decoded.table).map_err(|error| decode_failure(&error))
     };
@@ -217,7 +218,12 @@ async fn describe(
                 failed.push(table.name.to_string());
             }
             Fetched::NoCredentials(call) => {
-                findings.add("describe_table", target, Some(scope), Err(refused(&call.error, &call.to_string())));
+                findings.add(
+                    "describe_table",
+                    target,
+                    Some(scope),
+                    Err(refused(connection, &call.error, &call.to_string())),
+                );
                 return;
             }
         }
@@ -231,13 +237,8 @@ async fn describe(
     }
     if !denied.is_empty() {
         denied.sort();
-        let trouble = Trouble {
-            code: "describe_table_denied",
-            message: format!("DescribeTable is denied on {} of {asked} tables that were tried", denied.len()),
-            fix: "allow dynamodb:DescribeTable on these tables (`dynacrawl policy` prints the policy), and look for denying \
-                  statements, permission boundaries and service control policies"
-                .to_owned(),
-        };
+        let message = format!("DescribeTable is denied on {} of {asked} tables that were tried", denied.len());
+        let trouble = Trouble::new(advice::describe_table_denied(), message);
         findings.add("describe_table", target, Some(scope), Err(trouble));
         findings.about_tables(denied);
     }
@@ -246,128 +247,57 @@ async fn describe(
         let trouble = Trouble {
             code: "describe_table_failed",
             message: format!("DescribeTable failed on {} of {asked} tables that were tried: {said}", failed.len()),
-            fix: "run the check again; where it is throttling, lower --rate".to_owned(),
+            fix: "run the check again; if AWS throttles the calls, lower --rate".to_owned(),
         };
         findings.add("describe_table", target, Some(scope), Err(trouble));
         findings.about_tables(failed);
     }
 }
 
-/// Credentials that are refused, or are not there.
-fn refused(error: &AwsError, said: &str) -> Trouble {
-    let (code, fix) = match error.class {
-        ErrorClass::UnknownCredentials => (
-            "invalid_access_key",
-            "check the access key id (deleted, inactive, of another partition?) and, for temporary credentials, the \
-             session token",
-        ),
-        ErrorClass::BadSignature => {
-            ("invalid_secret_key", "check the secret access key that belongs to the access key id")
-        }
-        ErrorClass::ExpiredCredentials => {
-            ("expired_token", "the session has ended: log in again or renew the session token")
-        }
-        ErrorClass::TimedOut => (
-            "credentials_timeout",
-            "log in first if the source waits for a code or a password; if it is slow, raise aws.credentials_timeout",
-        ),
-        ErrorClass::ClockSkew => ("clock_skew", "set this machine's clock: it is more than five minutes off"),
-        ErrorClass::NotOptedIn => (
-            "not_opted_in",
-            "STS is asked in a Region that is not enabled for the account: choose another one with sts.regions",
-        ),
-        _ => (
-            "no_credentials",
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or credentials in the configuration file; in a \
-             container check the role of the task or service account",
-        ),
-    };
-    Trouble { code, message: said.to_owned(), fix: fix.to_owned() }
+/// Credentials that are refused, or missing.
+fn refused(connection: &TargetConnection, error: &AwsError, message: &str) -> Trouble {
+    let ambient = std::env::var("AWS_PROFILE").ok();
+    let profile = connection.target.profile().or(ambient.as_deref());
+    Trouble::new(advice::credentials(error.class, message, profile), message)
 }
 
 fn no_sts(connection: &TargetConnection, failed: &AuthError) -> Trouble {
     Trouble {
         code: "identity_unknown",
-        message: format!("whose credentials they are is not known: {failed}"),
+        message: format!("the account of the credentials is unknown: {failed}"),
         fix: format!(
-            "STS is asked in {}; set sts.regions or --sts-endpoint-url where it cannot be reached there",
+            "dynacrawl calls STS in {}; if it cannot be reached there, set sts.regions or --sts-endpoint-url",
             connection.sts_region
         ),
     }
 }
 
-fn not_assumed(role: &AssumeRole, failed: &AuthError) -> Trouble {
+fn not_assumed(connection: &TargetConnection, role: &AssumeRole, failed: &AuthError) -> Trouble {
+    let message = failed.to_string();
     if failed.error.class.is_about_credentials() {
-        return refused(&failed.error, &failed.to_string());
+        return refused(connection, &failed.error, &message);
     }
-    let (code, fix) = match failed.error.class {
-        ErrorClass::Denied => (
-            "assume_role_denied",
-            match role.external_id {
-                Some(_) => {
-                    "check that the role exists, that its trust policy names this identity and this external id \
-                     (`dynacrawl policy --trust` prints it), and that this identity may call sts:AssumeRole on it"
-                }
-                None => {
-                    "check that the role exists, that its trust policy names this identity and asks for no external id \
-                     (else give it with --external-id), and that this identity may call sts:AssumeRole on it"
-                }
-            },
-        ),
-        ErrorClass::Unreachable | ErrorClass::TimedOut | ErrorClass::Transient | ErrorClass::Throttled => {
-            ("sts_unreachable", "check the network's way to STS, and sts.regions or --sts-endpoint-url")
-        }
-        _ => (
-            "assume_role_failed",
-            "check the role's ARN and its maximum session duration; a session assumed with a role's session lasts one hour at \
-             most",
-        ),
-    };
-    Trouble { code, message: failed.to_string(), fix: fix.to_owned() }
+    Trouble::new(advice::assume_role(failed.error.class, role.external_id.is_some()), message)
 }
 
 /// Whether a failed call says that the Region, and not the permission, is the trouble.
 async fn region_trouble(connection: &TargetConnection, region: &Region, failed: &CallError) -> Option<Trouble> {
-    let said = failed.to_string();
-    let not_opted_in = |message: String| Trouble {
-        code: "not_opted_in",
-        message,
-        fix: format!("enable {region} for the account, or leave it out"),
-    };
+    let message = failed.to_string();
     match failed.error.class {
-        ErrorClass::Unreachable if !is_known_region(region) => Some(Trouble {
-            code: "invalid_region",
-            message: format!("{region} is no Region that is known, and its endpoint cannot be reached: {said}"),
-            fix: "check the Region's name; `aws ec2 describe-regions --all-regions` lists them".to_owned(),
-        }),
-        ErrorClass::Unreachable => Some(Trouble {
-            code: "unreachable",
-            message: said,
-            fix: "check DNS, the firewall, HTTPS_PROXY and NO_PROXY, the CA bundle, and --endpoint-url".to_owned(),
-        }),
-        ErrorClass::NotOptedIn => Some(not_opted_in(said)),
+        ErrorClass::Unreachable => Some(Trouble::new(advice::unreachable(Some(region), &message), message)),
+        ErrorClass::NotOptedIn => Some(Trouble::new(advice::not_opted_in(region), message)),
         ErrorClass::UnknownCredentials if may_be_disabled(region) && connection.identity().await.is_ok() => {
-            Some(not_opted_in(format!("{region} refuses credentials that STS accepts: {said}")))
+            let message = format!("{region} refuses credentials that STS accepts: {message}");
+            Some(Trouble::new(advice::not_opted_in(region), message))
         }
-        class if class.is_about_credentials() => Some(refused(&failed.error, &said)),
+        class if class.is_about_credentials() => Some(refused(connection, &failed.error, &message)),
         _ => None,
     }
 }
 
 fn not_listed(failed: &CallError, listed: usize) -> Trouble {
-    let (code, fix) = match failed.error.class {
-        ErrorClass::Denied => (
-            "list_tables_denied",
-            "allow dynamodb:ListTables on * (`dynacrawl policy` prints the policy), and look for denying statements, permission \
-             boundaries and service control policies",
-        ),
-        ErrorClass::Throttled => {
-            ("list_tables_throttled", "something else uses up the account's quota; try later, or lower --rate")
-        }
-        _ => ("list_tables_failed", "run the check again; --log-level debug tells more"),
-    };
     let message = if listed == 0 { failed.to_string() } else { format!("after {listed} names: {failed}") };
-    Trouble { code, message, fix: fix.to_owned() }
+    Trouble::new(advice::list_tables(failed.error.class), message)
 }
 
 fn nothing_selected(listed: usize) -> Trouble {
@@ -375,14 +305,14 @@ fn nothing_selected(listed: usize) -> Trouble {
         Trouble {
             code: "no_tables",
             message: "there are no tables in this Region".to_owned(),
-            fix: "if there should be some, check the account and the Region; else leave the Region out".to_owned(),
+            fix: "if there should be some, check the account and the Region; otherwise leave the Region out".to_owned(),
         }
     } else {
         Trouble {
             code: "all_filtered",
-            message: format!("none of the {listed} tables is selected"),
+            message: format!("the filters select none of the {listed} tables"),
             fix: "check --include and --exclude: an expression must match the whole name, and exclude wins; \
-                  `dynacrawl crawl --dry-run` shows which one decides"
+                  `dynacrawl crawl --dry-run` shows which rule decides"
                 .to_owned(),
         }
     }
@@ -392,8 +322,8 @@ fn nothing_selected(listed: usize) -> Trouble {
 mod tests {
     use std::time::Duration;
 
-    use dynacrawl_fetcher::{Probe, ProbeValues};
-    use dynacrawl_model::{Operation, ProbeStatus, Timestamp};
+    use dynacrawl_fetcher::{Probe, ProbeStatus, ProbeValue, ProbeValues};
+    use dynacrawl_model::{Operation, Timestamp};
 
     use super::probe_finding;
 
@@ -406,7 +336,7 @@ mod tests {
             call: |_, _| Box::pin(async { Ok(None) }),
         };
         let value = |status| {
-            let value = dynacrawl_model::Probe { status, value: None, code: None, observed_at: Timestamp::now() };
+            let value = ProbeValue { status, value: None, code: None, observed_at: Timestamp::now() };
             ProbeValues::from([("sample".to_owned(), value)])
         };
         let tried = [value(ProbeStatus::Absent), value(ProbeStatus::Denied)];

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use dynacrawl_model::{Escaped, Scope};
 use serde::Serialize;
 
+use crate::advice::Advice;
 use crate::exit::Exit;
 
 /// The id of a check of a sink.
@@ -53,6 +54,12 @@ pub(super) struct Trouble {
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) fix: String,
+}
+
+impl Trouble {
+    pub(super) fn new(advice: Advice, message: impl Into<String>) -> Self {
+        Self { code: advice.code, message: message.into(), fix: advice.fix }
+    }
 }
 
 /// All checks, and how many scopes fail.

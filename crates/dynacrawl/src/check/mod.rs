@@ -125,16 +125,21 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
         }
         None => {
             let said = format!(
-                "{} accounts to crawl, of {listed} ({inactive} not active, {filtered} left out)",
+                "{} accounts to crawl of {listed} ({inactive} not active, {filtered} excluded)",
                 accounts.len()
             );
-            findings.add("organization", name, None, Ok(said));
+            // An organization without an account to crawl is no success: a filter or a listing is wrong.
+            let result = if accounts.is_empty() { Err(no_accounts(said)) } else { Ok(said) };
+            if result.is_err() {
+                findings.no_scope_works(1);
+            }
+            findings.add("organization", name, None, result);
         }
     }
     for account in not_found {
         let trouble = Trouble {
             code: "account_not_found",
-            message: format!("{account} is no active account of the organization"),
+            message: format!("{account} is not an active account of the organization"),
             fix: "correct include_accounts, or make the account a target of its own".to_owned(),
         };
         findings.add("organization", name, None, Err(trouble));
@@ -142,6 +147,11 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
     }
     let members = members(group, ready, accounts, &plan.settings).into_iter();
     (members.filter_map(|(_, member)| member.ok()).collect(), findings)
+}
+
+fn no_accounts(message: String) -> Trouble {
+    let fix = "correct include_accounts, exclude_accounts, include_ous and exclude_ous of the target".to_owned();
+    Trouble { code: "no_accounts", message, fix }
 }
 
 fn not_told(stopped: &StopReason) -> Trouble {
@@ -155,12 +165,19 @@ fn not_told(stopped: &StopReason) -> Trouble {
     }
 }
 
+fn source(source: RegionsSource) -> &'static str {
+    match source {
+        RegionsSource::BuiltIn => "the built-in list",
+        RegionsSource::ListRegions | RegionsSource::DescribeRegions => source.as_str(),
+    }
+}
+
 /// Finds out the Regions that the account has enabled; none where they cannot be found out.
 async fn all_regions(connection: &TargetConnection, plan: &RunPlan, findings: &mut Findings) -> Vec<Region> {
     let name = connection.target.name.as_str();
     match enabled_regions(connection, plan).await {
         Ok(found) => {
-            let said = format!("{} Regions, told by {}", found.regions.len(), found.source.as_str());
+            let said = format!("{} Regions, from {}", found.regions.len(), source(found.source));
             if found.source == RegionsSource::BuiltIn {
                 let why: Vec<_> = found.passed_over.iter().map(ToString::to_string).collect();
                 let trouble = Trouble {

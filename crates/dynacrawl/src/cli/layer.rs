@@ -83,6 +83,7 @@ impl OutputArgs {
     pub(crate) fn overlay(&self, layer: &mut Layer) {
         layer.crawl.output = self.output.clone();
         layer.crawl.layout = self.layout.clone();
+        layer.crawl.records = (!self.records.is_empty()).then(|| self.records.clone());
         layer.crawl.grace = self.grace.clone();
         layer.crawl.dry_run = self.dry_run;
         layer.crawl.quiet = self.quiet;
@@ -111,6 +112,7 @@ impl ReportArgs {
     pub(crate) fn overlay(&self, layer: &mut Layer) {
         layer.check.format = self.format.clone();
         layer.check.all = self.all;
+        layer.crawl.quiet = self.quiet;
         layer.check.external_id_probe = self.no_external_id_probe.map(|without| !without);
     }
 }

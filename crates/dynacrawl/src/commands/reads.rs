@@ -41,7 +41,7 @@ struct Status {
     /// Known accounts and Regions.
     scopes: Vec<ScopeLine>,
     /// Known tables.
-    tables: u64,
+    table_count: u64,
     /// Tables that are gone, and whose removal waits for a person.
     held: u64,
 }
@@ -51,7 +51,7 @@ pub(super) fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, Fai
     let scopes = reader.scope_lines(args.all).map_err(unreadable)?;
     let status = Status {
         last_run: reader.runs(1).map_err(unreadable)?.pop(),
-        tables: scopes.iter().map(|scope| scope.tables).sum(),
+        table_count: scopes.iter().map(|scope| scope.table_count).sum(),
         held: scopes.iter().map(|scope| scope.held).sum(),
         scopes,
     };
@@ -62,7 +62,7 @@ pub(super) fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, Fai
         Some(run) => format!("last run {} {}, {}\n", run.run_id, outcome(run), when(Some(run.started_at))),
         None => "no run yet\n".to_owned(),
     };
-    text.push_str(&format!("{} tables in {} accounts and Regions\n", status.tables, status.scopes.len()));
+    text.push_str(&format!("{} tables in {} accounts and Regions\n", status.table_count, status.scopes.len()));
     if status.held > 0 {
         text.push_str(&format!(
             "{} tables are gone and stay until a person accepts it (--accept-removals)\n",
@@ -80,7 +80,7 @@ pub(super) fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, Fai
             outcome.to_owned(),
             when(Some(scope.last_run_at)),
             when(scope.last_complete_at),
-            scope.tables.to_string(),
+            scope.table_count.to_string(),
             scope.held.to_string(),
         ]);
     }
@@ -110,11 +110,11 @@ pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure
             format!("{:.1}", run.active_ms as f64 / 1000.0),
             outcome(run).to_owned(),
             run.schedule.clone().unwrap_or_else(|| "-".to_owned()),
-            format!("{} of {}", number("/scopes/complete"), number("/scopes/planned")),
+            format!("{} of {}", number("/scope_counts/complete"), number("/scope_counts/planned")),
             number("/counts/described"),
-            number("/changes/added"),
-            number("/changes/changed"),
-            number("/changes/removed"),
+            number("/change_counts/added"),
+            number("/change_counts/changed"),
+            number("/change_counts/removed"),
         ]);
     }
     to_stdout(columns.text().as_bytes())
@@ -134,7 +134,7 @@ pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Fai
         reader.tables(&query, |table: TableLine| {
             let times = [Some(table.first_seen_at), Some(table.changed_at), table.last_seen_at].map(when);
             let [first, changed, last] = times;
-            each([table.account_id, table.region, table.name, table.status, first, changed, last])
+            each([table.account_id, table.region, table.table_name, table.status, first, changed, last])
         })
     })
 }
@@ -151,7 +151,7 @@ pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, F
     rows(&["FOUND", "ACCOUNT", "REGION", "CHANGE", "TABLE", "WHAT"], |each| {
         reader.changes(&query, |change: ChangeLine| {
             let what = what(&change);
-            let name = change.name.unwrap_or_else(|| "-".to_owned());
+            let name = change.table_name.unwrap_or_else(|| "-".to_owned());
             each([when(Some(change.at)), change.account_id, change.region, change.kind, name, what])
         })
     })

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use dynacrawl_client::RetryPolicy;
-use dynacrawl_engine::settings::{CrawlSettings, Destination};
+use dynacrawl_engine::settings::{CrawlSettings, Destination, Settings};
 use dynacrawl_fetcher::{PROBES, Probe};
-use dynacrawl_model::Escaped;
-use dynacrawl_sinks::Layout;
+use dynacrawl_model::{Escaped, RecordKind, RecordKinds};
+use dynacrawl_sinks::{Layout, Lines};
 use dynacrawl_walker::TableFilter;
 
 use super::error::ConfigError;
@@ -28,6 +28,11 @@ impl raw::Crawl {
         let concurrency = required("crawl.concurrency (--concurrency)", self.concurrency)?.validate(requests)?;
         let max_attempts = in_range("crawl.max_attempts (--max-attempts)", self.max_attempts, 1, 100)?;
         let probes = self.probes.iter().flatten().map(|name| probe(name)).collect::<Result<_, _>>()?;
+        let layout = match required("crawl.layout (--layout)", self.layout)?.as_str() {
+            "table" => Layout::Table,
+            "entities" => Layout::Entities,
+            other => return Err(one_of("crawl.layout (--layout)", other, &["table", "entities"])),
+        };
         Ok(CrawlSettings {
             probes,
             rate: rate("crawl", self.rate, self.burst)?,
@@ -39,11 +44,7 @@ impl raw::Crawl {
             filter: compile("crawl.include", &include, &exclude)?,
             include,
             exclude,
-            layout: match required("crawl.layout (--layout)", self.layout)?.as_str() {
-                "table" => Layout::Table,
-                "entities" => Layout::Entities,
-                other => return Err(one_of("crawl.layout (--layout)", other, &["table", "entities"])),
-            },
+            lines: Lines { layout, records: records(self.records.as_deref().unwrap_or_default())? },
             output: Destination::parse(&required("crawl.output (--output)", self.output)?)?,
             keep_files: in_range("crawl.keep_files", self.keep_files, 0, 1_000_000)?,
             deliver_within: duration("crawl.deliver_within", self.deliver_within.as_deref())?,
@@ -52,6 +53,52 @@ impl raw::Crawl {
         })
     }
 }
+
+/// The record types of a list; all if it is empty.
+fn records(names: &[String]) -> Result<RecordKinds, ConfigError> {
+    if names.is_empty() {
+        return Ok(RecordKinds::ALL);
+    }
+    let kind = |name: &String| {
+        let all: Vec<_> = RecordKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        RecordKind::named(name).ok_or_else(|| one_of(RECORDS, name, &all))
+    };
+    names.iter().map(kind).collect()
+}
+
+/// Refuses record types that the other settings never give.
+pub(super) fn refuse_contradictions(run: &Settings) -> Result<(), ConfigError> {
+    let Lines { layout, records } = run.crawl.lines;
+    if records == RecordKinds::ALL {
+        return Ok(());
+    }
+    let (emit, dry_run) = (run.changes.emit, run.crawl.dry_run);
+    for kind in RecordKind::ALL.iter().filter(|kind| records.contains(**kind)) {
+        let never = match kind {
+            RecordKind::TableListed if !dry_run => Some("needs crawl.dry_run (--dry-run)"),
+            RecordKind::Table | RecordKind::KeySchema | RecordKind::Index | RecordKind::TableFailed if dry_run => {
+                Some("a dry run (crawl.dry_run, --dry-run) describes no table")
+            }
+            RecordKind::Table | RecordKind::KeySchema | RecordKind::Index if !emit.snapshot() => {
+                Some("changes.emit (--emit) must be \"snapshot\" or \"both\"")
+            }
+            RecordKind::KeySchema | RecordKind::Index if layout != Layout::Entities => {
+                Some("crawl.layout (--layout) must be \"entities\"")
+            }
+            kind if kind.is_a_change() && (dry_run || !emit.changes()) => {
+                Some("changes.emit (--emit) must be \"changes\" or \"both\", and the run no dry run")
+            }
+            _ => None,
+        };
+        if let Some(never) = never {
+            let problem = format!("this run writes no '{}' records: {never}", kind.as_str());
+            return Err(ConfigError::value(RECORDS, problem));
+        }
+    }
+    Ok(())
+}
+
+const RECORDS: &str = "crawl.records (--records)";
 
 fn probe(name: &str) -> Result<&'static Probe, ConfigError> {
     Probe::named(name).ok_or_else(|| {
@@ -71,5 +118,35 @@ mod tests {
         layer.crawl.probes = Some(vec!["tags\u{1b}".to_owned()]);
         let error = Config::validate(layer).map(drop).expect_err("no such probe").to_string();
         assert_eq!(error, "crawl.probes: 'tags\\u{1b}' is not a probe; this version has none");
+    }
+
+    #[test]
+    fn record_types_that_a_run_never_gives_are_refused() {
+        let refused = |records: &[&str], change: fn(&mut Layer)| {
+            let mut layer = Layer::reference();
+            layer.crawl.records = Some(records.iter().map(|name| (*name).to_owned()).collect());
+            change(&mut layer);
+            let config = Config::validate(layer).and_then(|config| super::refuse_contradictions(&config.run));
+            config.err().map(|error| error.to_string())
+        };
+        let nothing = |_: &mut Layer| {};
+        let entities = |layer: &mut Layer| layer.crawl.layout = Some("entities".to_owned());
+        let dry_run = |layer: &mut Layer| layer.crawl.dry_run = Some(true);
+        let changes = |layer: &mut Layer| layer.changes.emit = Some("changes".to_owned());
+        assert_eq!(refused(&["table", "scope_completed"], nothing), None);
+        assert_eq!(refused(&["table", "index"], entities), None);
+        assert_eq!(refused(&["table_listed"], dry_run), None);
+        assert_eq!(refused(&["table_removed", "scope_retired"], changes), None);
+        for (records, change, says) in [
+            ("tabel", nothing as fn(&mut Layer), "'tabel' is unknown; expected one of run_started,"),
+            ("index", nothing, "no 'index' records: crawl.layout (--layout) must be"),
+            ("table_listed", nothing, "no 'table_listed' records: needs crawl.dry_run"),
+            ("table", dry_run, "no 'table' records: a dry run"),
+            ("table", changes, "no 'table' records: changes.emit (--emit) must be"),
+            ("table_removed", nothing, "no 'table_removed' records: changes.emit (--emit) must be"),
+        ] {
+            let error = refused(&[records], change).unwrap_or_else(|| panic!("{records} is no contradiction"));
+            assert!(error.starts_with("crawl.records (--records): ") && error.contains(says), "{error}");
+        }
     }
 }

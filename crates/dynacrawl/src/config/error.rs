@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use dynacrawl_engine::settings::SettingError;
 
+use crate::cli::Typed;
+
 /// Why a configuration cannot be used: what is wrong, where, and what would be right.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,7 +39,19 @@ impl ConfigError {
     /// The same, with the file in which the value stands.
     pub(super) fn in_file(self, path: &Path) -> Self {
         match self {
-            Self::Value(error) => Self::value(format!("{}: {}", path.display(), error.key), error.problem),
+            Self::Value(error) => {
+                // The file has the key, and no flag.
+                let key = error.key.split_once(" (--").map_or(error.key.as_str(), |(key, _)| key);
+                Self::value(format!("{}: {key}", path.display()), error.problem)
+            }
+            other => other,
+        }
+    }
+
+    /// The same, under the name that the user typed: a flag or an environment variable.
+    pub(super) fn as_typed(self, typed: &Typed) -> Self {
+        match self {
+            Self::Value(error) => Self::value(typed.rename(&error.key), typed.rename(&error.problem)),
             other => other,
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use dynacrawl_state::Purpose;
 
 use super::changes::need_a_state;
+use super::crawl::refuse_contradictions;
 use super::error::ConfigError;
 use super::raw::Layer;
 use super::valid::Config;
@@ -44,6 +45,10 @@ impl Config {
 
     /// The configuration of a command: the reference, below the file, below the environment and the flags.
     pub(crate) fn load(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
+        Self::load_layers(global, flags).map_err(|error| error.as_typed(&global.typed))
+    }
+
+    fn load_layers(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
         let mut layer = Layer::reference();
         if let Some(path) = &global.config {
             layer.overlay(Layer::read(path)?);
@@ -56,6 +61,7 @@ impl Config {
         config.request.described_by_flags = described_by_flags;
         config.need_a_state()?;
         if flags.output.is_some() {
+            refuse_contradictions(&config.run)?;
             config.refuse_losses(flags.serve.is_some())?;
         }
         if let Some(args) = flags.target.filter(|args| !args.targets.is_empty()) {
@@ -68,12 +74,17 @@ impl Config {
 
     /// The configuration of a command that runs against the embedded simulator.
     pub(crate) fn load_demo(global: &GlobalArgs, flags: &Flags<'_>, demo: &Demo) -> Result<Self, ConfigError> {
+        Self::load_demo_layers(global, flags, demo).map_err(|error| error.as_typed(&global.typed))
+    }
+
+    fn load_demo_layers(global: &GlobalArgs, flags: &Flags<'_>, demo: &Demo) -> Result<Self, ConfigError> {
         let mut layer = Layer::reference();
         layer.overlay(demo.layer());
         layer.overlay(flag_layer(global, &Flags { endpoints: None, ..*flags }));
         layer.target = demo.targets();
         let mut config = Self::validate(layer)?;
         config.need_a_state()?;
+        refuse_contradictions(&config.run)?;
         config.refuse_losses(false)?;
         if let Some(state) = &mut config.run.state {
             state.purpose = Purpose::Demo;

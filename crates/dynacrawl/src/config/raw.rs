@@ -44,6 +44,7 @@ section! {
         include: Vec<String>,
         exclude: Vec<String>,
         layout: String,
+        records: Vec<String>,
         output: String,
         keep_files: u32,
         grace: String,

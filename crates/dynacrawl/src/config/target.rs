@@ -35,7 +35,17 @@ impl raw::Target {
             }
         };
         let configured_as = name.clone();
-        Ok(Target { name, configured_as, account_id, regions, all_regions, named_partition, base, chain: Vec::new() })
+        Ok(Target {
+            name,
+            configured_as,
+            account_id,
+            account_name: None,
+            regions,
+            all_regions,
+            named_partition,
+            base,
+            chain: Vec::new(),
+        })
     }
 
     /// The roles, as they were typed.

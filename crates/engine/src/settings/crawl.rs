@@ -5,7 +5,7 @@ use std::time::Duration;
 use dynacrawl_aws::Quota;
 use dynacrawl_client::{Rate, RetryPolicy};
 use dynacrawl_fetcher::{Concurrency, Probe};
-use dynacrawl_sinks::Layout;
+use dynacrawl_sinks::Lines;
 use dynacrawl_walker::TableFilter;
 
 use super::output::Destination;
@@ -33,8 +33,8 @@ pub struct CrawlSettings {
     pub exclude: Vec<String>,
     /// Both, compiled.
     pub filter: TableFilter,
-    /// How a table is laid out over lines.
-    pub layout: Layout,
+    /// Which lines the output gets.
+    pub lines: Lines,
     /// Where the records go.
     pub output: Destination,
     /// How many finished files of a template are kept; 0: all.

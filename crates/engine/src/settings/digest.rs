@@ -29,7 +29,7 @@ impl Settings {
             "groups": chosen.groups.iter().map(group).collect::<Vec<_>>(),
             "include": self.crawl.include,
             "exclude": self.crawl.exclude,
-            "layout": format!("{:?}", self.crawl.layout),
+            "lines": format!("{:?}", self.crawl.lines),
             "emit": format!("{:?}", (self.changes.emit, self.changes.drift)),
             "endpoint_url": self.endpoints.dynamodb_url,
             "ambient": ambient,

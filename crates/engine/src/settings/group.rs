@@ -1,7 +1,7 @@
 //! A target that stands for the accounts of an organization.
 
 use dynacrawl_discovery::AccountFilter;
-use dynacrawl_model::{AccountId, Partition, TargetSummary};
+use dynacrawl_model::{Account, Partition, TargetSummary};
 
 use super::error::SettingError;
 use super::target::{RoleTemplate, Target};
@@ -27,9 +27,14 @@ impl Group {
     ///
     /// # Errors
     /// When the account's own id makes the roles impossible; the form of all else has been checked.
-    pub fn target(&self, account: &AccountId) -> Result<Target, SettingError> {
-        let name = format!("{}/{account}", self.name());
-        let member = Target { name, account_id: Some(account.clone()), chain: Vec::new(), ..self.discovery.clone() };
+    pub fn target(&self, account: &Account) -> Result<Target, SettingError> {
+        let member = Target {
+            name: format!("{}/{}", self.name(), account.id),
+            account_id: Some(account.id.clone()),
+            account_name: account.name.as_deref().map(Into::into),
+            chain: Vec::new(),
+            ..self.discovery.clone()
+        };
         member.with_roles(&self.roles)
     }
 

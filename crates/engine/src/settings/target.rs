@@ -1,5 +1,6 @@
 //! A target: an account, and a way to get credentials for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialSpec, DEFAULT_DURATION, RoleArn, SessionName, UserKeys};
@@ -18,6 +19,8 @@ pub struct Target {
     pub configured_as: String,
     /// The account, as far as the configuration names it.
     pub account_id: Option<AccountId>,
+    /// The name of the account, if its organization gave it.
+    pub account_name: Option<Arc<str>>,
     /// The Regions; empty where they are all that the account has enabled, and as long as they are left to AWS's own settings.
     pub regions: Vec<Region>,
     /// Whether it is all Regions that the account has enabled.

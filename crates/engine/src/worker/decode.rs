@@ -5,6 +5,8 @@ use dynacrawl_fetcher::Fetched;
 use dynacrawl_model::{TableRecord, Timestamp};
 use dynacrawl_normalizer::{DecodeError, Decoded};
 
+use crate::description_problems::description_problems;
+
 /// A description as it was read.
 #[derive(Debug)]
 pub(super) struct Description {
@@ -19,12 +21,14 @@ pub(super) type FetchedTable = Fetched<Description>;
 
 /// Reads an answer of DescribeTable.
 pub(super) fn decode(body: &[u8]) -> Result<Description, DecodeFailure> {
-    let Decoded { table, unexpected } = dynacrawl_normalizer::decode(body).map_err(|error| decode_failure(&error))?;
+    let Decoded { table, unexpected, undefined } =
+        dynacrawl_normalizer::decode(body).map_err(|error| decode_failure(&error))?;
+    let problems = description_problems(table.name.as_ref(), &unexpected, &undefined);
     let record = Box::new(TableRecord {
         observed_at: Timestamp::now(),
         fingerprint: dynacrawl_normalizer::fingerprint(&table),
         table,
-        probes: Default::default(),
+        problems,
     });
     Ok(Description { record, unexpected })
 }

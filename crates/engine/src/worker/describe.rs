@@ -216,9 +216,8 @@ impl ScopeWorker<'_> {
         unlisted: bool,
     ) -> Result<(), Unread> {
         let Description { mut record, unexpected } = found;
-        record.probes = probes;
         record.table.name.get_or_insert_with(|| name.clone());
-        self.emit(What::TableDescribed(TableDescribed { name, record, unexpected, unlisted })).await
+        self.emit(What::TableDescribed(TableDescribed { name, record, unexpected, probes, unlisted })).await
     }
 }
 

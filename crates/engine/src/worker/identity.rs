@@ -332,12 +332,8 @@ mod tests {
     }
 
     fn described(table: Table) -> FetchedTable {
-        let record = TableRecord {
-            observed_at: Timestamp::now(),
-            fingerprint: String::new(),
-            table,
-            probes: Default::default(),
-        };
+        let record =
+            TableRecord { observed_at: Timestamp::now(), fingerprint: String::new(), table, problems: Vec::new() };
         let found = Description { record: Box::new(record), unexpected: Vec::new() };
         Fetched::Described(TableName::from("t"), found, ProbeValues::new())
     }

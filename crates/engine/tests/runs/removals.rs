@@ -54,7 +54,7 @@ async fn a_table_that_cannot_be_described_any_more_is_not_removed() {
     world.remove(3..4);
     let crawl = world.crawl().await;
     assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
-    assert_eq!(crawl.problem("removal_unconfirmed")["tables"], json!([table(3)]));
+    assert_eq!(crawl.problem("removal_unconfirmed")["table_names"], json!([table(3)]));
     world.simulator.clear_denials();
     let crawl = world.crawl().await;
     assert_eq!((crawl.names("table_removed"), crawl.changes()), (vec![table(3).as_str()], 1));
@@ -95,7 +95,7 @@ async fn where_too_many_are_gone_they_stay_until_a_person_accepts_it() {
         let crawl = world.crawl().await;
         assert_eq!((crawl.changes(), crawl.report.outcome, counts(&crawl)[5]), (0, RunOutcome::Partial, 10));
         let held = crawl.problem("removals_held");
-        assert_eq!((&held["table_count"], held["tables"].as_array().expect("names").len()), (&json!(10), 10));
+        assert_eq!((&held["table_count"], held["table_names"].as_array().expect("names").len()), (&json!(10), 10));
         let said = held["message"].as_str().expect("a message");
         assert!(said.contains("10 of 20") && said.contains(&format!("--accept-removals {HUB}/{REGION}")), "{said}");
         assert_eq!(crawl.of("scope_completed")[0]["outcome"], "partial");
@@ -239,7 +239,7 @@ async fn a_scope_that_left_the_configuration_is_retired_and_comes_back_anew() {
     assert_eq!(world.crawl_with(&both).await.of("table_added").len(), 24);
     let crawl = world.crawl().await;
     let [retired] = crawl.of("scope_retired")[..] else { panic!("one") };
-    assert_eq!((&retired["scope"]["region"], &retired["tables"]), (&json!(OTHER_REGION), &json!(12)));
+    assert_eq!((&retired["scope"]["region"], &retired["table_count"]), (&json!(OTHER_REGION), &json!(12)));
     assert_eq!((crawl.changes(), crawl.report.outcome), (1, RunOutcome::Complete), "nothing is removed");
     assert_eq!(world.crawl().await.changes(), 0);
     let back = world.crawl_with(&both).await;

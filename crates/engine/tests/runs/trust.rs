@@ -133,7 +133,7 @@ async fn once_the_identity_is_proven_a_foreign_arn_is_a_failed_table() {
         let crawl = world.crawl().await;
         assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
         let [failed] = crawl.of("table_failed")[..] else { panic!("one table") };
-        assert_eq!((&failed["table"], &failed["code"]), (&json!(table(7)), &json!("invalid_response")));
+        assert_eq!((&failed["table_name"], &failed["code"]), (&json!(table(7)), &json!("invalid_response")));
         assert_eq!(crawl.scope()["counts"]["described"], 19);
     }
 }

@@ -1,5 +1,5 @@
-//! Probes: optional extra calls for each table that was described. Each is a file of this folder and a line in [`ALL`], from
-//! which the fetcher, the configuration, `policy`, `check` and `run_started` know it.
+//! Probes: optional extra calls for each table that was described. Each is a file in this folder and a line in [`ALL`], which
+//! the fetcher, the configuration, `policy` and `check` read. The output has a place for their values once there is a probe.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,13 +7,40 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use dynacrawl_client::{CallError, ErrorClass, ScopeClient};
-use dynacrawl_model::{Operation, ProbeStatus, TableName, Timestamp};
+use dynacrawl_model::{Operation, TableName, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The answers of probes, by the probe's name.
-pub type ProbeValues = BTreeMap<String, dynacrawl_model::Probe>;
+/// The values of probes, by the name of the probe.
+pub type ProbeValues = BTreeMap<String, ProbeValue>;
+
+/// The result of a probe for a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeValue {
+    /// How the call ended.
+    pub status: ProbeStatus,
+    /// The answer, with status `ok`.
+    pub value: Option<Value>,
+    /// AWS's error code, if there is one.
+    pub code: Option<String>,
+    /// When AWS answered.
+    pub observed_at: Timestamp,
+}
+
+/// How a probe ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ProbeStatus {
+    Ok,
+    Absent,
+    Denied,
+    Throttled,
+    Failed,
+    Skipped,
+}
 
 /// What the call of a probe answers: `None` if the table has nothing of the kind.
 pub type ProbeAnswer = Result<Option<Value>, CallError>;
@@ -41,7 +68,7 @@ impl Probe {
     }
 
     /// Calls it for a table. A panic on the way is a failed probe of this table, and nothing else.
-    pub(crate) async fn value(&self, client: &ScopeClient, table: &TableName) -> dynacrawl_model::Probe {
+    pub(crate) async fn value(&self, client: &ScopeClient, table: &TableName) -> ProbeValue {
         let answered = AssertUnwindSafe((self.call)(client, table)).catch_unwind().await;
         let (status, value, code) = match answered {
             Ok(Ok(Some(value))) => (ProbeStatus::Ok, Some(value), None),
@@ -49,7 +76,7 @@ impl Probe {
             Ok(Err(failed)) => (status(&failed), None, Some(failed.error.code)),
             Err(_) => (ProbeStatus::Failed, None, Some("panic".to_owned())),
         };
-        dynacrawl_model::Probe { status, value, code, observed_at: Timestamp::now() }
+        ProbeValue { status, value, code, observed_at: Timestamp::now() }
     }
 }
 

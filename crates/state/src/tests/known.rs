@@ -47,6 +47,7 @@ pub(super) fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
         requests: Requests::default(),
         changes: Some(ChangeCounts { held, ..ChangeCounts::default() }),
         listed_a_page: true,
+        problems: Vec::new(),
     })
 }
 
@@ -54,10 +55,10 @@ pub(super) fn completed(millis: i64) -> RunCompleted {
     RunCompleted {
         at: at(millis),
         outcome: RunOutcome::Complete,
-        scopes: ScopeTotals::default(),
+        scope_counts: ScopeTotals::default(),
         counts: Counts::default(),
         requests: Requests::default(),
-        changes: None,
+        change_counts: None,
         retirements_held: None,
         duration_ms: 1,
     }
@@ -86,7 +87,7 @@ pub(super) fn names(reader: &Reader, pattern: &str) -> Vec<String> {
     let asked = TableQuery { pattern: Some(pattern.to_owned()), ..TableQuery::default() };
     reader
         .tables(&asked, |table| {
-            names.push(table.name);
+            names.push(table.table_name);
             true
         })
         .expect("read");
@@ -230,7 +231,7 @@ fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
     state.settle(next.run_id, &completed(8)).expect("settled");
     assert_eq!(reader.scopes(RunId::generate()).expect("read"), []);
     let lines = reader.scope_lines(true).expect("read");
-    assert_eq!((lines[0].retired_at, lines[0].tables), (Some(at(7)), 0));
+    assert_eq!((lines[0].retired_at, lines[0].table_count), (Some(at(7)), 0));
     run(&mut state, 10, Outcome::Complete, Vec::new());
     let back = known(&reader);
     let row = reader.table(back.id, &"orders".into()).expect("read").expect("a table");

@@ -9,6 +9,7 @@ use super::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, State, StateErr
 mod columns;
 mod known;
 mod trust;
+mod upgrade;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis).expect("a time")
@@ -38,6 +39,7 @@ fn scope(target: &str, progress: ScopeProgress) -> ScopeRow {
         region: "eu-west-1".parse().expect("a Region"),
         partition: "aws".into(),
         account_id: "123456789012".parse().ok(),
+        account_name: None,
         progress,
     }
 }
@@ -50,6 +52,7 @@ fn ended() -> ScopeProgress {
         requests: Requests::default(),
         changes: None,
         listed_a_page: true,
+        problems: Vec::new(),
     })
 }
 

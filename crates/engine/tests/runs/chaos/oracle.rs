@@ -83,7 +83,7 @@ impl Oracle<'_> {
             ensure(scopes.insert(key), || format!("{key:?} ended twice"))?;
             add_up(&scope["counts"])?;
         }
-        let planned = last["scopes"]["planned"].as_u64();
+        let planned = last["scope_counts"]["planned"].as_u64();
         ensure(planned == Some(completed.len() as u64), || format!("{planned:?} planned, {} ended", completed.len()))?;
         add_up(&last["counts"])?;
         for (field, total) in last["counts"].as_object().ok_or("no counts")? {
@@ -147,7 +147,7 @@ impl Oracle<'_> {
                     ensure(gone, || format!("{:?} is reported removed, and is there", event.key))?;
                 }
                 "table_recreated" => {
-                    let before = event.change["id_before"].as_str();
+                    let before = event.change["table_id_before"].as_str();
                     // Without an ARN nothing tells the table of another account.
                     if facts.had(&[Kind::MissingFields]) && truth.owners(account, span).len() > 1 {
                         continue;
@@ -195,7 +195,7 @@ impl Oracle<'_> {
         let reader = Reader::open(&self.state).map_err(|error| format!("the state cannot be read: {error}"))?;
         let mut events = Vec::new();
         let read = reader.changes(&ChangeQuery::default(), |line| {
-            let key = (line.account_id, line.region, line.name.unwrap_or_default());
+            let key = (line.account_id, line.region, line.table_name.unwrap_or_default());
             events.push(Event { run_id: line.run_id, kind: line.kind, key, change: line.change });
             true
         });
@@ -226,7 +226,7 @@ impl Oracle<'_> {
         let reader = Reader::open(&self.state).map_err(|error| error.to_string())?;
         let mut tables = Fold::new();
         let read = reader.tables(&TableQuery::default(), |line| {
-            tables.insert((line.account_id, line.region, line.name), line.fingerprint);
+            tables.insert((line.account_id, line.region, line.table_name), line.fingerprint);
             true
         });
         read.map_err(|error| format!("tables cannot be read: {error}"))?;
