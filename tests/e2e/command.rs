@@ -121,6 +121,12 @@ impl Dynacrawl {
         }
     }
 
+    /// Runs in another directory than its home.
+    pub(crate) fn in_directory(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
     /// An environment variable that holds a secret.
     pub(crate) fn secret_env(self, name: &str, value: &str) -> Self {
         self.env(name, value).hidden(value)
@@ -394,7 +400,7 @@ impl Crawled {
             .of_type("table_failed")
             .map(|record| {
                 let field = |name: &str| record[name].as_str().expect("the schema says so");
-                (field("table"), field("reason"), field("code"))
+                (field("table_name"), field("reason"), field("code"))
             })
             .collect();
         failed.sort_unstable();

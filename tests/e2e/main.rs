@@ -11,6 +11,7 @@ mod support;
 
 mod accounts;
 mod auth;
+mod book;
 mod check;
 mod check_credentials;
 mod demo;
@@ -43,3 +44,4 @@ mod sinks;
 mod state_faults;
 mod tables;
 mod traps;
+mod words;

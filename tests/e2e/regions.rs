@@ -194,7 +194,7 @@ fn a_check_of_an_organization_says_whether_it_tells_its_accounts() {
     let run = |more: &str| look(command("check", &sim, &home, &target(more)), "organization");
     let (code, troubles, said) = run(&format!("exclude_ous = [\"{UNIT}\"]\n"));
     assert_eq!((code, troubles), (0, vec![]));
-    assert!(said.contains("3 accounts to crawl, of 6 (0 not active, 3 left out)"), "{said}");
+    assert!(said.contains("3 accounts to crawl of 6 (0 not active, 3 excluded)"), "{said}");
     let (code, troubles, _) = run(&format!("include_accounts = [\"{}\", \"999999999999\"]\n", id(1)));
     assert_eq!((code, troubles), (3, trouble("fail", "account_not_found")));
     sim.deny(Denial::new(HOME, Operation::ListAccounts));
@@ -220,11 +220,11 @@ fn a_check_of_all_regions_says_what_told_them() {
     let run = || look(command("check", &sim, &home, &format!("{UNLIMITED}{ALL}")), "regions");
     let (code, troubles, said) = run();
     assert_eq!((code, troubles), (0, vec![]));
-    assert!(said.contains("3 Regions, told by account:ListRegions"), "{said}");
+    assert!(said.contains("3 Regions, from account:ListRegions"), "{said}");
     deny(&sim, &[Operation::ListRegions]);
     let (code, troubles, said) = run();
     assert_eq!((code, troubles), (0, vec![]));
-    assert!(said.contains("3 Regions, told by ec2:DescribeRegions"), "{said}");
+    assert!(said.contains("3 Regions, from ec2:DescribeRegions"), "{said}");
     deny(&sim, &[Operation::DescribeRegions]);
     let (code, troubles, said) = run();
     assert_eq!((code, &troubles[0]), (3, &trouble("warn", "regions_not_told")[0]));

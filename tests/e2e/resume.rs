@@ -224,7 +224,7 @@ fn what_is_complete_is_not_crawled_again() {
     sim.reset_counts();
     let crawled = place.read(place.crawl_to_file(&sim, &home).run());
     whole(&crawled, &sim);
-    assert!(crawled.stderr.contains("3 scopes have ended, 1 go on"), "{}", crawled.stderr);
+    assert!(crawled.stderr.contains("3 scopes have ended, 1 continues"), "{}", crawled.stderr);
     let counts = sim.counts();
     for (account, region) in [(HOME, VIRGINIA), (MEMBER, IRELAND), (MEMBER, VIRGINIA)] {
         assert_eq!(counts.of(account, region, Operation::ListTables).requests, 0, "{account}/{region}");
@@ -316,7 +316,7 @@ fn it_begins_anew_and_says_so_where_it_may_not_go_on() {
     let anew = |place: &Place, crawl: Dynacrawl, why: &str| {
         let killed = first_id(place);
         let crawled = place.read(crawl.run());
-        assert!(crawled.stderr.contains("beginning anew") && crawled.stderr.contains(why), "{}", crawled.stderr);
+        assert!(crawled.stderr.contains("starting a new run") && crawled.stderr.contains(why), "{}", crawled.stderr);
         assert_ne!(crawled.records[0]["run_id"], killed.as_str());
         whole(&crawled, &sim);
     };
@@ -350,7 +350,7 @@ fn a_file_that_another_run_has_written_since_is_not_continued() {
     let others = fs::read_to_string(&partial).expect("it is there").replace("\"run_id\":\"01", "\"run_id\":\"02");
     fs::write(&partial, others).expect("written");
     let crawled = place.read(place.crawl_to_file(&sim, &home).run());
-    assert!(crawled.stderr.contains("beginning anew"), "{}", crawled.stderr);
+    assert!(crawled.stderr.contains("starting a new run"), "{}", crawled.stderr);
     whole(&crawled, &sim);
 }
 

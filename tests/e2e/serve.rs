@@ -246,7 +246,7 @@ fn a_scheduled_run_that_was_killed_begins_anew_where_the_configuration_is_anothe
     daemon.kill();
     place.crawl = "exclude = [\"table-000039\"]\n".to_owned();
     let daemon = place.daemon(&sim, &home);
-    daemon.running.wait_for_message("beginning anew");
+    daemon.running.wait_for_message("starting a new run");
     daemon.wait_for_runs(1.0);
     daemon.stop();
     assert_eq!(names(&contract::check(&place.text(), 0, ""), "table_added").len(), 39);

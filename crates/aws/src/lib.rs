@@ -25,7 +25,7 @@ pub use region::{
     default_sts_region, global_region, is_known_region, is_opt_in_region, known_regions, may_be_disabled,
 };
 pub use retry::{Failures, RetryPolicy};
-pub use settings::{AwsSettings, EndpointSettings, ambient_region};
+pub use settings::{AwsSettings, EndpointSettings, ambient_region, profiles};
 pub use trouble::{PROBE_TIME, Probe, Trouble};
 
 /// What every SDK client of this project behaves like; a newer SDK must not change it by itself.

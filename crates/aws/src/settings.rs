@@ -108,6 +108,16 @@ pub async fn ambient_region(profile: Option<&str>) -> Option<String> {
     region.map(|region| region.as_ref().to_owned())
 }
 
+/// The profiles of AWS's configuration files. `None` if the files cannot be read.
+pub async fn profiles() -> Option<Vec<String>> {
+    let files = aws_runtime::env_config::file::EnvConfigFiles::default();
+    let (fs, env) = (aws_types::os_shim_internal::Fs::real(), aws_types::os_shim_internal::Env::real());
+    let loaded = aws_config::profile::load(&fs, &env, &files, None).await.ok()?;
+    let mut names: Vec<_> = loaded.profiles().map(str::to_owned).collect();
+    names.sort_unstable();
+    Some(names)
+}
+
 /// How dynacrawl names itself in CloudTrail's user agents.
 fn app_name() -> AppName {
     AppName::new(concat!("dynacrawl-", env!("CARGO_PKG_VERSION"))).unwrap_or_else(|_| unreachable!("a valid name"))

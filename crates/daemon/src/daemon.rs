@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use dynacrawl_engine::settings::{Accepted, Placeholder, RunRequest, SettingError, Settings};
-use dynacrawl_engine::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened, summary};
+use dynacrawl_engine::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened};
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{Escaped, RunOutcome};
 use dynacrawl_sinks::{SinkError, Written};
@@ -23,6 +23,7 @@ use super::due::Due;
 use super::queue::{Job, LONGEST_DELAY, Queue};
 use super::settings::DaemonSettings;
 use super::shared::Shared;
+use super::words;
 
 /// Why the configuration cannot be used.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
@@ -207,6 +208,7 @@ impl Daemon {
                 }
             }
         }
+        words::log_plan(&self.settings, &self.due);
         // Before the first run begins: what was missed may be the same.
         self.fire();
     }
@@ -249,7 +251,7 @@ impl Daemon {
         let (settings, token) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                tracing::error!(error = %with_causes(&*error), "the changed configuration is refused, and the one before stays");
+                tracing::error!(error = %with_causes(&*error), "the changed configuration is invalid, and the previous one stays in use");
                 self.shared.refused();
                 return;
             }
@@ -280,7 +282,8 @@ impl Daemon {
         }
         self.settings = settings;
         self.shared.take_over(&self.settings, token);
-        tracing::info!("the changed configuration is taken over");
+        tracing::info!("the configuration is reloaded");
+        words::log_plan(&self.settings, &self.due);
         self.tell();
     }
 
@@ -370,7 +373,14 @@ impl Daemon {
         let mut start = PreparedRun::with_state(&plan, state, &self.state, false)?;
         let notice = start.notice.take().unwrap_or_default();
         let schedule = plan.request.schedule.as_deref().unwrap_or_default();
-        tracing::info!(run = %start.run_id, schedule = %Escaped(schedule), notice = notice.trim_end(), "a run begins");
+        let targets = plan.request.targets.as_ref().map_or_else(|| "all targets".to_owned(), |names| names.join(", "));
+        tracing::info!(
+            run = %start.run_id,
+            schedule = %Escaped(schedule),
+            notice = notice.trim_end(),
+            "a run starts, of {}",
+            Escaped(&targets)
+        );
         Ok((plan, start))
     }
 
@@ -391,9 +401,7 @@ impl Daemon {
                 if is_whole && report.retirements_held.is_some() {
                     self.accepted.retirements.clear();
                 }
-                let summary = summary(&report, false);
-                let summary = summary.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-                tracing::info!(outcome = ?report.outcome, "the run has ended: {summary}");
+                words::log_result(&run.job, &report);
             }
             Ok((_, Err(SinkError::Closed))) => {
                 tracing::error!("the reader of the output has gone away");

@@ -12,5 +12,6 @@ pub mod schedule;
 pub mod settings;
 pub mod shared;
 pub mod watch;
+mod words;
 
 pub use answer::answer_on;

@@ -25,18 +25,15 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
 
 /// Says what the recorded metrics mean.
 pub fn describe() {
-    describe_counter!(
-        "dynacrawl_api_requests_total",
-        "Requests sent to AWS, by operation and result; every attempt counts."
-    );
+    describe_counter!("dynacrawl_api_requests_total", "Requests to AWS by operation and result; each attempt counts.");
     describe_counter!(
         "dynacrawl_sink_events_total",
-        "Events for sinks, by sink and result: delivered, failed (and tried again), or refused for good."
+        "Events for sinks by sink and result: delivered, failed (dynacrawl tries again) or refused."
     );
     describe_histogram!(
         "dynacrawl_api_request_duration_seconds",
         Unit::Seconds,
-        "How long attempts took, by operation."
+        "Duration of requests to AWS by operation."
     );
 }
 
@@ -66,25 +63,25 @@ pub fn add(text: &mut String, status: &DaemonStatus, most_scopes: usize) {
 }
 
 fn runs(page: &mut Page<'_>, status: &DaemonStatus) {
-    let help = "Runs that ended, by schedule and outcome; failed ones also where they could not begin.";
+    let help = "Runs by schedule and outcome; a run that could not start counts as failed.";
     page.family("runs_total", "counter", help);
     for ((schedule, outcome), count) in &status.runs {
         page.sample("runs_total", &[("schedule", schedule), ("outcome", outcome)], count);
     }
-    page.one("run_in_progress", "gauge", "Whether a run is under way.", &[], u8::from(status.running));
-    page.family("last_run_timestamp_seconds", "gauge", "When the last run of the schedule ended.");
+    page.one("run_in_progress", "gauge", "Whether a run is in progress.", &[], u8::from(status.running));
+    page.family("last_run_timestamp_seconds", "gauge", "Time at which the last run of the schedule ended.");
     for (schedule, (at, _)) in &status.last_runs {
         page.sample("last_run_timestamp_seconds", &[("schedule", schedule)], epoch(*at));
     }
-    page.family("run_duration_seconds", "gauge", "How long the last run of the schedule took.");
+    page.family("run_duration_seconds", "gauge", "Duration of the last run of the schedule.");
     for (schedule, (_, seconds)) in &status.last_runs {
         page.sample("run_duration_seconds", &[("schedule", schedule)], seconds);
     }
-    page.family("changes_total", "counter", "Changes found, by the type of their record.");
+    page.family("changes_total", "counter", "Changes by record type.");
     for (kind, count) in &status.changes {
         page.sample("changes_total", &[("type", kind)], count);
     }
-    page.family("queue_depth", "gauge", "What waits: records for the output, runs for their turn.");
+    page.family("queue_depth", "gauge", "Records that wait for the output, and runs that wait for another run.");
     let records = status.progress.as_ref().map_or(0, |progress| progress.now().queued);
     page.sample("queue_depth", &[("queue", "records")], records);
     page.sample("queue_depth", &[("queue", "runs")], status.waiting);
@@ -93,12 +90,12 @@ fn runs(page: &mut Page<'_>, status: &DaemonStatus) {
 
 fn schedules(page: &mut Page<'_>, status: &DaemonStatus) {
     let name = "schedule_next_run_timestamp_seconds";
-    page.family(name, "gauge", "When the schedule is due next.");
+    page.family(name, "gauge", "Time of the next run of the schedule.");
     for (schedule, at) in status.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.next?))) {
         page.sample(name, &[("schedule", schedule)], epoch(at));
     }
     let name = "schedule_last_due_timestamp_seconds";
-    page.family(name, "gauge", "When the schedule was due last.");
+    page.family(name, "gauge", "Time at which the schedule was last due.");
     for (schedule, at) in status.schedules.iter().filter_map(|(schedule, times)| Some((schedule, times.due?))) {
         page.sample(name, &[("schedule", schedule)], epoch(at));
     }
@@ -106,7 +103,7 @@ fn schedules(page: &mut Page<'_>, status: &DaemonStatus) {
     page.family(
         name,
         "gauge",
-        "When a run of the schedule last began; after a restart, when that run was due; 0 for never.",
+        "Time at which a run of the schedule last started; after a restart, the time at which that run was due; 0 for never.",
     );
     for (schedule, times) in &status.schedules {
         page.sample(name, &[("schedule", schedule)], times.begun.map_or(0.0, epoch));
@@ -114,43 +111,42 @@ fn schedules(page: &mut Page<'_>, status: &DaemonStatus) {
 }
 
 fn scopes(page: &mut Page<'_>, status: &DaemonStatus, most_scopes: usize) {
-    page.family("scopes", "gauge", "Known accounts and Regions, by the outcome of their last crawl.");
+    page.family("scopes", "gauge", "Accounts and Regions in the state by the outcome of their last crawl.");
     // An interrupted crawl continues, so the state keeps the outcome of the one before it.
     for outcome in Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Cancelled).map(Outcome::as_str) {
         let count = status.scopes.iter().filter(|scope| scope.last_outcome == outcome).count();
         page.sample("scopes", &[("outcome", outcome)], count);
     }
     let sum = |of: fn(&dynacrawl_state::ScopeLine) -> u64| status.scopes.iter().map(of).sum::<u64>();
-    page.one("tables", "gauge", "Known tables.", &[], sum(|scope| scope.table_count));
+    page.one("tables", "gauge", "Tables in the state.", &[], sum(|scope| scope.table_count));
     page.one(
         "removals_held",
         "gauge",
-        "Tables that are gone and whose removal waits for a person.",
+        "Removed tables that stay in the state until a person confirms the removal.",
         &[],
         sum(|scope| scope.held),
     );
-    let help = "Accounts and Regions whose retirement waits for a person.";
+    let help = "Accounts and Regions whose retirement waits for a person's confirmation.";
     page.one("retirements_held", "gauge", help, &[], status.retirements_held);
     let complete =
         |scope: &dynacrawl_state::ScopeLine| scope.last_complete_at.map_or(0.0, |at| at.as_millis() as f64 / 1000.0);
     let oldest = status.scopes.iter().map(complete).reduce(f64::min);
     if let Some(oldest) = oldest {
-        let help =
-            "The least of all scope_last_complete_timestamp_seconds, also of scopes without a series of their own.";
+        let help = "The oldest scope_last_complete_timestamp_seconds, including scopes without a series of their own.";
         page.one("scopes_oldest_complete_timestamp_seconds", "gauge", help, &[], oldest);
     }
     let name = "scope_last_complete_timestamp_seconds";
-    page.family(name, "gauge", "When the account and Region was crawled completely for the last time; 0 for never.");
+    page.family(name, "gauge", "Time at which the account and Region was last crawled completely; 0 for never.");
     for scope in status.scopes.iter().take(most_scopes) {
         page.sample(name, &[("account_id", &scope.account_id), ("region", &scope.region)], complete(scope));
     }
 }
 
 fn configuration(page: &mut Page<'_>, status: &DaemonStatus) {
-    let help = "Whether the configuration was taken over the last time that it changed.";
+    let help = "Whether the last reload of the configuration succeeded.";
     page.one("config_last_reload_successful", "gauge", help, &[], u8::from(!status.reload_failed));
     if let Some(at) = status.reloaded_at {
-        let help = "When a configuration was taken over for the last time.";
+        let help = "Time of the last successful reload of the configuration.";
         page.one("config_last_reload_success_timestamp_seconds", "gauge", help, &[], epoch(at));
     }
 }

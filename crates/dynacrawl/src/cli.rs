@@ -114,9 +114,12 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 impl Cli {
     /// Reads the command line and the environment. An error ends the process with exit code 2.
     pub fn from_process() -> Self {
-        let mut command = Self::command();
+        let mut command = Self::command().mut_subcommands(|command| command.mut_args(|arg| arg.hide_env_values(true)));
         command.build();
         let arguments: Vec<OsString> = std::env::args_os().collect();
+        if arguments.iter().any(|argument| argument == "-h") {
+            command = briefly(command);
+        }
         // The environment may hold settings for other runs, such as their state. A demo uses only what was typed.
         let alone = without_environment(Self::command()).try_get_matches_from(&arguments);
         let read = || command.clone().try_get_matches_from(&arguments);
@@ -136,6 +139,15 @@ impl Cli {
         cli.global.typed = Typed::new(&command, &matches, variables);
         cli
     }
+}
+
+/// For `-h`: one line for each option, without variables and possible values.
+fn briefly(command: clap::Command) -> clap::Command {
+    let brief = |arg: Arg| {
+        let shows_values = arg.get_id() == "format" || arg.is_positional();
+        arg.hide_env(true).hide_possible_values(!shows_values)
+    };
+    command.mut_args(brief).mut_subcommands(|command| command.mut_args(brief))
 }
 
 /// The flag that asks for the embedded simulator.

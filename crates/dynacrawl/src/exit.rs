@@ -34,6 +34,25 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What the code means, for people.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Usage => {
+                "The command line, the configuration or a file that it names cannot be used. Somebody has to correct it; \
+                 dynacrawl called nothing."
+            }
+            Self::Interrupted => "Interrupted; requests in flight were completed.",
+            Self::SinkFailed => {
+                "An output, the state, a sink or the listening address failed; the same may work later."
+            }
+            Self::NothingListed => "No scope gave a single page: credentials, permissions, network.",
+            Self::Partial => "Partial: something is missing, or removals or retirements are held; the output names it.",
+            Self::Complete => "Complete.",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()

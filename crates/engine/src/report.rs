@@ -6,6 +6,16 @@ use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcom
 
 use super::run_event::CompletedScope;
 use super::scope_error::ScopeError;
+use crate::settings::Accepted;
+
+/// What a person asked for and had no effect.
+#[derive(Debug, Default)]
+pub struct WithoutEffect {
+    /// Accepted removals of scopes that the run did not crawl, and accepted retirements of scopes that it did not retire.
+    pub accepted: Accepted,
+    /// Include expressions that match no table.
+    pub includes: Vec<String>,
+}
 
 /// How a run went.
 #[derive(Debug)]
@@ -30,6 +40,8 @@ pub struct RunReport {
     pub notable: Vec<CompletedScope>,
     /// The targets whose scopes could not be found out; the first ones.
     pub failed_targets: Vec<TargetFailed>,
+    /// What was asked for and had no effect: most likely a mistake.
+    pub without_effect: WithoutEffect,
     /// Why the run ended before its last scope: its output was closed, or the state cannot be read.
     pub ended_by: Option<ScopeError>,
 }

@@ -212,10 +212,11 @@ impl PreparedRun {
 
     fn resumed(run: &Unfinished, before: EarlierWork, output: Output, state: SharedState, detector: Detector) -> Self {
         let notice = format!(
-            "resuming run {}: {} scopes have ended, {} go on\n",
+            "resuming run {}: {} scopes have ended, {} continue{}\n",
             run.run_id,
             before.ended.len(),
-            before.under_way.len()
+            before.under_way.len(),
+            if before.under_way.len() == 1 { "s" } else { "" }
         );
         let before = EarlierWork { output_has_begun: output.start() > 0, ..before };
         let journal = Some(Journal::new(state.clone(), run.run_id, run.output_lines, before.active));
@@ -250,10 +251,10 @@ fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh:
         return Err("asked for by --fresh".to_owned());
     }
     if run.version != env!("CARGO_PKG_VERSION") {
-        return Err(format!("dynacrawl {} began it", dynacrawl_model::Escaped(&run.version)));
+        return Err(format!("dynacrawl {} started it", dynacrawl_model::Escaped(&run.version)));
     }
     if run.config_digest != plan.digest() {
-        return Err("its configuration was another".to_owned());
+        return Err("the configuration has changed".to_owned());
     }
     let age = Timestamp::now().as_millis().saturating_sub(run.updated_at.as_millis());
     let age = Duration::from_millis(u64::try_from(age).unwrap_or_default());
@@ -268,13 +269,13 @@ fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh:
         return Err("its records have another format".to_owned());
     }
     if run.output_template != plan.settings.crawl.output.template() {
-        return Err("its output was another".to_owned());
+        return Err("the output has changed".to_owned());
     }
-    before(run).ok_or_else(|| "what it remembered cannot be read".to_owned())
+    before(run).ok_or_else(|| "its progress in the state cannot be read".to_owned())
 }
 
 fn begins_anew(run: &Unfinished, why: &str) -> String {
-    format!("beginning anew instead of going on with run {}: {why}\n", run.run_id)
+    format!("starting a new run instead of resuming run {}: {why}\n", run.run_id)
 }
 
 fn before(run: &Unfinished) -> Option<EarlierWork> {

@@ -22,6 +22,7 @@ use super::checkpoint::Checkpoint;
 use super::claims::Claims;
 use super::detector::{DetectedChange, Detector};
 use super::event::{JobKey, ScopeEvent, ScopeJob, TableDescribed, What, Work};
+use super::includes::Includes;
 use super::ledger::Ledger;
 use super::millis::millis;
 use super::plan::ScopePlan;
@@ -37,6 +38,7 @@ pub(crate) struct RunContext {
     pub(crate) run_id: RunId,
     pub(crate) settings_digest: String,
     pub(crate) filter: TableFilter,
+    pub(crate) includes: Includes,
     pub(crate) dry_run: bool,
     /// Whether tables are written, and not only what changed.
     pub(crate) snapshot: bool,
@@ -241,6 +243,7 @@ impl ScopeRun {
                 return self.fold(entry).await;
             }
             What::PageListed(page) => {
+                self.run.includes.see(&page.selected);
                 if let Some(changes) = &self.changes {
                     changes.listed(&self.scope, &page.unselected, &page.selected)?;
                 }

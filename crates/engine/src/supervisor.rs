@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_model::{
-    ChangeCounts, Counts, HeldRetirements, Outcome, Record, Region, Requests, RunCompleted, RunId, RunOutcome,
-    RunStarted, ScopeTotals, TargetFailed, Timestamp,
+    AccountId, ChangeCounts, Counts, HeldRetirements, Outcome, Record, Region, Requests, RunCompleted, RunId,
+    RunOutcome, RunStarted, ScopeTotals, TargetFailed, Timestamp,
 };
 use dynacrawl_state::{ScopeProgress, ScopeRow};
 use tokio::sync::mpsc;
@@ -18,16 +18,18 @@ use tracing::Instrument;
 use super::checkpoint::Checkpoint;
 use super::claims::Claims;
 use super::history::{EarlierWork, RunHistory};
+use super::includes::Includes;
 use super::millis::millis;
 use super::plan::{KnownTargets, Planned, Planner, ScopePlan};
 use super::progress::Progress;
-use super::report::RunReport;
+use super::report::{RunReport, WithoutEffect};
 use super::retire::{Covered, Retirements, Wanted};
 use super::run_event::{CompletedScope, RunEvent, ScopeEntry, ScopeNo};
 use super::run_plan::RunPlan;
 use super::scope::{Earlier, RunContext, ScopeRun};
 use super::scope_error::ScopeError;
 use super::worker::{LocalWorkers, RunTargets, WorkerSettings};
+use crate::settings::Accepted;
 
 /// How many scopes wait for their turn; more are planned as room comes.
 const PLANNED_AHEAD: usize = 64;
@@ -63,6 +65,7 @@ pub async fn run(
         run_id,
         settings_digest,
         filter: of_all.crawl.filter.clone(),
+        includes: Includes::new(&of_all.crawl.include),
         dry_run: of_all.crawl.dry_run,
         snapshot: of_all.changes.emit.snapshot(),
         workers: (plan.workers)(workers),
@@ -92,8 +95,10 @@ pub async fn run(
         listed_a_page: false,
         notable: Vec::new(),
         failed_targets: Vec::new(),
+        unused_acceptances: plan.request.accepted.clone(),
         held: Vec::new(),
     };
+    let resumed = before.resumed;
     let crawled = run.crawl(before).await;
     // Of a run whose output was closed there is no last record, and nothing depends on its outcome.
     let (outcome, ended_by) = match crawled {
@@ -111,6 +116,11 @@ pub async fn run(
         retirements_held: run.retirements_held,
         notable: run.notable,
         failed_targets: run.failed_targets,
+        without_effect: WithoutEffect {
+            accepted: run.unused_acceptances,
+            // What an earlier process listed is not listed again.
+            includes: if resumed { Vec::new() } else { run.context.includes.unmatched() },
+        },
         ended_by,
     }
 }
@@ -136,6 +146,8 @@ struct Run<'a> {
     listed_a_page: bool,
     notable: Vec<CompletedScope>,
     failed_targets: Vec<TargetFailed>,
+    /// What a person accepted, and the run has not come across.
+    unused_acceptances: Accepted,
     /// What is written at the very end.
     held: Vec<RunEvent>,
 }
@@ -254,6 +266,8 @@ impl Run<'_> {
         let Retirements { retired, held } =
             self.covered.decide(known, &self.context.claims, &self.plan.unselected, &wanted, self.unproven);
         for known in retired {
+            let key = (known.key.account_id.clone(), known.key.region.clone());
+            self.unused_acceptances.retirements.remove(&key);
             self.write(RunEvent::Retired(Box::new(detector.retired(known)?)), false).await?;
             self.retired += 1;
         }
@@ -280,6 +294,7 @@ impl Run<'_> {
         }
         for row in ended.values() {
             let ScopeProgress::Ended(scope) = &row.progress else { continue };
+            self.crawled(row.account_id.as_ref(), &row.region);
             self.totals.planned += 1;
             self.totals.count(scope.outcome);
             self.counts += scope.counts;
@@ -327,6 +342,7 @@ impl Run<'_> {
         self.unproven |= self.context.detector.is_some() && completed.change_counts.is_none();
         self.listed_a_page |= scope.listed_a_page();
         self.context.progress.scope_ended();
+        self.crawled(ended.scope.account_id.as_ref(), &ended.scope.region);
         let notable = completed.outcome != Outcome::Complete || !completed.problems.is_empty();
         let cancelled = completed.outcome == Outcome::Cancelled;
         if notable && self.notable.len() < NOTABLE {
@@ -334,6 +350,13 @@ impl Run<'_> {
         }
         let entry = ScopeEntry::Completed(Box::new(ended));
         self.write(RunEvent::Scope(scope.number(), entry), cancelled).await
+    }
+
+    /// Removals of the scope that a person accepted had their effect, if there were any.
+    fn crawled(&mut self, account_id: Option<&AccountId>, region: &Region) {
+        if let Some(account_id) = account_id {
+            self.unused_acceptances.removals.remove(&(account_id.clone(), region.clone()));
+        }
     }
 
     /// Writes; at the very end, if a later process would write it again: so that what others still complete within the grace

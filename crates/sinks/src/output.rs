@@ -141,6 +141,16 @@ impl Output {
         Ok(Self { name, orders, start, thread, replace })
     }
 
+    /// The path of the output; `None` for standard output.
+    pub fn path(&self) -> Option<&str> {
+        Some(self.name.as_str()).filter(|name| *name != "-")
+    }
+
+    /// The file that has the lines until the output is complete, if it is a regular file.
+    pub fn partial(&self) -> Option<&Path> {
+        self.replace.as_ref().map(|places| places.partial.as_path())
+    }
+
     /// How many bytes were there before.
     pub fn start(&self) -> u64 {
         self.start

@@ -125,7 +125,11 @@ pub(crate) fn lock(path: &Path) -> Result<Locks, StateError> {
 /// Locks the file beside the state, once more if somebody removed it between opening and locking.
 fn lock_beside(name: &Path, state: &Path) -> Result<File, StateError> {
     for _ in 0..100 {
-        let file = open(name)?;
+        let file = open(name).map_err(|error| match error {
+            // The user has named the state, and may not know of its lock.
+            StateError::Open { source, .. } if !name.exists() => StateError::Open { path: state.to_owned(), source },
+            error => error,
+        })?;
         take(&file, name, state)?;
         let ours = file.metadata().map_err(|source| StateError::Open { path: name.to_owned(), source })?.ino();
         if std::fs::metadata(name).is_ok_and(|there| there.ino() == ours) {

@@ -284,7 +284,10 @@ fn not_assumed(connection: &TargetConnection, role: &AssumeRole, failed: &AuthEr
 async fn region_trouble(connection: &TargetConnection, region: &Region, failed: &CallError) -> Option<Trouble> {
     let message = failed.to_string();
     match failed.error.class {
-        ErrorClass::Unreachable => Some(Trouble::new(advice::unreachable(Some(region), &message), message)),
+        ErrorClass::Unreachable => {
+            let advice = advice::unreachable(Some(region), &message);
+            Some(Trouble::new(advice, format!("the endpoint of {region} cannot be reached: {message}")))
+        }
         ErrorClass::NotOptedIn => Some(Trouble::new(advice::not_opted_in(region), message)),
         ErrorClass::UnknownCredentials if may_be_disabled(region) && connection.identity().await.is_ok() => {
             let message = format!("{region} refuses credentials that STS accepts: {message}");

@@ -1,5 +1,6 @@
 //! What a check found, and how it is shown.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use dynacrawl_model::{Escaped, Scope};
@@ -155,37 +156,104 @@ impl Findings {
         }
     }
 
-    /// For people: a line for each check, and what to do under those that need it.
-    pub fn to_text(&self) -> String {
+    /// For people: a line for each check, and what to do under those that need it. Regions of one account with the same result
+    /// share a line. `quiet`: only what needs attention.
+    pub fn to_text(&self, quiet: bool) -> String {
         let mut text = String::new();
-        for check in &self.checks {
+        for group in self.groups().iter().filter(|group| !quiet || group[0].status != CheckStatus::Ok) {
+            let check = group[0];
             let mark = match check.status {
                 CheckStatus::Ok => "ok  ",
                 CheckStatus::Warn => "WARN",
                 CheckStatus::Fail => "FAIL",
             };
-            let place = match &check.scope {
-                Some(scope) => format!("{} {scope}", Escaped(&check.target)),
-                None => Escaped(&check.target).to_string(),
-            };
-            let _ = writeln!(text, "{mark} {:<14} {place}: {}", check.id, Escaped(&check.message));
+            let _ = writeln!(text, "{mark} {:<14} {}: {}", check.id, place(group), Escaped(&check.message));
             if !check.tables.is_empty() {
                 let names: Vec<_> = check.tables.iter().map(|name| Escaped(name).to_string()).collect();
                 let _ = writeln!(text, "       tables: {}", names.join(", "));
             }
             if !check.fix.is_empty() {
-                let _ = writeln!(text, "       {}", Escaped(&check.fix));
+                let _ = writeln!(text, "       fix: {}", Escaped(&check.fix));
             }
         }
         let count = |status| self.checks.iter().filter(|check| check.status == status).count();
-        let _ = writeln!(
-            text,
-            "{} of {} scopes would work; {} warnings, {} failures",
-            self.scopes - self.failed_scopes,
-            self.scopes,
-            count(CheckStatus::Warn),
-            count(CheckStatus::Fail)
-        );
+        let (warnings, failures) = (count(CheckStatus::Warn), count(CheckStatus::Fail));
+        if !quiet || warnings + failures > 0 {
+            let works = self.scopes - self.failed_scopes;
+            let _ = writeln!(
+                text,
+                "{works} of {} scopes would work; {warnings} warnings, {failures} failures",
+                self.scopes
+            );
+        }
         text
+    }
+
+    /// The checks, those with the same result in several Regions of an account together.
+    fn groups(&self) -> Vec<Vec<&Check>> {
+        let mut groups: Vec<Vec<&Check>> = Vec::new();
+        let mut known = HashMap::new();
+        for check in &self.checks {
+            let Check { id, target, scope, status, code, message, fix, tables } = check;
+            let account = scope.as_ref().map(|scope| (&scope.partition, &scope.account_id));
+            let Some(account) = account else {
+                groups.push(vec![check]);
+                continue;
+            };
+            let key = (id, target, account, *status as u8, code, message, fix, tables);
+            let place = *known.entry(key).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some(group) => group.push(check),
+                None => groups.push(vec![check]),
+            }
+        }
+        groups
+    }
+}
+
+/// The target, and the account and Regions of a group.
+fn place(group: &[&Check]) -> String {
+    let target = Escaped(&group[0].target).to_string();
+    let scopes: Vec<_> = group.iter().filter_map(|check| check.scope.as_ref()).collect();
+    let [first, others @ ..] = &scopes[..] else { return target };
+    let mut text = format!("{target} {first}");
+    for other in others.iter().take(NAMED_REGIONS - 1) {
+        let _ = write!(text, ", {}", other.region);
+    }
+    let more = scopes.len().saturating_sub(NAMED_REGIONS);
+    if more > 0 {
+        let _ = write!(text, " and {more} more Regions");
+    }
+    text
+}
+
+/// How many Regions of a group are named.
+const NAMED_REGIONS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use dynacrawl_model::Scope;
+
+    use super::{Findings, Trouble};
+
+    #[test]
+    fn regions_with_the_same_result_share_a_line() {
+        let mut findings = Findings::default();
+        for number in 1..=40 {
+            let region = format!("eu-west-{number}").parse().expect("a Region");
+            let scope = Scope { partition: "aws".into(), account_id: "123456789012".parse().ok(), region };
+            findings.add("region", "one", Some(&scope), Ok("reachable and enabled".to_owned()));
+            let fix = "leave the Region out".to_owned();
+            let trouble = Trouble { code: "no_tables", message: "there are no tables".to_owned(), fix };
+            findings.warn("tables", "one", Some(&scope), trouble);
+            findings.count_scope();
+        }
+        let regions = "one 123456789012/eu-west-1, eu-west-2, eu-west-3, eu-west-4 and 36 more Regions";
+        let attention =
+            format!("WARN tables         {regions}: there are no tables\n       fix: leave the Region out\n");
+        let last = "40 of 40 scopes would work; 40 warnings, 0 failures\n";
+        let all = format!("ok   region         {regions}: reachable and enabled\n{attention}{last}");
+        assert_eq!(findings.to_text(false), all);
+        assert_eq!(findings.to_text(true), format!("{attention}{last}"));
     }
 }

@@ -99,10 +99,10 @@ pub struct SpeedArgs {
     /// Requests a second for each account and Region [default: 250]
     ///
     /// ListTables and DescribeTable share them. AWS's quota is 2,500; 0 means no limit.
-    #[arg(long, env = "DYNACRAWL_RATE", value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, env = "DYNACRAWL_RATE", value_name = "N", value_parser = number, allow_negative_numbers = true)]
     pub rate: Option<u32>,
     /// Requests that may be sent at once after a pause [default: a tenth of the rate]
-    #[arg(long, env = "DYNACRAWL_BURST", value_name = "N", allow_negative_numbers = true, hide_short_help = true)]
+    #[arg(long, env = "DYNACRAWL_BURST", value_name = "N", value_parser = number, allow_negative_numbers = true, hide_short_help = true)]
     pub burst: Option<u32>,
     /// Tables described at once in each account and Region: auto, or an upper bound [default: auto]
     #[arg(
@@ -127,6 +127,7 @@ pub struct SpeedArgs {
         long,
         env = "DYNACRAWL_MAX_ATTEMPTS",
         value_name = "N",
+        value_parser = number,
         allow_negative_numbers = true,
         hide_short_help = true
     )]
@@ -134,6 +135,11 @@ pub struct SpeedArgs {
     /// How long to wait out throttling, server errors and time-outs of an account and Region [default: 60s]
     #[arg(long, env = "DYNACRAWL_PATIENCE", value_name = "DURATION", hide_short_help = true)]
     pub patience: Option<String>,
+}
+
+/// Reads a whole number.
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "expected a whole number, such as 250".to_owned())
 }
 
 /// Reads a number of things.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::crawl::warn;
 use super::failure::Failure;
 use super::planned::{Planned, plan};
 use super::print::{json_to_stdout, to_stdout};
@@ -34,9 +35,10 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
     };
     let Planned { plan, config, simulator: _simulator } = plan(global, &flags, args.demo, patient).await?;
     let _telemetry = terminal.show_messages(&config.log, LogLevel::WARN)?;
+    warn(global, &config);
     let findings = Box::pin(check::check(&plan, &config.check)).await;
     match config.check.format {
-        CheckFormat::Text => to_stdout(findings.to_text().as_bytes())?,
+        CheckFormat::Text => to_stdout(findings.to_text(config.quiet).as_bytes())?,
         CheckFormat::Json => json_to_stdout(&findings)?,
     };
     Ok(findings.exit())

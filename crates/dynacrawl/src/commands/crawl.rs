@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_engine::{PreparedRun, Progress, RunPlan, StartError, crawl_to_output, deliver_in_time, summary};
-use dynacrawl_model::RunOutcome;
+use dynacrawl_engine::{
+    PreparedRun, Progress, ProgressNow, RunPlan, StartError, SummarySettings, crawl_to_output, deliver_in_time, summary,
+};
+use dynacrawl_model::{Escaped, Outcome, Problem, Region, RunOutcome};
 use dynacrawl_sinks::SinkError;
 use tokio_util::sync::CancellationToken;
 
@@ -30,12 +32,13 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
         ..Flags::default()
     };
     let Planned { plan, config, simulator: _simulator } = plan(global, &flags, args.demo, |_| {}).await?;
+    let _telemetry = terminal.show_messages(&config.log, LogLevel::WARN)?;
+    warn(global, &config);
     crawl_plan(&plan, &config, args.fresh, terminal).await
 }
 
 async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     let (crawl, quiet) = (&plan.settings.crawl, config.quiet);
-    let _telemetry = terminal.show_messages(&config.log, LogLevel::WARN)?;
     let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
     let mut signals = Signals::new().map_err(failed)?;
     let mut start = tokio::select! {
@@ -46,10 +49,12 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
     if let Some(notice) = start.notice.take().filter(|_| !quiet) {
         terminal.write(&notice);
     }
+    let output = start.output.path().map(as_typed);
+    let partial = start.output.partial().map(|path| as_typed(&path.display().to_string()));
     let stop = CancellationToken::new();
     let progress = Arc::new(Progress::default());
     let notice = || {
-        terminal.write("interrupted: finishing what is under way; interrupt again to end at once\n");
+        terminal.write("interrupted: waiting for the requests in flight; interrupt again to end at once\n");
     };
     let following = async { if quiet { std::future::pending().await } else { terminal.follow(&progress).await } };
     let done = tokio::select! {
@@ -59,8 +64,19 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
         () = following => unreachable!("the progress line follows without end"),
     };
     let (report, written) = done;
-    if !quiet && !matches!(written, Err(SinkError::Closed)) {
-        terminal.write(&summary(&report, crawl.dry_run));
+    match &written {
+        Ok(_) if !quiet => {
+            let settings = SummarySettings {
+                dry_run: crawl.dry_run,
+                output: output
+                    .as_deref()
+                    .filter(|_| matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial)),
+                advice: &|problem, outcome, region, target| advice(plan, problem, outcome, region, target),
+            };
+            terminal.write(&summary(&report, &settings));
+        }
+        Ok(_) | Err(SinkError::Closed) => {}
+        Err(_) => terminal.write(&how_far(&progress.now(), output.as_deref(), partial.as_deref())),
     }
     let interrupted = report.outcome == RunOutcome::Cancelled;
     if let Some(state) = state.filter(|_| !interrupted && written.is_ok()) {
@@ -78,6 +94,48 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
         Ok(_) => Ok(exit(report.outcome)),
         Err(SinkError::Closed) => Ok(Exit::Complete),
         Err(error) => Err(Failure::new(Exit::SinkFailed, error)),
+    }
+}
+
+/// A path from the working directory, as it was most likely typed.
+fn as_typed(path: &str) -> String {
+    let here = std::env::current_dir().ok();
+    let relative =
+        here.and_then(|here| std::path::Path::new(path).strip_prefix(here).ok().map(|path| path.display().to_string()));
+    relative.unwrap_or_else(|| path.to_owned())
+}
+
+/// How far a run got whose output failed.
+fn how_far(now: &ProgressNow, output: Option<&str>, partial: Option<&str>) -> String {
+    let mut text = format!(
+        "the run ended early: {} of {} scopes had ended, and {} tables were described\n",
+        now.scopes_ended, now.scopes_planned, now.described
+    );
+    if let (Some(output), Some(partial)) = (output, partial) {
+        let (output, partial) = (Escaped(output), Escaped(partial));
+        text.push_str(&format!("{output} is unchanged; {partial} has the lines that were written\n"));
+    }
+    text
+}
+
+/// What to do about a problem of a target.
+fn advice(
+    plan: &RunPlan,
+    problem: &Problem,
+    outcome: Outcome,
+    region: Option<&Region>,
+    target: &str,
+) -> Option<String> {
+    let ready = plan.targets.iter().find(|ready| ready.target.name == target);
+    let ambient = std::env::var("AWS_PROFILE").ok();
+    let profile = ready.and_then(|ready| ready.target.profile()).or(ambient.as_deref());
+    crate::advice::of_problem(problem, outcome, region, profile)
+}
+
+/// Logs what is unusual about the settings, and is no error.
+pub(super) fn warn(global: &GlobalArgs, config: &Config) {
+    for warning in global.typed.unknown_variables.iter().cloned().chain(config.warnings()) {
+        tracing::warn!("{}", global.typed.rename(&warning));
     }
 }
 

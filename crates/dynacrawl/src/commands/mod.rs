@@ -3,6 +3,8 @@
 mod check;
 mod crawl;
 mod failure;
+mod grid;
+mod man;
 mod planned;
 mod policy;
 mod print;
@@ -33,6 +35,6 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Schema => print::schema(),
         Command::Config(args) => print::config(&args),
         Command::Completions { shell } => print::completions(shell),
-        Command::Man => print::man(),
+        Command::Man => man::man(),
     }
 }

@@ -59,25 +59,3 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> 
     clap_complete::generate(shell, &mut Cli::command(), "dynacrawl", &mut script);
     to_stdout(&script)
 }
-
-pub(super) fn man() -> Result<Exit, Failure> {
-    let mut page = Vec::new();
-    let mut render = || -> io::Result<()> {
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-        // The commands' own options stand in sections of the same page.
-        let mut command = Cli::command();
-        command.build();
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-            let name = format!("dynacrawl {}", sub.get_name());
-            writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
-            let sub = sub.clone().name(name).disable_help_flag(true).disable_version_flag(true);
-            let man = clap_mangen::Man::new(sub);
-            man.render_description_section(&mut page)?;
-            man.render_synopsis_section(&mut page)?;
-            man.render_options_section(&mut page)?;
-        }
-        Ok(())
-    };
-    render().map_err(|error| Failure::new(Exit::SinkFailed, error))?;
-    to_stdout(&page)
-}

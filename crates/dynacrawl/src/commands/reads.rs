@@ -1,14 +1,15 @@
-//! `dynacrawl status`, `runs`, `tables` and `changes`: what a state knows, also while another process writes it.
+//! `dynacrawl status`, `runs`, `tables` and `changes`: what the state has, also while another process writes it.
 
 use std::io::{self, BufWriter, Write};
 
 use dynacrawl_engine::query;
-use dynacrawl_model::{Escaped, Timestamp};
-use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, TableLine, TableQuery};
+use dynacrawl_model::{ChangeKind, Problem, Timestamp};
+use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, StateError, TableLine, TableQuery};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::print::{ended, to_stdout};
+use super::grid::{Column, Grid, GridRow};
+use super::print::ended;
 use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
@@ -29,20 +30,20 @@ fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("state.path (--state)")))
 }
 
-fn unreadable(error: dynacrawl_state::StateError) -> Failure {
+fn unreadable(error: StateError) -> Failure {
     Failure::new(Exit::SinkFailed, error)
 }
 
-/// What `dynacrawl status` tells.
+/// What `dynacrawl status` shows.
 #[derive(Debug, Serialize)]
 struct Status {
-    /// The last run, under way or ended.
+    /// The last run, ended or not.
     last_run: Option<RunLine>,
-    /// Known accounts and Regions.
+    /// The accounts and Regions in the state.
     scopes: Vec<ScopeLine>,
-    /// Known tables.
+    /// How many tables they have.
     table_count: u64,
-    /// Tables that are gone, and whose removal waits for a person.
+    /// How many removed tables wait for a confirmation.
     held: u64,
 }
 
@@ -59,33 +60,75 @@ pub(super) fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, Fai
         return super::print::json_to_stdout(&status);
     }
     let mut text = match &status.last_run {
-        Some(run) => format!("last run {} {}, {}\n", run.run_id, outcome(run), when(Some(run.started_at))),
-        None => "no run yet\n".to_owned(),
+        Some(run) => format!("last run: {} UTC, {}, {}\n", when(Some(run.started_at)), outcome(run), run.run_id),
+        None => "the state has no run yet\n".to_owned(),
     };
     text.push_str(&format!("{} tables in {} accounts and Regions\n", status.table_count, status.scopes.len()));
     if status.held > 0 {
-        text.push_str(&format!(
-            "{} tables are gone and stay until a person accepts it (--accept-removals)\n",
-            status.held
-        ));
+        let held: Vec<_> = status.scopes.iter().filter(|scope| scope.held > 0).take(NAMED_HELD).map(name).collect();
+        let held = held.join(",");
+        text.push_str(&format!("{} removals are held; accept them with --accept-removals {held}\n", status.held));
     }
-    let mut columns =
-        Columns::new(&["ACCOUNT", "REGION", "TARGET", "LAST OUTCOME", "LAST RUN", "LAST COMPLETE", "TABLES", "HELD"]);
-    for scope in &status.scopes {
+    text.push('\n');
+    let columns = [
+        Column::new("ACCOUNT"),
+        Column::new("REGION"),
+        Column::new("OUTCOME"),
+        Column::new("TABLES"),
+        Column::new("COMPLETE (UTC)"),
+        Column::optional("HELD"),
+        Column::optional("TARGET"),
+        Column::optional("LAST RUN (UTC)"),
+        Column::optional("ACCOUNT NAME"),
+    ];
+    let row = |scope: &ScopeLine| {
         let outcome = if scope.retired_at.is_some() { "retired" } else { &scope.last_outcome };
-        columns.row([
-            scope.account_id.clone(),
-            scope.region.clone(),
-            scope.target.clone(),
-            outcome.to_owned(),
-            when(Some(scope.last_run_at)),
-            when(scope.last_complete_at),
-            scope.table_count.to_string(),
-            scope.held.to_string(),
-        ]);
+        GridRow {
+            cells: [
+                scope.account_id.clone(),
+                scope.region.clone(),
+                outcome.replace('_', " "),
+                scope.table_count.to_string(),
+                when(scope.last_complete_at),
+                scope.held.to_string(),
+                scope.target.clone(),
+                when(Some(scope.last_run_at)),
+                scope.account_name.clone().unwrap_or_else(|| NONE.to_owned()),
+            ],
+            details: scope.last_problems.iter().take(NAMED_PROBLEMS).map(problem).collect(),
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = out.write_all(text.as_bytes());
+    let rows = |each: &mut dyn FnMut(GridRow<9>) -> bool| {
+        let _ = status.scopes.iter().map(row).all(each);
+        Ok(())
+    };
+    if written.is_err() {
+        return ended(written);
     }
-    text.push_str(&columns.text());
-    to_stdout(text.as_bytes())
+    grid(out, columns, rows)
+}
+
+/// How many scopes the command that accepts removals names.
+const NAMED_HELD: usize = 5;
+/// How many problems of a scope, and causes of a run, are shown.
+const NAMED_PROBLEMS: usize = 3;
+/// What stands for a value that is not there.
+const NONE: &str = "-";
+
+fn name(scope: &ScopeLine) -> String {
+    format!("{}/{}", scope.account_id, scope.region)
+}
+
+fn problem(problem: &Problem) -> String {
+    let operation = problem.operation.map(|operation| format!("{} ", operation.name())).unwrap_or_default();
+    let tables = match (problem.table_count, &problem.table_names[..]) {
+        (0, _) | (_, []) => String::new(),
+        (1, [name, ..]) => format!(" [{name}]"),
+        (count, [name, ..]) => format!(" [{name} and {} more]", count - 1),
+    };
+    format!("{operation}{}: {}{tables}", problem.code, problem.message)
 }
 
 pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure> {
@@ -96,28 +139,54 @@ pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure
             Ok(())
         });
     }
-    let mut columns = Columns::new(&[
-        "RUN", "STARTED", "SECONDS", "OUTCOME", "SCHEDULE", "SCOPES", "TABLES", "ADDED", "CHANGED", "REMOVED",
-    ]);
-    for run in &runs {
-        let number = |pointer: &str| {
-            let value = run.completed.as_ref().and_then(|completed| completed.pointer(pointer)?.as_u64());
-            value.map_or("-".to_owned(), |value| value.to_string())
-        };
-        columns.row([
-            run.run_id.clone(),
+    let columns = [
+        Column::new("STARTED (UTC)"),
+        Column::new("SECONDS"),
+        Column::new("OUTCOME"),
+        Column::new("SCOPES"),
+        Column::new("TABLES"),
+        Column::new("CHANGES"),
+        Column::optional("SCHEDULE"),
+    ];
+    let out = BufWriter::new(io::stdout().lock());
+    grid(out, columns, |each| {
+        let _ = runs.iter().map(run_row).all(each);
+        Ok(())
+    })
+}
+
+fn run_row(run: &RunLine) -> GridRow<7> {
+    let number = |pointer: &str| run.completed.as_ref().and_then(|completed| completed.pointer(pointer)?.as_u64());
+    let or_none = |value: Option<u64>| value.map_or(NONE.to_owned(), |value| value.to_string());
+    let change = |name: &str| number(&format!("/change_counts/{name}"));
+    let changes = match (change("added"), change("changed"), change("removed")) {
+        (Some(added), Some(changed), Some(removed)) => format!("+{added} ~{changed} \u{2212}{removed}"),
+        _ => NONE.to_owned(),
+    };
+    let scopes = match (number("/scope_counts/complete"), number("/scope_counts/planned")) {
+        (Some(complete), Some(planned)) => format!("{complete}/{planned}"),
+        _ => NONE.to_owned(),
+    };
+    let causes = run.causes.iter().take(NAMED_PROBLEMS).map(|cause| {
+        let (count, outcome) = (cause.scope_count, cause.outcome.replace('_', " "));
+        let scopes = if count == 1 { "1 scope".to_owned() } else { format!("{count} scopes") };
+        match cause.code.as_str() {
+            "" => format!("{scopes} {outcome}"),
+            code => format!("{scopes} {outcome}: {code}: {}", cause.message),
+        }
+    });
+    GridRow {
+        details: std::iter::once(run.run_id.clone()).chain(causes).collect(),
+        cells: [
             when(Some(run.started_at)),
             format!("{:.1}", run.active_ms as f64 / 1000.0),
             outcome(run).to_owned(),
-            run.schedule.clone().unwrap_or_else(|| "-".to_owned()),
-            format!("{} of {}", number("/scope_counts/complete"), number("/scope_counts/planned")),
-            number("/counts/described"),
-            number("/change_counts/added"),
-            number("/change_counts/changed"),
-            number("/change_counts/removed"),
-        ]);
+            scopes,
+            or_none(number("/counts/described")),
+            changes,
+            run.schedule.clone().unwrap_or_else(|| NONE.to_owned()),
+        ],
     }
-    to_stdout(columns.text().as_bytes())
 }
 
 pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Failure> {
@@ -129,12 +198,21 @@ pub(super) fn tables(global: &GlobalArgs, args: &TablesArgs) -> Result<Exit, Fai
     if json {
         return lines(|each| reader.tables(&query, |table| each(&table)));
     }
-    let head = ["ACCOUNT", "REGION", "NAME", "STATUS", "FIRST SEEN", "CHANGED", "LAST SEEN"];
-    rows(&head, |each| {
+    let columns = [
+        Column::new("ACCOUNT"),
+        Column::new("REGION"),
+        Column::new("TABLE"),
+        Column::new("STATUS"),
+        Column::optional("CHANGED (UTC)"),
+        Column::optional("LAST SEEN (UTC)"),
+        Column::optional("FIRST SEEN (UTC)"),
+    ];
+    grid(BufWriter::new(io::stdout().lock()), columns, |each| {
         reader.tables(&query, |table: TableLine| {
-            let times = [Some(table.first_seen_at), Some(table.changed_at), table.last_seen_at].map(when);
-            let [first, changed, last] = times;
-            each([table.account_id, table.region, table.table_name, table.status, first, changed, last])
+            let times = [Some(table.changed_at), table.last_seen_at, Some(table.first_seen_at)].map(when);
+            let [changed, last, first] = times;
+            let cells = [table.account_id, table.region, table.table_name, table.status, changed, last, first];
+            each(GridRow { cells, details: Vec::new() })
         })
     })
 }
@@ -148,13 +226,23 @@ pub(super) fn changes(global: &GlobalArgs, args: &ChangesArgs) -> Result<Exit, F
     if args.read.format == Format::Json {
         return lines(|each| reader.changes(&query, |change| each(&change)));
     }
-    rows(&["FOUND", "ACCOUNT", "REGION", "CHANGE", "TABLE", "WHAT"], |each| {
+    let columns =
+        [Column::new("FOUND (UTC)"), Column::new("ACCOUNT/REGION"), Column::new("CHANGE"), Column::new("TABLE")];
+    grid(BufWriter::new(io::stdout().lock()), columns, |each| {
         reader.changes(&query, |change: ChangeLine| {
-            let what = what(&change);
-            let name = change.table_name.unwrap_or_else(|| "-".to_owned());
-            each([when(Some(change.at)), change.account_id, change.region, change.kind, name, what])
+            let details = differences(&change);
+            let name = change.table_name.unwrap_or_else(|| NONE.to_owned());
+            let scope = format!("{}/{}", change.account_id, change.region);
+            let kind = kind(&change.kind).to_owned();
+            each(GridRow { cells: [when(Some(change.at)), scope, kind, name], details })
         })
     })
+}
+
+/// A change in one word.
+fn kind(record: &str) -> &str {
+    let kind = ChangeKind::ALL.iter().find(|kind| kind.record().as_str() == record);
+    kind.map_or(record, |kind| kind.record().as_str().trim_start_matches("table_").trim_start_matches("scope_"))
 }
 
 fn scope(chosen: &ChosenArgs) -> Result<(Option<String>, Option<String>), ConfigError> {
@@ -163,30 +251,44 @@ fn scope(chosen: &ChosenArgs) -> Result<(Option<String>, Option<String>), Config
     Ok((account_id, region))
 }
 
-/// The paths of a change.
-fn what(change: &ChangeLine) -> String {
-    let paths = change.change.get("changes").and_then(|changes| changes.as_array());
-    let paths = paths.into_iter().flatten().filter_map(|change| change.get("path")?.as_str());
-    let paths: Vec<_> = paths.collect();
-    if paths.is_empty() { "-".to_owned() } else { paths.join(" ") }
+/// How long a value is at most that is shown of a change.
+const LONGEST_VALUE: usize = 200;
+
+/// What differs, with the values before and after.
+fn differences(change: &ChangeLine) -> Vec<String> {
+    let changes = change.change.get("changes").and_then(|changes| changes.as_array());
+    let value = |change: &serde_json::Value, name: &str| {
+        let text = change.get(name).and_then(|value| value.as_str()).unwrap_or("none");
+        match text.char_indices().nth(LONGEST_VALUE) {
+            Some((end, _)) => format!("{}\u{2026}", &text[..end]),
+            None => text.to_owned(),
+        }
+    };
+    let difference = |change: &serde_json::Value| {
+        let path = change.get("path")?.as_str()?;
+        Some(format!("{path}: {} \u{2192} {}", value(change, "before"), value(change, "after")))
+    };
+    changes.into_iter().flatten().filter_map(difference).collect()
 }
 
 fn outcome(run: &RunLine) -> &str {
     match (&run.outcome, run.ended_at) {
         (Some(outcome), _) => outcome,
-        (None, None) => "under way or killed",
-        (None, Some(_)) => "-",
+        (None, None) => "not ended",
+        (None, Some(_)) => NONE,
     }
 }
 
+/// A time to the minute.
 fn when(at: Option<Timestamp>) -> String {
-    at.map_or("-".to_owned(), |at| at.to_string())
+    at.map_or(NONE.to_owned(), |at| {
+        let text = at.to_string();
+        text.get(..16).map_or(text.clone(), |minute| minute.replace('T', " "))
+    })
 }
 
 /// Writes values as JSON lines, as they come.
-fn lines<T: Serialize>(
-    of: impl FnOnce(&mut dyn FnMut(&T) -> bool) -> Result<(), dynacrawl_state::StateError>,
-) -> Result<Exit, Failure> {
+fn lines<T: Serialize>(of: impl FnOnce(&mut dyn FnMut(&T) -> bool) -> Result<(), StateError>) -> Result<Exit, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
     of(&mut |value| {
@@ -197,79 +299,18 @@ fn lines<T: Serialize>(
     ended(written.and_then(|()| out.flush()))
 }
 
-/// How many rows are looked at for the width of a column.
-const MEASURED: usize = 500;
-
-/// Writes rows as they come, in columns as wide as the first rows need.
-fn rows<const N: usize>(
-    head: &[&str; N],
-    of: impl FnOnce(&mut dyn FnMut([String; N]) -> bool) -> Result<(), dynacrawl_state::StateError>,
+/// Writes rows as they come.
+fn grid<const N: usize>(
+    out: impl Write,
+    columns: [Column; N],
+    of: impl FnOnce(&mut dyn FnMut(GridRow<N>) -> bool) -> Result<(), StateError>,
 ) -> Result<Exit, Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut columns = Columns::new(head);
+    let mut grid = Grid::new(out, columns);
     let mut written = Ok(());
     of(&mut |row| {
-        columns.row(row);
-        if columns.rows.len() >= MEASURED {
-            written = out.write_all(columns.text().as_bytes());
-        }
+        written = grid.row(row);
         written.is_ok()
     })
     .map_err(unreadable)?;
-    ended(written.and_then(|()| out.write_all(columns.text().as_bytes())).and_then(|()| out.flush()))
-}
-
-/// Text in columns. What comes from outside is escaped.
-struct Columns<const N: usize> {
-    head: Option<[String; N]>,
-    widths: [usize; N],
-    rows: Vec<[String; N]>,
-}
-
-impl<const N: usize> Columns<N> {
-    fn new(head: &[&str; N]) -> Self {
-        Self { head: Some(head.map(str::to_owned)), widths: head.map(str::len), rows: Vec::new() }
-    }
-
-    fn row(&mut self, row: [String; N]) {
-        self.rows.push(row.map(|text| Escaped(&text).to_string()));
-    }
-
-    /// The rows since the last time, after the head the first time.
-    fn text(&mut self) -> String {
-        for row in &self.rows {
-            for (width, text) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(text.chars().count());
-            }
-        }
-        let rows = std::mem::take(&mut self.rows);
-        let mut text = String::new();
-        for row in self.head.take().iter().chain(&rows) {
-            let mut line = String::new();
-            for (width, cell) in self.widths.iter().zip(row) {
-                line.push_str(&format!("{cell:width$}  "));
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-
-    use super::Columns;
-
-    #[test]
-    fn columns_are_as_wide_as_what_is_in_them_and_what_comes_from_outside_is_escaped() {
-        let mut columns = Columns::new(&["A", "B"]);
-        columns.row(["longer".to_owned(), "x\u{1b}[31m".to_owned()]);
-        columns.row([String::new(), "y".to_owned()]);
-        let text = columns.text();
-        assert_eq!(text.lines().next(), Some("A       B"));
-        assert!(!text.contains('\u{1b}') && text.ends_with("\n        y\n"), "{text}");
-        columns.row(["z".to_owned(), "w".to_owned()]);
-        assert_eq!(columns.text(), "z       w\n", "no head again");
-    }
+    ended(written.and_then(|()| grid.end().map(drop)))
 }

@@ -43,7 +43,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let known = std::fs::read(&file).ok();
     let config = source.load().await?;
     let Some(remembered) = config.run.state.clone() else {
-        let said = "is missing; dynacrawl serve needs a file to remember things in";
+        let said = "is missing; dynacrawl serve needs a state";
         return Err(ConfigError::value("state.path (--state)", said).into());
     };
     let token = config.serve.token()?;
@@ -51,6 +51,9 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let settings = config.for_daemon();
     RunPlan::new(&settings.run, settings.request.clone())?;
     let _telemetry = terminal.show_messages(&config.log, LogLevel::INFO)?;
+    for warning in global.typed.unknown_variables.iter().cloned().chain(config.daemon_warnings()) {
+        tracing::warn!("{}", global.typed.rename(&warning));
+    }
     let state = State::open(&remembered.path).map_err(|error| cannot_start(error.into()))?;
     let state = Arc::new(Mutex::new(state));
     let listen = config.serve.listen;
@@ -87,7 +90,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let daemon = Daemon::new(deps, settings, state, shared.clone(), accepted);
     let on_first = || {
         shared.drain();
-        tracing::info!("ending: what is under way is finished; a second signal ends at once");
+        tracing::info!("stopping: waiting for the requests in flight; a second signal stops at once");
     };
     let ended = CancellationToken::new();
     let router = http::router(shared.clone(), orders.clone(), recorded.clone());

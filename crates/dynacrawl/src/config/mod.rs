@@ -20,6 +20,7 @@ mod sink;
 mod target;
 mod valid;
 mod values;
+mod warnings;
 
 pub use check::{CheckFormat, CheckSettings};
 pub use concurrency::ConcurrencySetting;

@@ -105,7 +105,7 @@ mod tests {
     fn an_address_that_others_reach_needs_a_token() {
         for listen in ["0.0.0.0:9464", "[::]:9464", "192.0.2.1:80"] {
             let said = refused(&format!("[serve]\nlisten = \"{listen}\"\n"));
-            assert!(said.starts_with("serve.listen (--listen): ") && said.contains("needs serve.token"), "{said}");
+            assert!(said.starts_with("serve.listen: ") && said.contains("needs serve.token"), "{said}");
         }
         let said = refused("[serve]\nlisten = \"localhost\"\n");
         assert!(said.contains("expected the form 127.0.0.1:9464"), "{said}");

@@ -76,6 +76,25 @@ pub(super) async fn prepare(target: &mut Target) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Refuses a profile that AWS's configuration files do not have. Without this, the credentials of another source could be used.
+pub(super) fn must_exist(key: String, profile: &str, profiles: &[String]) -> Result<(), ConfigError> {
+    if profiles.iter().any(|known| known == profile) {
+        return Ok(());
+    }
+    let there_are = match profiles {
+        [] => "AWS's configuration files have no profile".to_owned(),
+        profiles => {
+            let names: Vec<_> = profiles.iter().take(NAMED_PROFILES).map(|name| Escaped(name).to_string()).collect();
+            let more = if profiles.len() > NAMED_PROFILES { ", \u{2026}" } else { "" };
+            format!("AWS's configuration files have {}{more}", names.join(", "))
+        }
+    };
+    Err(ConfigError::value(key, format!("the profile '{}' does not exist; {there_are}", Escaped(profile))))
+}
+
+/// How many profiles are named.
+const NAMED_PROFILES: usize = 20;
+
 /// Where no Region is configured, takes that of AWS's own settings, if they have one.
 pub(super) async fn take_ambient_region(target: &mut Target) -> Result<(), ConfigError> {
     if target.regions.is_empty()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dynacrawl_daemon::settings::{DaemonSettings, ServeSettings};
-use dynacrawl_engine::settings::{Group, RunRequest, Settings, Target};
+use dynacrawl_engine::settings::{Group, RunRequest, Settings, Target, TargetBase};
 use dynacrawl_model::Escaped;
 
 use super::check::CheckSettings;
@@ -14,7 +14,7 @@ use super::group::{Expanded, expand};
 use super::log::LogSettings;
 use super::raw::{self, Layer};
 use super::sink::sinks;
-use super::target::{prepare, reject_twice, take_ambient_region};
+use super::target::{must_exist, prepare, reject_twice, take_ambient_region};
 use super::values::{in_range, required};
 
 /// A configuration that can be used.
@@ -84,10 +84,32 @@ impl Config {
         if self.run.http.ca_bundle.is_none() {
             self.run.http.ca_bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|v| !v.is_empty()).map(PathBuf::from);
         }
+        self.need_profiles().await?;
         for target in self.chosen_mut() {
             prepare(target).await?;
         }
         reject_twice(self.run.targets.iter().filter(|target| target.is_one_of(self.request.targets.as_deref())))
+    }
+
+    /// Refuses profiles that do not exist: those of the chosen targets, and `AWS_PROFILE` if it is in use.
+    async fn need_profiles(&mut self) -> Result<(), ConfigError> {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let has_keys = is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY");
+        let ambient = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty() && !has_keys);
+        let needed = |target: &Target| match (&target.base, target.profile()) {
+            (_, Some(profile)) => {
+                Some((format!("target '{}': profile (--profile)", Escaped(&target.name)), profile.to_owned()))
+            }
+            (TargetBase::Chain { .. }, None) => ambient.as_ref().map(|name| ("AWS_PROFILE".to_owned(), name.clone())),
+            (TargetBase::Keys { .. }, None) => None,
+        };
+        let needed: Vec<_> = self.chosen_mut().filter_map(|target| needed(target)).collect();
+        if needed.is_empty() {
+            return Ok(());
+        }
+        // Files that cannot be read are an error of the credentials.
+        let Some(profiles) = dynacrawl_aws::profiles().await else { return Ok(()) };
+        needed.into_iter().try_for_each(|(key, profile)| must_exist(key, &profile, &profiles))
     }
 
     /// Takes the Regions that the configuration leaves to AWS's own settings, where those name one.
