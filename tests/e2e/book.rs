@@ -65,7 +65,7 @@ fn settled(mut record: Value) -> Value {
             "fingerprint_before" => "3:b7c8796f613d4930f6aa1cb65d81689e".to_owned(),
             "config_digest" => "5a3f51487b20efe775b40b9be8c29902".to_owned(),
             "last_seen_at" | "last_complete_at" if is_time => "2026-01-30T03:17:09.215Z".to_owned(),
-            "at" | "observed_at" if is_time => "2026-01-31T03:17:08.904Z".to_owned(),
+            "started_at" | "ended_at" | "observed_at" if is_time => "2026-01-31T03:17:08.904Z".to_owned(),
             _ => return None,
         })
     }

@@ -270,7 +270,7 @@ fn what_would_lose_records_is_refused_before_any_call() {
     let output = directory.path().join("out.jsonl");
     for emit in ["changes", "both"] {
         let ended = crawl(&sim, &home, directory.path()).args(["--emit", emit, "--output"]).arg(&output).run();
-        ended.fails_with(2, "changes that nobody may have read yet; put {run_id} into its name");
+        ended.fails_with(2, "changes that may not have been read yet; put {run_id} into its name");
     }
     let mut place = Place::new();
     place.emit = "snapshot";

@@ -30,6 +30,7 @@ mod policy;
 mod precedence;
 mod prints;
 mod reads;
+mod records;
 mod regions;
 mod resume;
 mod retries_through_proxy;

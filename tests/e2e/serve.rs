@@ -180,7 +180,7 @@ fn a_second_signal_ends_at_once() {
     daemon.post("{}");
     eventually("it is under way", || sim.counts().requests(Operation::DescribeTable) == 5);
     daemon.running.signal("TERM");
-    daemon.running.wait_for_message("a second signal ends at once");
+    daemon.running.wait_for_message("a second signal stops at once");
     let asked = Instant::now();
     daemon.running.signal("TERM");
     assert_eq!(daemon.running.end().code(), 130);

@@ -262,10 +262,13 @@ fn the_metrics_are_what_happened() {
     // A name that has to be escaped.
     place.rest += &format!("[[schedule]]\nname = 'a \"b\" \\ c'\ncron = \"{}\"\n", not_now());
     place.rest += &schedule("never-again", "0 0 29 2 *");
+    place.rest += &format!("[sink.audit.file]\npath = \"{}\"\n", place.path("events.jsonl").display());
     let daemon = place.daemon(&sim, &home);
     assert_eq!(daemon.get("/healthz").status, 200);
     assert_eq!(daemon.ended("complete"), 0.0);
     daemon.crawl("{}");
+    let delivered = "dynacrawl_sink_events_total";
+    eventually("the sink has everything", || daemon.metrics().families.contains_key(delivered));
     let answer = daemon.get("/metrics");
     assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
     let page = daemon.metrics();

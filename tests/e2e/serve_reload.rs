@@ -27,8 +27,8 @@ fn unwatched() -> Place {
     Place::serving("reload_every = \"1h\"\n")
 }
 
-const TAKEN_OVER: &str = "the changed configuration is taken over";
-const REFUSED: &str = "the changed configuration is refused";
+const TAKEN_OVER: &str = "the configuration is reloaded";
+const REFUSED: &str = "the changed configuration is invalid";
 
 #[test]
 fn targets_that_come_and_go_are_those_of_the_next_run() {
@@ -153,7 +153,7 @@ fn a_run_has_the_grace_time_of_the_configuration_that_it_began_with() {
     eventually("it is under way", || sim.counts().requests(Operation::DescribeTable) == 20);
     daemon.running.signal("TERM");
     let ended = daemon.running.end();
-    assert!(ended.stderr.contains("the run has ended"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the run was interrupted"), "{}", ended.stderr);
     let partial = place.partial().expect("it is there");
     assert_eq!(names(&contract::lines(&partial), "table").len(), 20);
 }

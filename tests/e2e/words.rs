@@ -21,7 +21,8 @@ fn reads(name: &str, text: &str) {
     settings.add_filter(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b", "[ulid]");
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]");
     settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d", "[time]          ");
-    settings.add_filter(r"\d+ requests(, \d+ throttled)?, \d+\.\d s", "[requests], [seconds]");
+    settings.add_filter(r"\d+ requests?(, \d+ throttled)?, \d+\.\d s", "[requests], [seconds]");
+    settings.add_filter(r"and \d+ tables? (was|were) described", "and [n] tables were described");
     settings.add_filter(r"(\[time\]          )  \d+\.\d ", "$1  1.5 ");
     settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:[port]");
     settings.add_filter(r"/(tmp|var)/[A-Za-z0-9_./-]*\.tmp[A-Za-z0-9]+", "[home]");
@@ -186,7 +187,8 @@ fn summaries() {
     (10..20).for_each(|number| _ = sim.remove_table(HOME, IRELAND, &name(number)));
     text.push_str(&crawl(&[]));
     text.push_str(&crawl(&["--accept-removals", "111122223333/eu-west-1"]));
-    text.push_str(&crawl(&["--dry-run", "--emit", "snapshot"]));
+    let dry_run = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--dry-run", "--output", "names.jsonl"]).run();
+    text.push_str(&shown("dynacrawl crawl --dry-run", &dry_run));
     reads("summaries", &text);
 }
 

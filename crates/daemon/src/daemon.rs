@@ -371,14 +371,14 @@ impl Daemon {
         let plan = (self.deps.make_plan)(settings, request)?;
         let state = settings.state.as_ref().ok_or_else(|| SettingError::new("state.path (--state)", "is missing"))?;
         let mut start = PreparedRun::with_state(&plan, state, &self.state, false)?;
-        let notice = start.notice.take().unwrap_or_default();
-        let schedule = plan.request.schedule.as_deref().unwrap_or_default();
+        let notice = start.notice.take();
+        let schedule = plan.request.schedule.as_deref().map(|name| Escaped(name).to_string());
         let targets = plan.request.targets.as_ref().map_or_else(|| "all targets".to_owned(), |names| names.join(", "));
         tracing::info!(
             run = %start.run_id,
-            schedule = %Escaped(schedule),
-            notice = notice.trim_end(),
-            "a run starts, of {}",
+            schedule,
+            notice = notice.as_deref().map(str::trim_end),
+            "a run of {} starts",
             Escaped(&targets)
         );
         Ok((plan, start))

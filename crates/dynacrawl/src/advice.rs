@@ -5,7 +5,7 @@ use dynacrawl_model::{Operation, Outcome, Problem, Region};
 
 use crate::cli::nearest;
 
-/// What is wrong, as a word that does not change, and what to do about it.
+/// What is wrong, as a stable code, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advice {
     pub(crate) code: &'static str,
@@ -20,7 +20,8 @@ impl Advice {
 
 const DENIED_BY: &str = "look for denying statements, permission boundaries and service control policies";
 
-/// Credentials that are missing, or that AWS refuses. `profile`: the profile that they come from, if any.
+/// Credentials that are missing, or that AWS refuses. `profile`: the profile that they come from,
+/// if any.
 pub(crate) fn credentials(class: ErrorClass, message: &str, profile: Option<&str>) -> Advice {
     match class {
         ErrorClass::UnknownCredentials => Advice::new(
@@ -130,7 +131,8 @@ pub(crate) fn unreachable(region: Option<&Region>, message: &str) -> Advice {
     }
 }
 
-/// What to say about a Region that dynacrawl does not know. AWS may have opened it since this version.
+/// What to say about a Region that dynacrawl does not know. AWS may have opened it since this
+/// version.
 pub(crate) fn misspelt(region: &Region) -> Option<String> {
     if is_known_region(region) {
         return None;

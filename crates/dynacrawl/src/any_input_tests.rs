@@ -1,4 +1,4 @@
-//! Whatever stands in a configuration file, in a cron expression or in a request to the daemon: an error or a value, and
+//! Any configuration file, cron expression or request to the daemon gives a value or an error, and
 //! never a panic.
 
 use std::time::Duration;
@@ -29,7 +29,8 @@ fn all_keys() -> String {
     set.collect::<Vec<_>>().join("\n")
 }
 
-/// What the daemon answers to these bytes; `whole`: they ask it to close the connection then.
+/// The daemon's response to these bytes. `whole`: they are a request that asks the daemon to close
+/// the connection.
 fn answer_to(request: &[u8], whole: bool) -> Vec<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
@@ -131,7 +132,7 @@ proptest! {
 }
 
 #[test]
-fn nesting_without_end_is_an_error_and_no_overflow() {
+fn deep_nesting_is_an_error_and_not_an_overflow() {
     for (open, close) in [("[", "]"), ("{a=", "}")] {
         check(format!("a = {}{}", open.repeat(50_000), close.repeat(50_000)).as_bytes());
     }

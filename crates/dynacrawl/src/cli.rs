@@ -131,8 +131,8 @@ impl Cli {
             && let Some(other) = NOT_WITH_DEMO.into_iter().find(|id| typed(args, id))
         {
             let flags = [demo, other].map(|id| format!("--{}", id.replace('_', "-").replace("regions", "region")));
-            let said = format!("{} cannot be used with {}: the simulator has its own accounts\n", flags[0], flags[1]);
-            Self::command().error(ErrorKind::ArgumentConflict, said).exit();
+            let error = format!("{} cannot be used with {}: the simulator has its own accounts\n", flags[0], flags[1]);
+            Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let variables = std::env::vars_os().map(|(name, _)| name).filter(|_| !is_demo(&matches));
@@ -159,14 +159,14 @@ fn is_demo(matches: &ArgMatches) -> bool {
     matches.subcommand().is_some_and(|(_, args)| demo(args).is_some())
 }
 
-/// The same command line without environment variables, but for those that are about messages.
+/// The same command line without environment variables, except those about messages.
 fn without_environment(command: clap::Command) -> clap::Command {
     const OF_MESSAGES: [&str; 3] = ["log_level", "log_format", "quiet"];
     let ignore = |arg: Arg| if OF_MESSAGES.contains(&arg.get_id().as_str()) { arg } else { arg.env(None) };
     command.mut_args(ignore).mut_subcommands(|command| command.mut_args(ignore))
 }
 
-/// What describes a target or an endpoint, by the names of the arguments.
+/// The ids of the arguments that describe a target or an endpoint.
 const NOT_WITH_DEMO: [&str; 10] = [
     "regions",
     "profile",

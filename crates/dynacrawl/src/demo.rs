@@ -1,4 +1,4 @@
-//! `--demo`: the embedded simulator in the place of AWS.
+//! `--demo`: the embedded simulator instead of AWS.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use crate::config::{Config, Layer, RawAssumeRole, RawRegions, RawTarget};
 
-/// A running simulator with its demo estate. Dropped, it ends.
+/// A running simulator with its demo estate. Dropping it stops the simulator.
 #[derive(Debug)]
 pub struct Demo {
     simulator: Simulator,
@@ -21,13 +21,14 @@ impl Demo {
     /// Starts the simulator on a free loopback port.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// If the simulator cannot start.
     pub fn start(with_faults: bool) -> std::io::Result<Self> {
         let estate = if with_faults { Estate::demo_with_faults() } else { Estate::demo() };
         Ok(Self { simulator: Simulator::start(estate, &Options::default())? })
     }
 
-    /// Fewer attempts and less patience than at AWS: what is throttled here stays throttled.
+    /// Fewer attempts and less patience than with AWS: a throttled scope of the simulator stays
+    /// throttled.
     pub(crate) fn layer(&self) -> Layer {
         let mut layer = Layer::default();
         layer.crawl.max_attempts = Some(4);
@@ -55,7 +56,7 @@ impl Demo {
         target.collect()
     }
 
-    /// Keeps AWS's own environment variables out, as far as they could lead away from the simulator.
+    /// Overrides AWS's own environment variables that could lead requests away from the simulator.
     pub(crate) fn seclude(&self, config: &mut Config) {
         config.run.http.use_proxies = false;
         config.run.http.plain = true;
@@ -64,7 +65,7 @@ impl Demo {
         config.run.endpoints.use_dual_stack = Some(false);
     }
 
-    /// A run with the demo accounts' keys.
+    /// Plans a run with the demo accounts' keys.
     pub(crate) fn plan(&self, config: &Config) -> Result<RunPlan, SettingError> {
         let keys: BTreeMap<_, _> =
             self.simulator.access().accounts.iter().map(|account| (account.name.as_str(), account)).collect();

@@ -1,18 +1,18 @@
-//! Exit codes: an API.
+//! Exit codes, which are an API.
 
 use std::process::ExitCode;
 
-/// How the process ends. Where several would hold, the one that stands first here counts.
+/// How the process ends. If several variants apply, the first one in this order counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// 2: the command line, the configuration, or a file that it names cannot be used, and somebody has to correct that.
-    /// Nothing was called.
+    /// 2: the command line, the configuration, or a file that it names cannot be used, and the user
+    /// has to correct it. dynacrawl called nothing.
     Usage,
     /// 130: interrupted.
     Interrupted,
-    /// 5: an output, the state, a sink or the listening address failed: the same may work later.
+    /// 5: an output, the state, a sink or the listening address failed; a later attempt may work.
     SinkFailed,
-    /// 4: no scope gave a single page: credentials, permissions, network.
+    /// 4: no scope returned a single page: credentials, permissions or network.
     NothingListed,
     /// 3: something is missing, and the output names it.
     Partial,
@@ -39,14 +39,14 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Usage => {
-                "The command line, the configuration or a file that it names cannot be used. Somebody has to correct it; \
-                 dynacrawl called nothing."
+                "The command line, the configuration or a file that it names cannot be used, and the user has to \
+                 correct it. dynacrawl called nothing."
             }
             Self::Interrupted => "Interrupted; requests in flight were completed.",
             Self::SinkFailed => {
-                "An output, the state, a sink or the listening address failed; the same may work later."
+                "An output, the state, a sink or the listening address failed; a later attempt may work."
             }
-            Self::NothingListed => "No scope gave a single page: credentials, permissions, network.",
+            Self::NothingListed => "No scope returned a single page: credentials, permissions or network.",
             Self::Partial => "Partial: something is missing, or removals or retirements are held; the output names it.",
             Self::Complete => "Complete.",
         }

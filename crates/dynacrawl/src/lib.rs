@@ -1,5 +1,5 @@
-//! dynacrawl: a metadata crawler for Amazon DynamoDB. This library is what the binary and the benchmark are made of; the
-//! output and the command line are the interface for everyone else.
+//! dynacrawl, a metadata crawler for Amazon DynamoDB. The binary and the benchmark are built from
+//! this library. For everyone else the interface is the command line and the output.
 
 mod advice;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The binary: parse, run, end with the right code.
+//! The binary: parses the arguments, runs the command and returns its exit code.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::from_process();
-    // One thread: a crawl waits for the network, and passing work between threads costs more than it gains.
+    // One thread: a crawl waits for the network, and passing work between threads costs more than
+    // it gains.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(Box::pin(dynacrawl::commands::run(cli)));
-    // After a second interrupt something may still be writing; it is not waited for.
+    // After a second interrupt a task may still be writing; the process does not wait for it.
     runtime.shutdown_background();
     match ended {
         Ok(exit) => exit.into(),

@@ -11,10 +11,11 @@ use serde::Serialize;
 
 pub use size::{Limit, exceeded, split};
 
-/// The principal of a trust policy where nothing tells it: IAM refuses it, so that nobody uses it by mistake.
+/// The principal of a trust policy if dynacrawl cannot determine it. IAM refuses it, so it cannot
+/// be used by mistake.
 pub const UNKNOWN_PRINCIPAL: &str = "arn:aws:iam::ACCOUNT-ID-OF-THE-CRAWLER:root";
 
-/// A policy document of IAM's.
+/// An IAM policy document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PolicyDocument {
@@ -36,7 +37,7 @@ struct Statement {
     condition: Option<Condition>,
 }
 
-/// Conditions that values are equal, by their key.
+/// Conditions that a key has one of some values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Condition {
@@ -53,7 +54,7 @@ impl Statement {
     /// A statement that allows an operation.
     fn allow(operation: Operation) -> Self {
         let sid = match operation {
-            // Statement ids that are in use keep their names.
+            // Existing statement ids keep their names.
             Operation::ListOrganizationalUnitsForParent => "ListOrganizationalUnits",
             other => other.name(),
         };
@@ -67,13 +68,14 @@ impl PolicyDocument {
     }
 }
 
-/// What the credentials that read DynamoDB need.
+/// The policy of the credentials that read DynamoDB.
 pub fn access_policy(crawl: &CrawlSettings, chosen: &Chosen<'_>) -> PolicyDocument {
     let tables = table_resources(&crawl.include);
     let mut resources = BTreeSet::new();
     let mut regions = BTreeSet::new();
     let mut all_regions = false;
-    // Whose accounts are found out when the run begins may be any account.
+    // The accounts of an organization are discovered when a run starts; until then any account is
+    // possible.
     let organizations = chosen.groups.iter().map(|group| (&group.discovery, "*"));
     let targets =
         chosen.targets.iter().map(|target| (*target, target.account_id.as_ref().map_or("*", |id| id.as_str())));
@@ -92,7 +94,7 @@ pub fn access_policy(crawl: &CrawlSettings, chosen: &Chosen<'_>) -> PolicyDocume
         }
     }
     let anything = || Some(BTreeSet::from(["*".to_owned()]));
-    // ListTables cannot be narrowed to a resource, but to the Regions.
+    // IAM can restrict ListTables to Regions, but not to resources.
     let known_regions = (!regions.contains("*")).then(|| Condition::equals("aws:RequestedRegion", regions));
     let mut statements = vec![
         Statement { resource: anything(), condition: known_regions, ..Statement::allow(Operation::ListTables) },
@@ -102,15 +104,15 @@ pub fn access_policy(crawl: &CrawlSettings, chosen: &Chosen<'_>) -> PolicyDocume
         statements.push(Statement { resource: Some(resources.clone()), ..Statement::allow(probe.operation) });
     }
     if all_regions {
-        // The second is asked only where the first does not tell.
+        // dynacrawl calls DescribeRegions only if ListRegions fails.
         statements.push(Statement { resource: anything(), ..Statement::allow(Operation::ListRegions) });
         statements.push(Statement { resource: anything(), ..Statement::allow(Operation::DescribeRegions) });
     }
     PolicyDocument::new(statements)
 }
 
-/// What the crawler's own identity needs to find an organization's accounts and to assume the roles. `None` where there are
-/// none.
+/// The policy with which the crawler's own identity lists an organization's accounts and assumes
+/// the roles. `None` if it has to do neither.
 pub fn assume_policy(chosen: &Chosen<'_>) -> Option<PolicyDocument> {
     let first_roles = chosen.targets.iter().filter_map(|target| target.chain.first());
     let mut roles: BTreeSet<_> = first_roles.map(|role| role.arn.to_string()).collect();
@@ -133,7 +135,7 @@ pub fn assume_policy(chosen: &Chosen<'_>) -> Option<PolicyDocument> {
     (!statements.is_empty()).then(|| PolicyDocument::new(statements))
 }
 
-/// What it takes to list the accounts that a group wants.
+/// The statements that allow listing the accounts of a group.
 fn organization_statements(group: &Group) -> Vec<Statement> {
     let mut operations = vec![Operation::ListAccounts];
     if !group.filter.include_units.is_empty() || !group.filter.exclude_units.is_empty() {
@@ -144,14 +146,14 @@ fn organization_statements(group: &Group) -> Vec<Statement> {
     operations.into_iter().map(|one| Statement { resource: anything(), ..Statement::allow(one) }).collect()
 }
 
-/// A trust policy, and what has to be said about it.
+/// A trust policy, and what the user has to complete in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// The policy.
     pub policy: PolicyDocument,
-    /// Whether the principal is known, or has to be put in.
+    /// Whether the principal is known. If not, the user has to fill it in.
     pub principal_is_known: bool,
-    /// Whether `{account}` stands in it, for the account that the role is in.
+    /// Whether the policy contains `{account}`, which stands for the account that the role is in.
     pub names_account: bool,
 }
 
@@ -173,20 +175,22 @@ impl Trust {
     }
 }
 
-/// The trust policy of a target's last role. `None` where there is no role.
+/// The trust policy of a target's last role. `None` if the target has no role.
 pub fn trust_policy(target: &Target, principal: Option<&str>) -> Option<Trust> {
     let role = target.chain.last()?;
     let before = target.chain.len().checked_sub(2).map(|number| target.chain[number].arn.as_str());
     Some(Trust::new(role.external_id.as_ref().map(|id| id.as_str()), principal.or(before)))
 }
 
-/// The trust policy of the last role in each account of an organization, with `{account}` where they differ.
+/// The trust policy of the last role in each account of an organization. If the policies differ, it
+/// contains `{account}`.
 pub fn group_trust_policy(group: &Group, principal: Option<&str>) -> Trust {
     let (before, external_id) = group.trust_template(&group.discovery.partition());
     Trust::new(external_id.as_deref(), principal.or(before.as_deref()))
 }
 
-/// The last part of the tables' ARNs: names and prefixes where every expression is one, else all tables.
+/// The last part of the tables' ARNs: names and prefixes if every expression is one of these,
+/// otherwise all tables.
 fn table_resources(include: &[String]) -> BTreeSet<String> {
     let mut resources = BTreeSet::new();
     for pattern in include {
@@ -198,7 +202,8 @@ fn table_resources(include: &[String]) -> BTreeSet<String> {
     if resources.is_empty() { BTreeSet::from(["*".to_owned()]) } else { resources }
 }
 
-/// The names that an expression means, as IAM's wildcards can say it: a literal, a literal before `.*`, or a choice of these.
+/// The names that an expression matches, if IAM's wildcards can express them: a literal, a literal
+/// before `.*`, or alternatives of these.
 fn literal_names(hir: &Hir) -> Option<Vec<String>> {
     match hir.kind() {
         HirKind::Literal(literal) => Some(vec![name(&literal.0)?]),
@@ -220,13 +225,14 @@ fn literal_names(hir: &Hir) -> Option<Vec<String>> {
     }
 }
 
-/// `.*` or `.+`: IAM has no wildcard for "at least one", and its `*` allows a table more, never one less.
+/// `.*` or `.+`. IAM has no wildcard for "at least one"; its `*` may allow more tables, never
+/// fewer.
 fn is_anything(repetition: &regex_syntax::hir::Repetition) -> bool {
     let dot = [Hir::dot(regex_syntax::hir::Dot::AnyCharExceptLF), Hir::dot(regex_syntax::hir::Dot::AnyChar)];
     repetition.min <= 1 && repetition.max.is_none() && dot.contains(&repetition.sub)
 }
 
-/// A text that can be part of a table's name, and so has no wildcard of IAM's in it.
+/// The text, if it can be part of a table's name and therefore contains no IAM wildcard.
 fn name(literal: &[u8]) -> Option<String> {
     let allowed = |&b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     literal.iter().all(allowed).then(|| String::from_utf8_lossy(literal).into_owned())
@@ -268,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn literals_and_prefixes_are_narrowed() {
+    fn literals_and_prefixes_narrow_the_resources() {
         assert_eq!(resources(&["orders"]), ["orders"]);
         assert_eq!(resources(&["orders-.*"]), ["orders-*"]);
         assert_eq!(resources(&["orders-.+", r"ledger\.2025"]), ["ledger.2025", "orders-*"]);

@@ -1,4 +1,4 @@
-//! Interrupts: the first one drains, the second one ends at once.
+//! Interrupts: at the first one the run drains, at the second one the process ends at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -11,10 +11,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from the system.
+    /// Installs handlers for both signals.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// If the handlers cannot be installed.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }

@@ -1,9 +1,9 @@
-//! OpenTelemetry: runs and scopes as spans, sent by OTLP over HTTP. Only with the feature `otlp`, and where the configuration
-//! names an endpoint.
+//! OpenTelemetry: sends runs and scopes as spans, by OTLP over HTTP. It needs the feature `otlp`
+//! and an endpoint in the configuration.
 
 use crate::config::ConfigError;
 
-/// What sends spans, until it is dropped: then what is left is sent.
+/// The exporter of spans. Dropping it sends the spans that are left.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Telemetry {
@@ -15,15 +15,15 @@ pub struct Telemetry {
 mod without {
     use super::{ConfigError, Telemetry};
 
-    /// Nothing can be sent.
+    /// A layer that sends nothing.
     pub(crate) type Spans = tracing_subscriber::layer::Identity;
 
     pub(crate) fn spans(endpoint: Option<&str>) -> Result<(Telemetry, Spans), ConfigError> {
         match endpoint {
             None => Ok((Telemetry::default(), Spans::new())),
             Some(_) => {
-                let said = "this dynacrawl was built without OpenTelemetry; build it with --features otlp";
-                Err(ConfigError::value("telemetry.otlp_endpoint (--otlp-endpoint)", said))
+                let problem = "this dynacrawl was built without OpenTelemetry; build it with --features otlp";
+                Err(ConfigError::value("telemetry.otlp_endpoint (--otlp-endpoint)", problem))
             }
         }
     }
@@ -45,7 +45,7 @@ mod with {
 
     use super::{ConfigError, Telemetry};
 
-    /// The layer that makes spans of dynacrawl's own, and what sends them.
+    /// The layer that records dynacrawl's own spans, and the exporter that sends them.
     pub(crate) fn spans<S>(endpoint: Option<&str>) -> Result<(Telemetry, impl Layer<S> + use<S>), ConfigError>
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
@@ -91,7 +91,7 @@ mod tests {
     use super::spans;
 
     #[test]
-    fn spans_are_sent_by_otlp_at_the_end_at_the_latest() {
+    fn dropping_the_exporter_sends_the_last_spans() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let collector = std::thread::spawn(move || {
@@ -99,7 +99,7 @@ mod tests {
             let (mut request, mut some) = (Vec::new(), [0; 4096]);
             while !request.windows(6).any(|text| text == b"region") {
                 let read = stream.read(&mut some).expect("a request");
-                assert!(read > 0, "it ended without the span");
+                assert!(read > 0, "the request ended without the span");
                 request.extend_from_slice(&some[..read]);
             }
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("answered");
@@ -114,6 +114,6 @@ mod tests {
         let request = collector.join().expect("the collector");
         let has = |text: &[u8]| request.windows(text.len()).any(|window| window == text);
         assert!(request.starts_with(b"POST /v1/traces ") && has(b"scope") && has(b"eu-west-1") && has(b"dynacrawl"));
-        assert!(!has(b"theirs"), "only dynacrawl's own");
+        assert!(!has(b"theirs"), "only dynacrawl's own spans are sent");
     }
 }

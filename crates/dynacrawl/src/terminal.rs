@@ -1,4 +1,4 @@
-//! Standard error: messages, and on a terminal a line that tells how far the run is.
+//! Standard error: messages, and on a terminal a line that shows the progress of the run.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{ConfigError, LogFormat, LogLevel, LogSettings};
 use crate::telemetry::{self, Telemetry};
 
-/// Standard error, where messages and the progress line do not run into each other.
+/// Standard error. Messages and the progress line do not overwrite each other.
 #[derive(Clone, Debug)]
 pub struct Terminal {
     bars: MultiProgress,
@@ -29,11 +29,12 @@ impl Terminal {
         Self { bars: MultiProgress::with_draw_target(target) }
     }
 
-    /// Begins to show messages. Only dynacrawl's own follow `level`: those of the SDK and the HTTP stack quote whole
-    /// requests and answers, and with them session tokens; of them only errors are shown.
+    /// Starts to show messages. Only dynacrawl's own follow `level`. Of the SDK and the HTTP stack
+    /// only errors are shown: their other messages quote whole requests and responses, with session
+    /// tokens.
     ///
     /// # Errors
-    /// When spans are to be sent, and cannot be.
+    /// If the settings name an endpoint for spans, and dynacrawl cannot send spans to it.
     pub fn show_messages(&self, settings: &LogSettings, default: LogLevel) -> Result<Telemetry, ConfigError> {
         let level = settings.level.unwrap_or(default);
         let filter = Targets::new().with_default(LogLevel::ERROR).with_target("dynacrawl", level);
@@ -47,15 +48,16 @@ impl Terminal {
         Ok(telemetry)
     }
 
-    /// Writes text as it is.
+    /// Writes text unchanged.
     pub fn write(&self, text: &str) {
         self.bars.suspend(|| {
-            // There is nobody to tell that standard error is closed.
+            // If standard error is closed, there is nowhere to report it.
             let _ = io::stderr().write_all(text.as_bytes());
         });
     }
 
-    /// Shows how far the run is, until it is dropped; nothing where standard error is no terminal.
+    /// Shows the progress of the run until the future is dropped. Shows nothing if standard error
+    /// is not a terminal.
     pub async fn follow(&self, progress: &Arc<Progress>) {
         if self.bars.is_hidden() {
             return std::future::pending().await;
@@ -82,7 +84,7 @@ impl Default for Terminal {
     }
 }
 
-/// A progress line that is gone when it is dropped.
+/// A progress line that is cleared when it is dropped.
 struct Cleared(ProgressBar);
 
 impl Drop for Cleared {

@@ -1,4 +1,4 @@
-//! A check that panics is a failure with a name, and takes no other along.
+//! A check that panics is a failure that names the target, and does not affect other checks.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use dynacrawl::exit::Exit;
 use dynacrawl_sim::{Account, Estate, InProcess, Options, Tables};
 use dynacrawl_testing::inside::{HUB, config, connector, plan_over};
 
-/// A network that panics at some requests.
+/// A network that panics on some requests.
 #[derive(Clone, Debug)]
 struct Panicking {
     inner: SharedHttpConnector,
@@ -78,7 +78,7 @@ async fn a_panic_in_one_target_fails_that_target_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_an_organization_is_listed_is_its_failure() {
+async fn a_panic_while_listing_an_organization_fails_it_alone() {
     let settings = format!(
         "{HOME}[[target]]\nname = \"all\"\nregions = [\"us-east-1\"]\norganizations = true\n\
          assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Reader\" }}]\n"

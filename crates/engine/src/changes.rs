@@ -1,5 +1,6 @@
-//! What changed since the last run. Each table is compared with what the state knows as it comes by, so that neither of the two
-//! estates is ever held in memory; of a scope only a number for each listed name is kept.
+//! Finds what changed since the last run. Each table is compared with the state when it is
+//! described, so neither inventory is ever held in memory. A scope keeps a hash of each listed
+//! name, and what a table is compared with until it is described.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -15,22 +16,22 @@ use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStats, Ta
 use super::detector::{DetectedChange, Detector, Found};
 use crate::settings::ChangeSettings;
 
-/// Tables that are known, and that the listing did not name.
+/// Tables in the state that the listing did not name as tables to describe.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
-    /// How many tables were known.
+    /// How many tables the state has as present.
     pub(crate) known: u64,
-    /// How many of them this run has already reported as removed, before it was killed.
+    /// How many of them this run already reported as removed before it was killed.
     pub(crate) removed_before: u64,
-    /// Not listed: whether they are gone is not known yet.
+    /// Not listed. Whether they were deleted is still unknown.
     pub(crate) unlisted: Vec<TableName>,
-    /// Listed, and gone when they were to be described.
+    /// Listed, but not found by DescribeTable.
     pub(crate) vanished: Vec<TableName>,
-    /// Listed, and left out by the filters.
+    /// Listed, but excluded by the filters.
     pub(crate) unselected: Vec<TableName>,
 }
 
-/// What a scope knows of the last runs.
+/// Compares a scope with what earlier runs stored of it.
 #[derive(Debug)]
 pub(crate) struct ScopeChanges {
     detector: Arc<Detector>,
@@ -39,10 +40,11 @@ pub(crate) struct ScopeChanges {
     /// Looked up when the account is known.
     known: OnceLock<Option<KnownScope>>,
     names: RandomState,
-    /// What was listed, by the name's hash.
+    /// The listed names, by hash.
     listed: Mutex<HashMap<u64, Listed>>,
     vanished: Mutex<HashSet<TableName>>,
-    /// Tables of which the run has emitted an event, by the name's hash; none until the first is.
+    /// Hashes of the names of the tables that have an event in this run; `None` before the first
+    /// event.
     emitted: Mutex<Option<HashSet<u64>>>,
     /// Whether an earlier process began the scope.
     resumed: bool,
@@ -51,9 +53,9 @@ pub(crate) struct ScopeChanges {
 /// A name that was listed.
 #[derive(Debug)]
 enum Listed {
-    /// The filters leave it out.
+    /// The filters exclude it.
     Unselected,
-    /// It is to be described, and until then what is known of it is kept, if anything is.
+    /// It is to be described. Until then this holds what the state has of it, if anything.
     Selected(Option<Box<KnownTable>>),
 }
 
@@ -87,7 +89,7 @@ impl ScopeChanges {
         self.detector.accepted.removals_of(scope)
     }
 
-    /// A page was listed.
+    /// Takes note of a listed page.
     pub(crate) fn listed(
         &self,
         scope: &Scope,
@@ -98,7 +100,7 @@ impl ScopeChanges {
         let mut listed = held(&self.listed);
         listed.extend(unselected.iter().map(|name| (number(name), Listed::Unselected)));
         listed.extend(selected.iter().map(|name| (number(name), Listed::Selected(None))));
-        // Before anything tells the account, nothing can be looked up.
+        // Without the account, nothing can be looked up.
         if let Some(known) = self.known(scope)? {
             self.detector.read(|reader| {
                 reader.listed(known.id, selected, |name, fingerprint, stats| {
@@ -110,7 +112,7 @@ impl ScopeChanges {
         Ok(())
     }
 
-    /// What was known of a table when its name was listed; taken, because it is needed once.
+    /// Takes what the state had of a table when its name was listed. It is needed only once.
     fn take_known(&self, name: &TableName) -> Option<Box<KnownTable>> {
         match held(&self.listed).get_mut(&self.names.hash_one(name.as_str())) {
             Some(Listed::Selected(known)) => known.take(),
@@ -118,12 +120,12 @@ impl ScopeChanges {
         }
     }
 
-    /// A listed table was gone when it was to be described.
+    /// Takes note of a listed table that DescribeTable did not find.
     pub(crate) fn vanished(&self, name: &TableName) {
         held(&self.vanished).insert(name.clone());
     }
 
-    /// What is known of the scope; none also where nothing tells its account.
+    /// The scope in the state; also `None` if its account is unknown.
     fn known(&self, scope: &Scope) -> Result<Option<&KnownScope>, StateError> {
         if let Some(known) = self.known.get() {
             return Ok(known.as_ref());
@@ -133,8 +135,9 @@ impl ScopeChanges {
         Ok(self.known.get_or_init(|| known).as_ref())
     }
 
-    /// A table was described. None where there is nothing new about it, or nothing tells whose it is. Of a description that is
-    /// `partly_read` nobody knows what changed: a field that could not be read looks like one that is gone.
+    /// Compares a described table with the state. `None` if nothing changed, or if its account is
+    /// unknown. What changed in a `partly_read` description is unknown: a field that could not be
+    /// read looks like a removed one.
     pub(crate) fn described(
         &self,
         scope: &Scope,
@@ -158,7 +161,8 @@ impl ScopeChanges {
         if change.kind.is_none() {
             return Ok(found);
         }
-        // A listing that turns in a circle may name the tables of an earlier process, or of the first try, once more.
+        // A listing that repeats itself may name again the tables of an earlier process, or of the
+        // first attempt.
         let number = |name: &str| self.names.hash_one(name);
         let mut emitted = held(&self.emitted);
         if emitted.is_none() {
@@ -197,6 +201,7 @@ impl ScopeChanges {
         let Some(before) = known.filter(|row| row.status == TableStatus::Present) else {
             let added = TableAdded {
                 observed_at: now.observed_at,
+                table_name: name.clone(),
                 fingerprint: now.fingerprint.clone(),
                 table: now.table.clone(),
             };
@@ -204,7 +209,7 @@ impl ScopeChanges {
             let line = self.line(&key, now);
             return Ok(Some(self.change(ChangeKind::Added, key, now.observed_at, Some(row), Some(line), added)));
         };
-        // Listed again after it was not, which is nothing that is told.
+        // The table is listed again after a listing without it, which is not a change to report.
         let seen_again = || {
             let row = TableRow { last_seen_at: None, ..before.clone() };
             before.last_seen_at.map(|_| DetectedChange::silent(key.clone(), now.observed_at, row, None))
@@ -215,7 +220,7 @@ impl ScopeChanges {
         }
         let unchanged = row(now, name, before.first_seen_at, before.changed_at);
         let Some(then) = detector.read(|reader| reader.record(&before))?.and_then(|json| parse(&json)) else {
-            tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "its record in the state cannot be read; it is taken as it is now");
+            tracing::warn!(table = %dynacrawl_model::Escaped(name.as_str()), "cannot read the table's record in the state; the current description replaces it");
             let line = self.line(&key, now);
             return Ok(Some(DetectedChange::silent(key, now.observed_at, unchanged, Some(line))));
         };
@@ -231,8 +236,9 @@ impl ScopeChanges {
         };
         let unchanged = row(now, name, before.first_seen_at, before.changed_at);
         let upgraded = !comparable(&before.fingerprint, &now.fingerprint);
-        // Another version of dynacrawl has hashed the table in another way, which is no change of the table's. What it
-        // has kept of the table is hashed in today's way, so that a change since then is neither lost nor invented.
+        // Another version of dynacrawl computed the fingerprint in another way, which is not a
+        // change of the table. The stored record is hashed in today's way, so that a change since
+        // then is neither lost nor invented.
         let fingerprint_before = if upgraded || learned { fingerprint(&then) } else { before.fingerprint.clone() };
         let same = fingerprint_before == now.fingerprint;
         let changes = match (drift, same) {
@@ -252,6 +258,7 @@ impl ScopeChanges {
         if is_another(&then, &now.table) {
             let recreated = TableRecreated {
                 observed_at,
+                table_name: name.clone(),
                 table_id_before: then.id,
                 fingerprint_before,
                 fingerprint,
@@ -261,7 +268,8 @@ impl ScopeChanges {
             let row = Some(row(now, name, now.observed_at, now.observed_at));
             return Ok(Some(self.change(ChangeKind::Recreated, key, observed_at, row, line, recreated)));
         }
-        let changed = TableChanged { observed_at, fingerprint_before, fingerprint, changes, table };
+        let table_name = name.clone();
+        let changed = TableChanged { observed_at, table_name, fingerprint_before, fingerprint, changes, table };
         let row = Some(row(now, name, before.first_seen_at, now.observed_at));
         Ok(Some(self.change(ChangeKind::Changed, key, observed_at, row, line, changed)))
     }
@@ -287,20 +295,21 @@ impl ScopeChanges {
         self.detector.change(kind, key, scope, Found { at, table, record }, body)
     }
 
-    /// What is known and was not listed as a table to be described, once the listing has reached its last page.
+    /// The tables in the state that were not listed as tables to describe, once the listing has
+    /// reached its last page.
     pub(crate) fn missing(&self, scope: &Scope) -> Result<Missing, StateError> {
         let Some(key) = ScopeKey::of(scope) else { return Ok(Missing::default()) };
         let Some(known) = self.known(scope)? else { return Ok(Missing::default()) };
         let detector = &*self.detector;
-        let told = detector.read(|reader| reader.told_gone(detector.run_id, &key))?;
+        let reported = detector.read(|reader| reader.told_gone(detector.run_id, &key))?;
         let (listed, vanished) = (held(&self.listed), held(&self.vanished));
         let mut missing = Missing::default();
         detector.read(|reader| {
             reader.present(known.id, |name| {
                 missing.known += 1;
                 let into = match listed.get(&self.names.hash_one(name)) {
-                    _ if told.contains_key(name) => {
-                        missing.removed_before += u64::from(told[name]);
+                    _ if reported.contains_key(name) => {
+                        missing.removed_before += u64::from(reported[name]);
                         return;
                     }
                     Some(Listed::Selected(_)) if !vanished.contains(&TableName::from(name)) => return,
@@ -314,13 +323,14 @@ impl ScopeChanges {
         Ok(missing)
     }
 
-    /// Whether anything is known of the scope.
+    /// Whether the state has the scope.
     pub(crate) fn is_known(&self, scope: &Scope) -> Result<bool, StateError> {
         self.known(scope).map(|known| known.is_some())
     }
 
-    /// What is known of a table, and when its scope was listed last.
-    fn gone(&self, name: &TableName) -> Result<Option<(ScopeKey, TableRow)>, StateError> {
+    /// The row of a table, with the time it was last seen: its own, or that of the scope's last
+    /// listing.
+    fn last_seen(&self, name: &TableName) -> Result<Option<(ScopeKey, TableRow)>, StateError> {
         let Some(Some(scope)) = self.known.get() else { return Ok(None) };
         let row = self.detector.read(|reader| reader.table(scope.id, name))?;
         Ok(row.map(|row| {
@@ -329,12 +339,12 @@ impl ScopeChanges {
         }))
     }
 
-    /// That a table is gone.
+    /// The change of a table that was deleted.
     pub(crate) fn removed(&self, name: &TableName) -> Result<Option<DetectedChange>, StateError> {
         let at = Timestamp::now();
-        Ok(self.gone(name)?.map(|(key, before)| {
+        Ok(self.last_seen(name)?.map(|(key, before)| {
             let removed = TableRemoved {
-                at,
+                observed_at: at,
                 table_name: name.clone(),
                 table_arn: before.arn.clone(),
                 table_id: before.table_id.clone(),
@@ -345,12 +355,12 @@ impl ScopeChanges {
         }))
     }
 
-    /// That the filters leave a table out now.
+    /// The change of a table that the filters now exclude.
     pub(crate) fn unselected(&self, name: &TableName, rule: FilterRule) -> Result<Option<DetectedChange>, StateError> {
         let at = Timestamp::now();
-        Ok(self.gone(name)?.map(|(key, before)| {
+        Ok(self.last_seen(name)?.map(|(key, before)| {
             let unselected = TableUnselected {
-                at,
+                observed_at: at,
                 table_name: name.clone(),
                 table_arn: before.arn.clone(),
                 table_id: before.table_id.clone(),
@@ -361,9 +371,10 @@ impl ScopeChanges {
         }))
     }
 
-    /// That a table was not listed and stays known all the same: when it was seen last stands still.
+    /// An update for a table that was not listed but stays in the state: it fixes the time it was
+    /// last seen.
     pub(crate) fn kept(&self, name: &TableName) -> Result<Option<DetectedChange>, StateError> {
-        Ok(self.gone(name)?.map(|(key, row)| DetectedChange::silent(key, Timestamp::now(), row, None)))
+        Ok(self.last_seen(name)?.map(|(key, row)| DetectedChange::silent(key, Timestamp::now(), row, None)))
     }
 }
 
@@ -371,7 +382,7 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Adds the statistics of a table where they are others than the state has.
+/// Adds the statistics of a table if they differ from those in the state.
 fn with_stats(
     found: Option<DetectedChange>,
     scope: &Scope,
@@ -398,7 +409,7 @@ fn with_stats(
     }
 }
 
-/// What is known of a table from now on.
+/// The table's new row in the state.
 fn row(now: &TableRecord, name: &TableName, first_seen_at: Timestamp, changed_at: Timestamp) -> TableRow {
     TableRow {
         name: name.clone(),
@@ -413,8 +424,8 @@ fn row(now: &TableRecord, name: &TableName, first_seen_at: Timestamp, changed_at
     }
 }
 
-/// A table with the id, ARN and time of creation that it lacks and `other` has, and whether it lacked any. An answer without them
-/// is not about another table.
+/// Adds to a table the id, ARN and creation time that it lacks and `other` has. Also returns
+/// whether it lacked any. A response without them is not about another table.
 fn with_identity_of(mut table: Table, other: &Table) -> (Table, bool) {
     fn complete<T: Clone>(own: &mut Option<T>, other: Option<&T>) -> bool {
         let lacks = own.is_none() && other.is_some();
@@ -431,8 +442,8 @@ fn with_identity_of(mut table: Table, other: &Table) -> (Table, bool) {
     (table, completed.contains(&true))
 }
 
-/// Whether it is another table under the same name. Emulators that give no ids tell it by the time of creation. What one of the
-/// two answers lacks is not a difference.
+/// Whether `now` is another table with the same name. Without ids, as from some emulators, the ARN
+/// or the creation time decides. A value that one of the two lacks is not a difference.
 fn is_another(then: &Table, now: &Table) -> bool {
     fn differ<T: PartialEq>(then: Option<&T>, now: Option<&T>) -> Option<bool> {
         Some(then? != now?)

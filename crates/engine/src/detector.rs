@@ -1,4 +1,5 @@
-//! What a run knows of the last ones, and what it makes of a change: a record for the output, and a row for the state.
+//! What earlier runs stored, and how a run reports a change: a record for the output, and a row for
+//! the state.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +8,7 @@ use dynacrawl_state::{KnownScope, Reader, ScopeKey, Staged, StagedChange, StateE
 
 use crate::settings::{Accepted, ChangeSettings};
 
-/// What a run knows of the last ones.
+/// What earlier runs stored, and how changes are reported.
 #[derive(Debug)]
 pub struct Detector {
     reader: Mutex<Reader>,
@@ -17,22 +18,22 @@ pub struct Detector {
     pub(crate) accepted: Accepted,
 }
 
-/// What the state keeps of a change, beside the change itself.
+/// What the state keeps of a change, besides the change record.
 pub(super) struct Found {
     pub(super) at: Timestamp,
     pub(super) table: Option<TableRow>,
-    /// The table's line, if it changed.
+    /// The table's record as a line of JSON, if it changed.
     pub(super) record: Option<String>,
 }
 
 /// A change of a table or a scope, for the output and for the state.
 #[derive(Debug)]
 pub(crate) struct DetectedChange {
-    /// Which count it belongs to; none if only the state learns something.
+    /// The count it belongs to; `None` if it only updates the state.
     pub(crate) kind: Option<ChangeKind>,
-    /// The record, where changes are wanted in the output.
+    /// The record, if the output is to have changes.
     pub(crate) event: Option<Record>,
-    /// What the state learns; taken by the journal.
+    /// The update of the state. The journal takes it.
     pub(crate) staged: Option<Staged>,
 }
 
@@ -41,27 +42,27 @@ impl Detector {
         Self { reader: Mutex::new(reader), run_id, settings, accepted }
     }
 
-    /// Reads the state. What it cannot tell stops the run: everything would look new.
+    /// Reads the state. An error stops the run, because every table would look new.
     pub(super) fn read<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, StateError>) -> Result<T, StateError> {
         ask(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The scopes that the state knows, but for retired ones.
+    /// The scopes in the state, except retired ones.
     pub(crate) fn scopes(&self) -> Result<Vec<KnownScope>, StateError> {
         self.read(|reader| reader.scopes(self.run_id))
     }
 
-    /// That a scope is not crawled any more.
+    /// The change of a scope that is no longer crawled.
     pub(crate) fn retired(&self, known: KnownScope) -> Result<DetectedChange, StateError> {
         let at = Timestamp::now();
         let table_count = self.read(|reader| reader.count(known.id))?;
         let KnownScope { key, account_name, target, last_complete_at, .. } = known;
         let scope = NamedScope { scope: key.scope(), account_name };
-        let retired = ScopeRetired { at, target, table_count, last_complete_at };
+        let retired = ScopeRetired { observed_at: at, target, table_count, last_complete_at };
         Ok(self.change(ChangeKind::Retired, key, scope, Found { at, table: None, record: None }, retired))
     }
 
-    /// A change, as the output and the state get it.
+    /// A change, with its record for the output and its row for the state.
     pub(super) fn change(
         &self,
         kind: ChangeKind,
@@ -82,28 +83,29 @@ impl Detector {
         }
     }
 
-    /// The line of a table, as the state keeps it.
+    /// The line of JSON that the state keeps of a table.
     pub(super) fn line(&self, scope: &NamedScope, now: &TableRecord) -> String {
-        // Names, numbers and times: there is nothing in records that JSON could refuse.
+        // A record has only names, numbers and times, so JSON can always hold it.
         dynacrawl_model::table_line(&self.run_id, scope, now).unwrap_or_default()
     }
 }
 
 impl DetectedChange {
-    /// What only the state learns.
+    /// An update of the state that is not a change.
     pub(super) fn silent(scope: ScopeKey, at: Timestamp, row: TableRow, record: Option<String>) -> Self {
         let staged = Staged { scope, at, table: Some(row), record, change: None, stats: None };
         Self { kind: None, event: None, staged: Some(staged) }
     }
 
-    /// Statistics that differ, which is no change.
+    /// New statistics of a table, which are not a change.
     pub(super) fn statistics(scope: ScopeKey, at: Timestamp, name: TableName, stats: TableStats) -> Self {
         let staged = Staged { scope, at, table: None, record: None, change: None, stats: Some((name, stats)) };
         Self { kind: None, event: None, staged: Some(staged) }
     }
 }
 
-/// A change event as the state keeps it: its type is a column, and the table itself is in its record.
+/// A change record as the state keeps it: its type is a column, and the table is in the table's own
+/// record.
 fn as_kept(kind: ChangeKind, event: &Record) -> StagedChange {
     let mut value = serde_json::to_value(event).unwrap_or_default();
     if let Some(members) = value.as_object_mut() {

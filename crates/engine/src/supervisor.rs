@@ -1,4 +1,4 @@
-//! All scopes of a run, as many at once as there is room for: from the first record to the last.
+//! Crawls all scopes of a run, a limited number at a time, from the first record to the last.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,14 +31,14 @@ use super::scope_error::ScopeError;
 use super::worker::{LocalWorkers, RunTargets, WorkerSettings};
 use crate::settings::Accepted;
 
-/// How many scopes wait for their turn; more are planned as room comes.
+/// How many planned scopes may wait for their turn. Planning pauses while the queue is full.
 const PLANNED_AHEAD: usize = 64;
 
-/// How many scopes, and how many targets, a [`RunReport`] keeps.
+/// The most scopes, and the most failed targets, that a [`RunReport`] keeps.
 const NOTABLE: usize = 100;
 
-/// Crawls every scope. Ends early when `stop` is cancelled, after at most the grace time, or when the records' way out is
-/// closed.
+/// Crawls every scope. Ends early when `stop` is cancelled, at the latest after the grace time, or
+/// when the receiver of `records` is closed.
 pub async fn run(
     plan: &RunPlan,
     run_id: RunId,
@@ -100,7 +100,7 @@ pub async fn run(
     };
     let resumed = before.resumed;
     let crawled = run.crawl(before).await;
-    // Of a run whose output was closed there is no last record, and nothing depends on its outcome.
+    // A run that ends with an error writes no last record, and nothing depends on its outcome.
     let (outcome, ended_by) = match crawled {
         Ok(outcome) => (outcome, None),
         Err(error) => (run.outcome(stop.is_cancelled()), Some(error)),
@@ -118,7 +118,7 @@ pub async fn run(
         failed_targets: run.failed_targets,
         without_effect: WithoutEffect {
             accepted: run.unused_acceptances,
-            // What an earlier process listed is not listed again.
+            // A resumed run does not list again what an earlier process listed.
             includes: if resumed { Vec::new() } else { run.context.includes.unmatched() },
         },
         ended_by,
@@ -133,11 +133,11 @@ struct Run<'a> {
     covered: Covered,
     retired: u64,
     retirements_held: Option<HeldRetirements>,
-    /// Whether a scope ended without anything that proves whose tables it has.
+    /// Whether a scope ended without proof of which account its tables belong to.
     unproven: bool,
-    /// Scopes that failed for a reason that may pass, and are tried once more at the end.
+    /// Scopes that failed for a reason that may pass. They are retried at the end of the run.
     retries: VecDeque<Box<ScopeRun>>,
-    /// How long earlier processes worked on it.
+    /// How long earlier processes worked on the run.
     active_before: Duration,
     started: Instant,
     totals: ScopeTotals,
@@ -146,9 +146,9 @@ struct Run<'a> {
     listed_a_page: bool,
     notable: Vec<CompletedScope>,
     failed_targets: Vec<TargetFailed>,
-    /// What a person accepted, and the run has not come across.
+    /// Removals and retirements that a person accepted and that had no effect so far.
     unused_acceptances: Accepted,
-    /// What is written at the very end.
+    /// Events to write at the very end.
     held: Vec<RunEvent>,
 }
 
@@ -162,7 +162,7 @@ impl Run<'_> {
             self.emit(self.run_started(before.resumed)).await?;
         }
         let EarlierWork { ended, mut under_way, known, .. } = before;
-        self.take_over(&ended, &under_way, &known, progress);
+        self.restore(&ended, &under_way, &known, progress);
 
         let plan = self.plan;
         let targets = self.targets.clone();
@@ -173,14 +173,14 @@ impl Run<'_> {
         let mut more_planned = true;
 
         let mut tasks = Tasks::new();
-        // From the interrupt on, what is under way has the grace time.
+        // After an interrupt, the scopes under way have the grace time to end.
         let mut overdue = std::pin::pin!(async {
             stop.cancelled().await;
             tokio::time::sleep(plan.settings.crawl.grace).await;
         });
         let mut retrying = false;
         while more_planned || !tasks.is_empty() || !self.retries.is_empty() {
-            // The second tries begin when every first one has ended.
+            // Retries begin when every first attempt has ended.
             if !retrying && !more_planned && tasks.is_empty() {
                 retrying = true;
                 plan.connector.forget_unreachable();
@@ -204,7 +204,7 @@ impl Run<'_> {
                         crawled?;
                         self.end_scope(scope, stop.is_cancelled()).await?;
                     }
-                    // Its crawl catches panics, and nothing aborts it.
+                    // `ScopeRun::crawl` catches panics, and nothing aborts its task.
                     Err(failed) => std::panic::resume_unwind(failed.into_panic()),
                 },
                 () = context.records.closed() => return Err(ScopeError::OutputClosed),
@@ -254,7 +254,8 @@ impl Run<'_> {
         Ok(outcome)
     }
 
-    /// Retires the scopes of the state that are not covered any more, as far as a person need not accept it first.
+    /// Retires the scopes in the state that are no longer covered, except those that a person has
+    /// to accept first.
     async fn retire(&mut self) -> Result<(), ScopeError> {
         let Some(detector) = self.context.detector.clone() else { return Ok(()) };
         let known = detector.scopes()?;
@@ -275,8 +276,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Takes over what earlier processes have done.
-    fn take_over(
+    /// Restores what earlier processes of this run have done.
+    fn restore(
         &mut self,
         ended: &HashMap<(String, Region), ScopeRow>,
         under_way: &HashMap<(String, Region), (ScopeRow, Checkpoint)>,
@@ -286,7 +287,8 @@ impl Run<'_> {
         self.totals.targets_failed += known.failed.len() as u64;
         known.unsure.iter().for_each(|account_id| self.covered.unsure(account_id.as_ref()));
         known.accounts.iter().for_each(|(group, accounts)| self.covered.organization(group, accounts));
-        // Whoever has written tables of an account and Region continues with it, however fast another target is now.
+        // The target that wrote tables of an account and Region keeps them, even if another target
+        // would claim them first now.
         for row in under_way.values().map(|(row, _)| row).chain(ended.values()) {
             if let Some(account_id) = &row.account_id {
                 self.context.claims.claim(account_id, &row.region, &row.target);
@@ -313,7 +315,7 @@ impl Run<'_> {
         }
     }
 
-    /// Begins a scope, where an earlier process stopped.
+    /// Begins a scope, or continues it where an earlier process stopped.
     fn begin(&self, plan: ScopePlan, before: Option<(ScopeRow, Checkpoint)>) -> Box<ScopeRun> {
         let before =
             before.map(|(row, checkpoint)| Earlier { account_id: row.account_id, checkpoint: Box::new(checkpoint) });
@@ -321,7 +323,7 @@ impl Run<'_> {
         Box::new(ScopeRun::new(self.context.clone(), number, plan, before))
     }
 
-    /// Ends a scope, or keeps it for its second try.
+    /// Ends a scope, or keeps it for its retry.
     async fn end_scope(&mut self, scope: Box<ScopeRun>, cancelled: bool) -> Result<(), ScopeError> {
         if !cancelled && scope.deserves_a_retry() {
             self.retries.push_back(scope);
@@ -352,15 +354,16 @@ impl Run<'_> {
         self.write(RunEvent::Scope(scope.number(), entry), cancelled).await
     }
 
-    /// Removals of the scope that a person accepted had their effect, if there were any.
+    /// The run has crawled the scope, so an accepted removal in it is not without effect.
     fn crawled(&mut self, account_id: Option<&AccountId>, region: &Region) {
         if let Some(account_id) = account_id {
             self.unused_acceptances.removals.remove(&(account_id.clone(), region.clone()));
         }
     }
 
-    /// Writes; at the very end, if a later process would write it again: so that what others still complete within the grace
-    /// time is committed.
+    /// Writes an event. `at_the_end` holds back an event that a later process would write again:
+    /// the journal commits nothing after it, and what other scopes still complete within the grace
+    /// time must be committed.
     async fn write(&mut self, event: RunEvent, at_the_end: bool) -> Result<(), ScopeError> {
         if at_the_end {
             self.held.push(event);
@@ -369,7 +372,7 @@ impl Run<'_> {
         self.context.records.send(event).await.map_err(|_| ScopeError::OutputClosed)
     }
 
-    /// How long all processes worked on it.
+    /// How long all processes worked on the run.
     fn duration(&self) -> Duration {
         self.active_before + self.started.elapsed()
     }
@@ -378,7 +381,7 @@ impl Run<'_> {
         let targets = self.plan.targets.iter().map(|ready| ready.target.summary());
         let groups = self.plan.groups.iter().map(|(group, _)| group.summary());
         let started = RunStarted {
-            at: Timestamp::now(),
+            started_at: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.context.settings_digest.clone(),
             targets: targets.chain(groups).collect(),
@@ -389,7 +392,7 @@ impl Run<'_> {
 
     fn run_completed(&self, outcome: RunOutcome) -> Record {
         let completed = RunCompleted {
-            at: Timestamp::now(),
+            ended_at: Timestamp::now(),
             outcome,
             scope_counts: self.totals,
             counts: self.counts,

@@ -9,8 +9,8 @@ use foldhash::fast::RandomState;
 use super::checkpoint::{Checkpoint, Cursor, Failures};
 use super::step::Step;
 
-/// How many tables of a scope wait for its last pass. If more fail, they fail at once: it is no passing fault, and what waits
-/// takes memory.
+/// The most tables of a scope that wait for its last pass. If more fail, they fail at once: the
+/// fault is no longer a passing one, and tables that wait take memory.
 pub(crate) const MAX_DEFERRED: usize = 1000;
 
 /// The tables of a scope.
@@ -19,16 +19,16 @@ pub(crate) struct Tables {
     counts: Counts,
     changes: ChangeCounts,
     cursor: Cursor,
-    /// The pages behind the cursor, of which the first has open tables.
+    /// The pages after the cursor. The first one has open tables.
     pages: VecDeque<Page>,
-    /// The number of the first of them.
+    /// The number of the first page.
     first: u64,
     listed_a_page: bool,
-    /// Selected tables that have not come to an end, and the number of their page.
+    /// Selected tables that have not ended, and the number of their page.
     open: HashMap<TableName, u64, RandomState>,
     deferred: BTreeMap<TableName, FailedTable>,
     failures: BTreeMap<(FailureReason, String), Failures>,
-    /// Tables behind the cursor that an earlier process is done with; they are going to be listed once more.
+    /// Tables after the cursor that an earlier process has finished. They will be listed again.
     done_before: HashSet<TableName, RandomState>,
     /// Tables that were described although the listing left them out.
     unlisted: BTreeSet<TableName>,
@@ -40,7 +40,7 @@ struct Page {
     listed: u64,
     selected: u64,
     open: u64,
-    /// The tables that have come to an end or are deferred.
+    /// The tables that have ended or are deferred.
     done: Vec<TableName>,
 }
 
@@ -84,12 +84,12 @@ impl Tables {
         }
     }
 
-    /// Whether an earlier process or step is done with a table that is going to be listed once more.
+    /// Whether an earlier process or step has finished a table that will be listed again.
     pub(crate) fn is_done(&self, name: &TableName) -> bool {
         !self.done_before.is_empty() && self.done_before.contains(name)
     }
 
-    /// A page came.
+    /// Adds a page of the listing.
     pub(crate) fn page(&mut self, unselected: u64, selected: &[TableName], next: Option<&TableName>) {
         self.listed_a_page = true;
         let number = self.first + self.pages.len() as u64;
@@ -99,7 +99,8 @@ impl Tables {
         let mut page =
             Page { next: next.cloned(), listed: selected + unselected, selected, open: fresh.len() as u64, done };
         if next.is_none() {
-            // Deleted meanwhile: an earlier process listed them, and emitted what became of them.
+            // These were deleted meanwhile: an earlier process listed them, and emitted their
+            // results.
             let gone = self.done_before.drain().count() as u64;
             page.listed += gone;
             page.selected += gone;
@@ -112,7 +113,7 @@ impl Tables {
         self.advance();
     }
 
-    /// A page of a dry run came, which describes no table.
+    /// Adds a page of a dry run, which describes no tables.
     pub(crate) fn page_of_a_dry_run(&mut self, unselected: u64, selected: u64) {
         self.listed_a_page = true;
         self.counts.listed += unselected + selected;
@@ -120,14 +121,14 @@ impl Tables {
         self.counts.selected += selected;
     }
 
-    /// A table was described. `false`: it is not one that is waited for.
+    /// Adds a described table. `false` if it was not expected.
     pub(crate) fn described(&mut self, name: &TableName) -> bool {
         let closed = self.close(name);
         self.counts.described += u64::from(closed);
         closed
     }
 
-    /// A table was described that the listing left out.
+    /// Adds a described table that the listing left out.
     pub(crate) fn described_unlisted(&mut self, name: &TableName) {
         if self.unlisted.insert(name.clone()) {
             self.counts.unlisted += 1;
@@ -140,7 +141,7 @@ impl Tables {
         &self.unlisted
     }
 
-    /// A table failed for good.
+    /// Adds a table that failed and is not tried again.
     pub(crate) fn failed(&mut self, failed: &FailedTable) {
         if !self.close(&failed.name) {
             return;
@@ -156,7 +157,7 @@ impl Tables {
         }
     }
 
-    /// A table failed, and waits for the last pass.
+    /// Adds a table that failed and waits for the last pass.
     pub(crate) fn defer(&mut self, failed: FailedTable) {
         if self.close(&failed.name) {
             self.deferred.insert(failed.name.clone(), failed);
@@ -168,12 +169,12 @@ impl Tables {
         &self.deferred
     }
 
-    /// Whether a table was listed, or deferred, and has not come to an end.
+    /// Whether a table was listed or deferred, and has not ended.
     pub(crate) fn awaits(&self, name: &TableName) -> bool {
         self.open.contains_key(name) || self.deferred.contains_key(name)
     }
 
-    /// Takes a table from those that are waited for.
+    /// Takes a table from the open or deferred ones. `false` if it is not among them.
     fn close(&mut self, name: &TableName) -> bool {
         let Some((name, number)) = self.open.remove_entry(name) else {
             return self.deferred.remove(name).is_some();
@@ -204,26 +205,27 @@ impl Tables {
         self.changes
     }
 
-    /// How many pages are not done with.
+    /// How many pages are not finished.
     pub(crate) fn open_pages(&self) -> usize {
         self.pages.len()
     }
 
-    /// From where the listing continues.
+    /// Where the listing continues.
     pub(crate) fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 
-    /// Whether at least one page of the listing came.
+    /// Whether ListTables returned at least one page.
     pub(crate) fn listed_a_page(&self) -> bool {
         self.listed_a_page
     }
 
-    /// The counts at the end: everything that is not accounted for was not attempted.
+    /// The counts at the end. A table without a result counts as not attempted.
     pub(crate) fn counts(&self) -> Counts {
         let Counts { selected, unlisted, described, denied, throttled, vanished, failed, .. } = self.counts;
         let ended = described + denied + throttled + vanished + failed;
-        // What an earlier process is done with was listed and selected there, whether or not it has been listed again.
+        // An earlier process listed and selected the tables that it finished, whether or not they
+        // have been listed again.
         let before = self.done_before.len() as u64;
         let (listed, selected) = (self.counts.listed + before, selected + before);
         Counts { listed, selected, not_attempted: (selected + unlisted).saturating_sub(ended), ..self.counts }
@@ -233,12 +235,16 @@ impl Tables {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let failed = self.failures.iter().filter(|((reason, _), _)| *reason != FailureReason::Vanished);
         let mut problems: Vec<_> = failed
-            .map(|((_, code), failures)| Problem {
-                code: code.clone(),
-                message: failures.message.clone(),
-                operation: Some(Operation::DescribeTable),
-                table_count: failures.count,
-                table_names: failures.names.clone(),
+            .map(|((_, code), failures)| {
+                let mut table_names = failures.names.clone();
+                table_names.sort_unstable();
+                Problem {
+                    code: code.clone(),
+                    message: failures.message.clone(),
+                    operation: Some(Operation::DescribeTable),
+                    table_count: failures.count,
+                    table_names,
+                }
             })
             .collect();
         let mut missed: Vec<_> = self.open.keys().chain(self.deferred.keys()).map(TableName::as_str).collect();
@@ -287,7 +293,7 @@ mod tests {
         open
     }
 
-    /// As it comes back from the state.
+    /// A checkpoint as it comes back from the state.
     fn stored(tables: &Tables) -> Checkpoint {
         let text = serde_json::to_string(&tables.checkpoint(Step::Crawl, Requests::default())).expect("JSON");
         serde_json::from_str(&text).expect("a checkpoint")
@@ -339,13 +345,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_about_and_deleted_meanwhile_still_adds_up() {
+    fn counts_add_up_if_a_described_table_was_deleted() {
         let mut before = Tables::default();
         list(&mut before, 0, &names(0..3), None);
         before.described(&name(1));
         before.described(&name(2));
         let mut after = Tables::resumed(stored(&before));
-        // The second one is gone.
+        // The second table was deleted.
         assert_eq!(list(&mut after, 0, &[name(0), name(2)], None), [name(0)]);
         after.described(&name(0));
         let counts = after.counts();

@@ -12,6 +12,8 @@ use crate::{JsonText, Table, TableArn, TableName, Timestamp};
 pub struct TableAdded {
     /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
+    /// The name of the table.
+    pub table_name: TableName,
     /// The fingerprint of the table.
     pub fingerprint: String,
     /// The table, complete in every layout.
@@ -23,6 +25,8 @@ pub struct TableAdded {
 pub struct TableChanged {
     /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
+    /// The name of the table.
+    pub table_name: TableName,
     /// The fingerprint before the change, computed by the rules of this version.
     pub fingerprint_before: String,
     /// The fingerprint of the table.
@@ -50,6 +54,8 @@ pub struct Change {
 pub struct TableRecreated {
     /// When dynacrawl read the answer of DescribeTable.
     pub observed_at: Timestamp,
+    /// The name of the table.
+    pub table_name: TableName,
     /// The `TableId` of the previous table.
     pub table_id_before: Option<String>,
     /// The fingerprint of the previous table.
@@ -66,7 +72,7 @@ pub struct TableRecreated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableRemoved {
     /// When dynacrawl found out.
-    pub at: Timestamp,
+    pub observed_at: Timestamp,
     /// The name of the table.
     pub table_name: TableName,
     /// The ARN of the table.
@@ -81,7 +87,7 @@ pub struct TableRemoved {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TableUnselected {
     /// When dynacrawl found out.
-    pub at: Timestamp,
+    pub observed_at: Timestamp,
     /// The name of the table.
     pub table_name: TableName,
     /// The ARN of the table.
@@ -97,7 +103,7 @@ pub struct TableUnselected {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeRetired {
     /// When dynacrawl found out.
-    pub at: Timestamp,
+    pub observed_at: Timestamp,
     /// The target that the scope belonged to.
     pub target: String,
     /// How many tables the scope had.

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStarted {
     /// When the run started.
-    pub at: Timestamp,
+    pub started_at: Timestamp,
     /// The version of dynacrawl.
     pub version: String,
     /// A hash of the settings that decide what the output contains, without secrets.
@@ -233,7 +233,7 @@ pub struct HeldRetirements {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCompleted {
     /// When the run ended.
-    pub at: Timestamp,
+    pub ended_at: Timestamp,
     /// How the run ended.
     pub outcome: RunOutcome,
     /// Scopes by outcome.

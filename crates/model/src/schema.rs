@@ -54,7 +54,8 @@ pub fn json_schema() -> Value {
         "allOf": by_type,
         "$defs": definitions,
     });
-    drop_number_formats(&mut schema);
+    let definitions = members(&mut schema, "$defs").clone();
+    simplify(&mut schema, &definitions);
     schema
 }
 
@@ -74,19 +75,56 @@ fn add_envelope(definition: &mut Value, envelope: &mut Value, kind: RecordKind) 
     definition["required"] = std::iter::once("type".into()).chain(common).chain(own).collect();
 }
 
-/// Removes formats such as `uint64`. JSON Schema does not define them, and strict validators refuse a schema that has them.
-fn drop_number_formats(schema: &mut Value) {
+/// Makes a schema one that strict validators of other languages take, and whose errors name a field. Formats such as `uint64` go:
+/// JSON Schema does not define them. A choice between constants becomes an `enum`, and one that may be null an `enum` with null.
+fn simplify(schema: &mut Value, definitions: &Map<String, Value>) {
     match schema {
         Value::Object(members) => {
-            let is_time = members.get("format").is_some_and(|format| format == "date-time");
-            if members.get("format").is_some_and(Value::is_string) && !is_time {
+            members.values_mut().for_each(|member| simplify(member, definitions));
+            if members.get("format").is_some_and(|format| format.is_string() && format != "date-time") {
                 members.remove("format");
             }
-            members.values_mut().for_each(drop_number_formats);
+            constants(members);
+            nullable_constants(members, definitions);
         }
-        Value::Array(elements) => elements.iter_mut().for_each(drop_number_formats),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| simplify(element, definitions)),
         _ => {}
     }
+}
+
+/// Turns `oneOf` constants into an `enum`. Their descriptions become a list in the description.
+fn constants(members: &mut Map<String, Value>) {
+    let Some(Value::Array(branches)) = members.get("oneOf") else { return };
+    let constant = |branch: &Value| Some((branch.get("const")?.as_str()?.to_owned(), branch["description"].clone()));
+    let Some(constants) = branches.iter().map(constant).collect::<Option<Vec<_>>>() else { return };
+    let mut description = members.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for (name, meaning) in &constants {
+        if let Some(meaning) = meaning.as_str() {
+            description.push_str(&format!("\n\n- `{name}`: {}", meaning.replace('\n', " ")));
+        }
+    }
+    members.remove("oneOf");
+    members.insert("description".to_owned(), description.trim_start().into());
+    members.insert("type".to_owned(), "string".into());
+    members.insert("enum".to_owned(), constants.into_iter().map(|(name, _)| name).collect());
+}
+
+/// Turns `anyOf` an `enum` and null into an `enum` with null.
+fn nullable_constants(members: &mut Map<String, Value>, definitions: &Map<String, Value>) {
+    let Some([one, null]) = members.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) else { return };
+    if null["type"] != "null" {
+        return;
+    }
+    let mut one = match one["$ref"].as_str().and_then(|reference| definitions.get(reference.rsplit('/').next()?)) {
+        Some(definition) => definition.clone(),
+        None => one.clone(),
+    };
+    simplify(&mut one, definitions);
+    let Some(values) = one["enum"].as_array() else { return };
+    let values: Vec<_> = values.iter().cloned().chain([Value::Null]).collect();
+    members.remove("anyOf");
+    members.insert("type".to_owned(), json!(["string", "null"]));
+    members.insert("enum".to_owned(), values.into());
 }
 
 fn root<T: JsonSchema>() -> Value {
@@ -137,7 +175,8 @@ mod tests {
                 !required[envelope.len()..].iter().any(|name| envelope.contains(&name.as_str().unwrap_or_default()))
             );
         }
-        assert!(!schema.to_string().contains("int64"));
+        let text = schema.to_string();
+        assert!(!text.contains("int64") && !text.contains("\"oneOf\""), "an error would name branches and not a field");
     }
 
     /// The types and the shape of a schema: the JSON types that it allows, and the names of an object's members.

@@ -34,12 +34,10 @@ pub struct Table {
     pub created_at: Option<Timestamp>,
     /// `AttributeDefinitions`, sorted by name: the attributes of the table's and the indexes' keys.
     pub attributes: Vec<AttributeDefinition>,
-    /// `KeySchema`, in AWS's order. Left out in the `entities` layout, where it is a line of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// `KeySchema`, in AWS's order; `null` in the `entities` layout, where it is a line of its own.
     pub key_schema: Option<Vec<KeyElement>>,
-    /// `GlobalSecondaryIndexes`, `LocalSecondaryIndexes` and `VectorIndexes`, sorted by name. Left out in
+    /// `GlobalSecondaryIndexes`, `LocalSecondaryIndexes` and `VectorIndexes`, sorted by name; `null` in
     /// the `entities` layout, where each is a line of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexes: Option<Vec<Index>>,
     /// `BillingModeSummary.BillingMode`. AWS sends no summary for a table that was never on demand: such a table is
     /// `PROVISIONED`.
@@ -138,9 +136,8 @@ pub struct Index {
     pub status: Option<String>,
     /// `Backfilling`.
     pub backfilling: Option<bool>,
-    /// `KeySchema`, in AWS's order; of a vector index the `HASH` elements of its `SearchSchema`. Left out in
-    /// the `entities` layout, where it is a line of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// `KeySchema`, in AWS's order; of a vector index the `HASH` elements of its `SearchSchema`; `null`
+    /// in the `entities` layout, where it is a line of its own.
     pub key_schema: Option<Vec<KeyElement>>,
     /// `Projection`.
     pub projection: Option<Projection>,

@@ -227,7 +227,7 @@ impl State {
         // The column says what it is.
         record.as_object_mut().and_then(|members| members.remove("type"));
         self.all_or_nothing(|writing| {
-            end(writing, run_id, completed.at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
+            end(writing, run_id, completed.ended_at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
             writing.execute(
                 "UPDATE runs SET completed = ? WHERE run_id = ?",
                 params![rows::json(&record)?, run_id.as_str()],
@@ -237,9 +237,9 @@ impl State {
             if !delivers {
                 writing.execute("DELETE FROM staged_ends", [])?;
             }
-            staged::settle(writing, run_id, completed.at)?;
+            staged::settle(writing, run_id, completed.ended_at)?;
             if delivers && outbox::has_sinks(writing)? {
-                outbox::append(writing, completed.at, RecordKind::RunCompleted.as_str(), &last, None)?;
+                outbox::append(writing, completed.ended_at, RecordKind::RunCompleted.as_str(), &last, None)?;
             }
             Ok(())
         })?;

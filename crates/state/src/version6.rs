@@ -24,46 +24,35 @@ pub(crate) fn bring_up(writing: &Transaction<'_>) -> rusqlite::Result<()> {
                  r.record
              FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id);",
     )?;
-    let of_kind = |kind: &'static str| move |_: Option<String>, record: &mut Value| upgrade(kind, record);
-    let by_type = |kind: Option<String>, record: &mut Value| {
-        let own = record["type"].as_str().map(str::to_owned);
-        if let Some(kind) = kind.or(own) {
-            upgrade(&kind, record);
-        }
-    };
-    rewrite(writing, "records", "NULL", "record", of_kind("table"))?;
-    rewrite(writing, "changes", "type", "change", by_type)?;
-    rewrite(writing, "staged", "type", "change", by_type)?;
-    rewrite(writing, "staged_ends", "type", "record", by_type)?;
-    rewrite(writing, "outbox", "type", "record", by_type)?;
-    rewrite(writing, "outbox", "NULL", "table_record", of_kind("table"))?;
-    rewrite(writing, "runs", "NULL", "completed", of_kind("run_completed"))?;
+    rewrite(writing, "records", "record", "'table'", "NULL")?;
+    rewrite(writing, "changes", "change", "type", "name")?;
+    rewrite(writing, "staged", "change", "type", "name")?;
+    rewrite(writing, "staged_ends", "record", "type", "NULL")?;
+    let of_table = "CASE WHEN json_valid(table_record) THEN json_extract(table_record, '$.table.name') END";
+    rewrite(writing, "outbox", "record", "type", of_table)?;
+    rewrite(writing, "outbox", "table_record", "'table'", "NULL")?;
+    rewrite(writing, "runs", "completed", "'run_completed'", "NULL")?;
     rewrite_targets(writing, "accounts_discovered")?;
     rewrite_targets(writing, "regions_discovered")
 }
 
-/// Rewrites a column of JSON, page by page. What is not JSON stays as it is.
-fn rewrite(
-    writing: &Transaction<'_>,
-    table: &str,
-    kind: &str,
-    column: &str,
-    change: impl Fn(Option<String>, &mut Value),
-) -> rusqlite::Result<()> {
+/// Rewrites a column of JSON, page by page. `kind` and `name` are the SQL of a record's type and of its table's name. What is not
+/// JSON stays as it is.
+fn rewrite(writing: &Transaction<'_>, table: &str, column: &str, kind: &str, name: &str) -> rusqlite::Result<()> {
     let page = format!(
-        "SELECT rowid, {kind}, {column} FROM {table} WHERE rowid > ? AND {column} IS NOT NULL ORDER BY rowid LIMIT {PAGE}"
+        "SELECT rowid, {kind}, {name}, {column} FROM {table} WHERE rowid > ? AND {column} IS NOT NULL ORDER BY rowid LIMIT {PAGE}"
     );
     let mut page = writing.prepare(&page)?;
     let mut put = writing.prepare(&format!("UPDATE {table} SET {column} = ? WHERE rowid = ?"))?;
     let mut after = i64::MIN;
     loop {
-        let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let rows: Vec<(i64, Option<String>, String)> = rows.collect::<rusqlite::Result<_>>()?;
-        let Some((last, _, _)) = rows.last() else { return Ok(()) };
+        let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let rows: Vec<(i64, String, Option<String>, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        let Some((last, ..)) = rows.last() else { return Ok(()) };
         after = *last;
-        for (rowid, kind, text) in rows {
+        for (rowid, kind, name, text) in rows {
             if let Ok(mut record) = serde_json::from_str(&text) {
-                change(kind, &mut record);
+                upgrade(&kind, name.as_deref(), &mut record);
                 put.execute(params![record.to_string(), rowid])?;
             }
         }
@@ -80,7 +69,7 @@ fn rewrite_targets(writing: &Transaction<'_>, column: &str) -> rusqlite::Result<
     let mut put = writing.prepare(&format!("UPDATE run_targets SET {column} = ? WHERE run_id = ? AND target = ?"))?;
     for (run_id, target, text) in rows {
         if let Ok(mut record) = serde_json::from_str(&text) {
-            upgrade(column, &mut record);
+            upgrade(column, None, &mut record);
             put.execute(params![record.to_string(), run_id, target])?;
         }
     }
@@ -88,10 +77,13 @@ fn rewrite_targets(writing: &Transaction<'_>, column: &str) -> rusqlite::Result<
 }
 
 /// Brings a record to the new shape.
-fn upgrade(kind: &str, record: &mut Value) {
+fn upgrade(kind: &str, table_name: Option<&str>, record: &mut Value) {
     let Some(members) = record.as_object_mut() else { return };
     if members.contains_key("scope") {
         members.entry("account_name").or_insert(Value::Null);
+    }
+    if let ("table_added" | "table_changed" | "table_recreated", Some(name)) = (kind, table_name) {
+        members.insert("table_name".to_owned(), name.into());
     }
     match kind {
         "table" => {
@@ -110,13 +102,18 @@ fn upgrade(kind: &str, record: &mut Value) {
             rename(members, "table", "table_name");
             rename(members, "arn", "table_arn");
             rename(members, "id", "table_id");
+            rename(members, "at", "observed_at");
         }
-        "scope_retired" => rename(members, "tables", "table_count"),
+        "scope_retired" => {
+            rename(members, "tables", "table_count");
+            rename(members, "at", "observed_at");
+        }
         "scope_completed" => {
             rename(members, "changes", "change_counts");
             problems(members);
         }
         "run_completed" => {
+            rename(members, "at", "ended_at");
             rename(members, "scopes", "scope_counts");
             rename(members, "changes", "change_counts");
         }

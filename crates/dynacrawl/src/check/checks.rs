@@ -1,4 +1,4 @@
-//! The checks themselves. Each failure is told apart, with what to do about it.
+//! The checks themselves. Each failure has a code of its own and says what to do about it.
 
 use dynacrawl_auth::{AssumeRole, AuthError, StsClient};
 use dynacrawl_aws::{AwsError, ErrorClass, may_be_disabled};
@@ -15,13 +15,13 @@ use super::finding::{Findings, Trouble};
 use crate::advice;
 use crate::config::CheckSettings;
 
-/// How thoroughly is checked.
+/// The settings that determine how thorough a check is.
 pub(super) struct Depth<'a> {
     pub(super) run: &'a Settings,
     pub(super) check: &'a CheckSettings,
 }
 
-/// Checks a target's credentials, role by role. `false`: none of its scopes can work.
+/// Checks a target's credentials, role by role. Returns `false` if none of its scopes can work.
 pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>, findings: &mut Findings) -> bool {
     let name = connection.target.name.as_str();
     let roles = &connection.target.chain;
@@ -33,7 +33,8 @@ pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>
         [] => connection.identity().await,
         _ => connection.chain.base.sts().caller_identity().await,
     };
-    // STS itself may not know the keys of something that only speaks DynamoDB's protocol; its own answers decide then.
+    // STS may not know the keys of a custom DynamoDB endpoint. Then the responses of that endpoint
+    // decide.
     let foreign_sts = depth.run.endpoints.dynamodb_url.is_some() && depth.run.endpoints.sts_url.is_none();
     match base {
         Ok(identity) => {
@@ -47,7 +48,8 @@ pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>
             findings.add("credentials", name, None, Err(refused(connection, &failed.error, &failed.to_string())));
             return false;
         }
-        // STS is not needed for a crawl with a user's keys; that they are wrong would show below.
+        // A crawl with a user's keys does not need STS. If the keys are wrong, the scopes' checks
+        // fail.
         Err(failed) => findings.warn("credentials", name, None, no_sts(connection, &failed)),
     }
     for (number, (role, credentials)) in roles.iter().zip(&connection.chain.roles).enumerate() {
@@ -73,7 +75,7 @@ pub(super) async fn credentials(connection: &TargetConnection, depth: &Depth<'_>
     true
 }
 
-/// A role that can be assumed without its external id does not ask for it.
+/// Warns about a role that can be assumed without its external id: it does not require one.
 async fn external_id(sts: &StsClient, role: &AssumeRole, target: &str, findings: &mut Findings) {
     match sts.assume_role_as(role, None).await {
         Ok(_) => findings.warn(
@@ -98,7 +100,7 @@ async fn external_id(sts: &StsClient, role: &AssumeRole, target: &str, findings:
             None,
             Trouble {
                 code: "external_id_unknown",
-                message: format!("it is not known whether the role needs the external id: {failed}"),
+                message: format!("cannot tell whether the role requires its external id: {failed}"),
                 fix: "run the check again, or switch this probe off with --no-external-id-probe".to_owned(),
             },
         ),
@@ -147,7 +149,8 @@ async fn scope_calls(
     describe(client, depth, selected, connection, &expected, findings).await;
 }
 
-/// Lists until enough tables are selected. Returns how many names were seen, and the error that ended it early.
+/// Lists until enough tables are selected. Returns how many names were seen, the selected ones, and
+/// the error that ended the listing early.
 async fn list(client: &ScopeClient, depth: &Depth<'_>) -> (usize, Vec<TableName>, Option<CallError>) {
     let limit = depth.check.tables;
     let mut listing = Listing::new(client, None);
@@ -199,22 +202,22 @@ async fn describe(
     let crawl = &depth.run.crawl;
     let fetcher = Fetcher { client, decode, recheck_after: crawl.recheck_after, probes: &crawl.probes };
     let mut probed = Vec::new();
-    let asked = selected.len();
-    let (mut denied, mut failed, mut said) = (Vec::new(), Vec::new(), String::new());
+    let tried = selected.len();
+    let (mut denied, mut failed, mut last_failure) = (Vec::new(), Vec::new(), String::new());
     let mut fetched = std::pin::pin!(fetcher.describe_all(stream::iter(selected), crawl.concurrency));
     while let Some(one) = fetched.next().await {
         match one {
             Fetched::Described(name, table, values) => {
                 probed.push(values);
                 if let Some(wrong) = expected.wrong_answer(&name, &table) {
-                    said = format!("invalid_response: {wrong}");
+                    last_failure = format!("invalid_response: {wrong}");
                     failed.push(name.to_string());
                 }
             }
             Fetched::Failed(table) if table.reason == FailureReason::Vanished => {}
             Fetched::Failed(table) if table.reason == FailureReason::Denied => denied.push(table.name.to_string()),
             Fetched::Failed(table) => {
-                said = format!("{}: {}", table.code, table.message);
+                last_failure = format!("{}: {}", table.code, table.message);
                 failed.push(table.name.to_string());
             }
             Fetched::NoCredentials(call) => {
@@ -232,12 +235,12 @@ async fn describe(
         findings.add("probe", target, Some(scope), probe_finding(probe, &probed));
     }
     if denied.is_empty() && failed.is_empty() {
-        findings.add("describe_table", target, Some(scope), Ok(format!("allowed on {asked} tables that were tried")));
+        findings.add("describe_table", target, Some(scope), Ok(format!("allowed on {tried} tables that were tried")));
         return;
     }
     if !denied.is_empty() {
         denied.sort();
-        let message = format!("DescribeTable is denied on {} of {asked} tables that were tried", denied.len());
+        let message = format!("DescribeTable is denied on {} of {tried} tables that were tried", denied.len());
         let trouble = Trouble::new(advice::describe_table_denied(), message);
         findings.add("describe_table", target, Some(scope), Err(trouble));
         findings.about_tables(denied);
@@ -246,7 +249,10 @@ async fn describe(
         failed.sort();
         let trouble = Trouble {
             code: "describe_table_failed",
-            message: format!("DescribeTable failed on {} of {asked} tables that were tried: {said}", failed.len()),
+            message: format!(
+                "DescribeTable failed on {} of {tried} tables that were tried: {last_failure}",
+                failed.len()
+            ),
             fix: "run the check again; if AWS throttles the calls, lower --rate".to_owned(),
         };
         findings.add("describe_table", target, Some(scope), Err(trouble));
@@ -254,7 +260,7 @@ async fn describe(
     }
 }
 
-/// Credentials that are refused, or missing.
+/// The trouble if credentials are missing, or if AWS refuses them.
 fn refused(connection: &TargetConnection, error: &AwsError, message: &str) -> Trouble {
     let ambient = std::env::var("AWS_PROFILE").ok();
     let profile = connection.target.profile().or(ambient.as_deref());
@@ -280,7 +286,7 @@ fn not_assumed(connection: &TargetConnection, role: &AssumeRole, failed: &AuthEr
     Trouble::new(advice::assume_role(failed.error.class, role.external_id.is_some()), message)
 }
 
-/// Whether a failed call says that the Region, and not the permission, is the trouble.
+/// The trouble if a call failed because of the Region or the credentials, and not of a permission.
 async fn region_trouble(connection: &TargetConnection, region: &Region, failed: &CallError) -> Option<Trouble> {
     let message = failed.to_string();
     match failed.error.class {
@@ -314,8 +320,8 @@ fn nothing_selected(listed: usize) -> Trouble {
         Trouble {
             code: "all_filtered",
             message: format!("the filters select none of the {listed} tables"),
-            fix: "check --include and --exclude: an expression must match the whole name, and exclude wins; \
-                  `dynacrawl crawl --dry-run` shows which rule decides"
+            fix: "check --include and --exclude: an expression must match the whole name, and --exclude takes \
+                  precedence; `dynacrawl crawl --dry-run` shows which rule decides"
                 .to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! What a check found, and how it is shown.
+//! The findings of a check, and how they are shown.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -12,13 +12,13 @@ use crate::exit::Exit;
 /// The id of a check of a sink.
 pub(super) const SINK: &str = "sink";
 
-/// How a check went.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
-    /// As it should be.
+    /// Nothing is wrong.
     Ok,
-    /// A crawl would work; something should be looked at.
+    /// A crawl would work, but something needs attention.
     Warn,
     /// A crawl would miss something.
     Fail,
@@ -27,24 +27,25 @@ pub enum CheckStatus {
 /// One check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// Which check: `organization`, `credentials`, `assume_role`, `external_id`, `regions`, `region`, `list_tables`, `tables`,
-    /// `describe_table`, `probe`, `sink`, or `check` where a check itself failed.
+    /// Which check: `organization`, `credentials`, `assume_role`, `external_id`, `regions`,
+    /// `region`, `list_tables`, `tables`, `describe_table`, `probe`, `sink`, or `check` if a check
+    /// itself failed.
     pub id: &'static str,
     /// The target, or the sink.
     pub target: String,
-    /// The account and Region, where it is about one.
+    /// The account and Region, if the check is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// How it went.
+    /// The result.
     pub status: CheckStatus,
-    /// What is wrong, as a word that does not change.
+    /// What is wrong, as a stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
     /// What was found.
     pub message: String,
-    /// What to do about it; empty where there is nothing to do.
+    /// What to do about it; empty if there is nothing to do.
     pub fix: String,
-    /// The tables that it is about.
+    /// The tables that the check is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
 }
@@ -123,7 +124,7 @@ impl Findings {
         }
     }
 
-    /// Counts a scope: it fails where one of its checks does.
+    /// Counts a scope. It fails if one of its checks fails.
     pub(super) fn count_scope(&mut self) {
         self.scopes += 1;
         self.failed_scopes += usize::from(self.checks.iter().any(|check| check.status == CheckStatus::Fail));
@@ -156,8 +157,9 @@ impl Findings {
         }
     }
 
-    /// For people: a line for each check, and what to do under those that need it. Regions of one account with the same result
-    /// share a line. `quiet`: only what needs attention.
+    /// The findings for people: a line for each check, and below it what to do, if anything.
+    /// Regions of one account with the same result share a line. `quiet`: only what needs
+    /// attention.
     pub fn to_text(&self, quiet: bool) -> String {
         let mut text = String::new();
         for group in self.groups().iter().filter(|group| !quiet || group[0].status != CheckStatus::Ok) {
@@ -189,7 +191,7 @@ impl Findings {
         text
     }
 
-    /// The checks, those with the same result in several Regions of an account together.
+    /// The checks, grouped if they have the same result in several Regions of an account.
     fn groups(&self) -> Vec<Vec<&Check>> {
         let mut groups: Vec<Vec<&Check>> = Vec::new();
         let mut known = HashMap::new();
@@ -227,7 +229,7 @@ fn place(group: &[&Check]) -> String {
     text
 }
 
-/// How many Regions of a group are named.
+/// How many Regions of a group the text names.
 const NAMED_REGIONS: usize = 4;
 
 #[cfg(test)]

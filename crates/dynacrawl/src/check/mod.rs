@@ -1,4 +1,4 @@
-//! `dynacrawl check`: would a crawl work, and if not, what is to be done?
+//! `dynacrawl check`: whether a crawl would work, and if not, what to change.
 
 mod checks;
 mod finding;
@@ -24,7 +24,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::config::CheckSettings;
 
-/// How long a sink may take to answer.
+/// How long a sink may take to respond.
 const SINK_TIME: Duration = Duration::from_secs(30);
 
 /// How many Regions of one target are checked at once.
@@ -36,8 +36,8 @@ pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
     let mut targets: Vec<Arc<ReadyTarget>> = plan.targets.clone();
     for (group, ready) in &plan.groups {
         let name = group.name().to_owned();
-        let asked = AssertUnwindSafe(Box::pin(organization(group, ready, plan))).catch_unwind().await;
-        let (members, found) = asked.unwrap_or_else(|panic| (Vec::new(), panicked(&name, None, &*panic)));
+        let checked = AssertUnwindSafe(Box::pin(organization(group, ready, plan))).catch_unwind().await;
+        let (members, found) = checked.unwrap_or_else(|panic| (Vec::new(), panicked(&name, None, &*panic)));
         targets.extend(members);
         findings = findings.and(found);
     }
@@ -45,7 +45,7 @@ pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
         let mut to = sink.kind.sink();
         let health = tokio::time::timeout(SINK_TIME, to.health()).await;
         let too_slow = |_| Err(DeliveryError::new(format!("the destination did not answer within {SINK_TIME:?}")));
-        let health = health.unwrap_or_else(too_slow).map(|()| "would take events".to_owned());
+        let health = health.unwrap_or_else(too_slow).map(|()| "can take events".to_owned());
         let trouble = |error: DeliveryError| Trouble {
             code: "sink_failed",
             message: error.message,
@@ -63,7 +63,7 @@ pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
     checked.into_iter().fold(findings, Findings::and)
 }
 
-/// What a panic of one check leaves of it: a failure that is named, and the other checks.
+/// The findings of a check that panicked: one failure with its message. The other checks continue.
 fn panicked(target: &str, region: Option<&Region>, panic: &(dyn Any + Send)) -> Findings {
     let place = region.map(|region| format!("{region}: ")).unwrap_or_default();
     let trouble = Trouble {
@@ -103,14 +103,14 @@ async fn check_target(target: &ReadyTarget, plan: &RunPlan, settings: &CheckSett
     scopes.into_iter().fold(findings, Findings::and)
 }
 
-/// Checks that an organization tells its accounts, and returns their targets.
+/// Checks that the accounts of an organization can be listed, and returns their targets.
 async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Vec<Arc<ReadyTarget>>, Findings) {
     let name = group.name();
     let mut findings = Findings::default();
     let found = match organization_accounts(group, ready, plan).await {
         Ok(found) => found,
         Err(stopped) => {
-            findings.add("organization", name, None, Err(not_told(&stopped)));
+            findings.add("organization", name, None, Err(accounts_not_listed(&stopped)));
             findings.no_scope_works(1);
             return (Vec::new(), findings);
         }
@@ -119,17 +119,18 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
     match failed {
         Some(failed) => {
             let stopped = StopReason::by_error(&failed.error);
-            let trouble = Trouble { message: failed.to_string(), ..not_told(&stopped) };
+            let trouble = Trouble { message: failed.to_string(), ..accounts_not_listed(&stopped) };
             findings.add("organization", name, None, Err(trouble));
             findings.no_scope_works(1);
         }
         None => {
-            let said = format!(
+            let message = format!(
                 "{} accounts to crawl of {listed} ({inactive} not active, {filtered} excluded)",
                 accounts.len()
             );
-            // An organization without an account to crawl is no success: a filter or a listing is wrong.
-            let result = if accounts.is_empty() { Err(no_accounts(said)) } else { Ok(said) };
+            // An organization without an account to crawl is a failure: a filter or the listing is
+            // wrong.
+            let result = if accounts.is_empty() { Err(no_accounts(message)) } else { Ok(message) };
             if result.is_err() {
                 findings.no_scope_works(1);
             }
@@ -154,7 +155,7 @@ fn no_accounts(message: String) -> Trouble {
     Trouble { code: "no_accounts", message, fix }
 }
 
-fn not_told(stopped: &StopReason) -> Trouble {
+fn accounts_not_listed(stopped: &StopReason) -> Trouble {
     Trouble {
         code: "accounts_not_listed",
         message: stopped.problem.message.clone(),
@@ -172,24 +173,24 @@ fn source(source: RegionsSource) -> &'static str {
     }
 }
 
-/// Finds out the Regions that the account has enabled; none where they cannot be found out.
+/// Determines the Regions that the account has enabled. Returns none if that fails.
 async fn all_regions(connection: &TargetConnection, plan: &RunPlan, findings: &mut Findings) -> Vec<Region> {
     let name = connection.target.name.as_str();
     match enabled_regions(connection, plan).await {
         Ok(found) => {
-            let said = format!("{} Regions, from {}", found.regions.len(), source(found.source));
+            let message = format!("{} Regions, from {}", found.regions.len(), source(found.source));
             if found.source == RegionsSource::BuiltIn {
                 let why: Vec<_> = found.passed_over.iter().map(ToString::to_string).collect();
                 let trouble = Trouble {
                     code: "regions_not_told",
-                    message: format!("{said}: {}", why.join("; ")),
+                    message: format!("{message}: {}", why.join("; ")),
                     fix: "allow account:ListRegions or ec2:DescribeRegions (`dynacrawl policy` prints the policy), so that \
                           Regions that are not enabled are left out"
                         .to_owned(),
                 };
                 findings.warn("regions", name, None, trouble);
             } else {
-                findings.add("regions", name, None, Ok(said));
+                findings.add("regions", name, None, Ok(message));
             }
             found.regions
         }

@@ -1,4 +1,4 @@
-//! What was typed on the command line, as a layer of the configuration.
+//! The command line as a layer of the configuration.
 
 use super::{
     EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs,
@@ -17,7 +17,7 @@ impl TargetArgs {
         flags.into_iter().find_map(|(given, flag)| given.then_some(flag))
     }
 
-    /// The target that the flags describe: AWS's default chain, where they say nothing.
+    /// The target that the flags describe. What no flag sets comes from AWS's default chain.
     pub(crate) fn as_target(&self) -> RawTarget {
         let role = self.role_arn.as_ref().map(|arn| RawAssumeRole {
             arn: arn.clone(),

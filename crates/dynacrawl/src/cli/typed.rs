@@ -1,4 +1,5 @@
-//! What the user typed: for each setting, the flag or the environment variable; and variables that nothing reads.
+//! What the user typed: for each setting the flag or the environment variable, and variables that
+//! dynacrawl does not read.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use clap::{ArgMatches, Command};
 
 use crate::exit::Exit;
 
-/// How dynacrawl's environment variables begin.
+/// The prefix of dynacrawl's environment variables.
 const PREFIX: &str = "DYNACRAWL_";
 
 /// Where the values of the command line come from.
@@ -18,12 +19,13 @@ const PREFIX: &str = "DYNACRAWL_";
 pub struct Typed {
     /// By flag, such as `--rate`: the flag itself, or the variable that was set instead of it.
     names: BTreeMap<String, String>,
-    /// Environment variables that look like dynacrawl's and that it does not read, with a suggestion.
+    /// Environment variables that look like dynacrawl's and that it does not read, with a
+    /// suggestion.
     pub unknown_variables: Vec<String>,
 }
 
 impl Typed {
-    /// Looks at what a command was given.
+    /// Collects the flags and variables that set the arguments of a command.
     pub(super) fn new(command: &Command, matches: &ArgMatches, variables: impl Iterator<Item = OsString>) -> Self {
         let mut names = BTreeMap::new();
         let (sub, matches) = match matches.subcommand().map(|(name, of)| (command.find_subcommand(name), of)) {
@@ -45,8 +47,8 @@ impl Typed {
         Self { names, unknown_variables: unknown_variables(&variables_of(command), variables) }
     }
 
-    /// The same text with each setting under the name that the user typed: `crawl.rate (--rate)` becomes `--rate` or
-    /// `DYNACRAWL_RATE`.
+    /// The same text with each setting under the name that the user typed: `crawl.rate (--rate)`
+    /// becomes `--rate` or `DYNACRAWL_RATE`.
     pub(crate) fn rename(&self, text: &str) -> String {
         let mut renamed = String::new();
         let mut rest = text;
@@ -75,19 +77,21 @@ impl Typed {
     }
 }
 
-/// Ends the process with an error of the command line, or with the help or version that was asked for.
+/// Ends the process with an error of the command line, or with the help or version that was asked
+/// for.
 pub(super) fn exit(error: &clap::Error, command: &Command, typed: &[OsString]) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
     let text = in_words(error, command, typed);
-    // Nobody can be notified that standard error is closed.
+    // If standard error is closed, there is nowhere to report it.
     let _ = std::io::stderr().write_all(text.as_bytes());
     #[expect(clippy::exit, reason = "as clap itself does, before anything has started")]
     std::process::exit(i32::from(Exit::Usage.code()))
 }
 
-/// An error of the command line. If the value comes from an environment variable, it names the variable and not the flag.
+/// An error of the command line. If the value comes from an environment variable, it names the
+/// variable and not the flag.
 fn in_words(error: &clap::Error, command: &Command, typed: &[OsString]) -> String {
     let text = error.render().to_string();
     let Some(ContextValue::String(invalid)) = error.get(ContextKind::InvalidArg) else { return text };
@@ -110,7 +114,7 @@ fn variables_of(command: &Command) -> Vec<String> {
     arguments.filter_map(clap::Arg::get_env).map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// The variables that begin like dynacrawl's and that nothing reads.
+/// A message for each variable that has dynacrawl's prefix and that dynacrawl does not read.
 fn unknown_variables(known: &[String], variables: impl Iterator<Item = OsString>) -> Vec<String> {
     let mut unknown: Vec<_> = variables
         .filter_map(|name| name.into_string().ok())
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_nothing_reads_is_named_and_service_links_are_not() {
+    fn unknown_variables_are_named_and_service_links_are_not() {
         let known = variables_of(&Cli::command());
         let names = [
             "DYNACRAWL_RAET",

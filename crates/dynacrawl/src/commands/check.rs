@@ -12,7 +12,7 @@ use crate::config::{CheckFormat, Config, Flags, LogLevel};
 use crate::exit::Exit;
 use crate::terminal::Terminal;
 
-/// A check asks less often than a crawl, and not for as long: its user is waiting.
+/// A check makes fewer attempts than a crawl, and gives up earlier: its user is waiting.
 const MAX_ATTEMPTS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 

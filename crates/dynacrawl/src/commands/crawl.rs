@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// How long writing what is left may take after the grace time.
+/// How long dynacrawl may take after the grace time to write what is left.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
 pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Terminal) -> Result<Exit, Failure> {
@@ -97,7 +97,7 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
     }
 }
 
-/// A path from the working directory, as it was most likely typed.
+/// A path relative to the working directory, as the user most likely typed it.
 fn as_typed(path: &str) -> String {
     let here = std::env::current_dir().ok();
     let relative =
@@ -105,11 +105,14 @@ fn as_typed(path: &str) -> String {
     relative.unwrap_or_else(|| path.to_owned())
 }
 
-/// How far a run got whose output failed.
+/// How far a run got before its output failed.
 fn how_far(now: &ProgressNow, output: Option<&str>, partial: Option<&str>) -> String {
     let mut text = format!(
-        "the run ended early: {} of {} scopes had ended, and {} tables were described\n",
-        now.scopes_ended, now.scopes_planned, now.described
+        "the run ended early: {} of {} scopes had ended, and {} {} described\n",
+        now.scopes_ended,
+        now.scopes_planned,
+        now.described,
+        if now.described == 1 { "table was" } else { "tables were" }
     );
     if let (Some(output), Some(partial)) = (output, partial) {
         let (output, partial) = (Escaped(output), Escaped(partial));
@@ -132,15 +135,15 @@ fn advice(
     crate::advice::of_problem(problem, outcome, region, profile)
 }
 
-/// Logs what is unusual about the settings, and is no error.
+/// Logs what is unusual about the settings, but not an error.
 pub(super) fn warn(global: &GlobalArgs, config: &Config) {
     for warning in global.typed.unknown_variables.iter().cloned().chain(config.warnings()) {
         tracing::warn!("{}", global.typed.rename(&warning));
     }
 }
 
-/// Ends some time after the grace time of an interrupt: then the output takes nothing any more, and nobody reads what is
-/// left.
+/// Ends some time after the grace time of an interrupt. If the run has not ended by then, its
+/// output is blocked, because nothing reads it.
 pub(super) async fn stuck(stop: &CancellationToken, grace: impl Fn() -> Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace() + FLUSH_TIME).await;
@@ -162,6 +165,7 @@ fn exit(outcome: RunOutcome) -> Exit {
 }
 
 pub(super) fn cannot_start(error: StartError) -> Failure {
-    // What cannot be used is the user's to correct; a full disk, a missing mount, or a file in use may pass.
+    // The user has to correct what cannot be used; a full disk, a missing mount or a file in use
+    // may pass.
     Failure::new(if error.may_pass() { Exit::SinkFailed } else { Exit::Usage }, error)
 }

@@ -24,7 +24,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // With its causes, and without control characters, whatever they quote.
+        // With its causes. They may quote control characters, which are escaped.
         write!(f, "{}", dynacrawl_model::Escaped(&format!("{:#}", self.error)))
     }
 }

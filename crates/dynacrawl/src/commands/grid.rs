@@ -41,7 +41,8 @@ pub(super) struct GridRow<const N: usize> {
     pub(super) details: Vec<String>,
 }
 
-/// Writes rows as they come, in columns as wide as the first rows need, within the width of the terminal.
+/// Writes rows as they come, in columns as wide as the first rows need, within the width of the
+/// terminal.
 pub(super) struct Grid<W, const N: usize> {
     out: W,
     columns: [Column; N],
@@ -69,7 +70,7 @@ impl<W: Write, const N: usize> Grid<W, N> {
         if self.waiting.len() < MEASURED && self.widths.is_none() { Ok(()) } else { self.write() }
     }
 
-    /// Writes what waits.
+    /// Writes the rows that wait.
     pub(super) fn end(mut self) -> io::Result<W> {
         self.write()?;
         self.out.flush()?;
@@ -117,8 +118,8 @@ impl<W: Write, const N: usize> Grid<W, N> {
         write_trimmed(&mut self.out, &table)
     }
 
-    /// The widths of the columns. If there is no room, optional columns are left out from the right; then the widest column
-    /// becomes narrower, and its text is wrapped.
+    /// The widths of the columns. If there is no room, optional columns are left out from the
+    /// right; then the widest column becomes narrower, and its text is wrapped.
     fn fit(&self, rows: &[GridRow<N>]) -> [Option<u16>; N] {
         let mut natural = self.columns.map(|column| column.head.chars().count());
         for row in rows {

@@ -92,7 +92,8 @@ fn item(page: &mut Vec<u8>, term: &str, meaning: &str) -> io::Result<()> {
     text(page, meaning)
 }
 
-/// A line of text: roff reads a backslash, a hyphen and a control character at its start in its own way.
+/// Writes a line of text. Escapes what roff would interpret: backslashes, hyphens, and a control
+/// character at the start.
 fn text(page: &mut Vec<u8>, line: &str) -> io::Result<()> {
     let line = line.replace('\\', "\\\\").replace('-', "\\-");
     let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };

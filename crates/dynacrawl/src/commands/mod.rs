@@ -20,7 +20,7 @@ pub use failure::Failure;
 /// Runs the command.
 ///
 /// # Errors
-/// When it cannot begin, or its output fails.
+/// If the command cannot start, or its output fails.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     let terminal = Terminal::new();
     match cli.command {

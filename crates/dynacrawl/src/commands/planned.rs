@@ -10,15 +10,16 @@ use crate::config::{Config, Flags};
 use crate::demo::Demo;
 use crate::exit::Exit;
 
-/// The plan of a command, and what it was made of.
+/// The plan of a command, and what it was made from.
 pub(super) struct Planned {
     pub(super) plan: RunPlan,
     pub(super) config: Config,
-    /// The embedded simulator, if it is planned against that one; it runs until this is dropped.
+    /// The embedded simulator, if the plan uses it. Dropping it stops the simulator.
     pub(super) simulator: Option<Demo>,
 }
 
-/// Plans a run against AWS or the embedded simulator. `adjust` changes what the command wants otherwise.
+/// Plans a run against AWS or the embedded simulator. `adjust` makes the command's own changes to
+/// the configuration.
 pub(super) async fn plan(
     global: &GlobalArgs,
     flags: &Flags<'_>,

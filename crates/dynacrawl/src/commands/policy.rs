@@ -36,7 +36,7 @@ pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exi
         let policies = split(&policy);
         if policies.len() > MANAGED_POLICIES {
             eprintln!(
-                "warning: these are {} policies; IAM attaches {MANAGED_POLICIES} to a role or user, unless the account's quota is raised",
+                "warning: the output has {} policies; IAM attaches {MANAGED_POLICIES} to a role or user, unless the account's quota is raised",
                 policies.len()
             );
         }
@@ -50,7 +50,7 @@ pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exi
 /// How many managed policies a role or a user may have, by default.
 const MANAGED_POLICIES: usize = 10;
 
-/// Warns of a policy that is larger than what IAM takes, from a limit on.
+/// Warns about a policy that exceeds a limit of IAM that is not below `from`.
 fn warn_of_size(policy: &PolicyDocument, from: Limit) {
     let (size, mut limits) = exceeded(policy);
     limits.retain(|limit| limit.characters() >= from.characters());
@@ -65,7 +65,7 @@ fn warn_of_size(policy: &PolicyDocument, from: Limit) {
     );
 }
 
-/// IAM takes an ARN, or an account's id for all of the account.
+/// IAM accepts an ARN, or an account's id for the whole account.
 fn check_principal(principal: &str) -> Result<(), ConfigError> {
     let parts: Vec<_> = principal.split(':').collect();
     let arn = matches!(parts.as_slice(), ["arn", partition, "iam" | "sts", "", account, rest, ..]
@@ -78,7 +78,7 @@ fn check_principal(principal: &str) -> Result<(), ConfigError> {
     Err(ConfigError::value("--principal", problem))
 }
 
-/// The targets of the configuration that assume roles, each as it was typed.
+/// A target of the configuration that assumes roles, as the user typed it.
 enum Trusting<'a> {
     One(&'a Target),
     Accounts(Vec<&'a Target>),
@@ -90,7 +90,7 @@ fn trusting<'a>(target_names: &[String], chosen: &Chosen<'a>) -> Vec<Trusting<'a
     let mut found: Vec<Trusting<'_>> = chosen.groups.iter().copied().map(Trusting::Organization).collect();
     let mut listed: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
     for target in with_role {
-        // A target with a list of accounts is one for each, called NAME/ACCOUNT.
+        // A target with a list of accounts has become one target for each, called NAME/ACCOUNT.
         let account = target.account_id.as_ref().map(|account| format!("/{account}"));
         match account.and_then(|account| target.name.strip_suffix(&account)) {
             Some(name) if target_names.iter().any(|one| one == name) => {
@@ -122,7 +122,7 @@ fn print_trust(target_names: &[String], chosen: &Chosen<'_>, principal: Option<&
     };
     let first = policies.values().next().ok_or_else(needs_one)?;
     if !first.principal_is_known {
-        eprintln!("note: the crawler's own identity is not known here; put its ARN in with --principal");
+        eprintln!("note: the crawler's own identity is unknown; give its ARN with --principal");
     }
     if first.names_account {
         eprintln!("note: {{account}} stands for the id of the account that the role is in; replace it in each account");
@@ -130,7 +130,7 @@ fn print_trust(target_names: &[String], chosen: &Chosen<'_>, principal: Option<&
     if policies.values().all(|trust| trust == first) {
         return json_to_stdout(&first.policy);
     }
-    eprintln!("note: the policy differs from account to account; each stands under its account's id");
+    eprintln!("note: the policy differs from account to account; each is listed under its account's id");
     let each: BTreeMap<_, _> = policies.iter().map(|(account, trust)| (account, &trust.policy)).collect();
     json_to_stdout(&each)
 }

@@ -9,13 +9,13 @@ use crate::cli::{Cli, ConfigArgs, ConfigCommand};
 use crate::config::{Config, REFERENCE};
 use crate::exit::Exit;
 
-/// Writes to standard output. A reader that has seen enough, as `head` has, is no failure.
+/// Writes to standard output. A reader that stops early, as `head` does, is not a failure.
 pub(super) fn to_stdout(text: &[u8]) -> Result<Exit, Failure> {
     let mut stdout = io::stdout().lock();
     ended(stdout.write_all(text).and_then(|()| stdout.flush()))
 }
 
-/// How a command ends that has written to standard output.
+/// The result of a command that has written to standard output.
 pub(super) fn ended(written: io::Result<()>) -> Result<Exit, Failure> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -1,4 +1,5 @@
-//! `dynacrawl status`, `runs`, `tables` and `changes`: what the state has, also while another process writes it.
+//! `dynacrawl status`, `runs`, `tables` and `changes`: show the state, even while another process
+//! writes it.
 
 use std::io::{self, BufWriter, Write};
 
@@ -20,8 +21,8 @@ fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
         None => {
             let file = global.config.as_deref().map(Config::check_file).transpose()?;
             let Some(state) = file.and_then(|config| config.run.state) else {
-                let said = "is missing; name the file with --state, or a configuration that does with --config";
-                return Err(ConfigError::value("state.path (--state)", said).into());
+                let problem = "is missing; name it with --state, or in the configuration file given with --config";
+                return Err(ConfigError::value("state.path (--state)", problem).into());
             };
             state.path
         }
@@ -110,11 +111,11 @@ pub(super) fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, Fai
     grid(out, columns, rows)
 }
 
-/// How many scopes the command that accepts removals names.
+/// How many scopes the suggested --accept-removals names.
 const NAMED_HELD: usize = 5;
 /// How many problems of a scope, and causes of a run, are shown.
 const NAMED_PROBLEMS: usize = 3;
-/// What stands for a value that is not there.
+/// Shown in place of a missing value.
 const NONE: &str = "-";
 
 fn name(scope: &ScopeLine) -> String {
@@ -251,7 +252,7 @@ fn scope(chosen: &ChosenArgs) -> Result<(Option<String>, Option<String>), Config
     Ok((account_id, region))
 }
 
-/// How long a value is at most that is shown of a change.
+/// How many characters of a changed value are shown at most.
 const LONGEST_VALUE: usize = 200;
 
 /// What differs, with the values before and after.

@@ -26,11 +26,11 @@ use crate::exit::Exit;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// How many orders wait for the daemon.
+/// How many orders may wait for the daemon.
 const ORDERS: usize = 64;
 
 pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    // Accepted for one run of each scope, and not for as long as the daemon runs.
+    // Accepted for one run of each scope, not for as long as the daemon runs.
     let accepted = Accepted {
         removals: scopes("--accept-removals", &args.state.accept_removals)?,
         retirements: scopes("--accept-retirements", &args.state.accept_retirements)?,
@@ -40,39 +40,39 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     args.state.accept_retirements.clear();
     let source = Rc::new(Source { global: global.clone(), args });
     let file = source.file()?;
-    let known = std::fs::read(&file).ok();
+    let content = std::fs::read(&file).ok();
     let config = source.load().await?;
-    let Some(remembered) = config.run.state.clone() else {
-        let said = "is missing; dynacrawl serve needs a state";
-        return Err(ConfigError::value("state.path (--state)", said).into());
+    let Some(state_settings) = config.run.state.clone() else {
+        let problem = "is missing; dynacrawl serve needs a state";
+        return Err(ConfigError::value("state.path (--state)", problem).into());
     };
     let token = config.serve.token()?;
-    // Wrong places of secrets show now.
+    // Reports wrong places of secrets at startup.
     let settings = config.for_daemon();
     RunPlan::new(&settings.run, settings.request.clone())?;
     let _telemetry = terminal.show_messages(&config.log, LogLevel::INFO)?;
     for warning in global.typed.unknown_variables.iter().cloned().chain(config.daemon_warnings()) {
         tracing::warn!("{}", global.typed.rename(&warning));
     }
-    let state = State::open(&remembered.path).map_err(|error| cannot_start(error.into()))?;
+    let state = State::open(&state_settings.path).map_err(|error| cannot_start(error.into()))?;
     let state = Arc::new(Mutex::new(state));
     let listen = config.serve.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
-        // Another process may leave the address, or an interface get it later.
+        // Another process may release the address later, or an interface may get it.
         let error = anyhow::Error::new(error).context(format!("cannot listen on {listen} (serve.listen)"));
         Failure::new(Exit::SinkFailed, error)
     })?;
     let recorder = metrics::recorder().map_err(|error| Failure::new(Exit::Usage, error))?;
     let recorded = recorder.handle();
     ::metrics::set_global_recorder(recorder)
-        .map_err(|_| Failure::new(Exit::Usage, anyhow::anyhow!("a recorder is there")))?;
+        .map_err(|_| Failure::new(Exit::Usage, anyhow::anyhow!("a metrics recorder is already installed")))?;
     metrics::describe();
 
     let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
     let signals = Signals::new().map_err(failed)?;
     let hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let stop = CancellationToken::new();
-    let shared = Arc::new(Shared::new(&settings, token, remembered.path));
+    let shared = Arc::new(Shared::new(&settings, token, state_settings.path));
     let (orders, queue) = mpsc::channel(ORDERS);
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "listening");
     let load = {
@@ -99,9 +99,9 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
         stopped = Box::pin(daemon.run(queue, &stop)) => stopped,
         () = signals.second(&stop, on_first) => return Ok(Exit::Interrupted),
         () = stuck(&stop, || shared.status().grace) => return Ok(Exit::Interrupted),
-        () = metrics::sum_up(recorded) => unreachable!("it sums up without end"),
-        () = watch::file(&file, known, || shared.status().reload_every, &orders) => unreachable!("it looks without end"),
-        () = watch::hangups(hangup, &orders) => unreachable!("it waits without end"),
+        () = metrics::sum_up(recorded) => unreachable!("it never ends"),
+        () = watch::file(&file, content, || shared.status().reload_every, &orders) => unreachable!("it never ends"),
+        () = watch::hangups(hangup, &orders) => unreachable!("it never ends"),
         () = deliver(&run, &sinks, Until::Stopped, &ended) => unreachable!("it delivers until it is stopped"),
         () = answering.as_mut() => unreachable!("it answers until it is stopped"),
     };
@@ -122,8 +122,8 @@ struct Source {
 
 impl Source {
     fn file(&self) -> Result<PathBuf, ConfigError> {
-        let said = "is missing; dynacrawl serve takes its targets and schedules from a configuration file";
-        self.global.config.clone().ok_or_else(|| ConfigError::value("--config (DYNACRAWL_CONFIG)", said))
+        let problem = "is missing; dynacrawl serve takes its targets and schedules from a configuration file";
+        self.global.config.clone().ok_or_else(|| ConfigError::value("--config (DYNACRAWL_CONFIG)", problem))
     }
 
     async fn load(&self) -> Result<Config, ConfigError> {
@@ -139,8 +139,8 @@ impl Source {
         };
         let mut config = Config::load(&self.global, &flags)?;
         if config.run.targets.is_empty() && config.run.groups.is_empty() {
-            let said = "is missing; dynacrawl serve takes its targets from the configuration file";
-            return Err(ConfigError::value("[[target]]", said));
+            let problem = "is missing; dynacrawl serve takes its targets from the configuration file";
+            return Err(ConfigError::value("[[target]]", problem));
         }
         if config.run.crawl.dry_run {
             return Err(ConfigError::value("crawl.dry_run (--dry-run)", "cannot be used with dynacrawl serve"));

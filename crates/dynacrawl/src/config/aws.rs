@@ -1,4 +1,4 @@
-//! `[aws]`, `[sts]` and `[discovery]`: which endpoints are called, and how.
+//! `[aws]`, `[sts]` and `[discovery]`: which endpoints dynacrawl calls, and how.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::raw;
 use super::values::{duration, one_of, url};
 
 impl raw::Aws {
-    /// How connections are made; at most `connections` of them at once.
+    /// How dynacrawl connects, with at most `connections` connections at once.
     pub(super) fn http(&self, connections: usize) -> Result<HttpSettings, ConfigError> {
         Ok(HttpSettings {
             connect_timeout: duration("aws.connect_timeout", self.connect_timeout.as_deref())?,
@@ -30,7 +30,7 @@ impl raw::Aws {
         duration("aws.credentials_timeout", self.credentials_timeout.as_deref())
     }
 
-    /// Which endpoints are called.
+    /// Which endpoints dynacrawl calls.
     pub(super) fn endpoints(self, sts_url: Option<String>) -> Result<EndpointSettings, ConfigError> {
         let key = "aws.endpoint_url (--endpoint-url)";
         let own_endpoint = self.endpoint_url.as_ref().is_some_and(|url| !url.is_empty());
@@ -54,7 +54,7 @@ impl raw::Sts {
         url("sts.endpoint_url (--sts-endpoint-url)", self.endpoint_url.take())
     }
 
-    /// The Region whose STS is asked, by partition.
+    /// The Region whose STS dynacrawl calls, by partition.
     pub(super) fn regions(self) -> Result<BTreeMap<Partition, Region>, ConfigError> {
         let mut regions = BTreeMap::new();
         for (partition, region) in self.regions.unwrap_or_default() {

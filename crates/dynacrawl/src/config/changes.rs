@@ -1,4 +1,4 @@
-//! `[changes]`: what is reported about changes, and when a removal needs a person.
+//! `[changes]`: which changes dynacrawl reports, and when a removal needs a confirmation.
 
 use dynacrawl_engine::settings::{Accepted, ChangeSettings, Emit, FailSafe, scopes};
 
@@ -7,7 +7,7 @@ use super::raw;
 use super::values::{in_range, one_of, required};
 
 impl raw::Changes {
-    /// The settings of all runs, and what a person has accepted for them.
+    /// The settings of all runs, and the removals and retirements that the user has accepted.
     pub(super) fn validate(self) -> Result<(ChangeSettings, Accepted), ConfigError> {
         let key = "changes.emit (--emit)";
         let emit = match self.emit.as_deref() {
@@ -36,7 +36,7 @@ impl raw::Changes {
     }
 }
 
-/// Refuses what only a state can do, where there is none.
+/// Refuses settings that need a state, for a configuration without one.
 pub(super) fn need_a_state(changes: &ChangeSettings, accepted: &Accepted) -> Result<(), ConfigError> {
     let problem = "needs a state; name one with state.path (--state)";
     let given = [

@@ -4,18 +4,18 @@ use super::error::ConfigError;
 use super::raw;
 use super::values::{in_range, one_of, required};
 
-/// How to check.
+/// The settings of `dynacrawl check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckSettings {
-    /// How many tables of a scope are described.
+    /// How many tables of a scope to describe.
     pub tables: usize,
-    /// How what was found is shown.
+    /// How to show the findings.
     pub format: CheckFormat,
-    /// Whether roles are also assumed without their external id.
+    /// Whether to try to assume roles without their external id, too.
     pub external_id_probe: bool,
 }
 
-/// How `dynacrawl check` shows what it found.
+/// How `dynacrawl check` shows its findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckFormat {
     /// For people.

@@ -1,4 +1,4 @@
-//! How many tables of a scope are described at once, as it is configured.
+//! The setting for how many tables of a scope dynacrawl describes at once.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,7 +22,7 @@ pub enum ConcurrencySetting {
 const EXPECTED: &str = "\"auto\", or a number from 1 to 1000";
 
 impl ConcurrencySetting {
-    /// Validates it; `requests` may be in flight in all scopes together.
+    /// Validates the setting. `requests`: how many requests may be in flight over all scopes.
     pub(super) fn validate(self, requests: usize) -> Result<Concurrency, ConfigError> {
         Ok(match self {
             Self::Auto => Concurrency::auto(requests),
@@ -45,7 +45,7 @@ impl FromStr for ConcurrencySetting {
 }
 
 impl<'de> Deserialize<'de> for ConcurrencySetting {
-    /// By hand, so that a message says what would be right.
+    /// By hand, so that the message names the allowed values.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct WordOrNumber;
         impl Visitor<'_> for WordOrNumber {
@@ -79,7 +79,7 @@ mod tests {
     use crate::config::Layer;
 
     #[test]
-    fn it_is_a_word_or_a_number_in_a_file_and_on_the_command_line() {
+    fn a_file_and_a_flag_take_auto_or_a_number() {
         for (text, setting) in [("auto", ConcurrencySetting::Auto), ("128", ConcurrencySetting::AtMost(128))] {
             assert_eq!(text.parse(), Ok(setting));
             let value = if text == "auto" { "\"auto\"" } else { text };
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_in_range_and_auto_keeps_within_the_requests_of_all_scopes() {
+    fn a_number_has_a_range_and_auto_is_limited_by_requests() {
         assert_eq!(ConcurrencySetting::Auto.validate(100).expect("valid"), Concurrency::auto(100));
         assert_eq!(ConcurrencySetting::AtMost(1000).validate(100).expect("valid"), Concurrency::at_most(1000));
         for wrong in [0, 1001] {

@@ -66,7 +66,7 @@ fn records(names: &[String]) -> Result<RecordKinds, ConfigError> {
     names.iter().map(kind).collect()
 }
 
-/// Refuses record types that the other settings never give.
+/// Refuses record types that a run with the other settings never writes.
 pub(super) fn refuse_contradictions(run: &Settings) -> Result<(), ConfigError> {
     let Lines { layout, records } = run.crawl.lines;
     if records == RecordKinds::ALL {
@@ -86,7 +86,7 @@ pub(super) fn refuse_contradictions(run: &Settings) -> Result<(), ConfigError> {
                 Some("crawl.layout (--layout) must be \"entities\"")
             }
             kind if kind.is_a_change() && (dry_run || !emit.changes()) => {
-                Some("changes.emit (--emit) must be \"changes\" or \"both\", and the run no dry run")
+                Some("changes.emit (--emit) must be \"changes\" or \"both\", and the run must not be a dry run")
             }
             _ => None,
         };
@@ -102,9 +102,9 @@ const RECORDS: &str = "crawl.records (--records)";
 
 fn probe(name: &str) -> Result<&'static Probe, ConfigError> {
     Probe::named(name).ok_or_else(|| {
-        let there_are: Vec<_> = PROBES.iter().map(|probe| probe.name).collect();
-        let there_are = if there_are.is_empty() { "this version has none".to_owned() } else { there_are.join(", ") };
-        ConfigError::value("crawl.probes", format!("'{}' is not a probe; {there_are}", Escaped(name)))
+        let probes: Vec<_> = PROBES.iter().map(|probe| probe.name).collect();
+        let probes = if probes.is_empty() { "this version has none".to_owned() } else { probes.join(", ") };
+        ConfigError::value("crawl.probes", format!("'{}' is not a probe; {probes}", Escaped(name)))
     })
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn record_types_that_a_run_never_gives_are_refused() {
+    fn record_types_that_a_run_never_writes_are_refused() {
         let refused = |records: &[&str], change: fn(&mut Layer)| {
             let mut layer = Layer::reference();
             layer.crawl.records = Some(records.iter().map(|name| (*name).to_owned()).collect());
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(refused(&["table", "index"], entities), None);
         assert_eq!(refused(&["table_listed"], dry_run), None);
         assert_eq!(refused(&["table_removed", "scope_retired"], changes), None);
-        for (records, change, says) in [
+        for (records, change, expected) in [
             ("tabel", nothing as fn(&mut Layer), "'tabel' is unknown; expected one of run_started,"),
             ("index", nothing, "no 'index' records: crawl.layout (--layout) must be"),
             ("table_listed", nothing, "no 'table_listed' records: needs crawl.dry_run"),
@@ -145,8 +145,8 @@ mod tests {
             ("table", changes, "no 'table' records: changes.emit (--emit) must be"),
             ("table_removed", nothing, "no 'table_removed' records: changes.emit (--emit) must be"),
         ] {
-            let error = refused(&[records], change).unwrap_or_else(|| panic!("{records} is no contradiction"));
-            assert!(error.starts_with("crawl.records (--records): ") && error.contains(says), "{error}");
+            let error = refused(&[records], change).unwrap_or_else(|| panic!("{records} was not refused"));
+            assert!(error.starts_with("crawl.records (--records): ") && error.contains(expected), "{error}");
         }
     }
 }

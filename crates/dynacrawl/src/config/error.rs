@@ -1,4 +1,4 @@
-//! Why a configuration cannot be used.
+//! Errors of a configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use dynacrawl_engine::settings::SettingError;
 
 use crate::cli::Typed;
 
-/// Why a configuration cannot be used: what is wrong, where, and what would be right.
+/// Why a configuration cannot be used: what is wrong, where, and what is expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -15,10 +15,10 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is not TOML, or has a key or a type of value that does not exist.
+    /// The file is not TOML, or has an unknown key or a value of the wrong type.
     #[error("{place}: {problem}")]
     Syntax {
         /// File, line and column.
@@ -36,11 +36,11 @@ impl ConfigError {
         SettingError::new(key, problem).into()
     }
 
-    /// The same, with the file in which the value stands.
+    /// The same error, with the file that contains the value.
     pub(super) fn in_file(self, path: &Path) -> Self {
         match self {
             Self::Value(error) => {
-                // The file has the key, and no flag.
+                // In a file there is only the key, and no flag.
                 let key = error.key.split_once(" (--").map_or(error.key.as_str(), |(key, _)| key);
                 Self::value(format!("{}: {key}", path.display()), error.problem)
             }
@@ -48,7 +48,7 @@ impl ConfigError {
         }
     }
 
-    /// The same, under the name that the user typed: a flag or an environment variable.
+    /// The same error under the name that the user typed: a flag or an environment variable.
     pub(crate) fn as_typed(self, typed: &Typed) -> Self {
         match self {
             Self::Value(error) => Self::value(typed.rename(&error.key), typed.rename(&error.problem)),

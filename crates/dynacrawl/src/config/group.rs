@@ -1,4 +1,4 @@
-//! `[[target]]`: one account, those of a list, or those of an organization.
+//! `[[target]]`: one account, the accounts of a list, or the accounts of an organization.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +18,7 @@ pub(super) enum Expanded {
     Group(Box<Group>),
 }
 
-/// Finds out what a `[[target]]` stands for.
+/// Determines what a `[[target]]` stands for.
 pub(super) fn expand(raw: raw::Target, number: usize) -> Result<Expanded, ConfigError> {
     let name = raw.name_or_number(number);
     let key = |field: &str| format!("target '{}': {field}", Escaped(&name));
@@ -47,7 +47,7 @@ pub(super) fn expand(raw: raw::Target, number: usize) -> Result<Expanded, Config
         return Err(ConfigError::value(key("accounts"), "cannot be used together with organizations = true"));
     }
     if one_account {
-        return Err(ConfigError::value(key("account_id"), "cannot be used where the target stands for many accounts"));
+        return Err(ConfigError::value(key("account_id"), "cannot be used if the target stands for many accounts"));
     }
     if !roles.last().is_some_and(RoleTemplate::names_account) {
         let problem = "the last role must name the account, such as arn:{partition}:iam::{account}:role/Crawler";
@@ -55,7 +55,8 @@ pub(super) fn expand(raw: raw::Target, number: usize) -> Result<Expanded, Config
     }
     let filter = filter(&raw, key)?;
     let written = raw.validate(number)?;
-    // What is wrong for every account is wrong with the target that was written, whichever account is taken to see it.
+    // Errors that every account has are reported once, with the target's own name. Any account
+    // serves as a sample.
     let sample: AccountId = "000000000000".parse().map_err(|error| ConfigError::value(key("accounts"), error))?;
     Target { account_id: Some(sample.clone()), ..written.clone() }.with_roles(&roles)?;
     match accounts {
@@ -86,7 +87,7 @@ fn listed(
     let mut targets: Vec<Target> = Vec::with_capacity(accounts.len());
     for (number, account) in accounts.iter().enumerate() {
         if accounts[..number].contains(account) {
-            let problem = format!("{} stands there twice", Escaped(account));
+            let problem = format!("{} is listed twice", Escaped(account));
             return Err(ConfigError::value(key("accounts"), problem));
         }
         let account = account.parse().map_err(|error| ConfigError::value(key("accounts"), error))?;
@@ -99,9 +100,9 @@ fn group(written: Target, roles: Vec<RoleTemplate>, filter: AccountFilter) -> Re
     let partition = template_partition(written.named_partition.as_ref(), &written.regions, &roles);
     let before = roles.iter().take_while(|role| !role.names_account());
     let before: Vec<_> = before.map(|role| role.filled("", &partition)).collect();
-    let asked = Target { named_partition: Some(partition), ..written }.with_roles(&before)?;
-    // Of all accounts, and not of that of the last role on the way to the organization.
-    Ok(Group { discovery: Target { account_id: None, ..asked }, filter, roles })
+    let discovery = Target { named_partition: Some(partition), ..written }.with_roles(&before)?;
+    // A group has no account of its own: `with_roles` has put in the account of the last role.
+    Ok(Group { discovery: Target { account_id: None, ..discovery }, filter, roles })
 }
 
 fn filter(raw: &raw::Target, key: impl Fn(&str) -> String) -> Result<AccountFilter, ConfigError> {

@@ -1,4 +1,5 @@
-//! `[budget.…]` and `[state]`: how AWS's quotas are used, and what is remembered between processes.
+//! `[budget.…]` and `[state]`: how much of AWS's quotas dynacrawl uses, and what it keeps between
+//! processes.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -28,7 +29,8 @@ fn quota(name: QuotaName, section: &str, raw: &raw::Budget) -> Result<Quota, Con
     Ok(Quota { name, rate: rate(section, raw.rate, raw.burst)?, concurrency })
 }
 
-/// A rate, with its burst or a tenth of a second's worth; none for 0.
+/// A rate and its burst. A burst of 0 means a tenth of a second's worth; a rate of 0 means no
+/// limit.
 pub(super) fn rate(section: &str, per_second: Option<u32>, burst: Option<u32>) -> Result<Option<Rate>, ConfigError> {
     let flag = |name: &str| if section == "crawl" { format!(" (--{name})") } else { String::new() };
     let per_second = required(&format!("{section}.rate{}", flag("rate")), per_second)?;

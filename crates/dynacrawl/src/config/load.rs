@@ -1,4 +1,4 @@
-//! From the command line, the environment and a file to a configuration.
+//! Loads a configuration from the command line, the environment and a file.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::cli::{
 };
 use crate::demo::Demo;
 
-/// What a command's flags say. What a command does not have stays empty.
+/// The flags of a command. Groups of flags that a command does not have stay empty.
 #[derive(Debug, Default)]
 pub(crate) struct Flags<'a> {
     pub(crate) target: Option<&'a TargetArgs>,
@@ -31,19 +31,20 @@ impl Config {
     /// Reads and validates a configuration file alone.
     ///
     /// # Errors
-    /// When something in it is wrong.
+    /// If the file cannot be read, or something in it is wrong.
     pub fn check_file(path: &Path) -> Result<Self, ConfigError> {
         let mut layer = Layer::reference();
         layer.overlay(Layer::read(path)?);
         Self::validate_file(layer, path)
     }
 
-    /// Validates what is known up to a file, so that its errors name the file and not a flag.
+    /// Validates the layers up to a file, so that errors name the file and not a flag.
     fn validate_file(layer: Layer, path: &Path) -> Result<Self, ConfigError> {
         Self::validate(layer).map_err(|error| error.in_file(path))
     }
 
-    /// The configuration of a command: the reference, below the file, below the environment and the flags.
+    /// The configuration of a command. The environment and the flags override the file, and the
+    /// file overrides the reference.
     pub(crate) fn load(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
         Self::load_layers(global, flags).map_err(|error| error.as_typed(&global.typed))
     }
@@ -121,7 +122,8 @@ fn flag_layer(global: &GlobalArgs, flags: &Flags<'_>) -> Layer {
     layer
 }
 
-/// The file's targets, or the one that the command line describes; never a mixture, which could crawl the wrong account.
+/// The file's targets, or the one that the command line describes. Never a mixture, which could
+/// crawl the wrong account.
 fn choose_targets(layer: &mut Layer, args: Option<&TargetArgs>, file: Option<&Path>) -> Result<(), ConfigError> {
     let Some(args) = args else { return Ok(()) };
     let file_name = file.map(|path| path.display().to_string()).unwrap_or_default();
@@ -144,7 +146,8 @@ fn choose_targets(layer: &mut Layer, args: Option<&TargetArgs>, file: Option<&Pa
 }
 
 impl Config {
-    /// The file may leave the state to a flag; the whole may not leave it out.
+    /// Refuses settings that need a state if there is none. A file alone may leave the state to a
+    /// flag.
     fn need_a_state(&self) -> Result<(), ConfigError> {
         if self.run.state.is_some() { Ok(()) } else { need_a_state(&self.run.changes, &self.request.accepted) }
     }

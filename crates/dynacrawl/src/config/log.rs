@@ -1,17 +1,17 @@
-//! `[log]` and `[telemetry]`: what is shown of what happens.
+//! `[log]` and `[telemetry]`: which messages dynacrawl shows, and where it sends spans.
 
 use super::error::ConfigError;
 use super::raw;
 use super::values::{one_of, required, url};
 
-/// What is shown of what happens.
+/// Which messages dynacrawl shows, and where it sends spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Which messages are shown; `None`: as the command thinks best.
+    /// Which messages are shown. `None`: the default of the command.
     pub level: Option<LogLevel>,
     /// How messages are shown.
     pub format: LogFormat,
-    /// Where OpenTelemetry's spans go.
+    /// The endpoint for OpenTelemetry spans, if any.
     pub otlp_endpoint: Option<String>,
 }
 
@@ -23,7 +23,7 @@ pub type LogLevel = tracing::level_filters::LevelFilter;
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 

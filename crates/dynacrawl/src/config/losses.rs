@@ -1,4 +1,4 @@
-//! Which combinations of settings would lose records that nobody has read.
+//! Refuses combinations of settings that would lose unread records.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use super::valid::Config;
 const KEY: &str = "crawl.output (--output)";
 
 impl Config {
-    /// Refuses what would lose records that nobody has read, or a state. `serving`: for the daemon.
+    /// Refuses settings that would lose unread records or a state. `serving`: for the daemon.
     ///
     /// # Errors
-    /// When a combination of settings would do that.
+    /// If a combination of settings would do that.
     pub fn refuse_losses(&self, serving: bool) -> Result<(), ConfigError> {
         let keep_files = |problem: &str| Err(ConfigError::value("crawl.keep_files", problem));
         let Destination::File(path) = &self.run.crawl.output else {
@@ -26,7 +26,7 @@ impl Config {
         };
         if self.run.crawl.keep_files > 0 && !path.is_template() {
             return keep_files(
-                "needs a placeholder in crawl.output (--output), such as estate-{run_id}.jsonl: there is only one file",
+                "needs a placeholder in crawl.output (--output), such as estate-{run_id}.jsonl, to have several files",
             );
         }
         if self.run.crawl.keep_files > 0 && self.run.state.is_none() {
@@ -44,14 +44,14 @@ impl Config {
             return Ok(());
         }
         if self.run.changes.emit.changes() && !self.run.crawl.dry_run {
-            let problem = "the next run would replace the file, and with it changes that nobody may have read yet; put {run_id} \
-                           into its name, such as estate-{run_id}.jsonl, or set changes.emit (--emit) to \"snapshot\"";
+            let problem = "the next run would replace the file, and with it changes that may not have been read yet; put \
+                           {run_id} into its name, such as estate-{run_id}.jsonl, or set changes.emit (--emit) to \"snapshot\"";
             return Err(ConfigError::value(KEY, problem));
         }
         if serving { self.refuse_fragments(path) } else { Ok(()) }
     }
 
-    /// Refuses that a run of some targets replaces the file of others.
+    /// Refuses settings with which a run of some targets would replace the file of others.
     fn refuse_fragments(&self, path: &OutputPath) -> Result<(), ConfigError> {
         if path.has(Placeholder::Schedule) {
             let mut files = BTreeMap::from([(in_file_name(None), "other runs".to_owned())]);
@@ -65,7 +65,7 @@ impl Config {
             }
             if self.serve.run_at_start && self.serve.has_token() {
                 let problem = "with serve.run_at_start and serve.token, POST /api/v1/runs may crawl some of the targets, and \
-                               what it writes would replace the file of the first run; put {run_id} into its name, such as \
+                               its output would replace the file of the first run; put {run_id} into its name, such as \
                                estate-{schedule}-{run_id}.jsonl";
                 return Err(ConfigError::value(KEY, problem));
             }
@@ -78,7 +78,7 @@ impl Config {
             None => return Ok(()),
         };
         let problem = format!(
-            "{who} some of the targets, and what it writes would replace the file of all of them; put {{schedule}} or \
+            "{who} some of the targets, and its output would replace the file of all of them; put {{schedule}} or \
              {{run_id}} into its name, such as estate-{{schedule}}.jsonl"
         );
         Err(ConfigError::value(KEY, problem))
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_all_targets_that_some_would_replace_is_refused_for_the_daemon() {
+    fn a_daemon_refuses_that_some_targets_replace_the_file_of_all() {
         let of = |output: &str, more: &str| format!("[crawl]\noutput = \"{output}\"\n{more}[[target]]\nname = \"a\"\n");
         let token = "[serve]\ntoken = { env = \"TOKEN\" }\n";
         let some = "[[schedule]]\nname = \"some\"\ncron = \"1 1 * * *\"\ntargets = [\"a\"]\n";
@@ -130,7 +130,7 @@ mod tests {
                 let error = refused(&of(output, more), true).unwrap_or_else(|| panic!("{output} with {more}"));
                 assert!(error.contains(who) && error.contains("{schedule}"), "{error}");
             }
-            assert_eq!(refused(&of("/data/x.jsonl", more), false), None, "a crawl goes by no schedule");
+            assert_eq!(refused(&of("/data/x.jsonl", more), false), None, "dynacrawl crawl has no schedules");
             for output in ["/data/{schedule}.jsonl", "/data/{run_id}.jsonl", "-", "/dev/null"] {
                 assert_eq!(refused(&of(output, more), true), None, "{output} with {more}");
             }

@@ -1,5 +1,6 @@
-//! Configuration in two stages: what was typed (`raw`), in layers; and what is valid (`valid`), in types that cannot
-//! hold nonsense. Nothing is called in either; secrets and AWS's own files are read in [`Config::prepare`].
+//! Configuration in two stages: what the user typed (`raw`), in layers, and what is valid
+//! (`valid`), in types that cannot hold invalid values. Neither stage calls AWS or reads secrets.
+//! [`Config::prepare`] reads AWS's own files.
 
 mod aws;
 mod changes;
@@ -30,7 +31,7 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Regions as RawRegions, Target as RawTarget};
 pub use valid::Config;
 
-/// The reference configuration: what the defaults are, and what they mean.
+/// The reference configuration: the defaults, and what they mean.
 pub const REFERENCE: &str = include_str!("../../../../config/reference.toml");
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ mod tests {
         assert_eq!(config.run.crawl.concurrency, Concurrency::auto(256));
     }
 
-    /// Every key is shown, and every example in a comment can be used as it stands.
+    /// The reference shows every key, and every example in a comment can be used as it is.
     #[test]
     fn the_reference_without_its_comment_signs_is_valid() {
         let is_setting = |line: &str| line.starts_with('[') || line.contains(" = ");

@@ -1,5 +1,5 @@
-//! What was typed: the shape of the configuration file. Every key is optional here; the defaults are the reference
-//! configuration itself, read in the same way.
+//! What the user typed: the shape of the configuration file. Every key is optional here. The
+//! defaults are in the reference configuration, which is read in the same way.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::concurrency::ConcurrencySetting;
 use super::sink::RawSink;
 
-/// Defines a section whose keys can each be overridden by another layer's.
+/// Defines a section. Another layer can override each of its keys.
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
         $(#[$doc])*
@@ -21,7 +21,7 @@ macro_rules! section {
         }
 
         impl $name {
-            /// Takes over what `above` says.
+            /// Overrides the keys that `above` sets.
             fn overlay(&mut self, above: Self) {
                 $(if above.$field.is_some() { self.$field = above.$field; })*
             }
@@ -211,7 +211,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Takes over what `above` says. Targets and schedules are taken over as a whole.
+    /// Overrides the keys that `above` sets. Targets, schedules and sinks are replaced as a whole.
     pub(crate) fn overlay(&mut self, above: Self) {
         let Self {
             crawl,
@@ -272,18 +272,18 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The target's name, or one for its place.
+    /// The target's name, or one made from its position.
     pub(crate) fn name_or_number(&self, number: usize) -> String {
         self.name.clone().unwrap_or_else(|| format!("target-{}", number + 1))
     }
 }
 
-/// `regions` of a target: a list, or the word `all`, which is taken for a list of itself.
+/// `regions` of a target: a list, or the word `all`, which becomes a list with that word.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Regions(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for Regions {
-    /// By hand, so that a message says what would be right.
+    /// By hand, so that the message names the allowed values.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Names;
         impl<'de> Visitor<'de> for Names {
@@ -329,7 +329,7 @@ pub(crate) struct Reference {
 }
 
 impl<'de> Deserialize<'de> for Reference {
-    /// By hand, so that a secret that was typed into the file is refused without being repeated in the message.
+    /// By hand, so that the message does not repeat a secret that was typed into the file.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Place;
         impl<'de> Visitor<'de> for Place {
@@ -341,7 +341,7 @@ impl<'de> Deserialize<'de> for Reference {
 
             fn visit_str<E: Error>(self, _: &str) -> Result<Reference, E> {
                 Err(E::custom(
-                    "a key must not stand in the file itself; write { env = \"NAME\" } or { file = \"/path\" }",
+                    "a secret must not be in the file itself; write { env = \"NAME\" } or { file = \"/path\" }",
                 ))
             }
 

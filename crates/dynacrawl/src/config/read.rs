@@ -1,4 +1,4 @@
-//! Reads what was typed.
+//! Reads the layers of a configuration.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::REFERENCE;
 use super::error::ConfigError;
 use super::raw::Layer;
 
-/// The keys of the configuration under which, or instead of which, someone may type a secret.
+/// The keys under which, or in place of whose values, a user may type a secret.
 const SECRET_KEYS: [&str; 5] = ["credentials", "access_key_id", "secret_access_key", "session_token", "token"];
 
 impl Layer {
@@ -22,21 +22,23 @@ impl Layer {
         Self::parse(REFERENCE, "config/reference.toml").unwrap_or_else(|error| unreachable!("{error}"))
     }
 
-    /// Only the message and the place are passed on: the library's own text quotes the line, which may hold a secret.
+    /// An error has only the message and the place. The library's own text quotes the line, which
+    /// may hold a secret.
     pub(super) fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|mut error: toml::de::Error| {
             let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-            // Without the input its text quotes no line, and names the key instead.
+            // Without the input its text names the key and does not quote the line.
             error.set_input(None);
             let mut problem = error.to_string().lines().collect::<Vec<_>>().join(", ");
-            // Of a value of the wrong type the text repeats the value; where keys belong, that may be one.
+            // The text repeats a value of the wrong type. Under these keys, the value may be a
+            // secret.
             let whole_line = text.lines().nth(line - 1).unwrap_or_default();
-            let of_a_secret = SECRET_KEYS.iter().any(|key| whole_line.contains(key) || problem.contains(key));
-            if of_a_secret && problem.contains("invalid ") {
+            let may_be_secret = SECRET_KEYS.iter().any(|key| whole_line.contains(key) || problem.contains(key));
+            if may_be_secret && problem.contains("invalid ") {
                 problem =
-                    "a key must not stand in the file itself; write { env = \"NAME\" } or { file = \"/path\" } for \
+                    "a secret must not be in the file itself; write { env = \"NAME\" } or { file = \"/path\" } for \
                            access_key_id, secret_access_key, session_token and token"
                         .to_owned();
             }
@@ -65,7 +67,7 @@ mod tests {
             "[[target]]\n[target.credentials]\nsession_token = { env = 12345678 }\n",
         ] {
             let secret = refused(wrong);
-            assert!(secret.contains("must not stand in the file"), "{secret}");
+            assert!(secret.contains("must not be in the file"), "{secret}");
             assert!(!secret.contains("12345678") && !secret.contains("hunter2"), "{secret}");
         }
         let typed = refused("[crawl]\nrate = \"fast\"\n");

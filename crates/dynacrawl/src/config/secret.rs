@@ -11,11 +11,11 @@ fn is_variable(name: &str) -> bool {
 }
 
 impl Reference {
-    /// The place that was typed; the error names `key`.
+    /// Validates the place of a secret. The error names `key`.
     pub(super) fn validate(self, key: &str) -> Result<SecretRef, ConfigError> {
         match (self.env, self.file) {
             (Some(name), None) if is_variable(&name) => Ok(SecretRef::Env(name)),
-            // Not repeated: it may be the secret itself.
+            // The message does not repeat it: it may be the secret itself.
             (Some(_), None) => {
                 Err(ConfigError::value(key, "env is not the name of an environment variable, such as KEY"))
             }

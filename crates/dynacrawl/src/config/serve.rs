@@ -22,16 +22,16 @@ impl raw::Serve {
         let key = "serve.listen (--listen)";
         let text = required(key, self.listen)?;
         let listen: SocketAddr = text.parse().map_err(|_| {
-            let said =
+            let problem =
                 format!("'{}' is not an address; expected the form 127.0.0.1:9464 or [::1]:9464", Escaped(&text));
-            ConfigError::value(key, said)
+            ConfigError::value(key, problem)
         })?;
         let token = self.token.map(|reference| reference.validate("serve.token")).transpose()?;
         if !listen.ip().is_loopback() && token.is_none() {
-            let said = format!(
-                "{listen} can be reached from other machines, so it needs serve.token; expected one, or 127.0.0.1"
+            let problem = format!(
+                "{listen} can be reached from other machines, so it needs serve.token; set one, or listen on 127.0.0.1"
             );
-            return Err(ConfigError::value(key, said));
+            return Err(ConfigError::value(key, problem));
         }
         let allowed_hosts = self.allowed_hosts.iter().flatten().map(|host| host_name(host));
         let allowed_hosts = allowed_hosts.collect::<Result<_, _>>()?;
@@ -39,11 +39,11 @@ impl raw::Serve {
         let schedules: Vec<NamedSchedule> = schedules.collect::<Result<_, _>>()?;
         let mut names = BTreeSet::new();
         if let Some(twice) = schedules.iter().find(|one| !names.insert(&one.name)) {
-            let said = format!("the name '{}' is taken by another schedule", Escaped(&twice.name));
-            return Err(ConfigError::value("schedule.name", said));
+            let problem = format!("the name '{}' is taken by another schedule", Escaped(&twice.name));
+            return Err(ConfigError::value("schedule.name", problem));
         }
         if schedules.iter().any(|schedule| schedule.name == MANUAL) {
-            let problem = format!("'{MANUAL}' stands for runs that no schedule begins; choose another name");
+            let problem = format!("'{MANUAL}' stands for runs that no schedule starts; choose another name");
             return Err(ConfigError::value("schedule.name", problem));
         }
         Ok(ServeSettings {
@@ -97,18 +97,18 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("test.toml");
         std::fs::write(&file, text).expect("written");
-        let said = Config::check_file(&file).map(drop).expect_err(text).to_string();
-        said.split_once(": ").expect("a place").1.to_owned()
+        let error = Config::check_file(&file).map(drop).expect_err(text).to_string();
+        error.split_once(": ").expect("a place").1.to_owned()
     }
 
     #[test]
     fn an_address_that_others_reach_needs_a_token() {
         for listen in ["0.0.0.0:9464", "[::]:9464", "192.0.2.1:80"] {
-            let said = refused(&format!("[serve]\nlisten = \"{listen}\"\n"));
-            assert!(said.starts_with("serve.listen: ") && said.contains("needs serve.token"), "{said}");
+            let problem = refused(&format!("[serve]\nlisten = \"{listen}\"\n"));
+            assert!(problem.starts_with("serve.listen: ") && problem.contains("needs serve.token"), "{problem}");
         }
-        let said = refused("[serve]\nlisten = \"localhost\"\n");
-        assert!(said.contains("expected the form 127.0.0.1:9464"), "{said}");
+        let problem = refused("[serve]\nlisten = \"localhost\"\n");
+        assert!(problem.contains("expected the form 127.0.0.1:9464"), "{problem}");
     }
 
     #[test]
@@ -125,15 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_runs_without_a_schedule_is_taken() {
+    fn a_schedule_cannot_have_the_name_of_manual_runs() {
         let problem = refused("[[schedule]]\nname = \"manual\"\ncron = \"@daily\"\n");
         assert!(problem.starts_with("schedule.name: 'manual'"), "{problem}");
     }
 
     #[test]
-    fn what_is_wrong_with_a_schedule_is_said_with_its_name() {
+    fn an_error_of_a_schedule_names_the_schedule() {
         let schedule = |rest: &str| refused(&format!("[[schedule]]\nname = \"nightly\"\n{rest}\n"));
-        for (rest, said) in [
+        for (rest, expected) in [
             ("", "schedule 'nightly': cron: is missing"),
             ("cron = \"61 * * * *\"", "schedule 'nightly': cron: '61 * * * *' is not a cron expression"),
             ("cron = \"1 1 * * *\"\ntime_zone = \"Mars\"", "'Mars' is not a time zone"),
@@ -143,8 +143,8 @@ mod tests {
                 "schedule 'nightly': targets: 'a' is not a target of the configuration",
             ),
         ] {
-            let got = schedule(rest);
-            assert!(got.contains(said), "{got}");
+            let problem = schedule(rest);
+            assert!(problem.contains(expected), "{problem}");
         }
         let one = "[[schedule]]\nname = \"a\"\ncron = \"1 1 * * *\"\n";
         assert!(refused(&one.repeat(2)).contains("the name 'a' is taken"));

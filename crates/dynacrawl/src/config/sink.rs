@@ -1,4 +1,4 @@
-//! `[sink.NAME.KIND]`: where settled runs are delivered.
+//! `[sink.NAME.KIND]`: where dynacrawl delivers settled runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use serde::Deserialize;
 use super::error::ConfigError;
 use super::values::in_range;
 
-/// From which size on a file is put aside, unless the configuration says otherwise.
+/// The default size in bytes from which a file is rotated.
 const MAX_BYTES: u64 = 100 * 1024 * 1024;
 
-/// How many events are delivered at once, unless the configuration says otherwise.
+/// The default number of events that are delivered at once.
 const BATCH: usize = 500;
 
-/// `[sink.NAME]`: what all sinks have, and a section of its own for its kind.
+/// `[sink.NAME]`: the keys that all sinks have, and a section for the sink's kind.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSink {
@@ -35,7 +35,7 @@ struct RawFile {
     daily: Option<bool>,
 }
 
-/// All sinks. No two of them, and no output or state, have the same file.
+/// All sinks. Refuses a file that another sink, the output or the state uses.
 pub(super) fn sinks(
     raw: BTreeMap<String, RawSink>,
     state: Option<&StateSettings>,
@@ -116,7 +116,7 @@ impl RawFile {
     }
 }
 
-/// So that it means the same from wherever dynacrawl is started.
+/// Makes a path independent of the directory that dynacrawl is started in.
 fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_sink_is_named() {
+    fn an_error_of_a_sink_names_the_sink() {
         let state = "[state]\npath = \"/s/state.db\"\n";
         for (text, problem) in [
             ("[sink.audit]\nbatch = 3\n", "sink.audit: has no kind; add a section such as [sink.audit.file]"),

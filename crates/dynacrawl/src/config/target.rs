@@ -1,4 +1,4 @@
-//! `[[target]]`, as far as it is one account.
+//! `[[target]]` for one account.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,8 @@ pub(super) fn check_name(name: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Takes the Regions of a target from AWS's own settings where the configuration leaves them to those.
+/// Takes the Region of a target from AWS's own settings if the configuration names none. Refuses a
+/// target that has no Region even then.
 pub(super) async fn prepare(target: &mut Target) -> Result<(), ConfigError> {
     take_ambient_region(target).await?;
     if target.regions.is_empty() && !target.all_regions {
@@ -76,12 +77,13 @@ pub(super) async fn prepare(target: &mut Target) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Refuses a profile that AWS's configuration files do not have. Without this, the credentials of another source could be used.
+/// Refuses a profile that AWS's configuration files do not have. Otherwise the credentials of
+/// another source could be used.
 pub(super) fn must_exist(key: String, profile: &str, profiles: &[String]) -> Result<(), ConfigError> {
-    if profiles.iter().any(|known| known == profile) {
+    if profiles.iter().any(|name| name == profile) {
         return Ok(());
     }
-    let there_are = match profiles {
+    let existing = match profiles {
         [] => "AWS's configuration files have no profile".to_owned(),
         profiles => {
             let names: Vec<_> = profiles.iter().take(NAMED_PROFILES).map(|name| Escaped(name).to_string()).collect();
@@ -89,13 +91,13 @@ pub(super) fn must_exist(key: String, profile: &str, profiles: &[String]) -> Res
             format!("AWS's configuration files have {}{more}", names.join(", "))
         }
     };
-    Err(ConfigError::value(key, format!("the profile '{}' does not exist; {there_are}", Escaped(profile))))
+    Err(ConfigError::value(key, format!("the profile '{}' does not exist; {existing}", Escaped(profile))))
 }
 
-/// How many profiles are named.
+/// How many profiles the message names.
 const NAMED_PROFILES: usize = 20;
 
-/// Where no Region is configured, takes that of AWS's own settings, if they have one.
+/// If the configuration names no Region, takes the one of AWS's own settings, if they have one.
 pub(super) async fn take_ambient_region(target: &mut Target) -> Result<(), ConfigError> {
     if target.regions.is_empty()
         && !target.all_regions
@@ -111,14 +113,14 @@ fn regions_key(target: &Target) -> String {
     format!("target '{}': regions (--region)", Escaped(&target.name))
 }
 
-/// The same account and Region twice would be two scopes with one name.
+/// Refuses the same account and Region in two targets: they would be two scopes with one name.
 pub(super) fn reject_twice<'t>(targets: impl IntoIterator<Item = &'t Target>) -> Result<(), ConfigError> {
     let mut seen = BTreeMap::new();
     for target in targets {
         for region in target.account_id.iter().flat_map(|account| target.regions.iter().map(move |r| (account, r))) {
             if let Some(first) = seen.insert(region, &target.name) {
                 let place = format!("target '{}': regions", Escaped(&target.name));
-                let problem = format!("{}/{} is part of target '{}' already", region.0, region.1, Escaped(first));
+                let problem = format!("{}/{} is already part of target '{}'", region.0, region.1, Escaped(first));
                 return Err(ConfigError::value(place, problem));
             }
         }
@@ -126,19 +128,19 @@ pub(super) fn reject_twice<'t>(targets: impl IntoIterator<Item = &'t Target>) ->
     Ok(())
 }
 
-/// The Regions, and whether it is all of them.
+/// The Regions, and whether the target has all of them.
 fn regions(raw: Option<raw::Regions>, key: impl Fn() -> String) -> Result<(Vec<Region>, bool), ConfigError> {
     let names = raw.unwrap_or_default().0;
     if names == ["all"] {
         return Ok((Vec::new(), true));
     }
     if names.iter().any(|name| name == "all") {
-        return Err(ConfigError::value(key(), "\"all\" cannot stand beside other Regions"));
+        return Err(ConfigError::value(key(), "\"all\" cannot be combined with other Regions"));
     }
     let regions = names.into_iter().map(|name| name.parse::<Region>());
     let regions = regions.collect::<Result<Vec<_>, _>>().map_err(|e| ConfigError::value(key(), e))?;
     if let Some(twice) = regions.iter().enumerate().find(|(i, region)| regions[..*i].contains(region)) {
-        return Err(ConfigError::value(key(), format!("{} stands there twice", twice.1)));
+        return Err(ConfigError::value(key(), format!("{} is listed twice", twice.1)));
     }
     Ok((regions, false))
 }

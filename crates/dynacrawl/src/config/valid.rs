@@ -1,4 +1,4 @@
-//! What is valid.
+//! A validated configuration.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -22,20 +22,20 @@ use super::values::{in_range, required};
 pub struct Config {
     /// What all runs share.
     pub run: Settings,
-    /// What each run is asked to do.
+    /// What each run has to do.
     pub request: RunRequest,
     /// What the daemon does.
     pub serve: ServeSettings,
-    /// How to check.
+    /// The settings of `dynacrawl check`.
     pub check: CheckSettings,
-    /// What is shown of what happens.
+    /// Which messages dynacrawl shows, and where it sends spans.
     pub log: LogSettings,
-    /// Whether nothing but messages goes to standard error.
+    /// Whether only messages go to standard error.
     pub quiet: bool,
 }
 
 impl Config {
-    /// Checks what was typed.
+    /// Validates what the user typed.
     pub(crate) fn validate(layer: Layer) -> Result<Self, ConfigError> {
         let target_names: Vec<_> =
             layer.target.iter().enumerate().map(|(number, raw)| raw.name_or_number(number)).collect();
@@ -71,15 +71,17 @@ impl Config {
         })
     }
 
-    /// What the daemon takes from it.
+    /// The settings of the daemon.
     pub fn for_daemon(&self) -> DaemonSettings {
         DaemonSettings { run: Arc::new(self.run.clone()), request: self.request.clone(), serve: self.serve.clone() }
     }
 
-    /// Completes the targets from AWS's own settings: Regions that the configuration leaves to them.
+    /// Completes the chosen targets from AWS's own settings: the Region, if the configuration names
+    /// none.
     ///
     /// # Errors
-    /// When a target has no Region at all, or there is no target.
+    /// If a target has no Region even then, if its profile does not exist, or if two targets
+    /// contain the same account and Region.
     pub async fn prepare(&mut self) -> Result<(), ConfigError> {
         if self.run.http.ca_bundle.is_none() {
             self.run.http.ca_bundle = std::env::var_os("AWS_CA_BUNDLE").filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -91,7 +93,8 @@ impl Config {
         reject_twice(self.run.targets.iter().filter(|target| target.is_one_of(self.request.targets.as_deref())))
     }
 
-    /// Refuses profiles that do not exist: those of the chosen targets, and `AWS_PROFILE` if it is in use.
+    /// Refuses profiles that do not exist: those of the chosen targets, and `AWS_PROFILE` if it is
+    /// in use.
     async fn need_profiles(&mut self) -> Result<(), ConfigError> {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let has_keys = is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY");
@@ -107,15 +110,16 @@ impl Config {
         if needed.is_empty() {
             return Ok(());
         }
-        // Files that cannot be read are an error of the credentials.
+        // If the files cannot be read, resolving the credentials reports it.
         let Some(profiles) = dynacrawl_aws::profiles().await else { return Ok(()) };
         needed.into_iter().try_for_each(|(key, profile)| must_exist(key, &profile, &profiles))
     }
 
-    /// Takes the Regions that the configuration leaves to AWS's own settings, where those name one.
+    /// For each chosen target without a Region, takes the one of AWS's own settings, if they have
+    /// one.
     ///
     /// # Errors
-    /// When that is not the name of a Region, or of another partition than the target's roles.
+    /// If that is not the name of a Region, or is in another partition than the target's roles.
     pub async fn take_ambient_regions(&mut self) -> Result<(), ConfigError> {
         for target in self.chosen_mut() {
             take_ambient_region(target).await?;
@@ -123,7 +127,7 @@ impl Config {
         Ok(())
     }
 
-    /// The targets of the request. What belongs to another one is not looked for.
+    /// The targets of the request. The profiles and Regions of other targets do not matter.
     fn chosen_mut(&mut self) -> impl Iterator<Item = &mut Target> {
         let Self { run, request, .. } = self;
         let all = run.targets.iter_mut().chain(run.groups.iter_mut().map(|group| &mut group.discovery));

@@ -1,4 +1,4 @@
-//! Single values, from what was typed to what is valid.
+//! Validates single values.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use dynacrawl_model::Escaped;
 
 use super::error::ConfigError;
 
-/// A value that the reference configuration gives a default.
+/// A value that must be there, if only from the reference configuration.
 pub(super) fn required<T>(key: &str, value: Option<T>) -> Result<T, ConfigError> {
     value.ok_or_else(|| ConfigError::value(key, "is missing"))
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::url;
 
     #[test]
-    fn only_what_can_be_an_endpoint_is_one() {
+    fn only_a_valid_endpoint_url_is_accepted() {
         for right in ["http://127.0.0.1:8000", "https://dynamodb.example/", "http://[::1]:8000", "http://host/prefix"] {
             assert!(url("key", Some(right.to_owned())).is_ok(), "{right}");
         }

@@ -1,15 +1,16 @@
-//! Settings that are valid, and that are most likely not what the user wants.
+//! Settings that are valid but most likely not what the user wants.
 
 use dynacrawl_engine::settings::Target;
 
 use super::valid::Config;
 use crate::advice;
 
-/// AWS's quota for ListTables, DescribeTable and GetResourcePolicy together, in requests a second for each account and Region.
+/// AWS's quota for ListTables, DescribeTable and GetResourcePolicy together, in requests a second
+/// for each account and Region.
 const QUOTA: u32 = 2_500;
 
 impl Config {
-    /// What a person should know before a run.
+    /// What the user should know before a run.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let rate = self.run.crawl.rate.map(|rate| rate.per_second.get()).filter(|rate| *rate > QUOTA);
@@ -30,7 +31,7 @@ impl Config {
         warnings
     }
 
-    /// What a person should know before the daemon starts.
+    /// What the user should know before the daemon starts.
     pub(crate) fn daemon_warnings(&self) -> Vec<String> {
         let mut warnings = self.warnings();
         if self.serve.schedules.is_empty() && !self.serve.has_token() && !self.serve.run_at_start {

@@ -1,11 +1,11 @@
-//! How large a policy may be, and the same permissions in several that are small enough.
+//! IAM's size limits of policies, and splitting a policy to fit them.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{PolicyDocument, Statement};
 
-/// What IAM takes at most, in characters without white space.
+/// IAM's size limits, in characters without white space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// All inline policies of a user together.
@@ -38,15 +38,15 @@ impl fmt::Display for Limit {
     }
 }
 
-/// The size of a policy as IAM counts it, and the limits that it is above, the lowest first.
+/// The size of a policy as IAM counts it, and the limits that it exceeds, the lowest first.
 pub fn exceeded(policy: &PolicyDocument) -> (usize, Vec<Limit>) {
     let size = size(policy);
     let limits = [Limit::InlineUser, Limit::Managed, Limit::InlineRole];
     (size, limits.into_iter().filter(|limit| size > limit.characters()).collect())
 }
 
-/// The same permissions in policies that are each small enough for a managed one. A statement is taken apart by its resources;
-/// what is too large with one of them stays as it is.
+/// Splits a policy into policies that each fit a managed policy. A statement is split by its
+/// resources; one that is too large with a single resource stays as it is.
 pub fn split(policy: &PolicyDocument) -> Vec<PolicyDocument> {
     let mut policies = Vec::new();
     let mut current: Vec<Statement> = Vec::new();
@@ -61,7 +61,7 @@ pub fn split(policy: &PolicyDocument) -> Vec<PolicyDocument> {
             current.pop();
             let (fits, left) = divide(rest, over);
             current.extend(fits);
-            // With an empty policy before it, and one resource, it gets no smaller.
+            // If even an empty policy has no room for it, the statement cannot get smaller.
             let stuck = current.is_empty();
             let Some(left) = left else { break };
             if stuck {
@@ -78,7 +78,8 @@ pub fn split(policy: &PolicyDocument) -> Vec<PolicyDocument> {
     policies
 }
 
-/// Takes resources off the end of a statement until it is so many characters smaller: what fits, and what is left over.
+/// Removes resources from the end of a statement until it is `over` characters smaller. Returns
+/// what fits, and what is left over.
 fn divide(statement: Statement, over: usize) -> (Option<Statement>, Option<Statement>) {
     let resources: Vec<String> = statement.resource.iter().flatten().cloned().collect();
     let (mut keep, mut saved) = (resources.len(), 0);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_exceeded_from_one_character_more() {
+    fn one_character_too_many_exceeds_a_limit() {
         for (limit, exceeds) in [(Limit::InlineUser, 1), (Limit::Managed, 2), (Limit::InlineRole, 3)] {
             let of_name = |name: usize| {
                 let resource = Some(BTreeSet::from(["x".repeat(name)]));
@@ -160,14 +161,14 @@ mod tests {
             assert!(size(part) <= Limit::Managed.characters() && !part.statement.is_empty());
             assert!(part.statement.iter().all(|one| !one.resource.as_ref().is_some_and(BTreeSet::is_empty)));
         }
-        // Each but the last is nearly full.
+        // All but the last are nearly full.
         for part in &parts[..parts.len() - 1] {
             assert!(size(part) > Limit::Managed.characters() - 200, "{}", size(part));
         }
     }
 
     #[test]
-    fn what_fits_stays_one_and_what_cannot_be_split_stays_whole() {
+    fn small_policies_and_large_resources_are_not_split() {
         let small = PolicyDocument::new(vec![statement("A", 2), statement("B", 2)]);
         assert_eq!(split(&small), [small]);
         let resource = Some(BTreeSet::from(["x".repeat(7000)]));

@@ -53,7 +53,7 @@ pub(super) fn ended(outcome: Outcome, held: u64) -> ScopeProgress {
 
 pub(super) fn completed(millis: i64) -> RunCompleted {
     RunCompleted {
-        at: at(millis),
+        ended_at: at(millis),
         outcome: RunOutcome::Complete,
         scope_counts: ScopeTotals::default(),
         counts: Counts::default(),
