@@ -1,5 +1,5 @@
-//! What the fuzz targets do with their input: each reads it as one of the things that come from outside, and panics where
-//! a property does not hold.
+//! The fuzz targets. Each reads its input as one kind of data from outside, and panics if a
+//! property does not hold.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -22,14 +22,14 @@ use dynacrawl_normalizer::{Decoded, all_changes, decode, fingerprint, structural
 use dynacrawl_state::{ChangeQuery, Commit, NewRun, Reader, ScopeProgress, ScopeRow, State, TableQuery};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The body of a DescribeTable answer.
+/// Input: the body of a DescribeTable answer.
 pub fn normalizer(data: &[u8]) {
     let Ok(Decoded { table, .. }) = decode(data) else { return };
     assert_eq!(fingerprint(&table), fingerprint(&table));
     assert!(structural_changes(&table, &table).is_empty() && all_changes(&table, &table).is_empty());
 }
 
-/// The answers of DynamoDB: two bytes of status, then the body.
+/// Input: an answer of DynamoDB, as two bytes of status and the body.
 pub fn dynamodb_answers(data: &[u8]) {
     let Some(answer) = Always::read(data) else { return };
     block_on(async {
@@ -49,7 +49,7 @@ pub fn dynamodb_answers(data: &[u8]) {
     });
 }
 
-/// The answers of Account Management in JSON and of EC2 in XML.
+/// Input: an answer of Account Management (JSON) and of EC2 (XML).
 pub fn regions_answers(data: &[u8]) {
     let Some(answer) = Always::read(data) else { return };
     block_on(async {
@@ -62,7 +62,7 @@ pub fn regions_answers(data: &[u8]) {
     });
 }
 
-/// A configuration file.
+/// Input: a configuration file.
 pub fn configuration(data: &[u8]) {
     let Ok(file) = tempfile::NamedTempFile::new() else { return };
     if std::fs::write(file.path(), data).is_ok()
@@ -72,7 +72,7 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
-/// What somebody sends to the daemon over one connection.
+/// Input: the bytes of a client on one connection to the daemon.
 pub fn http_requests(data: &[u8]) {
     thread_local! {
         static CONFIG: Config = {
@@ -91,7 +91,7 @@ pub fn http_requests(data: &[u8]) {
     });
 }
 
-/// A cron expression.
+/// Input: a cron expression.
 pub fn cron(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(schedule) = Schedule::new(text, "Europe/Berlin", Duration::ZERO) else { return };
@@ -99,7 +99,7 @@ pub fn cron(data: &[u8]) {
     assert!(schedule.next(at).is_none_or(|next| next > at));
 }
 
-/// A byte for the column, then its text.
+/// Input: a byte that selects a column, and then its text.
 pub fn state_columns(data: &[u8]) {
     thread_local! {
         static STATE: RefCell<Option<(tempfile::TempDir, PathBuf)>> = const { RefCell::new(None) };
@@ -173,7 +173,7 @@ fn made_state() -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// A server that gives one answer to everything.
+/// A server that gives the same answer to all requests.
 #[derive(Clone, Debug)]
 struct Always {
     status: u16,
@@ -223,7 +223,7 @@ fn retry() -> RetryPolicy {
     RetryPolicy { max_attempts: 2, patience: Duration::from_secs(1), ..RetryPolicy::default() }
 }
 
-/// On simulated time: the waits between attempts cost nothing.
+/// Runs on simulated time, so the pauses between attempts take no time.
 fn block_on(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(work);

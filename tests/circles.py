@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Finds files of a crate that import each other in a circle. Prints each circle, and ends with 1 if there is one.
+"""Finds files of a crate that import each other in a circle. Prints each circle, and exits with 1 if there is one.
 
-An import is a path that begins with `crate`, `super`, `self` or a module of the file. It leads to the file of the module that it names; where it
-names an item that a `pub use` of that module passes on, it leads to the file that the item comes from. Tests are left out:
-they may look at everything.
+An import is a path that begins with `crate`, `super`, `self` or a module of the file. It leads to the file
+of the module that it names. If it names an item that a `pub use` of that module re-exports, it leads to
+the file that defines the item. Tests are left out, because they may use everything.
 """
 
 import re
@@ -23,7 +23,7 @@ def without_tests(text):
 
 
 def expand(tree):
-    """`a::{b, c::{d, e}}` as a::b, a::c::d and a::c::e; a name that is given with `as` comes last."""
+    """`a::{b, c::{d, e}}` as a::b, a::c::d and a::c::e, each with the name that it has in the file."""
     tree = " ".join(tree.split())
     at = tree.find("{")
     if at < 0:
@@ -67,7 +67,7 @@ class Crate:
                 self.read((*module, name), child)
 
     def resolve(self, module, path, seen=()):
-        """The module in which what a path of a module names is defined."""
+        """The module that defines the item that a path in a module names."""
         here, rest = list(module), list(path)
         if rest[0] == "crate":
             here, rest = [], rest[1:]
@@ -91,7 +91,7 @@ class Crate:
         for module, text in self.texts.items():
             paths, passes_on = [], set()
             for public, tree in USE.findall(text):
-                # Passing on a name needs nothing of the other file.
+                # A re-export does not depend on the other file.
                 if not public:
                     paths += [path for path, _ in expand(tree)]
             code = USE.sub("", text)

@@ -1,5 +1,6 @@
-//! Tells the program which of Cargo's profiles it is built with: Cargo's own `PROFILE` is `release` for
-//! all that inherit from it, so the name is taken from the output folder, `target/NAME/build/…`.
+//! Passes the name of Cargo's profile to the program. Cargo's own `PROFILE` is `release` for all
+//! profiles that inherit from it, so the name is taken from the output folder,
+//! `target/NAME/build/…`.
 
 use std::path::Path;
 

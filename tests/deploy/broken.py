@@ -2,7 +2,8 @@
 
 usage: broken.py BINARY
 
-Needs what check.py needs. Each way names the check that has to find it, and the words that have to be in what it finds.
+Needs what check.py needs. Each way names the check that must find it, and words that the problem must
+contain.
 """
 
 import os
@@ -28,7 +29,7 @@ DASHBOARD = "grafana/dynacrawl.json"
 ACCESS = "iam/access-policy.json"
 IAM_README = "iam/README.md"
 
-# The check, words of what it says, the file, what is in it, and what stands there instead.
+# The check, words of the problem that it reports, the file, the text to replace, and its replacement.
 WAYS = [
     ("files_parse", "twice", CRON_JOB, "  concurrencyPolicy: Forbid\n", "  concurrencyPolicy: Forbid\n" * 2),
     ("files_parse", "task-definition.json", TASK, '"cpu": "256",', '"cpu": "256"'),
@@ -474,54 +475,54 @@ WAYS = [
         '"2012-10-18"',
     ),
     (
-        "queries_are_about_metrics_that_there_are",
+        "queries_use_existing_metrics_and_labels",
         "no metric dynacrawl_table",
         DASHBOARD,
         "sum(dynacrawl_tables{",
         "sum(dynacrawl_table{",
     ),
     (
-        "queries_are_about_metrics_that_there_are",
+        "queries_use_existing_metrics_and_labels",
         "no metric dynacrawl_removal_held",
         ALERTS,
         "dynacrawl_removals_held",
         "dynacrawl_removal_held",
     ),
     (
-        "queries_are_about_metrics_that_there_are",
+        "queries_use_existing_metrics_and_labels",
         "no label kind",
         DASHBOARD,
         '{result=\\"throttled\\"',
         '{kind=\\"throttled\\"',
     ),
-    ("queries_are_about_metrics_that_there_are", "throttle", ALERTS, 'result="throttled"', 'result="throttle"'),
-    ("queries_are_about_metrics_that_there_are", "partially", ALERTS, '"partial|failed"', '"partially|failed"'),
-    ("queries_are_about_metrics_that_there_are", "a label kind", DASHBOARD, "sum by (type)", "sum by (kind)"),
+    ("queries_use_existing_metrics_and_labels", "throttle", ALERTS, 'result="throttled"', 'result="throttle"'),
+    ("queries_use_existing_metrics_and_labels", "partially", ALERTS, '"partial|failed"', '"partially|failed"'),
+    ("queries_use_existing_metrics_and_labels", "a label kind", DASHBOARD, "sum by (type)", "sum by (kind)"),
     (
-        "queries_are_about_metrics_that_there_are",
+        "queries_use_existing_metrics_and_labels",
         "a label pod",
         ALERTS,
         "on (job, instance) min_over_time(dyna",
         "on (job, pod) min_over_time(dyna",
     ),
     (
-        "queries_are_about_metrics_that_there_are",
+        "queries_use_existing_metrics_and_labels",
         "not in a rate",
         DASHBOARD,
         'increase(dynacrawl_changes_total{job=~\\"$job\\"}[$__rate_interval])',
         "(dynacrawl_changes_total)",
     ),
     (
-        "queries_are_about_metrics_that_there_are",
+        "queries_use_existing_metrics_and_labels",
         "is a gauge",
         DASHBOARD,
         '(dynacrawl_tables{job=~\\"$job\\"})',
         "(rate(dynacrawl_tables[5m]))",
     ),
-    ("queries_are_about_metrics_that_there_are", "parenthes", DASHBOARD, "sum by (outcome) (", "sum by (outcome) (("),
-    ("queries_are_about_metrics_that_there_are", "a label accounts", DASHBOARD, ", account_id)", ", accounts)"),
+    ("queries_use_existing_metrics_and_labels", "parenthes", DASHBOARD, "sum by (outcome) (", "sum by (outcome) (("),
+    ("queries_use_existing_metrics_and_labels", "a label accounts", DASHBOARD, ", account_id)", ", accounts)"),
     (
-        "queries_are_about_metrics_that_there_are",
+        "queries_use_existing_metrics_and_labels",
         "no expression",
         DASHBOARD,
         "label_values(dynacrawl_build_info, job)",
@@ -574,7 +575,7 @@ WAYS = [
         "alerts_are_tested_and_explained",
         "README.md has",
         "prometheus/README.md",
-        "| `DynacrawlDown` | it cannot be reached |\n",
+        "| `DynacrawlDown` | Prometheus cannot reach the daemon |\n",
         "",
     ),
     ("alerts_are_tested_and_explained", "severity", ALERTS, "severity: critical", "severity: bad"),
@@ -601,33 +602,33 @@ WAYS = [
         "kind: PrometheusRule",
         "kind: PrometheusRules",
     ),
-    ("dashboard_has_what_grafana_knows", "legendFromat", DASHBOARD, '"legendFormat"', '"legendFromat"'),
-    ("dashboard_has_what_grafana_knows", "gridPosition", DASHBOARD, '"gridPos"', '"gridPosition"'),
-    ("dashboard_has_what_grafana_knows", "lineWeight", DASHBOARD, '"lineWidth"', '"lineWeight"'),
-    ("dashboard_has_what_grafana_knows", "reducerOptions", DASHBOARD, '"reduceOptions"', '"reducerOptions"'),
+    ("dashboard_has_only_what_grafana_reads", "legendFromat", DASHBOARD, '"legendFormat"', '"legendFromat"'),
+    ("dashboard_has_only_what_grafana_reads", "gridPosition", DASHBOARD, '"gridPos"', '"gridPosition"'),
+    ("dashboard_has_only_what_grafana_reads", "lineWeight", DASHBOARD, '"lineWidth"', '"lineWeight"'),
+    ("dashboard_has_only_what_grafana_reads", "reducerOptions", DASHBOARD, '"reduceOptions"', '"reducerOptions"'),
     ("dashboard_can_be_imported", "an id", DASHBOARD, '"uid": "dynacrawl"', '"uid": ""'),
     ("dashboard_can_be_imported", "an id", DASHBOARD, '"uid": "dynacrawl",', '"uid": "dynacrawl", "id": 7,'),
     ("dashboard_can_be_imported", "data source", DASHBOARD, '"uid": "${datasource}"', '"uid": "P1809F7CD0C75ACF3"'),
     ("dashboard_can_be_imported", "no variable for", DASHBOARD, '"type": "datasource"', '"type": "custom"'),
     ("dashboard_can_be_imported", "no variable acount", DASHBOARD, "$account", "$acount"),
-    ("dashboard_is_laid_out", "stand twice", DASHBOARD, '"id": 3,', '"id": 2,'),
+    ("dashboard_is_laid_out", "occur twice", DASHBOARD, '"id": 3,', '"id": 2,'),
     ("dashboard_is_laid_out", "over the panel", DASHBOARD, '"y": 13', '"y": 12'),
     ("dashboard_is_laid_out", "24 columns", DASHBOARD, '"x": 16', '"x": 20'),
     ("dashboard_is_laid_out", "two of one name", DASHBOARD, '"refId": "B"', '"refId": "A"'),
-    ("dashboard_is_laid_out", "no description", DASHBOARD, '"description": "Resident."', '"description": ""'),
+    ("dashboard_is_laid_out", "no description", DASHBOARD, '"description": "Resident memory."', '"description": ""'),
     ("dashboard_is_laid_out", "no unit", DASHBOARD, '"unit": "bytes"', '"unit": ""'),
 ]
 
 
 def broken(way, binary):
-    """What is wrong with a check that should have found this, as its verdict and why."""
+    """Breaks deploy/ in this way. Returns the verdict on the check that must find it, and the reason."""
     name, words, file, old, new = way
     function = next(function for function in check.CHECKS if function.__name__ == name)
     with tempfile.TemporaryDirectory() as directory:
         root = Path(shutil.copytree(check.REPOSITORY / "deploy", Path(directory) / "deploy"))
         text = (root / file).read_text() if old else ""
         if old and old not in text:
-            return "FAIL", "cannot be broken so: this is not in it"
+            return "FAIL", "cannot be broken in this way: the file does not contain the text"
         (root / file).write_text(text.replace(old, new) if old else new)
         try:
             problems = check.found(function, check.Deploy(root, binary))
@@ -640,12 +641,12 @@ def broken(way, binary):
     return "ok", ""
 
 
-# What setup itself calls; neither promtool nor systemd-analyze, and no apt-get to install them with.
+# The programs that setup itself calls, without promtool, systemd-analyze, and apt-get to install them.
 CALLED = ["bash", "cat", "cmp", "cp", "dirname", "id", "mkdir", "mktemp", "rm", "tail"]
 
 
-def missing_tools_are_not_seen():
-    """What is wrong with how a tool is missed: a check that needs it has to fail, and so has setup."""
+def missing_tools_go_unnoticed():
+    """Yields a problem if a check passes, or setup succeeds, although a tool is missing."""
 
     def needs_a_tool(_):
         check.tool("no-such-tool")
@@ -676,8 +677,8 @@ def missing_tools_are_not_seen():
             (here / "bin" / tool).symlink_to(shutil.which("true"))
 
 
-def filters_without_a_test_are_not_seen():
-    """What is wrong with how .ci/run takes a filter that matches no test: cargo calls that a success."""
+def filters_without_a_test_go_unnoticed():
+    """Yields a problem if .ci/run accepts a filter that matches no test, which cargo calls a success."""
     script = (check.REPOSITORY / ".ci/run").read_text()
     function = script[script.index("some_tests() {") :]
     function = function[: function.index("\n}") + 2]
@@ -696,7 +697,7 @@ def main():
         sys.exit(__doc__)
     binary = sys.argv[1]
     verdicts = []
-    # What they wait for is tools.
+    # The checks mostly wait for tools.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for way, (verdict, why) in zip(WAYS, pool.map(lambda way: broken(way, binary), WAYS), strict=True):
             verdicts.append(verdict)
@@ -706,7 +707,7 @@ def main():
         if function.__name__ not in {way[0] for way in WAYS}:
             verdicts.append("FAIL")
             print(f"FAIL\t{function.__name__}: nothing is broken for it")
-    for problem in [*missing_tools_are_not_seen(), *filters_without_a_test_are_not_seen()]:
+    for problem in [*missing_tools_go_unnoticed(), *filters_without_a_test_go_unnoticed()]:
         verdicts.append("FAIL")
         print(f"FAIL\t{problem}")
     print(f"{verdicts.count('ok')} passed, {verdicts.count('FAIL')} failed")

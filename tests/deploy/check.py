@@ -2,13 +2,14 @@
 
 usage: check.py BINARY [--deploy DIRECTORY]
 
-BINARY is the dynacrawl that is asked about configurations and policies. Needs what is in requirements.txt:
+BINARY is the dynacrawl that checks configurations and prints policies. Needs the packages of
+requirements.txt:
 
     python3 -m venv VENV && VENV/bin/pip install --requirement tests/deploy/requirements.txt
     VENV/bin/python tests/deploy/check.py target/debug/dynacrawl
 
-A check is a function of a Deploy that yields problems; none means that it has passed. broken.py shows that each can
-fail. A check whose tool is not on this machine fails; setup installs all of them.
+A check is a function of a Deploy that yields problems, and passes if it yields none. broken.py shows
+that each check can fail. A check fails if its tool is missing on this machine; setup installs them all.
 """
 
 import argparse
@@ -44,11 +45,11 @@ import pages
 import queries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# The oldest that podFailurePolicy is stable in, and the newest that there is a schema of.
+# The oldest version in which podFailurePolicy is stable, and the newest one with a schema.
 KUBERNETES = ("1.31", kubernetes_validate.latest_version())
 # Not in Kubernetes' own schemas.
 CUSTOM_RESOURCES = {"monitoring.coreos.com/v1"}
-# Where a pod may go: name servers, AWS, and the agent of Pod Identity.
+# What a pod may connect to: name servers, AWS, and the agent of Pod Identity.
 EGRESS = {
     ("53/UDP", ""),
     ("53/TCP", ""),
@@ -60,7 +61,8 @@ EXIT_USAGE = 2
 EXIT_PARTIAL = 3
 EXIT_FAILED_FOR_NOW = 5
 EXIT_INTERRUPTED = 130
-# What systemd may miss in the unit: it uses the network and the host's files, looks at /proc/stat, and has no list of addresses.
+# What systemd-analyze may find missing in the unit: it uses the network and the host's files, reads
+# /proc/stat, and has no list of addresses.
 EXPOSED = {
     "RootDirectory=/RootImage=",
     "RestrictAddressFamilies=~AF_UNIX",
@@ -70,7 +72,7 @@ EXPOSED = {
     "DeviceAllow=",
     "IPAddressDeny=",
 }
-# What each policy may allow.
+# The actions that each policy allows.
 ALLOWED = {
     "access-policy.json": {"dynamodb:ListTables", "dynamodb:DescribeTable"},
     "assume-policy.json": {"sts:AssumeRole"},
@@ -95,7 +97,7 @@ register_default_plugins()
 
 
 class MissingError(Exception):
-    """What a check needs is not on this machine."""
+    """A tool that a check needs is not on this machine."""
 
 
 def check(function):
@@ -104,13 +106,13 @@ def check(function):
 
 
 class Unique(yaml.SafeLoader):
-    """YAML whose mappings say nothing twice."""
+    """YAML that refuses a duplicate key in a mapping."""
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -118,7 +120,7 @@ def unique(pairs):
     keys = [key for key, _ in pairs]
     for key in keys:
         if keys.count(key) > 1:
-            raise ValueError(f"the key {key!r} stands twice")
+            raise ValueError(f"the key {key!r} occurs twice")
     return dict(pairs)
 
 
@@ -144,7 +146,7 @@ class Deploy:
         return {path.name: self.json(path) for path in sorted((self.root / "iam").glob("*.json"))}
 
     def manifests(self, path):
-        """A YAML file's documents: as it is, and with its optional lines."""
+        """The documents of a YAML file: as it is, and with its optional lines."""
         text = path.read_text()
         variants = {"": text}
         if re.search("^#:", text, re.MULTILINE):
@@ -152,7 +154,7 @@ class Deploy:
         return {kind: [d for d in yaml.load_all(variant, Unique) if d] for kind, variant in variants.items()}
 
     def objects(self):
-        """Every Kubernetes object with where it stands."""
+        """Every Kubernetes object, with its place."""
         for path in self.files("kubernetes/*.yaml"):
             for variant, documents in self.manifests(path).items():
                 for document in documents:
@@ -167,7 +169,7 @@ class Deploy:
                 yield place, document["spec"]
 
     def daemons(self):
-        """Every StatefulSet, and the objects that stand in its file, by their kind."""
+        """Every StatefulSet, and the objects of its file, by kind."""
         for path in self.files("kubernetes/*.yaml"):
             for variant, documents in self.manifests(path).items():
                 beside = {}
@@ -177,7 +179,7 @@ class Deploy:
                     yield f"{self.name(path)}{variant}: StatefulSet", document["spec"], beside
 
     def templates(self):
-        """Every pod's template, and the claims that are made for it."""
+        """Every pod template, and its volume claim templates."""
         for place, job in self.jobs():
             yield place, job["template"], []
         for place, daemon, _ in self.daemons():
@@ -189,7 +191,7 @@ class Deploy:
                 yield place, template["spec"], container
 
     def config_maps(self):
-        """The configuration files in ConfigMaps, by the ConfigMap's name and theirs."""
+        """The configuration files in ConfigMaps, by the names of the ConfigMap and the file."""
         return {
             (document["metadata"]["name"], key): text
             for _, document in self.objects()
@@ -204,7 +206,7 @@ class Deploy:
                 yield self.name(path), textwrap.dedent(block)
 
     def configurations(self):
-        """Every configuration, with where it stands."""
+        """Every configuration, with its place."""
         for key, toml in self.config_maps().items():
             yield f"ConfigMap {key}", toml
         for path in self.files("*.toml"):
@@ -215,7 +217,7 @@ class Deploy:
         return {path.name: self.json(self.name(path)) for path in self.files("ecs/*task-definition.json")}
 
     def queries(self):
-        """Every query, with where it stands."""
+        """Every query, with its place."""
         dashboard = self.json("grafana/dynacrawl.json")
         for panel in dashboard["panels"]:
             for target in panel.get("targets", []):
@@ -223,7 +225,7 @@ class Deploy:
         for variable in dashboard["templating"]["list"]:
             if variable["type"] == "query":
                 found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
-                # As a query that uses the label; no match shows as one that cannot be parsed.
+                # As a query that uses the label. Without a match it is empty, and cannot be parsed.
                 yield f"variable {variable['name']}", f"sum by ({found[2]}) ({found[1]})" if found else ""
         for rule in self.rules():
             yield f"alert {rule['alert']}", rule["expr"]
@@ -233,7 +235,7 @@ class Deploy:
         return [rule for group in alerts["groups"] for rule in group["rules"]]
 
     def dynacrawl(self, *arguments):
-        # Nothing of this environment counts, and nothing outside is asked for credentials.
+        # Not this environment, and no request for credentials to a metadata service.
         environment = {"AWS_EC2_METADATA_DISABLED": "true"}
         return subprocess.run(
             [self.binary, *arguments], check=False, env=environment, capture_output=True, text=True, timeout=60
@@ -247,7 +249,7 @@ class Deploy:
             return result.stderr.strip() if result.returncode else None
 
     def grace(self):
-        """How long dynacrawl may take to end: the longest of the default and what the configurations say."""
+        """How long dynacrawl may take to end, in seconds: the longest of the default and the configured values."""
         texts = [(REPOSITORY / "config/reference.toml").read_text(), *[toml for _, toml in self.configurations()]]
         values = [tomllib.loads(text).get("crawl", {}).get("grace") for text in texts]
         return max(int(re.fullmatch(r"(\d+)s", value)[1]) for value in values if value)
@@ -312,10 +314,10 @@ def arguments_are_accepted(deploy):
 @check
 def environment_variables_exist(deploy):
     helps = [deploy.dynacrawl(command, "--help").stdout for command in ("crawl", "check", "policy", "serve")]
-    known = set(re.findall(r"DYNACRAWL_[A-Z_]+(?==)", "".join(helps)))
+    known = set(re.findall(r"DYNACRAWL_[A-Z_]+(?=[=\]])", "".join(helps)))
     for path in [path for path in deploy.root.rglob("*") if path.is_file()]:
         for name in set(re.findall(r"DYNACRAWL_[A-Z_]+", path.read_text())) - known:
-            yield f"{deploy.name(path)}: dynacrawl knows no {name}"
+            yield f"{deploy.name(path)}: dynacrawl does not read {name}"
 
 
 @check
@@ -368,13 +370,13 @@ def dockerfile_has_a_small_unprivileged_last_stage(deploy):
         yield "one stage only: the compiler would be in the image"
     user = last(final, "USER")
     if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", user):
-        yield f"USER {user or 'is missing'}: has to be numbers, and not root's"
+        yield f"USER {user or 'is missing'}: must be numbers, and not those of root"
     users = {place: pod["securityContext"] for place, pod, _ in deploy.containers()}
     for place, context in users.items():
         if f"{context.get('runAsUser')}:{context.get('runAsGroup')}" != user:
             yield f"{place}: runs as another user than the image, {user}"
     if not re.match(r"gcr\.io/distroless/cc-debian\d+:nonroot$|debian:\w+-slim$", last(final, "FROM")):
-        yield f"FROM {last(final, 'FROM')}: is no minimal image with a C library"
+        yield f"FROM {last(final, 'FROM')}: is not a minimal image with a C library"
     if any(name == "RUN" for name, _ in final):
         yield "the last stage runs something"
     if last(final, "ENTRYPOINT") != '["dynacrawl"]' or last(final, "CMD") != '["crawl"]':
@@ -399,10 +401,10 @@ def dockerfile_copies_what_cargo_builds(deploy):
     (binary,) = [target["name"] for target in manifest["bin"]]
     run = last(builder, "RUN")
     if f"cargo build --profile dist --locked -p dynacrawl --bin {binary}" not in run:
-        yield f"no dist build of {binary} that keeps to Cargo.lock"
+        yield f"no dist build of {binary} with --locked"
     installed = re.search(r'install -D "?(\S+?)"? (\S+)$', run)
     if not installed or installed[1] != f"$CARGO_TARGET_DIR/dist/{binary}":
-        yield f"what is installed is not $CARGO_TARGET_DIR/dist/{binary}"
+        yield f"the installed file is not $CARGO_TARGET_DIR/dist/{binary}"
     directory = re.search(r"CARGO_TARGET_DIR=(\S+)", last(builder, "ENV"))
     caches = re.findall(r"--mount=type=cache,target=([^\s,]+)", run)
     if not directory or not any(directory[1].startswith(cache) for cache in caches):
@@ -430,7 +432,7 @@ def dockerfile_has_the_right_versions(deploy):
 
 
 def compiled_in():
-    """What the binary is built from: manifests, sources, and what these include."""
+    """The files that the binary is built from: manifests, sources, and the files that they include."""
     yield from ("Cargo.toml", "Cargo.lock")
     for manifest in REPOSITORY.glob("crates/*/Cargo.toml"):
         yield str(manifest.relative_to(REPOSITORY))
@@ -460,7 +462,7 @@ def dockerfile_sees_all_sources_and_little_else(deploy):
             yield f"Dockerfile.dockerignore lets {path} in"
 
 
-# What the daemon is given in the image; it is never to crawl.
+# The configuration of the daemon in the image. It must never crawl.
 DAEMON = """
 [state]
 path = "/var/lib/dynacrawl/state.db"
@@ -483,7 +485,7 @@ endpoint_url = "http://127.0.0.1:9"
 
 @contextlib.contextmanager
 def built(deploy):
-    """A container of the image, built from the Dockerfile with the binary in the place of cargo's result."""
+    """A container of the image, built from the Dockerfile with the binary instead of cargo's result."""
     if lack := image.can_build():
         raise MissingError(lack)
     with tempfile.TemporaryDirectory() as directory:
@@ -502,7 +504,7 @@ def image_crawls(deploy):
 
 
 def status(url, **request):
-    """The status of an answer; nothing if there is none."""
+    """The status of the answer, or None without an answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(urllib.request.Request(url, **request), timeout=5) as answer:
@@ -529,7 +531,8 @@ def image_serves(deploy):
                     "key": "AKIAIOSFODNN7EXAMPLE\n",
                 }.items():
                     (container.volume(source, place) / name).write_text(text)
-        # Another process may take the port in between; it is the machine's, because the demo needs a loopback.
+        # Another process may take the port in between. The container has the network of this machine,
+        # because the demo needs a loopback interface.
         address = f"127.0.0.1:{free.getsockname()[1]}"
         free.close()
         process = container.start(run, {"DYNACRAWL_LISTEN": address}, subprocess.Popen)
@@ -571,7 +574,7 @@ def manifests_follow_the_schemas(deploy):
 def manifests_name_no_namespace(deploy):
     for place, document in deploy.objects():
         if "namespace" in document["metadata"]:
-            yield f"{place}: the namespace is the user's to choose"
+            yield f"{place}: the user chooses the namespace"
 
 
 @check
@@ -581,7 +584,7 @@ def objects_of_one_name_are_the_same(deploy):
         file = place.split(".yaml")[0]
         other, same = seen.setdefault((document["kind"], document["metadata"]["name"]), (file, document))
         if file != other and document != same:
-            yield f"{place} {document['metadata']['name']}: another one than in {other}.yaml"
+            yield f"{place} {document['metadata']['name']}: differs from the one in {other}.yaml"
 
 
 @check
@@ -703,7 +706,7 @@ def exit_codes_are_handled(deploy):
             if codes["values"] != sorted(set(codes["values"])):
                 yield f"{place}: exit codes out of order: {codes['values']}"
             if codes["values"] and (codes.get("containerName") not in names or codes["operator"] != "In"):
-                yield f"{place}: a rule on exit codes that is not about dynacrawl's"
+                yield f"{place}: a rule on exit codes that is not about dynacrawl"
             for code in codes["values"]:
                 actions.setdefault(code, rule["action"])
         for code in (EXIT_USAGE, EXIT_PARTIAL):
@@ -728,13 +731,13 @@ def selects(selector, labels):
 
 
 def mount_of(container, path):
-    """The mount that a path is on."""
+    """The mount that contains a path."""
     mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", [])}
     return next((mounts[str(above)] for above in Path(path).parents if str(above) in mounts), {})
 
 
 def configuration_of(deploy, pod):
-    """What the ConfigMap says that a pod's DYNACRAWL_CONFIG names."""
+    """The path in a pod's DYNACRAWL_CONFIG, and the configuration at that path in its ConfigMap."""
     (container,) = pod["containers"]
     (path,) = [Path(variable["value"]) for variable in container["env"] if variable["name"] == "DYNACRAWL_CONFIG"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
@@ -778,11 +781,11 @@ def daemon_is_found_by_probes_and_prometheus(deploy):
         host, _, port = configuration["serve"]["listen"].rpartition(":")
         named = {at["name"]: str(at["containerPort"]) for at in container.get("ports", [])}
         if ip_address(host.strip("[]")).is_loopback:
-            yield f"{place}: serve.listen={host}: nobody outside of the pod can ask"
+            yield f"{place}: serve.listen={host}: unreachable from outside of the pod"
         for probe, path in {"livenessProbe": "/healthz", "readinessProbe": "/readyz"}.items():
             get = container.get(probe, {}).get("httpGet", {})
             if get.get("path") != path or named.get(get.get("port")) != port:
-                yield f"{place}: {probe} does not ask {path} at {port}"
+                yield f"{place}: {probe} does not request {path} at {port}"
         for name, value in {"scrape": "true", "port": port, "path": "/metrics"}.items():
             if annotations.get(f"prometheus.io/{name}") != value:
                 yield f"{place}: the annotation prometheus.io/{name} is not {value}"
@@ -804,7 +807,7 @@ def daemon_is_found_by_probes_and_prometheus(deploy):
             if [(end.get("port") in ports, end.get("path")) for end in spec["endpoints"]] != [(True, "/metrics")]:
                 yield f"{place}: the ServiceMonitor does not find /metrics"
         if not selects(daemon["selector"]["matchLabels"], labels):
-            yield f"{place}: its selector is not about its pod"
+            yield f"{place}: its selector does not match its pod"
     if not monitors:
         yield "the #: lines bring no ServiceMonitor"
 
@@ -836,12 +839,12 @@ def network_policies_let_little_through(deploy):
     policies = [document["spec"] for _, document in deploy.objects() if document["kind"] == "NetworkPolicy"]
     besides = {place: beside.get("NetworkPolicy", []) for place, _, beside in deploy.daemons()}
     for place, template, _ in deploy.templates():
-        # The daemon's file has to do without the other one.
+        # The daemon's file must work without the other one.
         candidates = [policy["spec"] for policy in besides[place]] if place in besides else policies
         labels = template["metadata"]["labels"]
         chosen = [policy for policy in candidates if selects(policy["podSelector"]["matchLabels"], labels)]
         if {kind for policy in chosen for kind in policy["policyTypes"]} != {"Ingress", "Egress"}:
-            yield f"{place}: no NetworkPolicy for what goes in and out"
+            yield f"{place}: no NetworkPolicy for ingress and egress"
     ports = {at["name"] for _, _, container in deploy.containers() for at in container.get("ports", [])}
     for policy in policies:
         egress = {
@@ -873,7 +876,7 @@ def unit(deploy):
 
 
 def analyze(deploy, *command):
-    """Asks systemd-analyze about the unit, with the binary that is here in the place of the installed one."""
+    """Runs systemd-analyze on the unit, with this binary instead of the installed one."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "dynacrawl.service"
         text = (deploy.root / "systemd/dynacrawl.service").read_text()
@@ -946,7 +949,7 @@ def unit_fits_its_configuration(deploy):
 
 
 def api_problems(service, operation, parameters):
-    """What AWS's own model of an API has against parameters: shape, names, types and enumerations."""
+    """What AWS's own model of an API refuses in parameters: shape, names, types and enumerations."""
     shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
     report = botocore.validate.ParamValidator().validate(parameters, shape)
     if report.has_errors():
@@ -963,11 +966,11 @@ def enum_problems(shape, value, place):
         for member in value:
             yield from enum_problems(shape.member, member, place)
     elif shape.type_name == "string" and shape.enum and value not in shape.enum:
-        yield f"{place}: {value} is none of {', '.join(shape.enum)}"
+        yield f"{place}: {value} is not one of {', '.join(shape.enum)}"
 
 
 def cloudformation(value, within=""):
-    """ECS's camelCase in CloudFormation's case; what stands in maps stays as it is."""
+    """ECS's camelCase keys in CloudFormation's case. The keys of maps stay as they are."""
     if isinstance(value, dict) and within != "options":
         return {key[0].upper() + key[1:]: cloudformation(member, key) for key, member in value.items()}
     return [cloudformation(member) for member in value] if isinstance(value, list) else value
@@ -1072,7 +1075,7 @@ def ecs_daemon_is_one_and_has_its_files(deploy):
 def policies_allow_nothing_else(deploy):
     policies = deploy.policies()
     for name in policies.keys() ^ ALLOWED.keys():
-        yield f"{name}: is in one of deploy/iam and this check only"
+        yield f"{name}: is only in one of deploy/iam and this check"
     for name in policies.keys() & ALLOWED.keys():
         allowed = set()
         for statement in policies[name]["Statement"]:
@@ -1147,7 +1150,7 @@ METRICS = Path(__file__).parent / "metrics.txt"
 
 
 @check
-def queries_are_about_metrics_that_there_are(deploy):
+def queries_use_existing_metrics_and_labels(deploy):
     known = queries.metrics(METRICS.read_text())
     for place, query in deploy.queries():
         for problem in queries.problems(query, known):
@@ -1246,7 +1249,7 @@ def prometheus_accepts_what_the_readme_says(deploy):
 
 
 def lost(before, after, path=""):
-    """What of a JSON value is not in another."""
+    """The parts of a JSON value that another one lacks."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in before.items():
             if key not in after:
@@ -1261,7 +1264,7 @@ def lost(before, after, path=""):
 
 
 def every(value, key):
-    """What a key has, wherever it stands in a JSON value."""
+    """The values of a key at any depth of a JSON value."""
     members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
     if isinstance(value, dict) and key in value:
         yield value[key]
@@ -1270,29 +1273,29 @@ def every(value, key):
 
 
 @check
-def dashboard_has_what_grafana_knows(deploy):
+def dashboard_has_only_what_grafana_reads(deploy):
     dashboard = deploy.json("grafana/dynacrawl.json")
     read = Dashboard.from_json(copy.deepcopy(dashboard))
     for place in lost(dashboard, json.loads(JSONEncoder().encode(read))):
-        yield f"Grafana knows no {place}"
+        yield f"Grafana does not read {place}"
 
 
 @check
 def dashboard_can_be_imported(deploy):
     dashboard = deploy.json("grafana/dynacrawl.json")
     if dashboard.get("id") is not None or not dashboard.get("uid") or not dashboard.get("title"):
-        yield "an id of one Grafana's own, or no uid or title"
+        yield "an id of one Grafana instance, or no uid or title"
     variables = {variable["name"]: variable["type"] for variable in dashboard["templating"]["list"]}
     if variables.get("datasource") != "datasource":
         yield "no variable for the data source"
     text = json.dumps(dashboard)
-    # Those that begin with __ are Grafana's own.
+    # Grafana itself defines those that begin with __.
     for name in set(re.findall(r"\$\{?(\w+)", text)) - variables.keys():
         if not name.startswith("__"):
             yield f"there is no variable {name}"
     for source in every(dashboard, "datasource"):
         if source != {"type": "prometheus", "uid": "${datasource}"}:
-            yield f"the data source {source} of one Grafana's own"
+            yield f"the data source {source} of one Grafana instance"
 
 
 @check
@@ -1300,7 +1303,7 @@ def dashboard_is_laid_out(deploy):
     panels = deploy.json("grafana/dynacrawl.json")["panels"]
     identifiers = [panel["id"] for panel in panels]
     if len(set(identifiers)) != len(identifiers):
-        yield f"ids that stand twice: {sorted(i for i in set(identifiers) if identifiers.count(i) > 1)}"
+        yield f"ids that occur twice: {sorted(i for i in set(identifiers) if identifiers.count(i) > 1)}"
     taken = {}
     for panel in panels:
         at = panel["gridPos"]
@@ -1323,7 +1326,7 @@ def dashboard_is_laid_out(deploy):
 
 
 def found(function, deploy):
-    """What a check finds."""
+    """The problems that a check finds."""
     try:
         return [str(problem) for problem in function(deploy)]
     except (image.ImageError, MissingError) as error:
@@ -1336,7 +1339,7 @@ def run(deploy, checks):
     for function in checks:
         try:
             problems = found(function, deploy)
-        except Exception as error:  # what is broken enough cannot even be judged
+        except Exception as error:  # a file may be too broken for the check itself
             problems = [f"{type(error).__name__}: {error}"]
         failed += bool(problems)
         print(f"{'FAIL' if problems else 'ok'}\t{function.__name__}")
@@ -1347,11 +1350,11 @@ def run(deploy, checks):
 
 def main():
     parser = argparse.ArgumentParser(description="Checks what is in deploy/.")
-    parser.add_argument("binary", type=Path, help="the dynacrawl to ask")
+    parser.add_argument("binary", type=Path, help="the dynacrawl to run")
     parser.add_argument("--deploy", type=Path, default=REPOSITORY / "deploy", metavar="DIRECTORY")
     arguments = parser.parse_args()
     if not os.access(arguments.binary, os.X_OK):
-        parser.error(f"{arguments.binary} is no program")
+        parser.error(f"{arguments.binary} is not an executable")
     failed = run(Deploy(arguments.deploy, arguments.binary), CHECKS)
     print(f"{len(CHECKS) - failed} passed, {failed} failed")
     return 1 if failed else 0

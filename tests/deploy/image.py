@@ -1,14 +1,15 @@
-"""Makes what deploy/Dockerfile makes, without Docker, and runs it the way `docker run` would.
+"""Builds the image of deploy/Dockerfile without Docker, and runs it as `docker run` would.
 
 usage: image.py [--binary BINARY] [--target-dir DIRECTORY]
 
-Reads the Dockerfile and does its steps in a scratch directory: each COPY through Dockerfile.dockerignore, each RUN as it
-stands there, in a root of its own, and then the last stage on top of what its base image has. Then it runs each
-`docker run` that the Dockerfile's comments show, but for the daemon's: read-only, as the image's user.
+Reads the Dockerfile and performs its steps in a scratch directory: each COPY through
+Dockerfile.dockerignore, each RUN unchanged in its own root directory, and the last stage on top of the
+files of its base image. Then it runs each `docker run` of the Dockerfile's comments except the
+daemon's: read-only, as the user of the image.
 
-The base images themselves are not here: the toolchain of this machine stands in for the first one, its C library for the
-second. With BINARY, nothing is compiled: where the Dockerfile calls cargo, that binary is put in the place of its result.
-With DIRECTORY, cargo finds there what it has compiled before. Needs Linux and root, for the mounts.
+The base images are not used: the toolchain of this machine replaces the first one, and its C library
+the second. With BINARY, nothing is compiled: that binary replaces the result of cargo. With DIRECTORY,
+cargo finds there what it has compiled before. Needs Linux and root, for the mounts.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# What a build stage may use of this machine: the toolchain (and, in /run, the name server), not the sources.
+# What a build stage uses of this machine: the toolchain (and the name server, in /run), not the sources.
 TOOLCHAIN = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "etc", "dev", "proc", "sys", "root", "home", "opt", "run")
 # The shared libraries of gcr.io/distroless/cc that a Rust program with C in it may need.
 LIBRARIES = (
@@ -46,7 +47,7 @@ BASE_ENVIRONMENT = {
     "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
 }
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# Stands in for cargo where there is a binary already.
+# Replaces cargo if there is a binary already.
 CARGO = """#!/bin/sh
 set -eu
 [ "$1" = build ] && [ -f Cargo.toml ] && [ -f Cargo.lock ] || { echo "cargo $*: not in a workspace" >&2; exit 1; }
@@ -69,11 +70,11 @@ RUN_OPTIONS = {
 
 
 class ImageError(Exception):
-    """The Dockerfile does not make an image that works."""
+    """The Dockerfile does not build an image that works."""
 
 
 def instructions(text):
-    """A Dockerfile's instructions: each one's name and what follows it."""
+    """The instructions of a Dockerfile: the name of each, and what follows it."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
@@ -94,7 +95,7 @@ def ignore_patterns(text):
 
 
 def ignored(path, patterns):
-    """Whether .dockerignore keeps a path out: the last pattern that matches it or a directory above it counts."""
+    """Whether .dockerignore excludes a path. The last pattern that matches it or a directory above it decides."""
     parts = Path(path).parts
     above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
     verdict = False
@@ -105,7 +106,7 @@ def ignored(path, patterns):
 
 
 class Run:
-    """A `docker run`: its options, and what the image is told."""
+    """A `docker run`: its options, and the arguments of the image."""
 
     def __init__(self, words):
         self.options, self.volumes = set(), {}
@@ -131,7 +132,7 @@ def runs(text):
 
 
 def can_build():
-    """What this machine lacks to build and run images here; nothing if it lacks nothing."""
+    """What this machine lacks to build and run images, or None."""
     if platform.system() != "Linux" or os.geteuid() != 0:
         return "needs Linux and root"
     for name in ("unshare", "mount", "chroot"):
@@ -142,7 +143,7 @@ def can_build():
 
 
 def namespace(script, words, start=subprocess.run, **more):
-    """Runs a shell script, with words as its arguments, where nobody else sees its mounts and processes."""
+    """Runs a shell script with words as its arguments, in its own mount and process namespaces."""
     command = [
         "unshare",
         "--mount",
@@ -161,13 +162,13 @@ def namespace(script, words, start=subprocess.run, **more):
 
 
 def in_root(environment, root, *options):
-    """The end of such a script: goes on in another root, with these environment variables and no others."""
+    """The end of such a script: continues in another root, with only these environment variables."""
     variables = shlex.join(f"{name}={value}" for name, value in environment.items())
     return f'exec env --ignore-environment {variables} "$(command -v chroot)" {shlex.join([*options, str(root)])}'
 
 
 def copy(source, place, owner, skip=lambda path: False):
-    """Copies a file, or what is in a directory, with everything above it."""
+    """Copies a file or the content of a directory, and creates the directories above."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         place.mkdir(exist_ok=True)
@@ -180,7 +181,7 @@ def copy(source, place, owner, skip=lambda path: False):
 
 
 class Stage:
-    """One stage, as it is being built in a directory."""
+    """A stage, which is built in a directory."""
 
     def __init__(self, root, builder):
         self.root, self.builder = root, builder
@@ -189,7 +190,7 @@ class Stage:
         root.mkdir()
 
     def path(self, name):
-        """Where a path of the image is, seen from here."""
+        """Where a path of the image is on this machine."""
         return self.root / os.path.normpath(os.path.join(self.directory, name)).lstrip("/")
 
     def expand(self, text):
@@ -275,7 +276,7 @@ class Builder:
         self.stages = {}
 
     def skips(self, path):
-        # Only what no pattern lets in again, as the directories above it.
+        # Not if a pattern includes something below it again.
         relative = str(path.relative_to(self.context))
         return ignored(relative, self.patterns) and not any(
             pattern.startswith(f"!{relative}/") for pattern in self.patterns
@@ -301,7 +302,7 @@ class Builder:
         return found
 
     def in_toolchain(self, stage, script, environment):
-        """Runs a step of a build stage: its own files, and the toolchain of this machine beside them."""
+        """Runs a step of a build stage, with its own files and the toolchain of this machine."""
         mounts = []
         for name in TOOLCHAIN:
             outside, inside = Path("/", name), stage.root / name
@@ -334,7 +335,7 @@ class Builder:
 
 
 def distroless(stage):
-    """What gcr.io/distroless/cc has that matters to a program: libraries, certificates, time zones, users."""
+    """Adds what a program may need of gcr.io/distroless/cc: libraries, certificates, time zones, users."""
     for directory in LIBRARY_DIRECTORIES:
         for pattern in LIBRARIES:
             for library in sorted(Path(directory).glob(pattern)):
@@ -357,13 +358,13 @@ def distroless(stage):
 
 
 class Container:
-    """Runs an image. Its named volumes last as long as this."""
+    """Runs an image. Its named volumes exist as long as this object."""
 
     def __init__(self, image, scratch):
         self.image, self.directory = image, scratch / "volumes"
 
     def volume(self, source, place):
-        """Where a volume is, seen from here; made as Docker makes a new one, or as the comments say it has to be."""
+        """Where a volume is on this machine. Creates it as Docker would, or as the comments require it."""
         found = self.directory / source.replace("/", "_")
         if found.exists():
             return found
@@ -400,14 +401,14 @@ class Container:
 
 
 def stop(process):
-    """Sends SIGTERM to what a container runs, and not to the unshare around it."""
+    """Sends SIGTERM to the program in a container, and not to the unshare around it."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for child in children:
         os.kill(int(child), signal.SIGTERM)
 
 
 def problems(run, result, container):
-    """What is wrong with how a crawl in a container went."""
+    """What went wrong with a crawl in a container."""
     shown = shlex.join(run.arguments)
     if result.returncode:
         yield f"{shown}: exit code {result.returncode}: {result.stderr.strip()}"
@@ -423,13 +424,13 @@ def problems(run, result, container):
         records = file.read_text()
     last = records.strip().rpartition("\n")[2]
     if '"type":"run_completed"' not in last or '"outcome":"complete"' not in last:
-        yield f"{shown}: the last record does not say that it is complete: {last[:200]}"
+        yield f"{shown}: the last record does not show a complete run: {last[:200]}"
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Makes what deploy/Dockerfile makes, without Docker, and runs it.")
-    parser.add_argument("--binary", type=Path, help="what cargo would build; without it, cargo builds it")
-    parser.add_argument("--target-dir", type=Path, metavar="DIRECTORY", help="what cargo has compiled before")
+    parser = argparse.ArgumentParser(description="Builds the image of deploy/Dockerfile without Docker, and runs it.")
+    parser.add_argument("--binary", type=Path, help="use this binary instead of running cargo")
+    parser.add_argument("--target-dir", type=Path, metavar="DIRECTORY", help="where cargo has compiled before")
     arguments = parser.parse_args()
     if lack := can_build():
         parser.error(lack)

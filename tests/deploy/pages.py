@@ -1,13 +1,15 @@
-"""Pages of metrics that a real daemon answered, as the series of a test of promtool's.
+"""Converts pages of metrics that a real daemon answered into the series of a promtool test.
 
-The pages are in pages/: the first one as a whole, of each later one the lines that are not as before. The tests of
-crates/daemon/tests/daemon/pages.rs record them.
+The pages are in pages/: the first one completely, and of each later one the lines that changed. The
+tests of crates/daemon/tests/daemon/pages.rs record them.
 
-A test in alerts_test.yaml names them, with the labels that Prometheus would add, and may leave some out:
+A test in alerts_test.yaml names them, with the labels that Prometheus would add, and may leave out
+some of them:
 
     pages: {name: nights, labels: {job: dynacrawl, instance: 'a:9464'}, unanswered: [10, 40]}
 
-`unanswered` are the minutes from which on the daemon does not answer, and from which on it answers again.
+`unanswered` contains the minute at which the daemon stops answering, and the one at which it answers
+again.
 """
 
 import math
@@ -17,12 +19,12 @@ from pathlib import Path
 PAGES = Path(__file__).parent / "pages"
 # The minutes between two pages.
 STEP = 5
-# Series of a time, in seconds. A test of promtool's begins at 0, the pages begin at a time of these days.
+# Series whose value is a time, in seconds. A promtool test begins at 0, and the pages at a real time.
 TIMES = re.compile(r"^\w+_timestamp_seconds\b")
 
 
 def read(name):
-    """Every page, by its minute: each a dictionary of series and values."""
+    """All pages by their minute, each as a dictionary of series and values."""
     began, page, pages = 0.0, {}, {}
     for line in (PAGES / f"{name}.txt").read_text().splitlines():
         if began_at := re.fullmatch(r"# began (\d+)", line):
@@ -40,7 +42,7 @@ def read(name):
 
 
 def run_length(values):
-    """Values in promtool's notation; None where there is none."""
+    """Values in promtool's notation. None stands for a missing value."""
     parts, start = [], 0
     while start < len(values):
         end = start
@@ -65,7 +67,7 @@ def with_labels(series, labels):
 
 
 def input_series(name, labels, minutes, unanswered=()):
-    """The series that a Prometheus would have that scrapes these pages for so many minutes."""
+    """The series of a Prometheus that scrapes these pages for this many minutes."""
     pages = read(name)
     answered, page = [], {}
     for minute in range(0, minutes + 1, STEP):
@@ -85,7 +87,7 @@ def minutes(time):
 
 
 def filled_in(document):
-    """The document of alerts_test.yaml, with series in the place of the pages that its tests name."""
+    """The document of alerts_test.yaml, with series instead of the pages that its tests name."""
     for test in document["tests"]:
         pages = test.pop("pages", None)
         if pages is None:

@@ -1,14 +1,14 @@
-"""What can be told about PromQL queries without a Prometheus, and the test that promtool is given for the rest."""
+"""Checks PromQL queries without a Prometheus, and makes a test for promtool that checks the rest."""
 
 import re
 
 import promql_parser
 
-# What Prometheus itself adds.
+# The labels that Prometheus itself adds.
 SCRAPED = {"job", "instance", "namespace"}
-# What turns a counter into something that can be shown.
+# The functions that turn a counter into a value that can be shown.
 RATES = {"rate", "irate", "increase", "resets"}
-# What Grafana puts in the place of its own variables, as far as the grammar goes.
+# Values that are valid for Grafana's own variables.
 GRAFANA = {"$__rate_interval": "5m", "$__interval": "1m", "$__range": "1h"}
 
 
@@ -18,7 +18,7 @@ class Metric:
     def __init__(self, line):
         self.name, self.type, *labels = line.split()
         pairs = [label.partition("=") for label in labels]
-        # Each label with the values that it may have; none where they are not known.
+        # Each label with the values that it may have, or with none if they are not known.
         self.labels = {name: values.split("|") if values else [] for name, _, values in pairs}
 
     def series(self):
@@ -65,7 +65,7 @@ def named_labels(node):
 
 
 def can_match(matcher, values):
-    """Whether each of a matcher's alternatives is a value that there is; a variable may be."""
+    """Whether each alternative of a matcher is a possible value. A variable always is."""
     if not values or "$" in matcher.value:
         return True
     is_regex = matcher.op in (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe)
@@ -74,7 +74,7 @@ def can_match(matcher, values):
 
 
 def problems(query, known):
-    """What is wrong with a query, as far as that can be told without series."""
+    """What is wrong with a query, as far as that is visible without series."""
     try:
         parts = list(nodes(promql_parser.parse(filled_in(query))))
     except ValueError as error:
@@ -103,7 +103,7 @@ def problems(query, known):
 
 
 def series(known):
-    """Series of every metric, as a test of promtool's has them."""
+    """Series of every metric, in the form of a promtool test."""
     for name, (kind, labels) in sorted(known.items()):
         sets = [{"job": "dynacrawl", "instance": "a:9464"}]
         for label, values in labels.items():
@@ -114,10 +114,10 @@ def series(known):
 
 
 def promtool_test(queries, known):
-    """A test that each query finds something where there is a series of every metric."""
+    """A test that each query finds something if there is a series of every metric."""
     tests = []
     for query in queries:
-        # $job and the like stand for whatever there is.
+        # $job and the like match any value.
         filled = re.sub(r'=~"\$\w+"', '=~".*"', filled_in(query))
         found = {"expr": f"count({filled}) > bool 0", "eval_time": "30m", "exp_samples": [{"labels": "{}", "value": 1}]}
         tests.append(found)

@@ -1,4 +1,4 @@
-//! Whose tables they are, where nobody says it.
+//! The account of the tables, also if STS does not name it.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn without_sts(sim: &Simulator, home: &dynacrawl_sim::DemoAccount) -> Crawled {
 }
 
 #[test]
-fn without_sts_the_first_tables_arn_tells_the_account() {
+fn without_sts_the_first_tables_arn_gives_the_account() {
     let (sim, home) = ireland(120);
     let crawled = without_sts(&sim, &home);
     assert_eq!((crawled.code, crawled.names().len()), (0, 120));
@@ -25,7 +25,7 @@ fn without_sts_the_first_tables_arn_tells_the_account() {
 }
 
 #[test]
-fn without_sts_and_without_tables_the_account_is_unknown_and_that_is_said() {
+fn without_sts_and_tables_the_account_is_reported_as_unknown() {
     let (sim, home) = ireland(0);
     let crawled = without_sts(&sim, &home);
     assert_eq!(crawled.code, 0);
@@ -37,7 +37,7 @@ fn without_sts_and_without_tables_the_account_is_unknown_and_that_is_said() {
 }
 
 #[test]
-fn an_account_that_a_later_table_tells_is_that_of_the_whole_scope() {
+fn the_account_from_a_later_table_applies_to_the_whole_scope() {
     let (sim, home) = ireland(20);
     sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000000"));
     let crawled = without_sts(&sim, &home);
@@ -47,7 +47,7 @@ fn an_account_that_a_later_table_tells_is_that_of_the_whole_scope() {
 }
 
 #[test]
-fn an_account_that_no_table_tells_in_time_stays_unknown_in_every_record_of_the_scope() {
+fn an_account_not_found_in_time_stays_null_in_every_record() {
     let (sim, home) = ireland(140);
     sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-0000*"));
     sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-00010*"));
@@ -69,7 +69,7 @@ fn a_configured_account_is_proven_by_one_call() {
 }
 
 #[test]
-fn keys_of_another_account_than_the_configured_one_end_the_scope() {
+fn keys_of_an_account_that_is_not_configured_end_the_scope() {
     let (sim, home) = ireland(20);
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--account-id", "999999999999"]).records();
     assert_eq!((crawled.code, crawled.of_type("table").count()), (4, 0));
@@ -82,7 +82,7 @@ fn keys_of_another_account_than_the_configured_one_end_the_scope() {
         message.contains(HOME) && message.contains("999999999999") && message.contains("--account-id"),
         "{message}"
     );
-    // The same without STS: the first table's ARN says it.
+    // The same without STS: the ARN of the first table has the account.
     let crawled = Dynacrawl::crawl()
         .keys(&home)
         .args(["--region", IRELAND, "--endpoint-url", &sim.url(), "--sts-endpoint-url", &closed_port()])
@@ -98,7 +98,7 @@ fn keys_of_another_account_than_the_configured_one_end_the_scope() {
 }
 
 #[test]
-fn an_sts_that_answers_nonsense_does_not_stop_a_crawl() {
+fn an_sts_that_answers_nonsense_does_not_stop_the_crawl() {
     for effect in [Effect::GarbageBody, Effect::Status(500), Effect::Deny, Effect::DropConnection] {
         let (sim, home) = ireland(5);
         sim.add_fault(FaultRule::new(effect.clone()).operation(Operation::GetCallerIdentity));
@@ -133,7 +133,7 @@ fn two_targets_that_lead_to_the_same_scope_are_crawled_once() {
 }
 
 #[test]
-fn without_sts_two_targets_that_lead_to_the_same_scope_tell_of_no_table_twice() {
+fn without_sts_two_targets_with_one_scope_write_each_table_once() {
     let (sim, home) = ireland(40);
     let target = |name: &str| {
         format!(
@@ -141,7 +141,7 @@ fn without_sts_two_targets_that_lead_to_the_same_scope_tell_of_no_table_twice() 
              credentials = {{ access_key_id = {{ env = \"K\" }}, secret_access_key = {{ env = \"S\" }} }}\n"
         )
     };
-    // That no table is told about twice is part of every output's contract.
+    // The contract of every output includes that no table is written twice.
     let crawled = Dynacrawl::crawl()
         .args(["--endpoint-url", &sim.url(), "--sts-endpoint-url", &closed_port()])
         .config(&format!("{}{}", target("one"), target("two")))
@@ -152,7 +152,7 @@ fn without_sts_two_targets_that_lead_to_the_same_scope_tell_of_no_table_twice() 
 }
 
 #[test]
-fn an_sts_that_never_answers_holds_a_crawl_up_for_seconds_only() {
+fn an_sts_that_never_answers_delays_a_crawl_only_for_seconds() {
     let (sim, home) = ireland(5);
     sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::GetCallerIdentity));
     let started = Instant::now();

@@ -1,6 +1,7 @@
-//! Every way to credentials, and every way that they can be wrong.
+//! All sources of credentials, and all ways in which they can be wrong.
 //!
-//! Web identity calls AssumeRoleWithWebIdentity, which the simulator does not have: it is tried on moto, in `others.rs`.
+//! Web identity calls AssumeRoleWithWebIdentity, which the simulator does not have. It is tested
+//! with moto, in `others.rs`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,7 +13,7 @@ use serde_json::json;
 use crate::command::{Crawled, Dynacrawl};
 use crate::support::{HOME, IRELAND, MEMBER, VIRGINIA, ireland, session, simulate, with_role};
 
-/// Checks that Ireland is complete, and whose it is.
+/// Checks that all scopes are complete and belong to the account.
 #[track_caller]
 fn complete(crawled: &Crawled, account: &str) {
     assert_eq!(crawled.code, 0, "{}", crawled.stderr);
@@ -23,7 +24,7 @@ fn complete(crawled: &Crawled, account: &str) {
     assert!(crawled.of_type("table").count() > 0);
 }
 
-/// Checks that nothing was crawled for want of credentials, and why.
+/// Checks that nothing was crawled because of the credentials, with this code.
 #[track_caller]
 fn refused(crawled: &Crawled, code: &str) {
     assert_eq!(crawled.code, 4, "{}", crawled.stderr);
@@ -44,7 +45,7 @@ fn a_users_keys_come_from_the_environment() {
 }
 
 #[test]
-fn a_users_keys_come_from_where_the_configuration_says() {
+fn a_users_keys_come_from_the_places_in_the_configuration() {
     let (sim, home) = ireland(20);
     let crawled = Dynacrawl::crawl()
         .sim(&sim)
@@ -53,10 +54,10 @@ fn a_users_keys_come_from_where_the_configuration_says() {
              credentials = {{ access_key_id = {{ env = \"KEY\" }}, secret_access_key = {{ file = \"secret\" }} }}\n"
         ))
         .env("KEY", &home.access_key_id)
-        // Editors end files with a line end.
+        // Editors end files with a line break.
         .file("secret", &format!("{}\n", home.secret_access_key))
         .secret(&home.secret_access_key)
-        // The configuration's keys are used, not these.
+        // dynacrawl uses the keys of the configuration, not these.
         .aws_keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", None)
         .records();
     complete(&crawled, HOME);
@@ -64,7 +65,7 @@ fn a_users_keys_come_from_where_the_configuration_says() {
 }
 
 #[test]
-fn a_session_that_someone_else_began_is_used_with_its_token() {
+fn a_session_from_outside_is_used_with_its_token() {
     let (sim, member) = with_role(&Role::new("Outside").trusts(HOME), 20);
     let keys = session(&sim, &member, member.role_arn.as_deref().expect("a role"));
     let token = keys.session_token.as_deref().expect("a session");
@@ -98,7 +99,7 @@ fn a_profile_gives_keys_and_region() {
         )
         .file("config", &format!("[profile payments]\nregion = {IRELAND}\n"))
         .secret(&home.secret_access_key)
-        // The profile that was asked for counts, not what happens to be in the environment.
+        // dynacrawl uses the requested profile, not the keys of the environment.
         .aws_keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", None)
         .args(["--profile", "payments"])
         .records();
@@ -119,7 +120,7 @@ fn a_credential_process_gives_keys() {
 }
 
 #[test]
-fn a_credential_process_that_fails_is_no_credentials_and_what_it_said_is_not_shown() {
+fn a_failed_credential_process_is_reported_without_its_stderr() {
     let (sim, _) = ireland(20);
     let crawl = Dynacrawl::crawl().sim(&sim).args(["--region", IRELAND]).secret("hunter2-on-stderr");
     let script = crawl.path("fail.sh");
@@ -129,7 +130,7 @@ fn a_credential_process_that_fails_is_no_credentials_and_what_it_said_is_not_sho
 }
 
 #[test]
-fn a_credential_process_that_waits_is_given_up_in_time() {
+fn a_credential_process_that_waits_times_out() {
     let (sim, _) = ireland(20);
     let with = |subcommand| {
         Dynacrawl::new(subcommand)
@@ -147,7 +148,7 @@ fn a_credential_process_that_waits_is_given_up_in_time() {
 }
 
 #[test]
-fn a_blank_or_a_line_break_in_a_key_is_no_credentials_and_no_panic() {
+fn a_blank_or_line_break_in_a_key_is_refused_without_a_panic() {
     let (sim, home) = ireland(20);
     let (id, secret) = (&home.access_key_id, &home.secret_access_key);
     for (id, secret, token) in [
@@ -202,7 +203,7 @@ fn a_container_gives_keys() {
 }
 
 #[test]
-fn no_credentials_at_all_are_told_so() {
+fn missing_credentials_are_reported() {
     let (sim, _) = ireland(20);
     let crawled = Dynacrawl::crawl().sim(&sim).args(["--region", IRELAND]).records();
     refused(&crawled, "no_credentials");
@@ -223,11 +224,11 @@ fn a_role_is_assumed_with_its_external_id_once_for_all_regions() {
     assert_eq!(sim.counts().assumed_roles[&role], 1);
     assert_eq!(sim.counts().requests(Operation::GetCallerIdentity), 1, "all Regions have the same identity");
     assert_eq!(crawled.records[0]["targets"][0]["role_arn"], role.as_str());
-    assert!(!crawled.text.contains("acme-42"), "an external id is not told around");
+    assert!(!crawled.text.contains("acme-42"), "an external id is not written");
 }
 
 #[test]
-fn a_role_is_assumed_in_spite_of_passing_faults() {
+fn a_role_is_assumed_despite_transient_faults() {
     for effect in
         [Effect::Throttle, Effect::Status(500), Effect::DropConnection, Effect::TruncateBody, Effect::GarbageBody]
     {
@@ -243,7 +244,7 @@ fn a_role_is_assumed_in_spite_of_passing_faults() {
 }
 
 #[test]
-fn a_role_that_does_not_let_one_in_is_told_so() {
+fn a_role_that_cannot_be_assumed_is_named() {
     let (sim, member) = with_role(&guarded(), 5);
     let role = member.role_arn.clone().expect("a role");
     let nobody = role.replace("Reader", "Nobody");
@@ -263,7 +264,7 @@ fn a_role_that_does_not_let_one_in_is_told_so() {
 }
 
 #[test]
-fn a_role_is_assumed_by_way_of_another() {
+fn a_role_is_assumed_through_another_role() {
     let hub = Role::new("Hub").trusts(HOME).external_id("hub-1");
     let home = Account::new(HOME).region(IRELAND, Tables::new());
     let middle = Account::new("222233334444").role(hub).region(IRELAND, Tables::new());
@@ -284,7 +285,7 @@ fn a_role_is_assumed_by_way_of_another() {
     assert_eq!(crawled.names().len(), 30);
     assert_eq!((sim.counts().assumed_roles[&hub_arn], sim.counts().assumed_roles[&reader_arn]), (1, 1));
 
-    // The message tells at which of the roles it ended.
+    // The message names the role that could not be assumed.
     let crawled = with_chain(&format!("{}, {}", step(&hub_arn, "hub-1"), step(&reader_arn, "wrong")));
     refused(&crawled, "AccessDenied");
     assert!(crawled.stderr.contains(&format!("assuming {reader_arn}")), "{}", crawled.stderr);
@@ -296,7 +297,7 @@ fn a_role_is_assumed_by_way_of_another() {
 }
 
 #[test]
-fn a_session_longer_than_the_role_allows_is_refused_with_the_reason() {
+fn a_session_longer_than_the_role_allows_is_refused_with_reason() {
     let (sim, member) = with_role(&Role::new("Short").trusts(HOME), 5);
     let crawled = Dynacrawl::crawl()
         .sim(&sim)
@@ -308,7 +309,7 @@ fn a_session_longer_than_the_role_allows_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_wrong_secret_an_unknown_key_and_an_ended_session_are_told_apart() {
+fn wrong_secrets_unknown_keys_and_ended_sessions_are_distinct() {
     let (sim, home) = ireland(5);
     let wrong = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12";
     let crawl = || Dynacrawl::crawl().sim(&sim).args(["--region", IRELAND]);
@@ -328,7 +329,7 @@ fn a_wrong_secret_an_unknown_key_and_an_ended_session_are_told_apart() {
 }
 
 #[test]
-fn a_clock_that_is_off_is_corrected_or_named() {
+fn a_clock_that_is_off_is_named() {
     for seconds in [3_600, -3_600] {
         let (sim, home) = ireland(5);
         sim.set_clock_skew(seconds);
@@ -340,7 +341,7 @@ fn a_clock_that_is_off_is_corrected_or_named() {
 }
 
 #[test]
-fn no_secret_shows_at_the_most_talkative_log_level() {
+fn the_most_verbose_log_level_shows_no_secret() {
     let (sim, member) = with_role(&guarded(), 5);
     let wrong = Dynacrawl::crawl()
         .sim(&sim)

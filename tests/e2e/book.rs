@@ -316,3 +316,39 @@ fn the_reference_names_every_environment_variable() {
     }
     assert!(missing.is_empty(), "docs/reference/configuration.md does not name {missing:?}");
 }
+
+fn page(name: &str) -> String {
+    fs::read_to_string(generated().join("..").join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn the_reference_names_every_exit_code() {
+    let (reference, manual) = (page("exit-codes.md"), Dynacrawl::new("man").run().succeeded());
+    let status = manual.split_once(".SH \"EXIT STATUS\"").expect("the section").1;
+    for code in ["0", "2", "3", "4", "5", "130"] {
+        assert!(status.contains(&format!(".TP\n{code}\n")), "{code} is not in the manual page");
+        assert!(reference.contains(&format!("| {code} |")) || reference.contains(&format!("| `{code}` |")), "{code}");
+    }
+    for section in ["EXAMPLES", "FILES", "ENVIRONMENT"] {
+        assert!(manual.contains(&format!(".SH {section}\n")), "{section}");
+    }
+}
+
+#[test]
+fn the_daemon_answers_every_path_of_the_reference() {
+    let (sim, home) = ireland(1);
+    let daemon = Place::new().daemon(&sim, &home);
+    let reference = page("http.md");
+    let mut paths = BTreeSet::new();
+    for method in ["GET", "POST"] {
+        for (_, rest) in reference.match_indices(&format!("`{method} /")).map(|(at, _)| (at, &reference[at + 1..])) {
+            let request = rest.split('`').next().expect("a request");
+            paths.insert(request.split_once(' ').expect("a method and a path"));
+        }
+    }
+    assert!(paths.len() >= 4, "{paths:?}");
+    for (method, path) in paths {
+        let answer = daemon.ask(method, path, &[], "");
+        assert!(![404, 405].contains(&answer.status), "{method} {path}: {}", answer.status);
+    }
+}

@@ -1,4 +1,4 @@
-//! `dynacrawl check`: the Regions and tables.
+//! `dynacrawl check`: Regions and tables.
 
 use dynacrawl_sim::{Account, Denial, Effect, FaultRule, Operation, Tables};
 use serde_json::Value;
@@ -13,7 +13,7 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// The codes of what is not as it should be, with how bad it is.
+    /// The status and code of each check that is not ok.
     pub(crate) fn troubles(&self) -> Vec<(&str, &str)> {
         let troubles = self.checks.iter().filter(|check| check["status"] != "ok");
         troubles
@@ -21,13 +21,13 @@ impl Checked {
             .collect()
     }
 
-    /// The checks that were made.
+    /// The ids of the checks.
     pub(crate) fn ids(&self) -> Vec<&str> {
         self.checks.iter().map(|check| check["id"].as_str().expect("an id")).collect()
     }
 }
 
-/// Runs a check that answers in JSON, and looks at what holds for each.
+/// Runs a check with JSON output, and checks what holds for each output.
 #[track_caller]
 pub(crate) fn checked(check: Dynacrawl) -> Checked {
     let ended = check.args(["--format", "json"]).run();
@@ -47,7 +47,7 @@ pub(crate) fn checked(check: Dynacrawl) -> Checked {
         }
         let ok = check["status"] == "ok";
         assert_eq!(check.get("code").is_none(), ok, "{check}");
-        assert_eq!(check["fix"] == "", ok, "whatever is wrong comes with what to do: {check}");
+        assert_eq!(check["fix"] == "", ok, "each problem has a fix: {check}");
     }
     let checked = Checked { code: ended.code(), checks };
     let fails = checked.troubles().iter().any(|(status, _)| *status == "fail");
@@ -60,7 +60,7 @@ fn check() -> Dynacrawl {
 }
 
 #[test]
-fn a_region_that_would_work_is_told_so_for_people_and_for_programs() {
+fn a_region_that_would_work_is_reported_as_text_and_as_json() {
     let (sim, home) = ireland(30);
     let ready = || check().sim(&sim).keys(&home).args(["--region", IRELAND]);
     let found = checked(ready());
@@ -77,7 +77,7 @@ fn a_region_that_would_work_is_told_so_for_people_and_for_programs() {
 }
 
 #[test]
-fn the_first_twenty_tables_are_described_unless_all_are_asked_for() {
+fn twenty_tables_are_described_or_all_on_request() {
     let (sim, home) = ireland(250);
     let asked = |check: Dynacrawl| {
         sim.reset_counts();
@@ -91,7 +91,7 @@ fn the_first_twenty_tables_are_described_unless_all_are_asked_for() {
 }
 
 #[test]
-fn denied_actions_are_told_apart() {
+fn each_denied_action_has_its_own_code() {
     let (sim, home) = ireland(30);
     let run = || checked(check().sim(&sim).keys(&home).args(["--region", IRELAND]));
     sim.deny(Denial::new(HOME, Operation::ListTables));
@@ -118,7 +118,7 @@ fn text_has(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn tables_that_fail_otherwise_are_told_apart_from_denied_ones() {
+fn failed_tables_and_denied_tables_have_different_codes() {
     let (sim, home) = ireland(30);
     sim.add_fault(FaultRule::new(Effect::Throttle).operation(Operation::DescribeTable).table("table-000003"));
     let found = checked(check().sim(&sim).keys(&home).args(["--region", IRELAND]));
@@ -139,7 +139,7 @@ fn nothing_to_crawl_is_a_warning() {
 }
 
 #[test]
-fn a_region_that_is_not_enabled_fails_while_the_others_would_work() {
+fn a_region_that_is_not_enabled_fails_and_the_others_pass() {
     let account =
         Account::new(HOME).region(IRELAND, Tables::new().generated(3)).region(VIRGINIA, Tables::new().generated(3));
     let (sim, home) = started(account);
@@ -151,7 +151,7 @@ fn a_region_that_is_not_enabled_fails_while_the_others_would_work() {
 }
 
 #[test]
-fn an_unknown_region_is_told_apart_from_an_unreachable_one() {
+fn unknown_and_unreachable_regions_have_different_codes() {
     let (sim, home) = ireland(3);
     let of = |region: &str| {
         let endpoints = ["--endpoint-url", &closed_port(), "--sts-endpoint-url", &sim.url()].map(str::to_owned);
@@ -176,7 +176,7 @@ fn the_demo_can_be_checked() {
 }
 
 #[test]
-fn wrong_usage_is_no_finding() {
+fn wrong_usage_is_an_error_and_not_a_finding() {
     check().args(["--region", "Ireland"]).run().fails_with(2, "Ireland");
     check().args(["--region", IRELAND, "--format", "xml"]).run().fails_with(2, "xml");
 }

@@ -12,16 +12,16 @@ fn check() -> Dynacrawl {
     Dynacrawl::new("check").args(["--region", IRELAND])
 }
 
-/// Checks that it ends with nothing but this failure of the credentials.
+/// Checks that this failure of the credentials is the only one, and ends the check.
 #[track_caller]
 fn fails_at_once(check: Dynacrawl, id: &str, code: &str) {
     let found = checked(check);
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", code)]), "{:?}", found.checks);
-    assert_eq!(found.ids().last(), Some(&id), "no Region is asked after that");
+    assert_eq!(found.ids().last(), Some(&id), "no Region is checked after that");
 }
 
 #[test]
-fn wrong_keys_are_told_apart() {
+fn each_kind_of_wrong_keys_has_its_own_code() {
     let (sim, home) = ireland(3);
     let at = || check().sim(&sim);
     fails_at_once(at().aws_keys("AKIAIOSFODNN7EXAMPLE", WRONG_SECRET, None), "credentials", "invalid_access_key");
@@ -32,7 +32,7 @@ fn wrong_keys_are_told_apart() {
 }
 
 #[test]
-fn an_ended_session_is_told_apart_from_an_unknown_one() {
+fn an_ended_session_has_its_own_code() {
     let (sim, member) = with_role(&Role::new("Outside").trusts(HOME), 3);
     let keys = session(&sim, &member, member.role_arn.as_deref().expect("a role"));
     let with = || {
@@ -45,7 +45,7 @@ fn an_ended_session_is_told_apart_from_an_unknown_one() {
 }
 
 #[test]
-fn a_clock_that_is_off_is_told_apart_from_a_wrong_secret() {
+fn a_clock_that_is_off_is_not_reported_as_a_wrong_secret() {
     for seconds in [3_600, -3_600] {
         let (sim, home) = ireland(3);
         sim.set_clock_skew(seconds);
@@ -54,7 +54,7 @@ fn a_clock_that_is_off_is_told_apart_from_a_wrong_secret() {
 }
 
 #[test]
-fn without_sts_the_check_goes_on_and_still_finds_wrong_keys() {
+fn without_sts_the_check_still_finds_wrong_keys() {
     let (sim, home) = ireland(3);
     let at = || check().args(["--endpoint-url", &sim.url(), "--sts-endpoint-url", &closed_port()]);
     let found = checked(at().keys(&home));
@@ -69,7 +69,7 @@ fn without_sts_the_check_goes_on_and_still_finds_wrong_keys() {
 }
 
 #[test]
-fn a_role_that_asks_for_its_external_id_is_as_it_should_be() {
+fn a_role_that_requires_its_external_id_passes() {
     let (sim, member) = with_role(&Role::new("Reader").trusts(HOME).external_id("acme-42"), 3);
     let role = member.role_arn.clone().expect("a role");
     let with = |external_id: Option<&str>| {
@@ -96,7 +96,7 @@ fn a_role_that_asks_for_its_external_id_is_as_it_should_be() {
 }
 
 #[test]
-fn a_role_that_lets_in_without_its_external_id_is_a_warning() {
+fn a_role_that_does_not_require_its_external_id_is_a_warning() {
     let (sim, member) = with_role(&Role::new("Open").trusts(HOME), 3);
     let role = member.role_arn.clone().expect("a role");
     let with = || check().sim(&sim).keys(&member).args(["--role-arn", &role, "--external-id", "acme-42"]);
@@ -104,14 +104,14 @@ fn a_role_that_lets_in_without_its_external_id_is_a_warning() {
     assert_eq!((found.code, found.troubles()), (0, vec![("warn", "external_id_not_required")]));
     let text = with().run().succeeded();
     assert!(text.contains("WARN external_id") && text.contains("sts:ExternalId"), "{text}");
-    // Where none is configured there is nothing to try.
+    // Without a configured external id, there is nothing to try.
     sim.reset_counts();
     let found = checked(check().sim(&sim).keys(&member).args(["--role-arn", &role]));
     assert_eq!((found.code, found.troubles(), sim.counts().assumed_roles[&role]), (0, vec![], 1));
 }
 
 #[test]
-fn a_role_that_could_not_be_tried_is_told_apart() {
+fn a_role_that_could_not_be_tried_has_its_own_code() {
     let (sim, member) = with_role(&Role::new("Reader").trusts(HOME), 3);
     let role = member.role_arn.clone().expect("a role");
     let soon = || check().config("[aws]\ncredentials_timeout = \"2s\"\n");
@@ -134,10 +134,10 @@ fn a_role_that_could_not_be_tried_is_told_apart() {
 }
 
 #[test]
-fn an_sts_that_does_not_know_the_keys_of_a_stand_in_is_a_warning() {
+fn keys_that_only_the_emulator_knows_are_a_warning() {
     let home = Account::new(HOME).access("home");
     let (other, _) = with_role(&Role::new("Other").trusts(HOME), 0);
-    // Only DynamoDB is somewhere else; whom AWS's own STS knows says nothing about it.
+    // Only DynamoDB is an emulator. Whether AWS's own STS knows the keys does not matter.
     let keys = Account::new("999988887777").region(IRELAND, Tables::new().generated(2)).access("stand-in");
     let stand_in = Account::new("999988887777").region(IRELAND, Tables::new().generated(2));
     let dynamodb = simulate(Estate::new([stand_in]));
@@ -145,7 +145,7 @@ fn an_sts_that_does_not_know_the_keys_of_a_stand_in_is_a_warning() {
     let found = checked(check().keys(&keys));
     assert_eq!((found.code, found.troubles()), (0, vec![("warn", "identity_unknown")]));
     let found = checked(check().keys(&home));
-    assert_eq!(found.code, 4, "the stand-in does not know them either: {:?}", found.checks);
+    assert_eq!(found.code, 4, "the emulator does not know them either: {:?}", found.checks);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn every_role_of_a_chain_is_checked_for_its_external_id() {
     let found = with_chain(&open_arn, &reader_arn);
     assert_eq!((found.code, found.troubles()), (0, vec![("warn", "external_id_not_required")]));
     assert_eq!(found.ids().iter().filter(|id| **id == "external_id").count(), 2);
-    // The role that is denied is the one that is told about.
+    // The message names the denied role.
     let missing = open_arn.replace("Open", "Missing");
     let found = with_chain(&missing, &reader_arn);
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", "assume_role_denied")]));

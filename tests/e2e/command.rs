@@ -1,4 +1,4 @@
-//! Runs the binary in an environment of its own.
+//! Runs the binary in a separate environment.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,14 +15,15 @@ use tempfile::TempDir;
 
 use crate::contract;
 
-/// No test takes this long; a process that does hangs.
+/// No process runs this long unless it hangs.
 const ENDS_WITHIN: Duration = Duration::from_secs(180);
 
-/// A command of dynacrawl, about to be run: nothing of the tester's own environment, AWS settings or network reaches it.
+/// A command of dynacrawl that can be run. The environment, AWS settings and network of the machine
+/// do not affect it.
 #[derive(Debug)]
 pub(crate) struct Dynacrawl {
     command: Command,
-    /// The home directory, empty but for what a test puts there.
+    /// The home directory, which contains only the files of the test.
     home: TempDir,
     secrets: Vec<String>,
 }
@@ -37,7 +38,7 @@ pub(crate) struct Ended {
     pub(crate) home: TempDir,
 }
 
-/// A crawl that has ended, with its records; they keep the contract of the output.
+/// A crawl that has ended, with its records, which were checked against the contract of the output.
 #[derive(Debug)]
 pub(crate) struct Crawled {
     pub(crate) code: i32,
@@ -91,18 +92,18 @@ impl Dynacrawl {
         self
     }
 
-    /// A text that must show nowhere.
+    /// A text that must not appear anywhere.
     pub(crate) fn secret(mut self, text: &str) -> Self {
         self.secrets.push(text.to_owned());
         self
     }
 
-    /// DynamoDB and STS are this simulator.
+    /// Uses this simulator for DynamoDB and STS.
     pub(crate) fn sim(self, sim: &Simulator) -> Self {
         self.endpoint(&sim.url())
     }
 
-    /// DynamoDB and STS are this server.
+    /// Uses this server for DynamoDB and STS.
     pub(crate) fn endpoint(self, url: &str) -> Self {
         self.args(["--endpoint-url", url, "--sts-endpoint-url", url])
     }
@@ -127,12 +128,12 @@ impl Dynacrawl {
         self
     }
 
-    /// An environment variable that holds a secret.
+    /// An environment variable with a secret.
     pub(crate) fn secret_env(self, name: &str, value: &str) -> Self {
         self.env(name, value).hidden(value)
     }
 
-    /// `test` and the like are words that messages use.
+    /// Not for short secrets such as `test`, which messages contain as words.
     fn hidden(self, secret: &str) -> Self {
         if secret.len() >= 16 { self.secret(secret) } else { self }
     }
@@ -143,30 +144,30 @@ impl Dynacrawl {
         self
     }
 
-    /// A configuration file, named by `--config`.
+    /// A configuration file, passed with `--config`.
     pub(crate) fn config(self, text: &str) -> Self {
         let path = self.path("dynacrawl.toml");
         self.file("dynacrawl.toml", text).arg("--config").arg(path)
     }
 
-    /// A place in the home directory.
+    /// A path in the home directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    /// Runs to the end.
+    /// Runs the command to its end.
     pub(crate) fn run(self) -> Ended {
         self.start().end()
     }
 
-    /// Runs a crawl to the end, and checks that what it wrote to standard output keeps the contract.
+    /// Runs a crawl to its end, and checks its standard output against the contract.
     pub(crate) fn records(self) -> Crawled {
         let ended = self.run();
         let text = ended.stdout.clone();
         ended.with_records(text)
     }
 
-    /// The same for a crawl that was told to write a file of the home directory.
+    /// As [`Dynacrawl::records`], for a crawl that writes to a file in the home directory.
     pub(crate) fn records_in(self, file: &str) -> Crawled {
         let ended = self.run();
         assert_eq!(ended.stdout, "", "the records go to the file");
@@ -175,7 +176,7 @@ impl Dynacrawl {
         ended.with_records(text)
     }
 
-    /// Starts the process; its standard output can be read while it runs.
+    /// Starts the process. Its standard output can be read while it runs.
     pub(crate) fn start(mut self) -> Running {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("the binary can be started");
@@ -186,7 +187,7 @@ impl Dynacrawl {
             let (mut all, mut line) = (String::new(), String::new());
             while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
                 all.push_str(&line);
-                // Nobody listens where a test does not wait for a message.
+                // The receiver is gone if the test does not wait for messages.
                 let _ = lines.send(std::mem::take(&mut line));
             }
             all
@@ -195,24 +196,24 @@ impl Dynacrawl {
     }
 }
 
-/// A process that does not outlive its test: a daemon would run for ever.
+/// A process that ends with its test. A daemon would run forever.
 #[derive(Debug)]
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Most have ended, and cannot be killed any more.
+        // Most processes have ended already, so this fails.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A process that runs.
+/// A running process.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Process,
     stdout: Option<BufReader<ChildStdout>>,
-    /// What was read of standard output so far.
+    /// The standard output that was read so far.
     seen: String,
     said: mpsc::Receiver<String>,
     messages: JoinHandle<String>,
@@ -220,14 +221,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Reads standard output to its end and forgets it, so that nobody waits for a reader.
+    /// Reads standard output to its end and discards it, so that the process does not wait for a
+    /// reader.
     pub(crate) fn drain(&mut self) {
         if let Some(mut stdout) = self.stdout.take() {
             thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         }
     }
 
-    /// Waits for a line of standard output that holds `text`.
+    /// Waits for a line of standard output that contains `text`.
     pub(crate) fn wait_for_line(&mut self, text: &str) {
         let stdout = self.stdout.as_mut().expect("standard output is open");
         let mut line = String::new();
@@ -242,7 +244,7 @@ impl Running {
         }
     }
 
-    /// Waits for a message on standard error that holds `text`, and gives its line.
+    /// Waits for a message on standard error that contains `text`, and returns its line.
     #[track_caller]
     pub(crate) fn wait_for_message(&self, text: &str) -> String {
         let mut before = String::new();
@@ -262,9 +264,9 @@ impl Running {
         assert!(sent.expect("kill is there").success(), "the process is gone");
     }
 
-    /// Ends the process at once, as a power failure would.
+    /// Kills the process, like a power failure.
     pub(crate) fn kill(&mut self) {
-        // One that has ended by itself cannot be killed any more.
+        // This fails if the process has ended by itself.
         let _ = self.child.0.kill();
     }
 
@@ -273,7 +275,7 @@ impl Running {
         matches!(self.child.0.try_wait(), Ok(Some(_)))
     }
 
-    /// Waits for the end without reading standard output any further.
+    /// Waits for the end without reading more of standard output.
     pub(crate) fn end_unread(mut self) -> Ended {
         let held = self.stdout.take();
         let ended = self.end();
@@ -286,7 +288,7 @@ impl Running {
         drop(self.stdout.take());
     }
 
-    /// A place in the home directory.
+    /// A path in the home directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.crawl.path(name)
     }
@@ -301,7 +303,7 @@ impl Running {
                 stdout.read_to_string(&mut seen).expect("standard output is text");
             }
             let status = child.0.wait().expect("the state of a child of ours");
-            // The one who waits gave up, and has said so.
+            // This fails if the test stopped waiting, which it has reported.
             let _ = done.send(());
             (status, seen)
         });
@@ -328,26 +330,26 @@ fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 impl Ended {
-    /// The exit code; a signal has none.
+    /// The exit code. Panics if a signal ended the process.
     pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("{}:\n{}", self.status, self.stderr))
     }
 
-    /// Checks the exit code, and that standard error holds a text.
+    /// Checks the exit code, and that standard error contains a text.
     #[track_caller]
     pub(crate) fn fails_with(&self, code: i32, text: &str) {
         assert_eq!(self.code(), code, "{}\n{}", self.stderr, self.stdout);
         assert!(self.stderr.contains(text), "no {text:?} in {}", self.stderr);
     }
 
-    /// Checks that the process ended well, and gives its standard output.
+    /// Checks that the process succeeded, and returns its standard output.
     #[track_caller]
     pub(crate) fn succeeded(self) -> String {
         assert_eq!(self.code(), 0, "{}\n{}", self.stderr, self.stdout);
         self.stdout
     }
 
-    /// Takes `text` for the records of this crawl, and checks them.
+    /// Parses `text` as the records of this crawl, and checks them.
     pub(crate) fn with_records(self, text: String) -> Crawled {
         let code = self.code();
         let records = contract::check(&text, code, &self.stderr);
@@ -361,7 +363,7 @@ impl Crawled {
         self.records.iter().filter(move |record| record["type"] == kind)
     }
 
-    /// The end of a Region's scope; the target is to be told where several have the Region.
+    /// The end of a Region's scope. Use [`Crawled::target`] if several targets have the Region.
     #[track_caller]
     pub(crate) fn scope(&self, region: &str) -> &Value {
         let mut found = self.of_type("scope_completed").filter(|record| record["scope"]["region"] == region);

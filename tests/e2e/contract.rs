@@ -1,4 +1,4 @@
-//! What holds for the output of every crawl, whatever went wrong in it.
+//! The contract of the output, which holds for every crawl, whatever went wrong in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::schema;
 
-/// What a session token of the simulator begins with.
+/// The beginning of the simulator's session tokens.
 const SIMULATED_TOKEN: &str = "IQoJb3JpZ2luX2Vj";
 const COUNTS: [&str; 9] =
     ["listed", "unselected", "selected", "described", "denied", "throttled", "vanished", "failed", "not_attempted"];
 
-/// Checks that no secret shows.
+/// Checks that a text contains no secret.
 #[track_caller]
 pub(crate) fn no_secret_in(place: &str, text: &str, secrets: &[String]) {
     for secret in secrets.iter().map(String::as_str).chain([SIMULATED_TOKEN]) {
@@ -19,7 +19,7 @@ pub(crate) fn no_secret_in(place: &str, text: &str, secrets: &[String]) {
     }
 }
 
-/// Checks the whole output of a crawl that ended by itself, against its exit code, and gives its records.
+/// Checks the whole output of a crawl that ended by itself, and its exit code. Returns the records.
 #[track_caller]
 pub(crate) fn check(text: &str, code: i32, stderr: &str) -> Vec<Value> {
     assert!(text.ends_with('\n'), "the last line is cut off, or there is none ({code}):\n{stderr}\n{text}");
@@ -39,7 +39,7 @@ pub(crate) fn check(text: &str, code: i32, stderr: &str) -> Vec<Value> {
     records
 }
 
-/// Checks each line by itself.
+/// Checks each line, and returns the records.
 #[track_caller]
 pub(crate) fn lines(text: &str) -> Vec<Value> {
     let parse = |line: &str| {
@@ -54,7 +54,7 @@ pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(parse).collect()
 }
 
-/// No white space but inside of strings.
+/// Whether a line has no white space outside of strings.
 fn is_compact(line: &str) -> bool {
     let (mut inside, mut escaped) = (false, false);
     for byte in line.bytes() {
@@ -69,7 +69,7 @@ fn is_compact(line: &str) -> bool {
     true
 }
 
-/// What is sorted by name is, and positions count from 0.
+/// Lists are sorted by name, and positions count from 0.
 #[track_caller]
 fn well_ordered(table: &Value) {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
@@ -93,7 +93,8 @@ fn well_ordered(table: &Value) {
     }
 }
 
-/// Every planned scope ends exactly once, with its last record, and with counts that hold for its lines.
+/// Every planned scope ends exactly once, with its last record, and with counts that match its
+/// lines.
 #[track_caller]
 fn scopes(records: &[Value]) {
     let mut planned = planned(records);
@@ -104,7 +105,7 @@ fn scopes(records: &[Value]) {
     ended.sort();
     assert_eq!(ended, planned, "one scope_completed for each target and Region");
 
-    // Two targets may lead to the same scope; then one of them ends at once, and without a table.
+    // Two targets may lead to the same scope. One of them then ends at once, without a table.
     let mut open: BTreeMap<String, usize> = BTreeMap::new();
     for end in records.iter().filter(is_end) {
         *open.entry(end["scope"].to_string()).or_default() += 1;
@@ -143,7 +144,7 @@ fn scopes(records: &[Value]) {
     }
 }
 
-/// Target and Region of every scope that was planned: as configured, or as found out.
+/// The target and Region of every planned scope, whether configured or discovered.
 fn planned(records: &[Value]) -> Vec<(String, String)> {
     let list = |value: &Value| value.as_array().expect("a list").iter().map(text).collect::<Vec<_>>();
     let mut planned = Vec::new();
@@ -167,7 +168,7 @@ fn planned(records: &[Value]) -> Vec<(String, String)> {
     planned
 }
 
-/// The counts of a scope are the numbers of its lines.
+/// The counts of a scope match its lines.
 #[track_caller]
 fn lines_of_scope(records: &[Value], end: &Value) {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
@@ -210,7 +211,7 @@ fn sums(records: &[Value], last: &Value) {
     }
 }
 
-/// The exit code is what the run says.
+/// The exit code matches the outcome of the run.
 #[track_caller]
 fn exit_code(last: &Value, code: i32) {
     let scopes = |name: &str| last["scope_counts"][name].as_u64().expect("a number");
@@ -234,7 +235,7 @@ fn exit_code(last: &Value, code: i32) {
     assert_eq!(code, expected, "{last}");
 }
 
-/// No table of a scope is told about twice.
+/// No table of a scope is written twice.
 #[track_caller]
 fn tables_once(records: &[Value]) {
     let mut seen = BTreeSet::new();
@@ -252,7 +253,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
 
-/// A crawl's output, changed line by line, and whether that is seen.
+/// Changes the output of a crawl, and checks that each change is detected.
 #[cfg(test)]
 mod tests {
     use std::panic::catch_unwind;
@@ -261,39 +262,39 @@ mod tests {
     use crate::command::Dynacrawl;
 
     #[test]
-    fn every_breach_of_the_contract_is_seen() {
+    fn every_breach_of_the_contract_is_detected() {
         let good = Dynacrawl::crawl().arg("--demo-faults").records();
         let lines: Vec<_> = good.text.lines().map(str::to_owned).collect();
         let at = |kind: &str| {
             lines.iter().position(|line| line.contains(&format!("{{\"type\":\"{kind}\""))).expect("a line")
         };
         let (table, failed, ended) = (at("table"), at("table_failed"), at("scope_completed"));
-        let seen = |what: &str, code: i32, breach: &dyn Fn(&mut Vec<String>)| {
+        let detects = |what: &str, code: i32, breach: &dyn Fn(&mut Vec<String>)| {
             let mut changed = lines.clone();
             breach(&mut changed);
             let text = changed.join("\n") + "\n";
             let checked = catch_unwind(|| check(&text, code, "").len());
-            assert!(checked.is_err(), "{what} is not seen");
+            assert!(checked.is_err(), "{what} is not detected");
         };
         assert_eq!(check(&good.text, 3, "").len(), lines.len());
-        seen("another exit code", 0, &|_| {});
-        seen("a table that is missing", 3, &|lines| drop(lines.remove(table)));
-        seen("a table told about twice", 3, &|lines| lines.insert(table, lines[table].clone()));
-        seen("a failure that is missing", 3, &|lines| drop(lines.remove(failed)));
-        seen("an end that is missing", 3, &|lines| drop(lines.remove(ended)));
-        seen("an end told about twice", 3, &|lines| lines.insert(ended, lines[ended].clone()));
-        seen("a record after the end of its scope", 3, &|lines| {
+        detects("another exit code", 0, &|_| {});
+        detects("a table that is missing", 3, &|lines| drop(lines.remove(table)));
+        detects("a table that is written twice", 3, &|lines| lines.insert(table, lines[table].clone()));
+        detects("a failure that is missing", 3, &|lines| drop(lines.remove(failed)));
+        detects("an end that is missing", 3, &|lines| drop(lines.remove(ended)));
+        detects("an end that is written twice", 3, &|lines| lines.insert(ended, lines[ended].clone()));
+        detects("a record after the end of its scope", 3, &|lines| {
             let late = lines.remove(table);
             lines.insert(lines.len() - 1, late);
         });
-        seen("a crawl that broke off", 3, &|lines| drop(lines.pop()));
-        seen("a beginning that is missing", 3, &|lines| drop(lines.remove(0)));
-        seen("white space", 3, &|lines| lines[table] = lines[table].replacen("\",\"", "\", \"", 1));
-        seen("a field that nobody declared", 3, &|lines| lines[table] = lines[table].replacen('{', "{\"more\":1,", 1));
-        seen("another run's id", 3, &|lines| {
+        detects("a crawl that broke off", 3, &|lines| drop(lines.pop()));
+        detects("a beginning that is missing", 3, &|lines| drop(lines.remove(0)));
+        detects("white space", 3, &|lines| lines[table] = lines[table].replacen("\",\"", "\", \"", 1));
+        detects("an undeclared field", 3, &|lines| lines[table] = lines[table].replacen('{', "{\"more\":1,", 1));
+        detects("another run's id", 3, &|lines| {
             lines[table] = lines[table].replacen("\"run_id\":\"01", "\"run_id\":\"02", 1);
         });
-        seen("a wrong count", 3, &|lines| {
+        detects("a wrong count", 3, &|lines| {
             let last = lines.len() - 1;
             lines[last] = lines[last].replacen("\"listed\":", "\"listed\":1", 1);
         });

@@ -1,4 +1,4 @@
-//! `dynacrawl serve`, and what is asked of it over HTTP.
+//! Runs `dynacrawl serve`, and sends it HTTP requests.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,7 +16,7 @@ use crate::contract;
 use crate::prometheus::Page;
 use crate::support::{IRELAND, eventually};
 
-/// What a run by HTTP is asked for with.
+/// The bearer token of `POST /api/v1/runs`.
 pub(crate) const TOKEN: &str = "the-token-9f2c51d07be4a863";
 
 /// A target of the configuration, with an account's own keys.
@@ -32,30 +32,31 @@ pub(crate) fn schedule(name: &str, cron: &str) -> String {
     format!("[[schedule]]\nname = \"{name}\"\ncron = \"{cron}\"\n")
 }
 
-/// An expression that has named many a minute, and names none of the next ten.
+/// A cron expression that matches most minutes, but none of the next ten.
 pub(crate) fn not_now() -> String {
     let minute = millis(Duration::ZERO) / 60_000 % 60;
     let others: Vec<_> = (11..60).map(|later| ((minute + later) % 60).to_string()).collect();
     format!("{} * * * *", others.join(","))
 }
 
-/// So long ago, in milliseconds since 1970.
+/// The time this long ago, in milliseconds since 1970.
 pub(crate) fn millis(ago: Duration) -> i64 {
     let then = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970") - ago;
     i64::try_from(then.as_millis()).expect("a time of these days")
 }
 
-/// A place for the state and the output, which outlives the processes; and the configuration, by its sections.
+/// A directory for the state and the output, which outlives the processes, and the sections of the
+/// configuration.
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: TempDir,
     pub(crate) serve: String,
     pub(crate) crawl: String,
-    /// What is emitted.
+    /// The value of `changes.emit`.
     pub(crate) emit: &'static str,
     /// Targets and schedules.
     pub(crate) rest: String,
-    /// A file for each run, or another one, or `-`.
+    /// The output: by default a file for each run.
     pub(crate) output: String,
 }
 
@@ -68,7 +69,7 @@ impl Place {
         Self { directory, serve: String::new(), crawl: String::new(), emit: "both", rest, output }
     }
 
-    /// The same with settings of the daemon.
+    /// As [`Place::new`], with settings of the daemon.
     pub(crate) fn serving(serve: &str) -> Self {
         let mut place = Self::new();
         serve.clone_into(&mut place.serve);
@@ -92,7 +93,7 @@ impl Place {
         )
     }
 
-    /// `dynacrawl serve`, about to be run.
+    /// `dynacrawl serve`, ready to be started.
     pub(crate) fn serve(&self, sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
         keyed(Dynacrawl::new("serve").config(&self.config()).secret_env("TOKEN", TOKEN), sim, home)
     }
@@ -102,7 +103,7 @@ impl Place {
         Daemon::of(self.serve(sim, home))
     }
 
-    /// The newest file of a run, if there is one: their names are as old as the runs.
+    /// The newest file of a run, if there is one. Their names sort by age.
     fn newest(&self, end: &str) -> Option<PathBuf> {
         let files = fs::read_dir(self.directory.path()).expect("there is a directory");
         let files = files.map(|file| file.expect("an entry").path());
@@ -124,7 +125,7 @@ impl Place {
         fs::read_to_string(self.newest(".jsonl").expect("there is an output")).expect("it can be read")
     }
 
-    /// What the last run has written that did not put its output in place.
+    /// The partial output of the last run that did not put its output in place.
     pub(crate) fn partial(&self) -> Option<String> {
         self.newest(".jsonl.partial").map(|path| fs::read_to_string(path).expect("it can be read"))
     }
@@ -135,37 +136,37 @@ impl Place {
         contract::lines(&self.text())
     }
 
-    /// How many rows the state has, as any reader sees it.
+    /// How many rows the state has, as a reader sees it.
     #[track_caller]
     pub(crate) fn rows(&self, rows: &str) -> i64 {
         number(&self.state(), &format!("SELECT count(*) FROM {rows}")).expect("the state can be read")
     }
 
-    /// Whether the state has so many rows; `false` where it is not there yet.
+    /// Whether the state has this many rows. Returns false if it does not exist yet.
     pub(crate) fn has(&self, count: i64, rows: &str) -> bool {
         number(&self.state(), &format!("SELECT count(*) FROM {rows}")).is_ok_and(|seen| seen == count)
     }
 
-    /// Changes the state while nobody writes it.
+    /// Changes the state while no process writes it.
     #[track_caller]
     pub(crate) fn write(&self, sql: &str) {
         Connection::open(self.state()).and_then(|state| state.execute_batch(sql)).expect("it can be written");
     }
 }
 
-/// An account's keys, as the targets name them, and its simulator.
+/// Adds a simulator, and the keys of an account in the variables that the targets name.
 pub(crate) fn keyed(command: Dynacrawl, sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
     command.sim(sim).env("K", &home.access_key_id).secret_env("S", &home.secret_access_key)
 }
 
-/// A number from a state, read beside whoever writes it.
+/// A number from a state, which another process may write meanwhile.
 pub(crate) fn number(state: &Path, sql: &str) -> rusqlite::Result<i64> {
     let reader = Connection::open_with_flags(state, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     reader.busy_timeout(Duration::from_secs(5))?;
     reader.query_row(sql, [], |row| row.get(0))
 }
 
-/// The names of tables that records of a type are about, sorted.
+/// The sorted names of the tables in records of a type.
 pub(crate) fn names(records: &[Value], kind: &str) -> Vec<String> {
     let of_kind = records.iter().filter(|record| record["type"] == kind);
     let name =
@@ -190,11 +191,11 @@ pub(crate) struct Daemon {
     address: SocketAddr,
 }
 
-/// What it answered.
+/// An answer of the daemon.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The head as it came, in lower case.
+    /// The head, in lower case.
     pub(crate) head: String,
     pub(crate) body: String,
 }
@@ -205,7 +206,7 @@ impl Daemon {
     pub(crate) fn of(serve: Dynacrawl) -> Self {
         let running = serve.start();
         let line = running.wait_for_message("listening");
-        // As text or as JSON.
+        // The message may be text or JSON.
         let address =
             line.split_once("127.0.0.1:").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
         let address = address.and_then(|port| format!("127.0.0.1:{port}").parse().ok());
@@ -233,7 +234,7 @@ impl Daemon {
         Answer { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
-    /// A connection on which nothing is said.
+    /// A connection without a request.
     #[track_caller]
     pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).expect("it listens")
@@ -244,7 +245,7 @@ impl Daemon {
         self.ask("GET", path, &[], "")
     }
 
-    /// Asks for a run, with the token.
+    /// Requests a run, with the token.
     #[track_caller]
     pub(crate) fn post(&self, body: &str) -> Answer {
         self.ask("POST", "/api/v1/runs", &[("authorization", &format!("Bearer {TOKEN}"))], body)
@@ -257,13 +258,13 @@ impl Daemon {
         Page::parse(&answer.body)
     }
 
-    /// How many runs have ended, however they did.
+    /// How many runs have ended, with any outcome.
     #[track_caller]
     pub(crate) fn runs(&self) -> f64 {
         self.metrics().sum("dynacrawl_runs_total")
     }
 
-    /// How many runs have ended so, whichever schedule began them.
+    /// How many runs of all schedules have ended with this outcome.
     #[track_caller]
     pub(crate) fn ended(&self, outcome: &str) -> f64 {
         self.metrics().sum_of("dynacrawl_runs_total", "outcome", outcome)
@@ -275,7 +276,7 @@ impl Daemon {
         assert_eq!(self.runs(), count);
     }
 
-    /// Asks for a run, and waits for its end.
+    /// Requests a run, and waits for its end.
     #[track_caller]
     pub(crate) fn crawl(&self, body: &str) {
         let before = self.runs();
@@ -284,13 +285,13 @@ impl Daemon {
         self.wait_for_runs(before + 1.0);
     }
 
-    /// Puts another configuration in the place of its own, as a deployment would: at once.
+    /// Replaces the configuration file atomically, as a deployment would.
     pub(crate) fn configure(&self, text: &str) {
         let (new, path) = (self.running.path("new"), self.running.path("dynacrawl.toml"));
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).expect("it is written");
     }
 
-    /// Ends it while nothing is under way.
+    /// Stops it while no run is in progress.
     #[track_caller]
     pub(crate) fn stop(self) -> Ended {
         self.running.signal("TERM");
@@ -299,7 +300,7 @@ impl Daemon {
         ended
     }
 
-    /// Ends it as a power failure would.
+    /// Kills it, like a power failure.
     pub(crate) fn kill(mut self) -> Ended {
         self.running.kill();
         self.running.end()

@@ -17,7 +17,7 @@ fn the_demo_is_complete() {
 }
 
 #[test]
-fn the_demo_does_not_look_at_settings_of_aws_or_of_a_network() {
+fn the_demo_ignores_settings_of_aws_and_of_the_network() {
     let crawled = Dynacrawl::crawl()
         .arg("--demo")
         .env("AWS_ENDPOINT_URL", "http://192.0.2.1")
@@ -53,7 +53,7 @@ fn the_demo_with_faults_names_everything_that_is_missing() {
 }
 
 #[test]
-fn what_the_environment_holds_for_other_runs_does_not_lead_the_demo_away() {
+fn the_demo_ignores_variables_that_are_meant_for_other_runs() {
     let crawled = Dynacrawl::crawl()
         .args(["--demo", "--include", "orders.*"])
         .env("DYNACRAWL_REGION", "eu-central-1")

@@ -1,4 +1,4 @@
-//! DescribeTable goes wrong: what can be repaired is, and what cannot is a record.
+//! Faults of DescribeTable: transient ones are retried, and others become a record.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn on_describe(effect: Effect) -> FaultRule {
     FaultRule::new(effect).operation(Operation::DescribeTable)
 }
 
-/// Checks that a Region is complete although `failed` attempts more than usual were sent.
+/// Checks that a Region is complete after `failed` additional attempts.
 #[track_caller]
 fn complete_after(crawled: &Crawled, sim: &Simulator, tables: u64, failed: u64) {
     let scope = crawled.scope(IRELAND);
@@ -38,25 +38,25 @@ fn a_denied_table_is_named_and_the_others_are_described() {
     let problem = &scope["problems"][0];
     assert_eq!((&problem["code"], &problem["operation"]), (&"AccessDeniedException".into(), &"DescribeTable".into()));
     assert_eq!(problem["table_count"], 10);
-    // A denial does not get better by asking again.
+    // A denial is not retried.
     assert_eq!(scope["requests"]["DescribeTable"]["sent"], 120);
 }
 
 #[test]
-fn a_table_that_stays_throttled_is_named_and_the_attempts_are_counted() {
+fn a_table_that_stays_throttled_is_named_with_its_attempts() {
     let (sim, home) = ireland(40);
     sim.add_fault(on_describe(Effect::Throttle).table("table-000007"));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "3"]).records();
     assert_eq!(crawled.code, 3);
     assert_eq!(crawled.failures(), [("table-000007", "throttled", "ThrottlingException")]);
-    // Three times in its turn, and three times in the last pass.
+    // Three attempts in its turn, and three in the last pass.
     assert_eq!(crawled.of_type("table_failed").next().expect("one")["attempts"], 6);
     let requests = &crawled.scope(IRELAND)["requests"]["DescribeTable"];
     assert_eq!((&requests["sent"], &requests["throttled"]), (&45.into(), &6.into()));
 }
 
 #[test]
-fn passing_faults_of_every_kind_are_repaired_and_counted() {
+fn transient_faults_of_every_kind_are_retried_and_counted() {
     let kinds = [
         Effect::Throttle,
         Effect::Status(500),
@@ -79,16 +79,16 @@ fn passing_faults_of_every_kind_are_repaired_and_counted() {
 }
 
 #[test]
-fn an_answer_that_comes_too_slowly_is_asked_for_again() {
+fn an_answer_that_is_too_slow_is_requested_again() {
     let (sim, home) = ireland(20);
-    // Sixteen pieces: 3.2 seconds.
+    // Sixteen pieces take 3.2 seconds.
     sim.add_fault(on_describe(Effect::SlowBody { chunk_delay: Duration::from_millis(200) }).first(2));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).config("[aws]\nattempt_timeout = \"1s\"\n").records();
     complete_after(&crawled, &sim, 20, 2);
 }
 
 #[test]
-fn an_answer_that_is_merely_slow_is_waited_for() {
+fn an_answer_that_is_slow_but_in_time_is_used() {
     let (sim, home) = ireland(20);
     sim.add_fault(on_describe(Effect::SlowBody { chunk_delay: Duration::from_millis(20) }).first(2));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
@@ -96,7 +96,7 @@ fn an_answer_that_is_merely_slow_is_waited_for() {
 }
 
 #[test]
-fn a_table_whose_answer_is_never_json_has_failed() {
+fn a_table_whose_answer_is_never_json_fails() {
     for (effect, codes) in [
         (Effect::GarbageBody, ["invalid_response"].as_slice()),
         (Effect::TruncateBody, &["invalid_response", "connection_failed"]),
@@ -115,7 +115,7 @@ fn a_table_whose_answer_is_never_json_has_failed() {
 }
 
 #[test]
-fn an_error_that_nobody_knows_fails_its_table_at_once() {
+fn an_unknown_error_fails_its_table_at_once() {
     let (sim, home) = ireland(20);
     let unknown =
         Effect::Error { code: "MoonPhaseException".to_owned(), message: "wrong moon".to_owned(), status: 400 };
@@ -127,19 +127,19 @@ fn an_error_that_nobody_knows_fails_its_table_at_once() {
 }
 
 #[test]
-fn a_table_that_was_deleted_meanwhile_does_not_spoil_its_scope() {
+fn a_table_deleted_meanwhile_leaves_its_scope_complete() {
     let (sim, home) = alone(named(&["alpha", "omega"]).vanishing("gone"));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
     assert_eq!((crawled.code, crawled.names()), (0, vec!["alpha", "omega"]));
     assert_eq!(crawled.failures(), [("gone", "vanished", "ResourceNotFoundException")]);
     let scope = crawled.scope(IRELAND);
     assert_eq!((&scope["outcome"], &scope["counts"]["vanished"]), (&"complete".into(), &1.into()));
-    // Asked twice: DescribeTable is eventually consistent.
+    // Requested twice, because DescribeTable is eventually consistent.
     assert_eq!(crawled.of_type("table_failed").next().expect("one")["attempts"], 2);
 }
 
 #[test]
-fn a_table_that_was_created_a_moment_ago_is_described() {
+fn a_table_that_was_just_created_is_described() {
     let late = fixtures::small_table("late", HOME, IRELAND);
     let (sim, home) = alone(named(&["alpha"]).late("late", 1, &late));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
@@ -147,7 +147,7 @@ fn a_table_that_was_created_a_moment_ago_is_described() {
 }
 
 #[test]
-fn text_from_outside_cannot_take_over_a_terminal() {
+fn text_from_outside_cannot_control_a_terminal() {
     let evil = "evil\u{1b}[2J\u{202e}name";
     let (sim, home) = alone(named(&["alpha"]));
     sim.put_table(HOME, IRELAND, evil, &fixtures::small_table(evil, HOME, IRELAND)).expect("the Region is there");
@@ -163,18 +163,18 @@ fn text_from_outside_cannot_take_over_a_terminal() {
     assert_eq!(
         (&failed["table_name"], &failed["message"]),
         (&evil.into(), &said.into()),
-        "the record has it as it was"
+        "the record has the original text"
     );
     assert!(!crawled.text.contains('\u{1b}'), "JSON escapes it");
 }
 
 #[test]
-fn an_answer_without_table_names_is_no_empty_account() {
+fn an_answer_without_table_names_is_not_an_empty_account() {
     let (sim, home) = ireland(3);
     let portal = || Effect::Error { code: "Login".to_owned(), message: "login required".to_owned(), status: 200 };
     sim.add_fault(FaultRule::new(portal()).operation(Operation::ListTables).first(1));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
-    assert_eq!((crawled.code, crawled.names().len()), (0, 3), "asked for again");
+    assert_eq!((crawled.code, crawled.names().len()), (0, 3), "requested again");
 
     sim.add_fault(FaultRule::new(portal()).operation(Operation::ListTables));
     let impatient = ["--max-attempts", "2", "--patience", "1ms"];

@@ -1,4 +1,4 @@
-//! Exit codes: 0 and 130 have tests of their own all over the place; these are usage (2) and the order among the others.
+//! Exit codes: usage (2), and the order among the others. Other files test 0 and 130.
 
 use dynacrawl_sim::{Denial, Operation};
 
@@ -20,7 +20,7 @@ fn file(text: &str) -> Dynacrawl {
 }
 
 #[test]
-fn a_flag_that_is_wrong_is_named() {
+fn a_wrong_flag_is_named() {
     let crawl = || Dynacrawl::crawl().args(["--region", IRELAND]);
     unusable(crawl().arg("--no-such-flag"), &["--no-such-flag"]);
     unusable(crawl().args(["--rate", "fast"]), &["--rate", "fast"]);
@@ -40,19 +40,19 @@ fn a_flag_that_is_wrong_is_named() {
 }
 
 #[test]
-fn without_any_region_it_is_said_where_one_could_come_from() {
+fn without_a_region_the_error_names_where_one_could_come_from() {
     unusable(Dynacrawl::crawl(), &["no Region", "AWS_REGION"]);
 }
 
 #[test]
-fn an_expression_that_is_none_is_shown_with_the_place() {
+fn an_invalid_expression_is_shown_with_the_position() {
     let crawl = || Dynacrawl::crawl().args(["--region", IRELAND]);
     unusable(crawl().args(["--include", "orders-(prod"]), &["--include", "orders-(prod", "character 8"]);
     unusable(crawl().args(["--exclude", "[a-"]), &["--exclude", "[a-"]);
 }
 
 #[test]
-fn a_key_of_the_file_that_is_wrong_is_named_with_its_place() {
+fn a_wrong_key_in_the_file_is_named_with_its_place() {
     unusable(file("[crawl]\nrates = 5\n"), &["dynacrawl.toml", "rates", "2"]);
     unusable(file("[crawl]\nrate = \"fast\"\n"), &["dynacrawl.toml", "rate", "2"]);
     unusable(file("[crawl]\nconcurrency = 1001\n"), &["dynacrawl.toml", "concurrency", "1 to 1000"]);
@@ -70,7 +70,7 @@ fn a_secret_in_the_file_itself_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_secret_that_is_not_where_the_file_says_is_named_by_its_place() {
+fn a_secret_that_is_missing_is_named_with_its_place() {
     let target = |secret: &str| {
         let keys = format!("{{ access_key_id = {{ env = \"K\" }}, secret_access_key = {secret} }}");
         format!("[[target]]\nname = \"payments\"\nregions = [\"eu-west-1\"]\ncredentials = {keys}\n")
@@ -112,7 +112,7 @@ fn a_target_is_chosen_by_its_name() {
 }
 
 #[test]
-fn an_output_that_is_none_is_usage_and_one_that_may_be_there_later_is_not() {
+fn a_directory_as_output_exits_with_2_and_a_failed_one_with_5() {
     let (sim, home) = ireland(50);
     unusable(Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/"]), &["--output", "directory"]);
     let missing = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/no/such/directory/out.jsonl"]).run();
@@ -121,7 +121,7 @@ fn an_output_that_is_none_is_usage_and_one_that_may_be_there_later_is_not() {
     assert_eq!(sim.counts().total.requests, 0);
     let full = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/dev/full"]).run();
     full.fails_with(5, "/dev/full");
-    // That nothing was listed either does not change it.
+    // The code is the same if nothing was listed either.
     sim.deny(Denial::new(HOME, Operation::ListTables));
     Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/dev/full"]).run().fails_with(5, "/dev/full");
 }

@@ -1,8 +1,9 @@
-//! What a catalog needs most of a table, read independently from what AWS's API says and from what dynacrawl says.
+//! The facts about a table that a catalog needs most, read independently from AWS's API and from
+//! dynacrawl's records.
 
 use serde_json::{Map, Value, json};
 
-/// Of DescribeTable's `Table`.
+/// The facts in DescribeTable's `Table`.
 pub(crate) fn of_description(table: &Value) -> Value {
     let types: Map<String, Value> = list(&table["AttributeDefinitions"])
         .map(|a| (a["AttributeName"].as_str().expect("a name").to_owned(), a["AttributeType"].clone()))
@@ -38,7 +39,7 @@ fn described_index(index: &Value, keys: &Value) -> Value {
     json!({"keys": keys, "projection": projection["ProjectionType"], "copied": sorted(&projection["NonKeyAttributes"])})
 }
 
-/// Of a `table` record's `table`.
+/// The facts in the `table` of a `table` record.
 pub(crate) fn of_record(table: &Value) -> Value {
     let mut indexes = Map::new();
     for index in list(&table["indexes"]) {
@@ -53,7 +54,7 @@ fn recorded_keys(keys: &Value) -> Value {
     list(keys).map(|key| json!([key["attribute"], key["type"], key["role"]])).collect()
 }
 
-/// Of a table of `tests/servers/oracle.py`.
+/// The facts in a table of `tests/servers/oracle.py`.
 pub(crate) fn of_oracle(name: &str, table: &Value) -> Value {
     let keys = |part: &Value| -> Value {
         list(&part["key_schema"])
@@ -71,7 +72,7 @@ pub(crate) fn of_oracle(name: &str, table: &Value) -> Value {
     json!({"name": name, "keys": keys(table), "indexes": indexes, "billing_mode": billing_mode(&table["billing_mode"])})
 }
 
-/// A table of which AWS sends no billing mode is provisioned.
+/// A table without a billing mode in AWS's answer is provisioned.
 fn billing_mode(sent: &Value) -> Value {
     if sent.is_null() { json!("PROVISIONED") } else { sent.clone() }
 }

@@ -1,5 +1,5 @@
-//! Every fault over the same organisation: no table is lost, none is told about twice, no failure is taken for a removal,
-//! and outcomes and exit code are right.
+//! Every fault with the same organization: no table is lost or written twice, no failure looks like
+//! a removal, and the outcomes and the exit code are correct.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::support::{HOME, IRELAND, VIRGINIA, simulate_with};
 const ACCOUNTS: [&str; 3] = ["200000000001", "200000000002", "200000000003"];
 const REGIONS: [&str; 2] = [IRELAND, VIRGINIA];
 const TABLES: u64 = 230;
-/// An account that is in the configuration, and nowhere else.
+/// An account that is only in the configuration.
 const GONE: &str = "200000000009";
 
-/// What is expected of an account's scopes.
+/// The expected result of an account's scopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
     /// All tables, and the outcome `complete`.
@@ -36,12 +36,12 @@ struct Row {
     args: &'static [&'static str],
     config: &'static str,
     accounts: &'static [&'static str],
-    /// What is not expected to be whole.
+    /// The accounts that are not expected to be [`Expect::Whole`].
     expect: &'static [(&'static str, Expect)],
     code: i32,
 }
 
-/// A row in which everything is repaired.
+/// A row in which all faults are retried successfully.
 const REPAIRED: Row = Row { name: "", fault: |_| {}, args: &[], config: "", accounts: &ACCOUNTS, expect: &[], code: 0 };
 
 fn often(p: f64, seed: u64, effect: Effect) -> FaultRule {
@@ -51,14 +51,14 @@ fn often(p: f64, seed: u64, effect: Effect) -> FaultRule {
 const MATRIX: &[Row] = &[
     Row { name: "no fault", ..REPAIRED },
     Row {
-        name: "a throttle storm that passes",
+        name: "transient throttling",
         fault: |sim| {
             sim.add_fault(FaultRule::new(Effect::Throttle).account(ACCOUNTS[0]).first(40));
         },
         ..REPAIRED
     },
     Row {
-        name: "a throttle storm that does not pass",
+        name: "permanent throttling",
         fault: |sim| {
             let storm = FaultRule::new(Effect::Throttle).account(ACCOUNTS[0]);
             sim.add_fault(storm.operation(Operation::DescribeTable));
@@ -117,7 +117,7 @@ const MATRIX: &[Row] = &[
             let slow = Effect::SlowBody { chunk_delay: Duration::from_millis(500) };
             sim.add_fault(often(0.02, 8, slow));
         },
-        // Far more than a good answer takes on a busy machine.
+        // Far more than a normal answer takes on a busy machine.
         config: "[aws]\nattempt_timeout = \"5s\"\n",
         ..REPAIRED
     },
@@ -125,7 +125,7 @@ const MATRIX: &[Row] = &[
         name: "a denied page in mid-listing",
         fault: |sim| {
             for _ in 0..2 {
-                // The second page of each Region: both are the second and third such request at the latest.
+                // The second page of each Region is the second or third ListTables request.
                 let denied = FaultRule::new(Effect::Deny).account(ACCOUNTS[1]).operation(Operation::ListTables);
                 sim.add_fault(denied.clone().region(IRELAND).nth(2));
                 sim.add_fault(denied.region(VIRGINIA).nth(2));
@@ -148,7 +148,7 @@ const MATRIX: &[Row] = &[
             let gone = FaultRule::new(Effect::NotFound).operation(Operation::DescribeTable);
             sim.add_fault(gone.account(ACCOUNTS[0]).table("table-00002*"));
         },
-        // They are gone, so nothing is missing.
+        // They no longer exist, so nothing is missing.
         ..REPAIRED
     },
     Row {
@@ -162,7 +162,7 @@ const MATRIX: &[Row] = &[
         ..REPAIRED
     },
     Row {
-        name: "an account that is gone",
+        name: "an account that no longer exists",
         accounts: &[ACCOUNTS[0], GONE, ACCOUNTS[1], ACCOUNTS[2]],
         expect: &[(GONE, Expect::Nothing("auth_failed"))],
         code: 3,
@@ -197,10 +197,11 @@ const MATRIX: &[Row] = &[
 ];
 
 #[test]
-fn after_every_fault_no_table_is_lost_none_is_there_twice_and_the_outcome_is_right() {
+fn after_every_fault_each_table_is_there_once() {
     for row in MATRIX {
         let (sim, crawled) = crawl(row);
-        // That no table is told about twice, and that sums and exit code hold, is part of every output's contract.
+        // The contract of every output includes that no table is written twice, and that sums and
+        // exit code are correct.
         assert_eq!(crawled.code, row.code, "{}: {}", row.name, crawled.stderr);
         for account in row.accounts {
             let expect = row.expect.iter().find(|(id, _)| id == account).map_or(Expect::Whole, |(_, expect)| *expect);
@@ -238,14 +239,14 @@ fn crawl(row: &Row) -> (Simulator, Crawled) {
 fn check(name: &str, sim: &Simulator, crawled: &Crawled, account: &str, region: &str, expect: Expect) {
     let of = |record: &&Value| record["scope"]["account_id"] == account && record["scope"]["region"] == region;
     let scope = crawled.of_type("scope_completed").find(of).unwrap_or_else(|| panic!("{name}: no end of {account}"));
-    let mut told: Vec<_> =
+    let mut written: Vec<_> =
         crawled.of_type("table").filter(of).filter_map(|record| record["table"]["name"].as_str()).collect();
     let mut failed = BTreeMap::<_, usize>::new();
     for record in crawled.of_type("table_failed").filter(of) {
-        told.push(record["table_name"].as_str().expect("a name"));
+        written.push(record["table_name"].as_str().expect("a name"));
         *failed.entry(record["reason"].as_str().expect("a reason")).or_default() += 1;
     }
-    told.sort_unstable();
+    written.sort_unstable();
     let all = sim.table_names(account, region);
     let (outcome, names) = match expect {
         Expect::Whole => ("complete", &all[..]),
@@ -254,8 +255,8 @@ fn check(name: &str, sim: &Simulator, crawled: &Crawled, account: &str, region: 
         Expect::Nothing(outcome) => (outcome, &[][..]),
     };
     assert_eq!(scope["outcome"], outcome, "{name}: {scope}");
-    assert_eq!(told, names, "{name}: {account}/{region}");
-    // A table that is said to be gone is gone.
+    assert_eq!(written, names, "{name}: {account}/{region}");
+    // Only tables that no longer exist are reported as vanished.
     let vanished = if name == "vanished tables" && account == ACCOUNTS[0] { 10 } else { 0 };
     assert_eq!(failed.remove("vanished").unwrap_or_default(), vanished, "{name}: {account}/{region}");
     let expected = match expect {

@@ -1,4 +1,5 @@
-//! Files that must not be lost or replaced by mistake: the state, the output of other runs, and what is not dynacrawl's.
+//! Files that must not be lost or replaced by mistake: the state, the output of other runs, and
+//! files that are not dynacrawl's.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -15,7 +16,7 @@ use crate::contract;
 use crate::daemon::{Place, number, schedule, target};
 use crate::support::{HOME, IRELAND, VIRGINIA, eventually, ireland, named, started};
 
-/// The files of a directory whose names begin like that, sorted.
+/// The sorted files of a directory whose names begin with `begin`.
 fn files(directory: &Path, begin: &str) -> Vec<PathBuf> {
     let files = fs::read_dir(directory).expect("a directory").map(|file| file.expect("an entry").path());
     let mut files: Vec<_> =
@@ -39,7 +40,7 @@ fn crawl(sim: &Simulator, home: &DemoAccount, directory: &Path) -> Dynacrawl {
 }
 
 #[test]
-fn a_demo_touches_nothing_that_is_configured_for_other_runs() {
+fn a_demo_does_not_touch_files_of_other_runs() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("estate.jsonl");
@@ -111,7 +112,7 @@ fn an_output_that_is_a_file_of_the_state_is_refused() {
         let ended = crawl(&sim, &home, directory.path()).arg("--output").arg(path(&name)).run();
         ended.fails_with(2, "is a file of the state");
     }
-    // A template leads there only when the run begins.
+    // A template names the file only when the run begins.
     let of_template = Dynacrawl::crawl_of(&sim, &home, IRELAND).arg("--state").arg(path("out-manual"));
     let of_template = of_template.arg("--output").arg(path("out-{schedule}")).run();
     of_template.fails_with(2, "is a file of the state");
@@ -120,7 +121,7 @@ fn an_output_that_is_a_file_of_the_state_is_refused() {
 }
 
 #[test]
-fn a_link_in_the_place_of_the_partial_file_is_refused() {
+fn a_link_with_the_name_of_the_partial_file_is_refused() {
     let (sim, home) = ireland(3);
     let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "out.jsonl"]).file("precious", "mine\n");
     symlink("precious", crawl.path("out.jsonl.partial")).expect("a link");
@@ -131,7 +132,7 @@ fn a_link_in_the_place_of_the_partial_file_is_refused() {
 }
 
 #[test]
-fn a_replaced_file_keeps_its_mode_and_state_files_are_their_owners() {
+fn a_replaced_file_keeps_its_mode_and_state_files_are_private() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("out.jsonl");
@@ -161,7 +162,7 @@ fn removing_the_lock_of_a_state_lets_no_second_writer_in() {
 }
 
 #[test]
-fn a_fifo_without_a_reader_is_waited_for_and_a_signal_ends_that() {
+fn a_crawl_waits_for_the_reader_of_a_fifo_until_a_signal() {
     let (sim, home) = ireland(300);
     let waiting = || {
         let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0", "--output", "fifo"]);
@@ -196,7 +197,7 @@ fn a_daemon_whose_fifo_nobody_reads_answers_and_ends() {
 }
 
 #[test]
-fn each_run_has_the_file_that_the_template_names_and_the_oldest_are_deleted() {
+fn each_run_has_its_own_file_and_the_oldest_are_deleted() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let template = directory.path().join("estate-{date}-{schedule}-{run_id}.jsonl");
@@ -214,7 +215,7 @@ fn each_run_has_the_file_that_the_template_names_and_the_oldest_are_deleted() {
         assert!(name.ends_with(&format!("-manual-{}.jsonl", run_id(file))), "{name}");
         assert!(name["estate-".len()..].starts_with("20"), "{name}");
     }
-    // One is another program's by now: it stays, and does not count.
+    // Another program has overwritten one of them: it stays, and does not count.
     fs::write(&there[0], "mine\n").expect("written");
     assert_eq!(with("keep_files = 2\n").run().code(), 0);
     let kept = files(directory.path(), "estate-");
@@ -224,7 +225,7 @@ fn each_run_has_the_file_that_the_template_names_and_the_oldest_are_deleted() {
 }
 
 #[test]
-fn a_resumed_run_writes_the_file_that_it_began() {
+fn a_resumed_run_continues_its_own_file() {
     let (sim, home) = ireland(150);
     let slow = FaultRule::new(Effect::Delay(std::time::Duration::from_secs(600))).operation(Operation::DescribeTable);
     sim.add_fault(slow.table("table-000149"));
@@ -243,13 +244,13 @@ fn a_resumed_run_writes_the_file_that_it_began() {
     let partial = files(directory.path(), "estate-");
     assert_eq!(partial.len(), 1);
     let id = run_id(&partial[0]);
-    // Given up, it leaves nothing behind.
+    // An abandoned run leaves no file behind.
     sim.clear_faults();
     let fresh = run().arg("--fresh").run();
     assert_eq!(fresh.code(), 0, "{}", fresh.stderr);
     let there = files(directory.path(), "estate-");
     assert!(there.len() == 1 && run_id(&there[0]) != id, "{there:?}");
-    // Resumed, it ends where it began.
+    // A resumed run ends in its own file.
     fs::remove_file(&state).expect("it is there");
     let slow = FaultRule::new(Effect::Delay(std::time::Duration::from_secs(600))).operation(Operation::DescribeTable);
     sim.add_fault(slow.table("table-000149"));
@@ -264,7 +265,7 @@ fn a_resumed_run_writes_the_file_that_it_began() {
 }
 
 #[test]
-fn what_would_lose_records_is_refused_before_any_call() {
+fn outputs_that_would_lose_records_are_refused_before_any_call() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("out.jsonl");
@@ -290,13 +291,13 @@ fn what_would_lose_records_is_refused_before_any_call() {
 }
 
 #[test]
-fn without_emit_only_tables_are_written_and_an_old_state_says_once_that_it_was_otherwise() {
+fn without_emit_only_tables_are_written_and_old_states_noted() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let crawl = || crawl(&sim, &home, directory.path()).arg("--quiet").records();
     let first = crawl();
     assert_eq!((first.names().len(), first.of_type("table_added").count()), (3, 0));
-    assert_eq!(first.stderr, "", "a new state was never used otherwise");
+    assert_eq!(first.stderr, "", "a new state gets no note");
     let state = directory.path().join("state.db");
     assert_eq!(number(&state, "SELECT count(*) FROM changes").expect("it can be read"), 3, "the state has them");
     fs::remove_file(&state).expect("it is there");
@@ -309,7 +310,7 @@ fn without_emit_only_tables_are_written_and_an_old_state_says_once_that_it_was_o
 }
 
 #[test]
-fn a_target_is_not_chosen_by_the_beginning_of_its_name() {
+fn a_target_is_not_chosen_by_a_prefix_of_its_name() {
     let account =
         dynacrawl_sim::Account::new(HOME).region(IRELAND, named(&["here"])).region(VIRGINIA, named(&["there"]));
     let (sim, home) = started(account);

@@ -13,7 +13,7 @@ const NAMES: [&str; 6] = ["my-orders", "orders", "orders-dev", "orders-prod", "o
 fn selected(flags: &[&str]) -> Vec<String> {
     let (sim, home) = alone(named(&NAMES));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(flags).records();
-    assert_eq!(crawled.code, 0, "what a filter leaves out is not missing");
+    assert_eq!(crawled.code, 0, "excluded tables are not missing");
     let counts = &crawled.scope(IRELAND)["counts"];
     let names: Vec<_> = crawled.names().into_iter().map(str::to_owned).collect();
     assert_eq!((&counts["listed"], &counts["selected"]), (&6.into(), &names.len().into()));
@@ -34,7 +34,7 @@ fn an_expression_has_to_match_the_whole_name() {
 }
 
 #[test]
-fn exclude_wins_over_include() {
+fn exclude_takes_precedence_over_include() {
     assert_eq!(selected(&["--exclude", "orders.*"]), ["my-orders", "users"]);
     assert_eq!(
         selected(&["--include", "orders-.*", "--include", "users", "--exclude", ".*-dev"]),
@@ -49,7 +49,7 @@ fn without_expressions_every_table_is_selected() {
 }
 
 #[test]
-fn a_dry_run_tells_each_name_and_the_rule_that_decided_without_describing_a_table() {
+fn a_dry_run_writes_names_with_rules_and_describes_nothing() {
     let (sim, home) = alone(named(&NAMES));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND)
         .args(["--dry-run", "--include", "orders-.*", "--include", "users", "--exclude", ".*-dev"])
@@ -82,7 +82,7 @@ fn a_dry_run_tells_each_name_and_the_rule_that_decided_without_describing_a_tabl
 }
 
 #[test]
-fn a_dry_run_without_expressions_says_that_the_default_decided() {
+fn a_dry_run_without_expressions_names_the_default_rule() {
     let (sim, home) = alone(named(&NAMES));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).arg("--dry-run").records();
     assert!(

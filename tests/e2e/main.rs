@@ -1,4 +1,4 @@
-//! End-to-end tests: the real binary against the simulator and against servers that others wrote.
+//! End-to-end tests: the real binary against the simulator and against servers of other projects.
 
 mod command;
 mod contract;

@@ -1,4 +1,4 @@
-//! Authentication and permissions as a server of others enforces them.
+//! Authentication and permissions that a server of another project enforces.
 
 use serde_json::Value;
 
@@ -12,12 +12,12 @@ const TABLES: usize = 60;
 const CHAIN: &str = "chain";
 
 /// A server with accounts, users, roles and tables.
-struct Organisation {
+struct Organization {
     server: Server,
     iam: Value,
 }
 
-impl Organisation {
+impl Organization {
     fn start() -> Self {
         let server = servers::ministack(true);
         let iam = servers::iam_setup(&server);
@@ -41,19 +41,19 @@ impl Organisation {
             .args(["--rate", "0"])
     }
 
-    /// The crawler's command with a role, and its external id or another or none.
+    /// A command of the crawler with a role, and an external id, if any.
     fn with_role(&self, command: &str, role: &str, external_id: Option<&str>) -> Dynacrawl {
         let role = self.text(&format!("/roles/{role}/arn"));
         let flags = external_id.into_iter().flat_map(|id| ["--external-id".to_owned(), id.to_owned()]);
         self.by(command, "crawler").args(["--region", IRELAND, "--role-arn", role]).args(flags)
     }
 
-    /// The right external id.
+    /// The correct external id.
     fn external_id(&self) -> &str {
         self.text("/roles/guarded/external_id")
     }
 
-    /// A configuration of both roles of the chain.
+    /// A configuration with both roles of the chain.
     fn chain(&self, external_id: &str) -> String {
         let step = |role: &str, id: &str| {
             let arn = self.text(&format!("/roles/{role}/arn"));
@@ -66,7 +66,7 @@ impl Organisation {
         )
     }
 
-    /// Checks that a Region of an account is all there.
+    /// Checks that Regions of an account were crawled completely.
     #[track_caller]
     fn whole(&self, crawled: &Crawled, account: &str, regions: &[&str]) {
         assert_eq!(crawled.code, 0, "{}", crawled.stderr);
@@ -78,7 +78,7 @@ impl Organisation {
     }
 }
 
-/// Checks that nothing was listed, and why.
+/// Checks that nothing was listed, with this outcome and one of these codes.
 #[track_caller]
 fn nothing(crawl: Dynacrawl, outcome: &str, codes: &[&str]) {
     let crawled = crawl.records();
@@ -89,11 +89,11 @@ fn nothing(crawl: Dynacrawl, outcome: &str, codes: &[&str]) {
 }
 
 #[test]
-fn users_see_what_their_policies_allow() {
-    let organisation = Organisation::start();
-    let crawl = |user: &str| organisation.by("crawl", user).args(["--region", IRELAND]);
-    let crawled = organisation.by("crawl", "crawler").args(["--region", "eu-west-1,us-east-1"]).records();
-    organisation.whole(&crawled, "home", &[IRELAND, VIRGINIA]);
+fn users_crawl_what_their_policies_allow() {
+    let organization = Organization::start();
+    let crawl = |user: &str| organization.by("crawl", user).args(["--region", IRELAND]);
+    let crawled = organization.by("crawl", "crawler").args(["--region", "eu-west-1,us-east-1"]).records();
+    organization.whole(&crawled, "home", &[IRELAND, VIRGINIA]);
 
     nothing(crawl("nobody"), "denied", &["AccessDeniedException"]);
     nothing(crawl("describer"), "denied", &["AccessDeniedException"]);
@@ -111,17 +111,17 @@ fn users_see_what_their_policies_allow() {
     assert_eq!(partial.names().len() + denied.len(), TABLES);
     assert!(partial.names().iter().all(|name| !name.contains('-') || !name.ends_with('7')), "{:?}", partial.names());
 
-    let one_region = organisation.by("crawl", "one_region").args(["--region", "eu-west-1,us-east-1"]).records();
+    let one_region = organization.by("crawl", "one_region").args(["--region", "eu-west-1,us-east-1"]).records();
     assert_eq!(one_region.code, 3);
     assert_eq!(one_region.scope(IRELAND)["outcome"], "complete");
     assert_eq!(one_region.scope(VIRGINIA)["outcome"], "denied", "a denial is not a Region that is not enabled");
 
     let wrong = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12";
     let with_keys = |id: &str| {
-        Dynacrawl::crawl().endpoint(&organisation.server.url).aws_keys(id, wrong, None).args(["--region", IRELAND])
+        Dynacrawl::crawl().endpoint(&organization.server.url).aws_keys(id, wrong, None).args(["--region", IRELAND])
     };
     nothing(
-        with_keys(organisation.text("/users/crawler/access_key_id")),
+        with_keys(organization.text("/users/crawler/access_key_id")),
         "auth_failed",
         &["InvalidSignatureException"],
     );
@@ -129,42 +129,42 @@ fn users_see_what_their_policies_allow() {
 }
 
 #[test]
-fn roles_let_in_whom_they_trust() {
-    let organisation = Organisation::start();
-    let right = organisation.external_id();
-    let guarded = |id: Option<&str>| organisation.with_role("crawl", "guarded", id);
-    organisation.whole(&guarded(Some(right)).records(), "member", &[IRELAND]);
+fn roles_can_be_assumed_only_by_those_they_trust() {
+    let organization = Organization::start();
+    let right = organization.external_id();
+    let guarded = |id: Option<&str>| organization.with_role("crawl", "guarded", id);
+    organization.whole(&guarded(Some(right)).records(), "member", &[IRELAND]);
     nothing(guarded(Some("another")), "auth_failed", &["AccessDenied"]);
     nothing(guarded(None), "auth_failed", &["AccessDenied"]);
-    organisation.whole(&organisation.with_role("crawl", "unguarded", None).records(), "member", &[IRELAND]);
-    nothing(organisation.with_role("crawl", "powerless", None), "denied", &["AccessDeniedException"]);
+    organization.whole(&organization.with_role("crawl", "unguarded", None).records(), "member", &[IRELAND]);
+    nothing(organization.with_role("crawl", "powerless", None), "denied", &["AccessDeniedException"]);
 
-    let chained = |id: &str| organisation.by("crawl", "crawler").config(&organisation.chain(id));
-    organisation.whole(&chained(right).records(), "chained", &[IRELAND]);
+    let chained = |id: &str| organization.by("crawl", "crawler").config(&organization.chain(id));
+    organization.whole(&chained(right).records(), "chained", &[IRELAND]);
     nothing(chained("another"), "auth_failed", &["AccessDenied"]);
-    // The last role trusts the other role, and nobody else.
-    nothing(organisation.with_role("crawl", "chained", Some(right)), "auth_failed", &["AccessDenied"]);
+    // The last role trusts only the other role.
+    nothing(organization.with_role("crawl", "chained", Some(right)), "auth_failed", &["AccessDenied"]);
 
-    let user = Creds::from_json(&organisation.iam["users"]["crawler"]);
+    let user = Creds::from_json(&organization.iam["users"]["crawler"]);
     let session =
-        servers::assume(&organisation.server, &user, organisation.text("/roles/guarded/arn"), Some(right), 900);
+        servers::assume(&organization.server, &user, organization.text("/roles/guarded/arn"), Some(right), 900);
     let with_session = |token: &str| {
         Dynacrawl::crawl()
-            .endpoint(&organisation.server.url)
+            .endpoint(&organization.server.url)
             .aws_keys(&session.access_key_id, &session.secret_access_key, Some(token))
             .args(["--region", IRELAND])
     };
     let token = session.session_token.as_deref().expect("a session");
-    organisation.whole(&with_session(token).records(), "member", &[IRELAND]);
+    organization.whole(&with_session(token).records(), "member", &[IRELAND]);
     nothing(with_session("bogus-token"), "auth_failed", &["UnrecognizedClientException"]);
 }
 
 #[test]
-fn a_check_tells_apart_what_is_wrong() {
-    let organisation = Organisation::start();
-    let right = organisation.external_id();
-    let user = |user: &str| checked(organisation.by("check", user).args(["--region", IRELAND, "--all"]));
-    let role = |role: &str, id: Option<&str>| checked(organisation.with_role("check", role, id));
+fn a_check_has_a_code_for_each_problem() {
+    let organization = Organization::start();
+    let right = organization.external_id();
+    let user = |user: &str| checked(organization.by("check", user).args(["--region", IRELAND, "--all"]));
+    let role = |role: &str, id: Option<&str>| checked(organization.with_role("check", role, id));
 
     let found = user("crawler");
     assert_eq!((found.code, found.troubles()), (0, vec![]));
@@ -174,7 +174,7 @@ fn a_check_tells_apart_what_is_wrong() {
         let found = user(name);
         assert_eq!((found.code, found.troubles()), (4, vec![("fail", "describe_table_denied")]), "{name}");
     }
-    let found = checked(organisation.by("check", "one_region").args(["--region", "eu-west-1,us-east-1"]));
+    let found = checked(organization.by("check", "one_region").args(["--region", "eu-west-1,us-east-1"]));
     assert_eq!((found.code, found.troubles()), (3, vec![("fail", "list_tables_denied")]));
 
     let found = role("guarded", Some(right));
@@ -188,15 +188,15 @@ fn a_check_tells_apart_what_is_wrong() {
     }
     let found = role("powerless", None);
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", "list_tables_denied")]));
-    let found = checked(organisation.by("check", "crawler").config(&organisation.chain(right)));
+    let found = checked(organization.by("check", "crawler").config(&organization.chain(right)));
     assert_eq!((found.code, found.troubles()), (0, vec![]), "{:?}", found.checks);
 
     let wrong = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12";
     let with_keys = |id: &str| {
-        let check = Dynacrawl::new("check").endpoint(&organisation.server.url).aws_keys(id, wrong, None);
+        let check = Dynacrawl::new("check").endpoint(&organization.server.url).aws_keys(id, wrong, None);
         checked(check.args(["--region", IRELAND]))
     };
-    let found = with_keys(organisation.text("/users/crawler/access_key_id"));
+    let found = with_keys(organization.text("/users/crawler/access_key_id"));
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", "invalid_secret_key")]));
     let found = with_keys("AKIAIOSFODNN7EXAMPLE");
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", "invalid_access_key")]));

@@ -1,4 +1,4 @@
-//! The way to AWS: proxies, certificates, and which endpoints are called.
+//! The connection to AWS: proxies, certificates and endpoints.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use crate::command::Dynacrawl;
 use crate::servers::in_servers;
 use crate::support::{IRELAND, ireland};
 
-/// A proxy that writes down where it was asked to connect to, and refuses.
+/// A proxy that records the requested destinations, and refuses them.
 struct RefusingProxy {
     url: String,
     asked: Arc<Mutex<BTreeSet<String>>>,
@@ -37,7 +37,7 @@ impl RefusingProxy {
                 if BufReader::new(&stream).read_line(&mut line).is_ok() {
                     written.lock().expect("the list").extend(line.split(' ').nth(1).map(str::to_owned));
                 }
-                // The client may be gone already.
+                // The client may have closed the connection already.
                 let _ = (&stream).write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
             }
         });
@@ -52,13 +52,13 @@ impl RefusingProxy {
 impl Drop for RefusingProxy {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
-        // Wakes it up, so that it sees that it is to end.
+        // Wakes up the thread, so that it notices `ended`.
         let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
         self.thread.take().into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 
-/// Where a crawl of AWS itself would connect to.
+/// The endpoints that a crawl of AWS itself would connect to.
 fn endpoints(change: impl FnOnce(Dynacrawl) -> Dynacrawl) -> Vec<String> {
     let proxy = RefusingProxy::start();
     let crawl = Dynacrawl::crawl()
@@ -81,7 +81,7 @@ fn aws_is_called_through_the_proxy_at_its_regional_endpoints() {
 }
 
 #[test]
-fn fips_and_dual_stack_endpoints_are_called_when_asked_for() {
+fn fips_and_dual_stack_endpoints_are_called_on_request() {
     let fips = ["dynamodb-fips.us-east-1.amazonaws.com:443", "sts-fips.us-east-1.amazonaws.com:443"];
     assert_eq!(endpoints(|crawl| crawl.arg("--fips")), fips);
     assert_eq!(endpoints(|crawl| crawl.env("DYNACRAWL_FIPS", "true")), fips);
@@ -92,7 +92,7 @@ fn fips_and_dual_stack_endpoints_are_called_when_asked_for() {
 }
 
 #[test]
-fn a_profiles_role_is_assumed_at_a_fips_endpoint_when_asked_for() {
+fn a_profiles_role_is_assumed_at_a_fips_endpoint_on_request() {
     let proxy = RefusingProxy::start();
     let profiles = "[profile member]\nrole_arn = arn:aws:iam::123456789012:role/Reader\nsource_profile = hub\n\
                     [profile hub]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n";
@@ -105,7 +105,7 @@ fn a_profiles_role_is_assumed_at_a_fips_endpoint_when_asked_for() {
 }
 
 #[test]
-fn endpoints_with_the_accounts_id_are_called_only_when_asked_for() {
+fn endpoints_with_the_account_id_are_called_only_on_request() {
     let with_account =
         |crawl: Dynacrawl| crawl.env("AWS_ACCOUNT_ID", "123456789012").args(["--account-id", "123456789012"]);
     let sts = "sts.us-east-1.amazonaws.com:443";
@@ -116,9 +116,9 @@ fn endpoints_with_the_accounts_id_are_called_only_when_asked_for() {
 }
 
 #[test]
-fn plain_http_goes_through_its_proxy_unless_no_proxy_names_the_host() {
+fn plain_http_uses_its_proxy_unless_no_proxy_names_the_host() {
     let (sim, home) = ireland(3);
-    // The simulator takes the place of the proxy: no other way leads to this host.
+    // The simulator is the proxy, because this host can be reached in no other way.
     let crawl = |sim: &Simulator| {
         Dynacrawl::crawl()
             .keys(&home)
@@ -133,7 +133,7 @@ fn plain_http_goes_through_its_proxy_unless_no_proxy_names_the_host() {
     assert_eq!(crawled.scope(IRELAND)["outcome"], "unreachable");
 }
 
-/// TLS in front of the simulator.
+/// A TLS server in front of the simulator.
 pub(crate) struct TlsFront {
     pub(crate) url: String,
     child: Child,
@@ -160,7 +160,7 @@ impl Drop for TlsFront {
 }
 
 #[test]
-fn only_a_server_of_a_trusted_authority_is_talked_to() {
+fn only_servers_with_a_trusted_certificate_are_used() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let authority = directory.path().join("authority.pem");
@@ -185,7 +185,7 @@ fn only_a_server_of_a_trusted_authority_is_talked_to() {
 }
 
 #[test]
-fn a_bundle_that_is_none_is_refused_before_any_call() {
+fn an_invalid_ca_bundle_is_refused_before_any_call() {
     let (sim, home) = ireland(1);
     let crawl = || Dynacrawl::crawl().keys(&home).args(["--region", IRELAND]).sim(&sim);
     crawl().args(["--ca-bundle", "/nonexistent.pem"]).run().fails_with(2, "/nonexistent.pem");

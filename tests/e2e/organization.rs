@@ -1,4 +1,5 @@
-//! An organization's accounts, a list of accounts, and what one role in each of them costs.
+//! The accounts of an organization, a list of accounts, and the requests that one role in each of
+//! them costs.
 
 use std::fs;
 
@@ -11,12 +12,12 @@ use serde_json::{Value, json};
 use crate::command::{Crawled, Dynacrawl};
 use crate::support::{HOME, IRELAND, VIRGINIA, simulate};
 
-/// Nothing of it makes a test wait.
+/// Rates without a limit, so that no test waits.
 pub(crate) const UNLIMITED: &str = "[crawl]\nrate = 0\n[budget.organizations]\nrate = 0\n[budget.account]\nrate = 0\n";
 pub(crate) const UNIT: &str = "ou-main-aaaaaaaa";
 const BELOW: &str = "ou-main-bbbbbbbb";
 const BOTTOM: &str = "ou-main-cccccccc";
-/// An account that nothing is known of.
+/// An account that does not exist.
 const STRANGER: &str = "999999999999";
 
 /// The id of a member.
@@ -28,18 +29,18 @@ fn arn(account: &str) -> String {
     format!("arn:aws:iam::{account}:role/Crawler")
 }
 
-/// All services are this server.
+/// Uses this server for all services.
 pub(crate) fn everything_at(command: Dynacrawl, url: &str) -> Dynacrawl {
     let others = ["organizations", "account", "ec2"].map(|service| format!("--{service}-endpoint-url"));
     command.endpoint(url).args(others.iter().flat_map(|flag| [flag.as_str(), url]))
 }
 
-/// A target of the organization's accounts, in two Regions.
+/// A target with the organization's accounts, in two Regions.
 pub(crate) fn target(more: &str) -> String {
     organization(&format!("regions = [\"{IRELAND}\", \"{VIRGINIA}\"]\n{more}"))
 }
 
-/// The same without Regions.
+/// As [`target`], without Regions.
 pub(crate) fn organization(more: &str) -> String {
     format!(
         "{UNLIMITED}[[target]]\nname = \"org\"\norganizations = true\n\
@@ -67,7 +68,8 @@ pub(crate) fn flat(members: usize) -> Organization {
     Organization::new(HOME).root(root)
 }
 
-/// Account 1 in the root, 2 in a unit, 3 in one below it, 4 in one below that, and 5 in another unit of the root.
+/// Account 1 in the root, 2 in a unit, 3 in a unit below it, 4 in a unit below that, and 5 in
+/// another unit of the root.
 pub(crate) fn nested() -> (Simulator, DemoAccount) {
     let bottom = OrganizationalUnit::new(BOTTOM).account(id(4));
     let below = OrganizationalUnit::new(BELOW).account(id(3)).unit(bottom);
@@ -85,7 +87,8 @@ fn crawl(sim: &Simulator, keys: &DemoAccount, config: &str) -> Dynacrawl {
     command("crawl", sim, keys, config)
 }
 
-/// Runs a crawl of which a target fails as a whole: then a run is partial although each of its scopes is complete.
+/// Runs a crawl in which this many targets fail as a whole. The run is then partial even if all its
+/// scopes are complete.
 #[track_caller]
 pub(crate) fn with_failed_targets(crawl: Dynacrawl, failed: usize) -> Crawled {
     let crawled = crawl.records();
@@ -93,7 +96,7 @@ pub(crate) fn with_failed_targets(crawl: Dynacrawl, failed: usize) -> Crawled {
     crawled
 }
 
-/// The end of one target as a whole: its outcome, code and message.
+/// The failure of a target as a whole: its outcome, code and message.
 #[track_caller]
 pub(crate) fn failure<'a>(crawled: &'a Crawled, target: &str) -> (&'a str, &'a str, &'a str) {
     let failed = crawled.of_type("target_failed").find(|record| record["target"] == target);
@@ -109,7 +112,7 @@ pub(crate) fn discovered(crawled: &Crawled) -> &Value {
     found[0]
 }
 
-/// Checks that these accounts were found, and that every scope of them is complete and no other was planned.
+/// Checks that exactly these accounts were found, and that exactly their scopes are complete.
 #[track_caller]
 fn complete(crawled: &Crawled, accounts: &[String]) {
     let found = discovered(crawled)["accounts"].as_array().expect("a list");
@@ -138,7 +141,7 @@ fn scopes_complete(crawled: &Crawled, accounts: &[String]) {
 }
 
 #[test]
-fn every_active_account_is_crawled_over_all_pages() {
+fn the_active_accounts_of_all_pages_are_crawled() {
     let not_active = [(3, MemberState::Suspended), (5, MemberState::PendingClosure), (50, MemberState::Closed)];
     for states in [true, false] {
         let root = (1..=50).fold(OrganizationalUnit::new("r-main"), |root, number| {
@@ -163,7 +166,7 @@ fn every_active_account_is_crawled_over_all_pages() {
 }
 
 #[test]
-fn filters_choose_accounts_and_exclude_wins() {
+fn filters_choose_accounts_and_exclude_takes_precedence() {
     let (sim, home) = nested();
     let [one, two, three, four, five] = [1, 2, 3, 4, 5].map(id);
     let all = [HOME, &one, &two, &three, &four, &five];
@@ -191,7 +194,7 @@ fn filters_choose_accounts_and_exclude_wins() {
 }
 
 #[test]
-fn an_included_account_that_is_no_active_member_is_said() {
+fn an_included_account_that_is_not_active_is_a_failed_target() {
     let root =
         OrganizationalUnit::new("r-main").account(id(1)).account(Member::new(id(2)).state(MemberState::Suspended));
     let (sim, home) = started(2, Organization::new(HOME).root(root));
@@ -207,7 +210,7 @@ fn an_included_account_that_is_no_active_member_is_said() {
 }
 
 #[test]
-fn filters_that_leave_no_account_are_said() {
+fn filters_that_leave_no_account_are_reported() {
     let (sim, home) = started(1, Organization::new(HOME).root(OrganizationalUnit::new("r-main").account(id(1))));
     let crawled = with_failed_targets(crawl(&sim, &home, &target("exclude_ous = [\"r-main\"]")), 1);
     assert_eq!((crawled.code, failure(&crawled, "org").1), (4, "no_accounts"));
@@ -215,7 +218,7 @@ fn filters_that_leave_no_account_are_said() {
 }
 
 #[test]
-fn a_role_that_cannot_be_assumed_ends_its_account_and_no_other() {
+fn a_role_that_cannot_be_assumed_fails_only_its_account() {
     let accounts = [HOME.to_owned(), id(1), id(2)].map(|id| account(&id));
     let closed = account(&id(3)).role(Role::new("Other"));
     let closed = Account { roles: vec![Role::new("Crawler").trusts(STRANGER)], ..closed };
@@ -236,7 +239,7 @@ fn a_role_that_cannot_be_assumed_ends_its_account_and_no_other() {
             .all(|scope| scope["scope"]["account_id"] == *id(3) && scope["problems"][0]["code"] == "AccessDenied")
     );
 
-    // Without a session nobody tells the Regions.
+    // Without a session, the Regions cannot be listed.
     let crawled = with_failed_targets(crawl(&sim, &home, &organization("regions = \"all\"\n")), 1);
     assert_eq!((crawled.code, sim.counts().assumed_roles[&arn(&id(3))]), (3, 2));
     scopes_complete(&crawled, &others);
@@ -247,7 +250,7 @@ fn a_role_that_cannot_be_assumed_ends_its_account_and_no_other() {
 }
 
 #[test]
-fn a_listing_that_is_denied_fails_its_target_and_no_other() {
+fn a_denied_listing_fails_only_its_target() {
     let (sim, home) = started(2, flat(2));
     sim.deny(Denial::new(HOME, Operation::ListAccounts));
     let crawled = with_failed_targets(crawl(&sim, &home, &target("")), 1);
@@ -269,10 +272,11 @@ fn a_listing_that_is_denied_fails_its_target_and_no_other() {
 }
 
 #[test]
-fn a_listing_that_breaks_off_crawls_what_came_before_and_says_that_it_is_not_all() {
+fn accounts_listed_before_a_listing_breaks_off_are_crawled() {
     for effect in [Effect::Deny, Effect::Throttle, Effect::Status(500), Effect::DropConnection, Effect::GarbageBody] {
         let (sim, home) = started(45, flat(45));
-        // The third page of three, for good: a rule does not see what the one before it took.
+        // The third of three pages, permanently. A rule does not see requests that an earlier rule
+        // has hit.
         for _ in 0..100 {
             sim.add_fault(FaultRule::new(effect.clone()).operation(Operation::ListAccounts).nth(3));
         }
@@ -286,7 +290,7 @@ fn a_listing_that_breaks_off_crawls_what_came_before_and_says_that_it_is_not_all
 }
 
 #[test]
-fn who_is_excluded_is_known_before_anybody_is_crawled() {
+fn no_account_is_crawled_before_the_excluded_ones_are_known() {
     for operation in [Operation::ListAccountsForParent, Operation::ListOrganizationalUnitsForParent] {
         let (sim, home) = nested();
         sim.deny(Denial::new(HOME, operation));
@@ -301,7 +305,7 @@ fn who_is_excluded_is_known_before_anybody_is_crawled() {
 }
 
 #[test]
-fn a_list_of_accounts_needs_no_organization_and_knows_its_partition() {
+fn a_list_of_accounts_needs_no_organization_and_no_partition() {
     let (beijing, ids) = ("cn-north-1", [1, 2].map(id));
     let chinese = |id: &str| Account::new(id).partition("aws-cn").region(beijing, Tables::new().generated(2));
     let home = chinese(HOME);
@@ -323,7 +327,7 @@ fn a_list_of_accounts_needs_no_organization_and_knows_its_partition() {
 }
 
 #[test]
-fn a_role_is_assumed_once_for_all_regions_and_once_where_it_is_denied() {
+fn a_role_is_assumed_once_for_all_regions_also_if_denied() {
     let third = "eu-central-1";
     let member = |number| account(&id(number)).region(third, Tables::new().generated(2));
     let accounts = std::iter::once(account(HOME)).chain((1..=29).map(member));
@@ -339,7 +343,7 @@ fn a_role_is_assumed_once_for_all_regions_and_once_where_it_is_denied() {
 }
 
 #[test]
-fn credentials_that_many_roles_are_assumed_with_are_fetched_once() {
+fn base_credentials_of_many_roles_are_fetched_once() {
     let (sim, home) = started(20, flat(20));
     let targets = (1..=20).map(|number| {
         let arn = arn(&id(number));
@@ -358,7 +362,7 @@ fn credentials_that_many_roles_are_assumed_with_are_fetched_once() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_before_anything_is_asked() {
+fn contradictory_targets_are_refused_before_any_call() {
     let (sim, home) = started(1, flat(1));
     let role = "assume_role = [{ arn = \"arn:aws:iam::{account}:role/Crawler\" }]\n";
     let one = "assume_role = [{ arn = \"arn:aws:iam::210987654321:role/Crawler\" }]\n";

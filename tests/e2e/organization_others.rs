@@ -1,4 +1,4 @@
-//! Organisations of servers that others wrote, crawled whole and compared with what boto3 sees.
+//! Organizations of other projects' servers, crawled completely and compared with what boto3 reads.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,8 @@ fn crawl(server: &Server, config: &str) -> Dynacrawl {
         .config(config)
 }
 
-/// Creates an organisation with accounts, roles and tables (`tests/servers/organization.py`), and tells what there is.
+/// Creates an organization with accounts, roles and tables (`tests/servers/organization.py`), and
+/// returns what it created.
 #[track_caller]
 fn seed(server: &Server) -> Value {
     let mut command = servers::in_servers("venv/bin/python");
@@ -34,7 +35,7 @@ fn seed(server: &Server) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 
-/// What a crawl found; Regions without tables are left out.
+/// The tables that a crawl found, without Regions that have none.
 fn found(crawled: &Crawled) -> Estate {
     let mut estate = Estate::new();
     for record in crawled.of_type("table") {
@@ -46,7 +47,7 @@ fn found(crawled: &Crawled) -> Estate {
     estate
 }
 
-/// Fills a server, and crawls it by every way to the accounts and Regions.
+/// Fills a server, and crawls it with every way to select accounts and Regions.
 #[track_caller]
 fn whole(server: &Server, regions_by: &str) {
     let seeded = seed(server);
@@ -60,13 +61,13 @@ fn whole(server: &Server, regions_by: &str) {
     let crawled = crawl(server, &target("")).records();
     assert_eq!(crawled.code, 0, "{}\n{}", crawled.stderr, server.log_tail());
     assert_eq!(found(&crawled), estate);
-    let told = discovered(&crawled);
-    assert_eq!((&told["listed"], &told["inactive"], &told["filtered"]), (&json!(MEMBERS + 2), &json!(1), &json!(0)));
-    assert!(!told["accounts"].to_string().contains(text("closed")), "{told}");
+    let list = discovered(&crawled);
+    assert_eq!((&list["listed"], &list["inactive"], &list["filtered"]), (&json!(MEMBERS + 2), &json!(1), &json!(0)));
+    assert!(!list["accounts"].to_string().contains(text("closed")), "{list}");
 
     let first = seeded["members"][0].as_str().expect("an id");
     let unit = crawl(server, &target(&format!("include_ous = [\"{}\"]\n", text("outer")))).records();
-    assert_eq!((unit.code, found(&unit)), (0, only(&[first])), "a unit is all below it");
+    assert_eq!((unit.code, found(&unit)), (0, only(&[first])), "a unit includes everything below it");
     let others =
         target(&format!("exclude_ous = [\"{}\"]\nexclude_accounts = [\"{}\"]", text("unit"), text("management")));
     let others = crawl(server, &others).records();
@@ -77,9 +78,9 @@ fn whole(server: &Server, regions_by: &str) {
     // All Regions of the server are enabled, and two have tables.
     let all = crawl(server, &organization(&format!("regions = \"all\"\ninclude_accounts = [\"{first}\"]\n"))).records();
     assert_eq!((all.code, found(&all)), (0, only(&[first])), "{}", all.stderr);
-    let told = all.of_type("regions_discovered").next().expect("it is told");
-    assert_eq!(told["source"], regions_by, "{told}");
-    assert!(told["regions"].as_array().is_some_and(|regions| regions.len() > 15), "{told}");
+    let found_regions = all.of_type("regions_discovered").next().expect("a record");
+    assert_eq!(found_regions["source"], regions_by, "{found_regions}");
+    assert!(found_regions["regions"].as_array().is_some_and(|regions| regions.len() > 15), "{found_regions}");
 
     let listed = target("").replace("organizations = true", &format!("accounts = {}", json!(members)));
     let listed = crawl(server, &listed).records();
@@ -87,13 +88,13 @@ fn whole(server: &Server, regions_by: &str) {
 }
 
 #[test]
-fn motos_organisation_is_crawled_whole() {
+fn motos_organization_is_crawled_completely() {
     // It does not have account:ListRegions: HTML with status 404.
     whole(&servers::moto(), "ec2:DescribeRegions");
 }
 
 #[test]
-fn ministacks_organisation_is_crawled_whole() {
+fn ministacks_organization_is_crawled_completely() {
     // Its accounts have no State, only the older Status.
     whole(&servers::ministack(false), "account:ListRegions");
 }

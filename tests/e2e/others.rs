@@ -1,4 +1,4 @@
-//! Crawls of servers that others wrote, compared table by table with what another client sees.
+//! Crawls of other projects' servers, compared table by table with what another client reads.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::facts;
 use crate::servers::{self, Creds, Server};
 use crate::support::{IRELAND, VIRGINIA};
 
-/// A crawl with the keys that every server takes.
+/// A crawl with the keys that every server accepts.
 fn crawl(server: &Server, regions: &[&str]) -> Dynacrawl {
     let keys = Creds::test();
     Dynacrawl::crawl().endpoint(&server.url).aws_keys(&keys.access_key_id, &keys.secret_access_key, None).args([
@@ -18,11 +18,11 @@ fn crawl(server: &Server, regions: &[&str]) -> Dynacrawl {
     ])
 }
 
-/// Checks every table of a Region against what boto3 says.
+/// Compares every table of a Region with what boto3 read.
 #[track_caller]
 pub(crate) fn same_as_oracle(crawled: &Crawled, region: &str, oracle: &Value, tables: usize) {
     let oracle = oracle.as_object().expect("tables by name");
-    assert_eq!(oracle.len(), tables, "what was to be there");
+    assert_eq!(oracle.len(), tables, "all seeded tables");
     let mut found = Map::new();
     for record in crawled.of_type("table").filter(|record| record["scope"]["region"] == region) {
         found.insert(record["table"]["name"].as_str().expect("a name").to_owned(), record["table"].clone());
@@ -42,7 +42,7 @@ pub(crate) fn same_as_oracle(crawled: &Crawled, region: &str, oracle: &Value, ta
             ("table_class", "/table_class"),
             ("deletion_protection", "/deletion_protection_enabled"),
         ] {
-            // What is not sent has the value that AWS documents for that case.
+            // A field that was not sent has the value that AWS documents for that case.
             let expected = match (field, theirs[field].is_null()) {
                 ("sse", true) => Value::from("ENABLED"),
                 ("table_class", true) => Value::from("STANDARD"),
@@ -53,7 +53,7 @@ pub(crate) fn same_as_oracle(crawled: &Crawled, region: &str, oracle: &Value, ta
     }
 }
 
-/// Fills a server, crawls it whole, and compares.
+/// Fills a server, crawls it completely, and compares.
 #[track_caller]
 fn whole(server: &Server, regions: &[&str], tables: usize) -> Crawled {
     let seeded = servers::seed(server, tables, regions, &Creds::test());
@@ -63,7 +63,7 @@ fn whole(server: &Server, regions: &[&str], tables: usize) -> Crawled {
     for region in regions {
         let scope = crawled.scope(region);
         assert_eq!(scope["counts"]["described"], tables, "{scope}");
-        // Some put an account or a Region of their own into their ARNs, which is a note.
+        // Some servers have their own account or Region in their ARNs, which is only a note.
         let problems = scope["problems"].as_array().expect("a list");
         assert!(problems.iter().all(|problem| problem["code"] == "emulator_arn"), "{scope}");
         assert!(scope["scope"]["account_id"].is_string(), "{scope}");
@@ -73,11 +73,11 @@ fn whole(server: &Server, regions: &[&str], tables: usize) -> Crawled {
 }
 
 #[test]
-fn moto_is_crawled_whole_and_its_errors_are_survived() {
+fn moto_is_crawled_completely_and_its_errors_are_handled() {
     let server = servers::moto();
     whole(&server, &[IRELAND, VIRGINIA], 500);
 
-    // Another account, by a role: moto has the role without anybody having made it.
+    // Another account, with a role. In moto the role need not be created.
     let by_role = crawl(&server, &[IRELAND])
         .args(["--role-arn", "arn:aws:iam::210987654321:role/Crawler", "--external-id", "acme-42"])
         .records();
@@ -96,7 +96,8 @@ fn moto_is_crawled_whole_and_its_errors_are_survived() {
     assert_eq!(by_web_identity.code, 0, "{}", by_web_identity.stderr);
     assert_eq!(by_web_identity.scope(IRELAND)["scope"]["account_id"], "210987654321");
 
-    // From here on permissions are checked; the keys of nobody are answered with XML, on a JSON protocol.
+    // From here on moto checks permissions. It answers unknown keys with XML, although the protocol
+    // is JSON.
     let (status, _) = server.request("POST", "/moto-api/reset-auth", "0").expect("an answer");
     assert_eq!(status, 200);
     let denied = crawl(&server, &[IRELAND]).args(["--max-attempts", "3"]).records();
@@ -106,12 +107,12 @@ fn moto_is_crawled_whole_and_its_errors_are_survived() {
 }
 
 #[test]
-fn ministack_is_crawled_whole() {
+fn ministack_is_crawled_completely() {
     let server = servers::ministack(false);
     let crawled = whole(&server, &[IRELAND, VIRGINIA], 500);
     assert_eq!(crawled.scope(IRELAND)["scope"]["account_id"], "000000000000");
 
-    // Byte-stable, and the same facts on lines of their own.
+    // The fingerprints are stable, and entities have the same facts on separate lines.
     let again = crawl(&server, &[IRELAND, VIRGINIA]).records();
     let fingerprints = |crawled: &Crawled| {
         let of = |record: &Value| (record["table"]["arn"].to_string(), record["fingerprint"].to_string());
@@ -127,7 +128,7 @@ fn ministack_is_crawled_whole() {
 }
 
 #[test]
-fn dynoxide_is_crawled_whole_without_an_sts() {
+fn dynoxide_is_crawled_completely_without_an_sts() {
     let server = servers::dynoxide();
     whole(&server, &[IRELAND], 1_000);
     let configured = crawl(&server, &[IRELAND]).args(["--account-id", "123456789012"]).records();
@@ -136,7 +137,7 @@ fn dynoxide_is_crawled_whole_without_an_sts() {
 }
 
 #[test]
-fn dynalite_is_crawled_whole_without_an_sts() {
+fn dynalite_is_crawled_completely_without_an_sts() {
     let server = servers::dynalite();
     whole(&server, &[IRELAND], 1_000);
     let some = crawl(&server, &[IRELAND]).args(["--include", "orders-.*", "--exclude", ".*7"]).records();

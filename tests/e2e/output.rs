@@ -1,4 +1,4 @@
-//! Where the records go, and what is left there.
+//! The output of a crawl, and what remains of it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -25,7 +25,7 @@ fn a_complete_and_a_partial_crawl_replace_the_file() {
 }
 
 #[test]
-fn a_crawl_that_listed_nothing_leaves_the_file_alone_and_says_why_beside_it() {
+fn a_crawl_that_lists_nothing_keeps_the_file() {
     let (sim, home) = ireland(30);
     sim.deny(Denial::new(HOME, Operation::ListTables));
     let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "out.jsonl"]).file("out.jsonl", "old\n");
@@ -36,7 +36,7 @@ fn a_crawl_that_listed_nothing_leaves_the_file_alone_and_says_why_beside_it() {
 }
 
 #[test]
-fn what_an_earlier_crawl_left_is_written_over() {
+fn a_partial_file_of_an_earlier_crawl_is_overwritten() {
     let (sim, home) = ireland(3);
     let left = "x".repeat(1_000_000);
     let crawl =
@@ -55,7 +55,7 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
-fn a_pipe_with_a_name_is_written_directly() {
+fn a_fifo_is_written_directly() {
     let (sim, home) = ireland(300);
     let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0", "--output", "fifo"]);
     let fifo = crawl.path("fifo");
@@ -68,18 +68,18 @@ fn a_pipe_with_a_name_is_written_directly() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_the_crawl_quietly() {
+fn a_closed_standard_output_ends_the_crawl_quietly() {
     let (sim, home) = ireland(2_000);
     let mut crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0"]).start();
     crawl.wait_for_line("run_started");
     crawl.close_stdout();
     let ended = crawl.end();
     assert_eq!((ended.code(), ended.stderr.as_str()), (0, ""));
-    assert!(sim.counts().requests(Operation::DescribeTable) < 2_000, "it did not go on for nobody");
+    assert!(sim.counts().requests(Operation::DescribeTable) < 2_000, "it stopped without a reader");
 }
 
 #[test]
-fn quiet_says_nothing() {
+fn quiet_prints_no_summary() {
     let (sim, home) = ireland(3);
     let loud = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
     assert!(

@@ -1,4 +1,4 @@
-//! The IAM policies: what the configuration needs, and no more.
+//! The IAM policies: exactly what the configuration needs.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn two_actions_are_enough() {
 }
 
 #[test]
-fn what_is_known_of_regions_accounts_and_names_narrows_it() {
+fn regions_accounts_and_names_narrow_the_policy() {
     let narrow = policy(plain().args(["--region", "eu-west-1", "--account-id", "123456789012"]).args([
         "--include",
         "orders-.*",
@@ -51,7 +51,7 @@ fn what_is_known_of_regions_accounts_and_names_narrows_it() {
 }
 
 #[test]
-fn the_partition_is_that_of_the_region_or_the_role() {
+fn the_region_or_the_role_determines_the_partition() {
     for (region, partition) in [
         ("cn-north-1", "aws-cn"),
         ("us-gov-west-1", "aws-us-gov"),
@@ -90,7 +90,7 @@ fn the_trust_policy_has_the_external_id_as_a_condition() {
 }
 
 #[test]
-fn a_trust_policy_whose_principal_is_not_known_cannot_be_used_by_mistake() {
+fn a_trust_policy_without_a_principal_has_a_placeholder() {
     let ended = plain().args(["--trust", "--role-arn", ROLE]).run();
     assert!(ended.stderr.contains("--principal"), "{}", ended.stderr);
     let trust: Value = serde_json::from_str(&ended.succeeded()).expect("JSON");
@@ -99,7 +99,7 @@ fn a_trust_policy_whose_principal_is_not_known_cannot_be_used_by_mistake() {
 }
 
 #[test]
-fn in_a_chain_the_crawler_assumes_the_first_role_and_that_the_last() {
+fn in_a_chain_each_role_is_assumed_by_the_one_before() {
     let config = "[[target]]\nname = \"a\"\nregions = [\"eu-west-1\"]\nassume_role = [\
                   { arn = \"arn:aws:iam::111111111111:role/Hub\" }, { arn = \"arn:aws:iam::222222222222:role/Reader\", external_id = \"x-1\" }]\n\
                   [[target]]\nname = \"b\"\nregions = [\"eu-west-1\"]\nassume_role = [{ arn = \"arn:aws:iam::333333333333:role/Reader\" }]\n";
@@ -122,14 +122,14 @@ fn without_a_role_there_is_nothing_to_assume_or_to_trust() {
 }
 
 #[test]
-fn the_region_that_a_crawl_would_use_decides_the_partition() {
+fn the_region_of_the_environment_determines_the_partition() {
     let access = policy(plain().env("AWS_REGION", "cn-north-1").args(["--account-id", "123456789012"]));
     let describe = &access["Statement"][1]["Resource"];
     assert_eq!(*describe, json!(["arn:aws-cn:dynamodb:cn-north-1:123456789012:table/*"]));
 }
 
 #[test]
-fn a_principal_that_is_none_is_refused() {
+fn an_invalid_principal_is_refused() {
     let trust = |principal: &str| {
         plain().args(["--trust", "--region", "eu-west-1", "--role-arn", ROLE, "--principal", principal])
     };
@@ -138,7 +138,7 @@ fn a_principal_that_is_none_is_refused() {
     assert_eq!(policy(trust("123456789012"))["Statement"][0]["Principal"]["AWS"], "123456789012");
 }
 
-/// An organization whose accounts are reached by two roles, each of them in the account.
+/// An organization whose accounts are reached with two roles in each account.
 const ORGANIZATION: &str = "[[target]]\nname = \"all\"\nregions = [\"eu-west-1\"]\norganizations = true\n";
 
 #[test]
@@ -200,7 +200,7 @@ fn listed_accounts_have_one_trust_policy_or_one_each() {
 }
 
 #[test]
-fn a_policy_that_is_too_large_is_named_and_can_be_split() {
+fn a_policy_that_is_too_large_is_a_warning_and_can_be_split() {
     let command = |accounts: usize, split: bool| {
         let ids: Vec<_> = (0..accounts).map(|number| format!("{:012}", 111_111_111_111 + number)).collect();
         let config = format!(

@@ -1,4 +1,4 @@
-//! A flag goes before the environment, that before the file, and that before the default.
+//! A flag takes precedence over the environment, that over the file, and that over the default.
 
 use dynacrawl_sim::{Effect, FaultRule, Operation, Tables};
 use serde_json::Value;
@@ -12,7 +12,7 @@ fn split(crawled: &Crawled) -> bool {
 }
 
 #[test]
-fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+fn flags_beat_variables_which_beat_the_file_and_the_defaults() {
     let (sim, home) = ireland(3);
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND);
     let file = "[crawl]\nlayout = \"entities\"\n";
@@ -49,7 +49,7 @@ fn the_configuration_file_can_be_named_by_the_environment() {
 }
 
 #[test]
-fn the_region_comes_from_the_flag_else_from_the_environment_else_from_aws() {
+fn the_region_comes_from_the_flag_the_variable_or_aws() {
     let account = dynacrawl_sim::Account::new(HOME)
         .region(IRELAND, Tables::new().generated(3))
         .region(VIRGINIA, Tables::new().generated(3))
@@ -64,7 +64,7 @@ fn the_region_comes_from_the_flag_else_from_the_environment_else_from_aws() {
 }
 
 #[test]
-fn the_endpoint_comes_from_the_flag_else_from_the_environment_else_from_aws() {
+fn the_endpoint_comes_from_the_flag_the_variable_or_aws() {
     let (sim, home) = ireland(3);
     let (url, closed) = (sim.url(), crate::support::closed_port());
     let crawl = || Dynacrawl::crawl().keys(&home).args(["--region", IRELAND]);
@@ -85,42 +85,43 @@ fn the_endpoint_comes_from_the_flag_else_from_the_environment_else_from_aws() {
 }
 
 #[test]
-fn the_rate_is_kept_however_many_tables_are_described_at_once() {
+fn the_rate_holds_for_any_number_of_concurrent_describes() {
     let (sim, home) = ireland(150);
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "50", "--concurrency", "32"]).records();
     assert_eq!(crawled.code, 0);
     let counts = sim.counts();
     let scope = counts.scopes.iter().find(|scope| scope.region == IRELAND).expect("Ireland");
-    // A burst of a tenth of a second is free, and what a busy machine held up is counted late: without a limit it were all.
+    // A burst of a tenth of a second is allowed, and a busy machine counts delayed requests late.
+    // Without a limit, all requests would be within a second.
     assert!(scope.peak_per_second <= 75, "{scope:?}");
     let duration = crawled.scope(IRELAND)["duration_ms"].as_u64().expect("a number");
     assert!(duration >= 2_800, "152 requests at 50 a second: {duration} ms");
 }
 
 #[test]
-fn no_more_tables_than_asked_for_are_described_at_once() {
+fn concurrency_limits_how_many_tables_are_described_at_once() {
     let (sim, home) = ireland(60);
     sim.set_latency(HOME, IRELAND, std::time::Duration::from_millis(20)).expect("the Region is there");
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0", "--concurrency", "5"]).records();
     assert_eq!(crawled.code, 0);
-    // ListTables runs ahead beside them.
+    // One more for ListTables, which runs in parallel.
     assert!(sim.counts().peak_concurrent <= 6, "{}", sim.counts().peak_concurrent);
 }
 
 #[test]
-fn the_digest_tells_settings_apart_and_not_keys() {
+fn the_digest_depends_on_settings_and_not_on_keys() {
     let (sim, home) = ireland(1);
     let digest = |crawl: Dynacrawl| crawl.records().records[0]["config_digest"].clone();
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND);
     let first = digest(crawl());
     assert_eq!(digest(crawl().aws_keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", None)), first);
-    assert_eq!(digest(crawl().args(["--rate", "10"])), first, "how fast is not what");
+    assert_eq!(digest(crawl().args(["--rate", "10"])), first, "the rate does not change the output");
     assert_ne!(digest(crawl().args(["--include", "table.*"])), first);
     assert_ne!(digest(crawl().args(["--layout", "entities"])), first);
 }
 
 #[test]
-fn messages_are_json_where_that_is_asked_for() {
+fn messages_are_json_on_request() {
     let (sim, home) = ireland(3);
     sim.add_fault(FaultRule::new(Effect::Throttle).operation(Operation::DescribeTable).first(2));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND)
@@ -135,7 +136,7 @@ fn messages_are_json_where_that_is_asked_for() {
 }
 
 #[test]
-fn what_a_flag_sets_the_file_and_the_environment_can_set_too() {
+fn the_file_and_the_environment_can_set_what_flags_set() {
     let (sim, home) = ireland(30);
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND);
     for dry in [
@@ -166,7 +167,7 @@ fn what_a_flag_sets_the_file_and_the_environment_can_set_too() {
 }
 
 #[test]
-fn a_target_that_is_not_chosen_may_lack_what_its_own_crawl_would_need() {
+fn a_target_that_is_not_chosen_may_name_a_missing_profile() {
     let (sim, home) = ireland(2);
     let config = format!("{}[[target]]\nname = \"other\"\nprofile = \"no-such-profile\"\n", target("home", &[IRELAND]));
     let crawl = || keyed(Dynacrawl::crawl().config(&config), &sim, &home);

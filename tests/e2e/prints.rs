@@ -6,14 +6,14 @@ use crate::command::Dynacrawl;
 use crate::schema::COMMITTED;
 
 #[test]
-fn the_committed_schema_is_the_one_that_is_printed() {
+fn the_printed_schema_is_the_committed_one() {
     assert_eq!(Dynacrawl::new("schema").run().succeeded(), COMMITTED);
     let printed: Value = serde_json::from_str(COMMITTED).expect("JSON");
     assert_eq!(printed, dynacrawl_model::json_schema());
 }
 
 #[test]
-fn the_reference_configuration_is_printed_as_it_is_and_is_valid() {
+fn the_reference_configuration_is_printed_and_is_valid() {
     let printed = Dynacrawl::new("config").run().succeeded();
     assert_eq!(printed, include_str!("../../config/reference.toml"));
     let check = Dynacrawl::new("config").arg("check").file("reference.toml", &printed).arg("reference.toml");
@@ -21,9 +21,9 @@ fn the_reference_configuration_is_printed_as_it_is_and_is_valid() {
 }
 
 #[test]
-fn every_commented_key_of_the_reference_configuration_is_one() {
+fn the_reference_without_its_comment_signs_is_valid() {
     let reference = include_str!("../../config/reference.toml");
-    // A key stands right behind its '#'; prose has a blank in between.
+    // A key follows its '#' directly; prose has a blank in between.
     let uncommented = reference.lines().map(|line| match line.strip_prefix('#') {
         Some(key) if !key.starts_with(' ') && !key.is_empty() => key,
         _ => line,
@@ -47,7 +47,7 @@ fn a_configuration_file_is_checked_without_its_secrets() {
 }
 
 #[test]
-fn completions_know_the_commands_and_the_flags() {
+fn completions_have_the_commands_and_the_flags() {
     for shell in ["bash", "zsh", "fish"] {
         let script = Dynacrawl::new("completions").arg(shell).run().succeeded();
         assert!(script.contains("dynacrawl") && script.contains("demo-faults"), "{shell}: {script}");
@@ -65,7 +65,7 @@ fn the_manual_page_is_roff_and_has_every_command() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_0() {
     let version = Dynacrawl::new("--version").run().succeeded();
     assert_eq!(version, format!("dynacrawl {}\n", env!("CARGO_PKG_VERSION")));
     for command in ["crawl", "check", "policy", "schema", "config", "completions", "man"] {

@@ -10,7 +10,7 @@ pub(crate) struct Page {
     pub(crate) families: BTreeMap<String, Family>,
 }
 
-/// What goes by one name.
+/// The series of one metric.
 #[derive(Debug, Default)]
 pub(crate) struct Family {
     pub(crate) kind: String,
@@ -18,7 +18,7 @@ pub(crate) struct Family {
     pub(crate) samples: BTreeMap<Series, f64>,
 }
 
-/// A name and labels.
+/// A series: its name and labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Series {
     pub(crate) name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Series {
 }
 
 impl Page {
-    /// Reads a page, and panics where a scraper might stumble.
+    /// Reads a page, and panics if a scraper might refuse it.
     #[track_caller]
     pub(crate) fn parse(text: &str) -> Self {
         Self::read(text).unwrap_or_else(|problem| panic!("{problem} in\n{text}"))
@@ -51,7 +51,7 @@ impl Page {
         Ok(page)
     }
 
-    /// A line that says something about a family: all of them stand before its samples, and together.
+    /// A line with the HELP or TYPE of a family. These lines come together, before the samples.
     fn about(&mut self, about: &str, current: &mut String) -> Result<(), String> {
         let (what, rest) = about.split_once(' ').ok_or("a comment")?;
         let (name, said) = rest.split_once(' ').ok_or("nothing is said")?;
@@ -116,7 +116,7 @@ impl Page {
         *family.samples.get(&series).unwrap_or_else(|| panic!("no {series:?} in {:?}", family.samples))
     }
 
-    /// The sum over the series of a family that have a label's value.
+    /// The sum over the series of a family whose label has this value.
     #[track_caller]
     pub(crate) fn sum_of(&self, name: &str, label: &str, value: &str) -> f64 {
         let samples = self.family(name).samples.iter();
@@ -148,7 +148,7 @@ impl Family {
         if self.kind == "histogram" { self.histogram(name) } else { Ok(()) }
     }
 
-    /// Buckets grow up to the one without an end, which is the count; and there is a sum.
+    /// Buckets are cumulative, the one up to +Inf is the count, and there is a sum.
     fn histogram(&self, name: &str) -> Result<(), String> {
         let mut of: BTreeMap<BTreeMap<String, String>, Vec<(f64, f64)>> = BTreeMap::new();
         for (series, value) in self.samples.iter().filter(|(series, _)| series.name.ends_with("_bucket")) {
@@ -219,7 +219,7 @@ fn labels(rest: &mut Peekable<Chars<'_>>) -> Result<BTreeMap<String, String>, St
     }
 }
 
-/// Rust's own parser takes words that Prometheus's does not.
+/// Parses a number. Rust's own parser accepts words that Prometheus's does not.
 fn number(text: &str) -> Result<f64, String> {
     match text {
         "+Inf" => Ok(f64::INFINITY),
@@ -261,6 +261,6 @@ fn a_page_that_a_scraper_would_refuse_is_refused() {
         ("no end", "h_count 3\n", "h_count 3"),
     ] {
         let changed = good.replace(right, wrong);
-        assert!(changed != good && Page::read(&changed).is_err(), "{what} is not seen");
+        assert!(changed != good && Page::read(&changed).is_err(), "{what} is not detected");
     }
 }

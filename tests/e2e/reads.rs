@@ -1,4 +1,4 @@
-//! `dynacrawl status`, `runs`, `tables` and `changes`: what a state knows, also while it is written.
+//! `dynacrawl status`, `runs`, `tables` and `changes` read a state, also while it is written.
 
 use std::fs;
 use std::time::Duration;
@@ -15,25 +15,25 @@ fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
     keyed(Dynacrawl::crawl().config(&place.config()), sim, home)
 }
 
-/// What a command tells of the place's state.
+/// The output of a command that reads the place's state.
 #[track_caller]
-fn tell(place: &Place, command: &str, args: &[&str]) -> String {
-    let told = Dynacrawl::new(command).arg("--state").arg(place.state()).args(args).run();
-    assert_eq!(told.stderr, "");
-    told.succeeded()
+fn output(place: &Place, command: &str, args: &[&str]) -> String {
+    let ended = Dynacrawl::new(command).arg("--state").arg(place.state()).args(args).run();
+    assert_eq!(ended.stderr, "");
+    ended.succeeded()
 }
 
-/// The same as values.
+/// The output of a command as JSON values.
 #[track_caller]
 fn values(place: &Place, command: &str, args: &[&str]) -> Vec<Value> {
-    let text = tell(place, command, &[args, &["--format", "json"]].concat());
+    let text = output(place, command, &[args, &["--format", "json"]].concat());
     let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     text.lines().map(parse).collect()
 }
 
 #[track_caller]
 fn status(place: &Place, args: &[&str]) -> Value {
-    let text = tell(place, "status", &[args, &["--format", "json"]].concat());
+    let text = output(place, "status", &[args, &["--format", "json"]].concat());
     serde_json::from_str(&text).expect("one value")
 }
 
@@ -41,7 +41,7 @@ fn fields(values: &[Value], field: &str) -> Vec<String> {
     values.iter().map(|value| value[field].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// Three tables in Ireland and two in Virginia, in a state; and what the crawl wrote.
+/// A state with three tables in Ireland and two in Virginia, and the records of the crawl.
 fn known() -> (Simulator, DemoAccount, Place, Vec<Value>) {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(3));
     let home = home.region(VIRGINIA, Tables::new().generated(2));
@@ -67,13 +67,13 @@ fn a_state_can_be_read_while_it_is_written() {
     sim.add_fault(slow.table("table-000289"));
     let running = crawl(&place, &sim, &home).args(["--grace", "200ms"]).start();
     eventually("something is staged", || place.has(89, "staged"));
-    // Nobody's question holds up the writer, and what is not settled is not told.
+    // Readers do not delay the writer, and do not see what is not settled.
     let now = status(&place, &[]);
     assert_eq!(
         (&now["table_count"], &now["last_run"]["ended_at"], &now["last_run"]["outcome"]),
         (&120.into(), &Value::Null, &Value::Null)
     );
-    assert!(tell(&place, "status", &[]).contains("not ended"));
+    assert!(output(&place, "status", &[]).contains("not ended"));
     let runs = values(&place, "runs", &[]);
     assert_eq!(
         (runs.len(), &runs[0]["run_id"], &runs[1]["outcome"]),
@@ -93,14 +93,14 @@ fn a_state_can_be_read_while_it_is_written() {
     assert_eq!(running.end().code(), 130);
     let ended = crawl(&place, &sim, &home).run();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
-    // One who still reads sees what was there when they began.
+    // A transaction still sees the state at its beginning.
     assert_eq!(known(&reading), 120);
     drop(reading);
     assert_eq!(status(&place, &[])["table_count"], 210);
 }
 
 #[test]
-fn what_is_told_is_what_was_crawled() {
+fn the_commands_print_what_was_crawled() {
     let (_sim, _home, place, records) = known();
     let run = &records[0]["run_id"];
     let now = status(&place, &[]);
@@ -129,14 +129,14 @@ fn what_is_told_is_what_was_crawled() {
     for (command, heads) in
         [("status", "OUTCOME"), ("runs", "SCHEDULE"), ("tables", "CHANGED (UTC)"), ("changes", "FOUND")]
     {
-        let text = tell(&place, command, &[]);
+        let text = output(&place, command, &[]);
         assert!(text.contains(heads) && text.lines().all(|line| line == line.trim_end()), "{text}");
     }
-    assert_eq!(tell(&place, "tables", &[]).lines().filter(|line| line.contains("present")).count(), 5);
+    assert_eq!(output(&place, "tables", &[]).lines().filter(|line| line.contains("present")).count(), 5);
 }
 
 #[test]
-fn questions_can_be_narrowed() {
+fn queries_can_be_narrowed() {
     let (sim, home, place, _) = known();
     sim.remove_table(HOME, IRELAND, "table-000001").expect("the Region is there");
     assert_eq!(crawl(&place, &sim, &home).run().code(), 0);
@@ -146,7 +146,7 @@ fn questions_can_be_narrowed() {
     assert_eq!(count("tables", &["--region", VIRGINIA]), 2);
     assert_eq!((count("tables", &["--account", HOME]), count("tables", &["--account", "999999999999"])), (4, 0));
     assert_eq!((count("tables", &["table-*"]), count("tables", &["*2"]), count("tables", &["table"])), (4, 1, 0));
-    // What is a wildcard elsewhere is none here, and capitals count, as they do for DynamoDB.
+    // SQL's wildcards are no wildcards here, and names are case-sensitive, as in DynamoDB.
     assert_eq!((count("tables", &["table%"]), count("tables", &["TABLE-*"])), (0, 0));
     assert_eq!(count("tables", &["table-00000?"]), 4);
     assert_eq!((count("changes", &[]), count("changes", &["*1"]), count("changes", &["--region", IRELAND])), (6, 3, 4));
@@ -157,7 +157,7 @@ fn questions_can_be_narrowed() {
 }
 
 #[test]
-fn a_retired_scope_is_told_on_demand() {
+fn a_retired_scope_is_shown_on_request() {
     let (sim, home, mut place, _) = known();
     place.rest = target("home", &[IRELAND]);
     assert_eq!(crawl(&place, &sim, &home).run().code(), 0);
@@ -166,24 +166,24 @@ fn a_retired_scope_is_told_on_demand() {
         (regions(&[]), regions(&["--all"])),
         (vec![IRELAND.to_owned()], vec![IRELAND.to_owned(), VIRGINIA.to_owned()])
     );
-    assert!(tell(&place, "status", &["--all"]).contains("retired"));
+    assert!(output(&place, "status", &["--all"]).contains("retired"));
     assert_eq!(values(&place, "tables", &["--all", "--region", VIRGINIA])[0]["status"], "retired");
 }
 
 #[test]
-fn removals_that_are_held_back_are_told_with_what_is_to_be_done() {
+fn held_removals_are_shown_with_what_to_do() {
     let (sim, home) = ireland(20);
     let place = Place::new();
     assert_eq!(crawl(&place, &sim, &home).run().code(), 0);
     (0..10).for_each(|n| drop(sim.remove_table(HOME, IRELAND, &format!("table-{n:06}"))));
     assert_eq!(crawl(&place, &sim, &home).run().code(), 3);
     assert_eq!(status(&place, &[])["held"], 10);
-    let text = tell(&place, "status", &[]);
+    let text = output(&place, "status", &[]);
     assert!(text.contains("10 removals are held") && text.contains("--accept-removals"), "{text}");
 }
 
 #[test]
-fn names_from_outside_do_not_reach_the_terminal_as_they_are() {
+fn names_from_outside_are_escaped_on_the_terminal() {
     let (sim, home) = ireland(1);
     let mut place = Place::new();
     let evil = "evil\u{1b}]0;x\u{7}\u{9b}31m\r\u{202e}";
@@ -195,7 +195,7 @@ fn names_from_outside_do_not_reach_the_terminal_as_they_are() {
     assert_eq!(crawl(&place, &sim, &home).run().code(), 0);
     place.write("UPDATE runs SET schedule = 'x' || char(27) || '[2J'");
     for command in ["status", "runs", "tables", "changes"] {
-        let text = tell(&place, command, &[]);
+        let text = output(&place, command, &[]);
         assert!(
             !text.contains(|c: char| c.is_control() && c != '\n') && !text.contains('\u{202e}'),
             "{command}: {text:?}"
@@ -203,12 +203,12 @@ fn names_from_outside_do_not_reach_the_terminal_as_they_are() {
     }
     assert!(
         fields(&values(&place, "tables", &[]), "table_name").contains(&evil.to_owned()),
-        "JSON has them as they are"
+        "JSON has the original names"
     );
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn a_state_that_cannot_be_read_is_named() {
     let place = Place::new();
     let read = |command: &str, state: &str| Dynacrawl::new(command).args(["--state", state]).run();
     let foreign = place.path("foreign.db");
@@ -222,21 +222,21 @@ fn what_cannot_be_read_is_named() {
         read(command, &place.path("text").display().to_string()).fails_with(2, "not a database");
         read(command, &place.path("empty").display().to_string()).fails_with(2, "empty");
     }
-    assert!(!fs::exists("/no/such").expect("it can be told"));
+    assert!(!fs::exists("/no/such").expect("it can be checked"));
     let (_sim, _home, place, _) = known();
     let changes = Dynacrawl::new("changes").arg("--state").arg(place.state()).args(["--since", "yesterday"]).run();
     changes.fails_with(2, "--since: 'yesterday' is no time; expected 2026-01-31T00:00:00Z");
 }
 
 #[test]
-fn the_state_of_the_configuration_is_read_and_not_the_targets_secrets() {
+fn the_configured_state_is_read_without_the_targets_secrets() {
     let (_sim, _home, place, _) = known();
-    let told = Dynacrawl::new("tables").config(&place.config()).args(["--format", "json"]).run();
-    assert_eq!(told.succeeded().lines().count(), 5);
+    let ended = Dynacrawl::new("tables").config(&place.config()).args(["--format", "json"]).run();
+    assert_eq!(ended.succeeded().lines().count(), 5);
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_standard_output_is_not_a_failure() {
     let (sim, home) = ireland(1000);
     let place = Place::new();
     assert_eq!(crawl(&place, &sim, &home).run().code(), 0);

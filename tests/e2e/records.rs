@@ -1,4 +1,4 @@
-//! The contract of the output beyond single fields: which records are written, names of accounts, and problems of tables.
+//! Record types, names of accounts, and problems of tables.
 
 use std::fs;
 
@@ -81,7 +81,7 @@ fn a_key_with_an_undefined_attribute_is_a_problem() {
     );
 }
 
-/// An organization whose account has this name.
+/// An organization with one account, which has this name.
 fn named(name: &str) -> (Simulator, DemoAccount) {
     let account =
         Account::new(HOME).region(IRELAND, Tables::new().generated(2)).role(Role::new("Crawler").trusts(HOME));
@@ -100,7 +100,7 @@ fn organization(more: &str) -> String {
 }
 
 #[test]
-fn another_account_name_is_no_change() {
+fn a_renamed_account_is_not_a_change() {
     let place = tempfile::tempdir().expect("a directory");
     let mut found: Vec<Vec<Value>> = Vec::new();
     for name in ["payments", "payments-eu"] {
@@ -126,7 +126,7 @@ fn another_account_name_is_no_change() {
 }
 
 #[test]
-fn an_organization_without_accounts_is_no_success() {
+fn an_organization_without_accounts_is_a_failure() {
     let (sim, access) = named("payments");
     let config = organization(&format!("exclude_accounts = [\"{HOME}\"]\n"));
     let run = |command: &str| everything_at(Dynacrawl::new(command), &sim.url()).keys(&access).config(&config);

@@ -1,4 +1,5 @@
-//! The Regions that an account has enabled, and what finding out accounts and Regions needs.
+//! The Regions that an account has enabled, and the permissions of discovering accounts and
+//! Regions.
 
 use dynacrawl_sim::{Account, DemoAccount, Denial, Effect, FaultRule, Operation, Simulator, Tables};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::support::{BAHRAIN, HOME, IRELAND, MEMBER, VIRGINIA};
 
 const ALL: &str = "[[target]]\nname = \"home\"\nregions = \"all\"\n";
 
-/// Tables in two Regions that everybody has, and in one to opt in to.
+/// Tables in two Regions that every account has, and in one that needs an opt-in.
 fn three() -> (Simulator, DemoAccount) {
     let tables = || Tables::new().generated(2);
     crate::support::started(
@@ -38,7 +39,7 @@ fn discovered(crawled: &Crawled) -> &Value {
 }
 
 #[track_caller]
-fn told_by(crawled: &Crawled, source: &str, not_by: &[&str]) {
+fn discovered_by(crawled: &Crawled, source: &str, not_by: &[&str]) {
     let found = discovered(crawled);
     assert_eq!((&found["source"], &found["regions"]), (&json!(source), &json!([IRELAND, BAHRAIN, VIRGINIA])));
     let problems = found["problems"].as_array().expect("a list");
@@ -50,30 +51,30 @@ fn told_by(crawled: &Crawled, source: &str, not_by: &[&str]) {
 }
 
 #[test]
-fn all_regions_are_those_that_the_account_has_enabled() {
+fn all_regions_means_those_that_the_account_has_enabled() {
     let (sim, home) = three();
-    told_by(&crawl(&sim, &home).records(), "account:ListRegions", &[]);
+    discovered_by(&crawl(&sim, &home).records(), "account:ListRegions", &[]);
     let by_flag = everything_at(Dynacrawl::crawl(), &sim.url()).keys(&home).args(["--region", "all"]);
-    told_by(&by_flag.records(), "account:ListRegions", &[]);
+    discovered_by(&by_flag.records(), "account:ListRegions", &[]);
     assert_eq!(sim.counts().requests(Operation::DescribeRegions), 0);
 }
 
 #[test]
-fn where_account_management_does_not_tell_ec2_does() {
+fn ec2_lists_the_regions_if_account_management_does_not() {
     let (sim, home) = three();
     deny(&sim, &[Operation::ListRegions]);
     let crawled = crawl(&sim, &home).records();
-    told_by(&crawled, "ec2:DescribeRegions", &["account:ListRegions"]);
+    discovered_by(&crawled, "ec2:DescribeRegions", &["account:ListRegions"]);
     assert_eq!(discovered(&crawled)["problems"][0]["code"], "AccessDeniedException");
 }
 
-/// Whether an account may have the Region or not.
+/// Whether an account has to enable the Region.
 fn opens(region: &Value) -> bool {
     dynacrawl_aws::may_be_disabled(&region.as_str().expect("a name").parse().expect("a Region"))
 }
 
 #[test]
-fn where_nobody_tells_every_region_is_tried() {
+fn every_region_is_tried_if_neither_service_lists_them() {
     let (sim, home) = three();
     deny(&sim, &[Operation::ListRegions, Operation::DescribeRegions]);
     let crawled = crawl(&sim, &home).records();
@@ -89,7 +90,8 @@ fn where_nobody_tells_every_region_is_tried() {
     for region in regions {
         let scope = crawled.scope(region.as_str().expect("a Region"));
         let enabled = [IRELAND, VIRGINIA, BAHRAIN].iter().any(|one| region == one);
-        // A Region that every account has cannot be closed: whatever refuses the credentials there, it is not that.
+        // A Region that every account has is always enabled, so refused credentials have another
+        // cause.
         let closed = if opens(region) { "not_opted_in" } else { "auth_failed" };
         assert_eq!(scope["outcome"], if enabled { "complete" } else { closed }, "{scope}");
     }
@@ -97,22 +99,22 @@ fn where_nobody_tells_every_region_is_tried() {
 }
 
 #[test]
-fn passing_faults_of_the_regions_are_repaired() {
+fn transient_faults_of_listing_regions_are_retried() {
     for effect in [Effect::Throttle, Effect::Status(500), Effect::DropConnection, Effect::GarbageBody] {
         let (sim, home) = three();
         let fault = sim.add_fault(FaultRule::new(effect.clone()).operation(Operation::ListRegions).first(2));
-        told_by(&crawl(&sim, &home).records(), "account:ListRegions", &[]);
+        discovered_by(&crawl(&sim, &home).records(), "account:ListRegions", &[]);
         assert_eq!((sim.fault_hits(fault), sim.counts().requests(Operation::ListRegions)), (2, 3), "{effect:?}");
 
         deny(&sim, &[Operation::ListRegions]);
         let fault = sim.add_fault(FaultRule::new(effect.clone()).operation(Operation::DescribeRegions).first(2));
-        told_by(&crawl(&sim, &home).records(), "ec2:DescribeRegions", &["account:ListRegions"]);
+        discovered_by(&crawl(&sim, &home).records(), "ec2:DescribeRegions", &["account:ListRegions"]);
         assert_eq!((sim.fault_hits(fault), sim.counts().requests(Operation::DescribeRegions)), (2, 3), "{effect:?}");
     }
 }
 
 #[test]
-fn wrong_keys_are_told_once_and_not_for_each_region() {
+fn wrong_keys_are_reported_once_and_not_for_each_region() {
     let (sim, home) = three();
     let wrong = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12".to_owned();
     for keys in [
@@ -139,7 +141,7 @@ fn stated(statements: &[(&str, &str)]) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn the_policies_allow_what_is_found_out() {
+fn the_policies_allow_the_calls_of_discovery() {
     let policy = || Dynacrawl::new("policy");
     let all = stated(&[
         ("dynamodb:ListTables", "*"),
@@ -174,7 +176,7 @@ fn the_policies_allow_what_is_found_out() {
     );
 }
 
-/// A check's exit code, its troubles, and the message of the first check of a kind.
+/// The exit code of `check`, its problems, and the message of the first check of a kind.
 #[track_caller]
 fn look(command: Dynacrawl, kind: &str) -> (i32, Vec<(String, String)>, String) {
     let found = checked(command);
@@ -189,7 +191,7 @@ fn trouble(status: &str, code: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_check_of_an_organization_says_whether_it_tells_its_accounts() {
+fn a_check_reports_whether_an_organization_lists_its_accounts() {
     let (sim, home) = nested();
     let run = |more: &str| look(command("check", &sim, &home, &target(more)), "organization");
     let (code, troubles, said) = run(&format!("exclude_ous = [\"{UNIT}\"]\n"));
@@ -204,9 +206,9 @@ fn a_check_of_an_organization_says_whether_it_tells_its_accounts() {
 }
 
 #[test]
-fn a_check_of_an_organization_looks_at_every_account() {
+fn a_check_of_an_organization_checks_every_account() {
     let (sim, home) = started(2, flat(3));
-    // The third member is no account of the simulator, and so has no role.
+    // The third member does not exist in the simulator, so it has no role.
     let found = checked(command("check", &sim, &home, &target("")));
     assert_eq!((found.code, found.troubles()), (3, vec![("fail", "assume_role_denied")]));
     let failed = found.checks.iter().find(|check| check["status"] == "fail").expect("it");
@@ -215,7 +217,7 @@ fn a_check_of_an_organization_looks_at_every_account() {
 }
 
 #[test]
-fn a_check_of_all_regions_says_what_told_them() {
+fn a_check_of_all_regions_names_their_source() {
     let (sim, home) = three();
     let run = || look(command("check", &sim, &home, &format!("{UNLIMITED}{ALL}")), "regions");
     let (code, troubles, said) = run();
@@ -230,7 +232,7 @@ fn a_check_of_all_regions_says_what_told_them() {
     assert_eq!((code, &troubles[0]), (3, &trouble("warn", "regions_not_told")[0]));
     assert!(
         troubles[1..].iter().all(|(status, code)| {
-            // The second: of Regions that every account has.
+            // The second code is that of Regions that every account has.
             status == "fail" && ["not_opted_in", "invalid_access_key"].contains(&&**code)
         }),
         "{troubles:?}"

@@ -1,4 +1,4 @@
-//! A crawl that was killed goes on where it stopped.
+//! A crawl that was killed is resumed where it stopped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +15,7 @@ use crate::command::{Crawled, Dynacrawl, Ended};
 use crate::contract;
 use crate::support::{HOME, IRELAND, MEMBER, VIRGINIA, eventually, ireland, simulate_with};
 
-/// Two accounts in two Regions, with what goes wrong in the best of estates: a denied table, one that is gone, and one that
-/// only the last pass gets.
+/// Two accounts in two Regions, with common problems: a denied table and a vanished one.
 fn estate() -> (Simulator, DemoAccount) {
     let role = Role::new("Reader").trusts(HOME);
     let home = Account::new(HOME)
@@ -31,7 +30,7 @@ fn estate() -> (Simulator, DemoAccount) {
     (sim, access)
 }
 
-/// A place for the state and the output, which outlives the processes.
+/// A directory for the state and the output, which outlives the processes.
 struct Place {
     directory: TempDir,
     config: String,
@@ -69,7 +68,7 @@ impl Place {
             .arg(self.state())
     }
 
-    /// The same to the file.
+    /// A crawl with the state, to the file.
     fn crawl_to_file(&self, sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
         self.crawl(sim, home).arg("--output").arg(self.output())
     }
@@ -80,12 +79,12 @@ impl Place {
     }
 }
 
-/// After so many requests of a crawl each one takes so long: it is still under way when this process has its turn.
+/// Delays each request after this many, so that the crawl still runs when the test continues.
 fn held_after(sim: &Simulator, requests: u64, seconds: u64) -> FaultId {
     sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(seconds))).when(When::After(requests)))
 }
 
-/// Starts a crawl and kills it once it has sent so many requests, or has ended.
+/// Starts a crawl, and kills it after this many requests unless it has ended.
 fn killed_after(sim: &Simulator, crawl: Dynacrawl, requests: u64) -> Ended {
     let before = sim.counts().total.requests;
     let hanging = held_after(sim, requests, 3600);
@@ -97,7 +96,7 @@ fn killed_after(sim: &Simulator, crawl: Dynacrawl, requests: u64) -> Ended {
     running.end()
 }
 
-/// Every table of the estate, once, each in its account and Region.
+/// Checks that every table of the estate is there once, in its account and Region.
 #[track_caller]
 fn whole(crawled: &Crawled, sim: &Simulator) {
     for (account, region) in [(HOME, IRELAND), (HOME, VIRGINIA), (MEMBER, IRELAND), (MEMBER, VIRGINIA)] {
@@ -114,16 +113,17 @@ fn whole(crawled: &Crawled, sim: &Simulator) {
     }
 }
 
-/// Kills and goes on, for many moments of both: nothing is lost, nothing is there twice, and every outcome is right.
+/// Kills and resumes crawls at many moments: nothing is lost, nothing is there twice, and every
+/// outcome is correct.
 #[test]
-fn killed_at_any_moment_and_resumed_the_file_is_what_one_crawl_would_have_written() {
+fn killed_at_any_moment_the_resumed_file_is_that_of_one_crawl() {
     let mut resumed = 0;
     for seed in 0..50 {
         let (sim, home) = estate();
         let mut random = fastrand::Rng::with_seed(seed);
         let place = Place::new();
         let mut killed = 0;
-        // Some are killed more than once, also while they go on.
+        // Some are killed more than once, also after they were resumed.
         for _ in 0..=random.u32(0..3) {
             let ended = killed_after(&sim, place.crawl_to_file(&sim, &home), random.u64(1..450));
             killed += u32::from(ended.status.code().is_none());
@@ -137,20 +137,21 @@ fn killed_at_any_moment_and_resumed_the_file_is_what_one_crawl_would_have_writte
         whole(&crawled, &sim);
         assert!(!place.output().with_extension("jsonl.partial").exists());
     }
-    assert!(resumed >= 30, "only {resumed} of 50 went on");
+    assert!(resumed >= 30, "only {resumed} of 50 were resumed");
 }
 
-/// How a crawl of the kill loop gets rid of its lines.
+/// Where a crawl of the kill loop writes its lines.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stream {
     Stdout,
     Fifo,
 }
 
-/// The same on a stream, which cannot be cut back: what is written comes again, but the state stays usable, knows every table once,
-/// and never forgets whose tables a scope has. In some of the rounds the configuration changes between two processes.
+/// The same with a stream, which cannot be cut back: lines may be repeated, but the state stays
+/// usable, has every table once, and keeps the account of each scope. In some rounds the
+/// configuration changes between two processes.
 #[test]
-fn killed_at_any_moment_on_a_stream_the_state_stays_right() {
+fn killed_at_any_moment_on_a_stream_the_state_stays_correct() {
     for seed in 0..50 {
         let (sim, home) = estate();
         let mut random = fastrand::Rng::with_seed(1000 + seed);
@@ -160,7 +161,8 @@ fn killed_at_any_moment_on_a_stream_the_state_stays_right() {
         if stream == Stream::Fifo {
             let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
             assert!(made.success());
-            // A reader that outlives the processes: opened for both, so that it waits for nobody.
+            // A reader that outlives the processes. It is also opened for writing, so that opening
+            // does not wait.
             let mut reader = fs::File::options().read(true).write(true).open(&fifo).expect("it opens");
             std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         }
@@ -206,15 +208,15 @@ fn killed_at_any_moment_on_a_stream_the_state_stays_right() {
 }
 
 #[test]
-fn what_is_complete_is_not_crawled_again() {
+fn complete_scopes_are_not_crawled_again() {
     let (sim, home) = estate();
     let place = Place::new();
-    // The member's second Region is empty; the first of the two accounts is held up.
+    // The member's second Region is empty. The first account is delayed.
     let slow = FaultRule::new(Effect::Delay(Duration::from_secs(600))).account(HOME).region(IRELAND);
     let slow = sim.add_fault(slow.operation(Operation::DescribeTable).table("table-00022*"));
     let mut running = place.crawl_to_file(&sim, &home).start();
     let checkpoint = "run_scopes WHERE checkpoint LIKE '%\"after\":\"table-000198\"%'";
-    eventually("three scopes have ended, and two pages of the last one are done with", || {
+    eventually("three scopes have ended, and two pages of the last one are done", || {
         state_has(&place.state(), 3, "run_scopes WHERE outcome IS NOT NULL") && state_has(&place.state(), 1, checkpoint)
     });
     running.kill();
@@ -229,17 +231,18 @@ fn what_is_complete_is_not_crawled_again() {
     for (account, region) in [(HOME, VIRGINIA), (MEMBER, IRELAND), (MEMBER, VIRGINIA)] {
         assert_eq!(counts.of(account, region, Operation::ListTables).requests, 0, "{account}/{region}");
     }
-    // Two pages of three are done with: one is listed again, and the tables that were not described are.
+    // Two of three pages are done: one is listed again, and only its remaining tables are
+    // described.
     assert_eq!(counts.of(HOME, IRELAND, Operation::ListTables).requests, 1);
     let described = counts.of(HOME, IRELAND, Operation::DescribeTable).requests;
     assert!((10..60).contains(&described), "{described}");
-    // What the first process sent is counted, too.
+    // The requests of the first process are counted, too.
     let requests =
         &crawled.of_type("scope_completed").find(|scope| scope["counts"]["listed"] == 231).expect("it")["requests"];
     assert!(requests["ListTables"]["sent"].as_u64().is_some_and(|sent| sent >= 3), "{requests}");
 }
 
-/// Whether the state has so many rows, as any reader sees it.
+/// Whether the state has this many rows, as a reader sees it.
 fn state_has(path: &Path, count: i64, rows: &str) -> bool {
     let open = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
     let seen =
@@ -267,7 +270,7 @@ fn an_interrupted_crawl_is_finished_by_the_next_one() {
 }
 
 #[test]
-fn on_standard_output_only_what_was_in_flight_comes_again() {
+fn on_standard_output_only_tables_in_flight_are_repeated() {
     let (sim, home) = estate();
     let place = Place::new();
     let mut running = place.crawl(&sim, &home).start();
@@ -296,7 +299,7 @@ fn on_standard_output_only_what_was_in_flight_comes_again() {
 }
 
 #[test]
-fn it_begins_anew_and_says_so_where_it_may_not_go_on() {
+fn a_run_that_cannot_be_resumed_is_replaced_with_a_notice() {
     let (sim, home) = estate();
     let mut place = Place::new();
     let kill = |place: &Place| {
@@ -336,7 +339,7 @@ fn it_begins_anew_and_says_so_where_it_may_not_go_on() {
 }
 
 #[test]
-fn a_file_that_another_run_has_written_since_is_not_continued() {
+fn a_file_that_another_run_has_overwritten_is_not_continued() {
     let (sim, home) = estate();
     let place = Place::new();
     let hanging = held_after(&sim, 200, 3600);
@@ -345,7 +348,7 @@ fn a_file_that_another_run_has_written_since_is_not_continued() {
     running.kill();
     drop(running.end());
     sim.remove_fault(hanging);
-    // Longer than what was committed, and whole lines, but not of that run.
+    // Longer than the committed part, and complete lines, but of another run.
     let partial = place.directory.path().join("out.jsonl.partial");
     let others = fs::read_to_string(&partial).expect("it is there").replace("\"run_id\":\"01", "\"run_id\":\"02");
     fs::write(&partial, others).expect("written");
@@ -355,7 +358,7 @@ fn a_file_that_another_run_has_written_since_is_not_continued() {
 }
 
 #[test]
-fn a_scope_that_began_in_one_account_does_not_go_on_in_another() {
+fn a_scope_that_began_in_one_account_ends_in_another() {
     let (sim, home) = estate();
     let member = Account::new(MEMBER).access("member");
     let mut place = Place::new();
@@ -376,7 +379,7 @@ fn a_scope_that_began_in_one_account_does_not_go_on_in_another() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_the_run() {
+fn a_closed_standard_output_ends_the_run() {
     let (sim, home) = estate();
     let place = Place::new();
     let mut running = place.crawl(&sim, &home).start();
@@ -395,7 +398,7 @@ fn a_run_that_ended_is_followed_by_a_new_one() {
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND).arg("--state").arg(place.state());
     let ids: BTreeSet<_> = (0..2).map(|_| crawl().records().records[0]["run_id"].to_string()).collect();
     assert_eq!(ids.len(), 2);
-    // A dry run neither uses nor needs it.
+    // A dry run does not use the state.
     assert_eq!(crawl().arg("--dry-run").records().code, 0);
 }
 
@@ -422,7 +425,7 @@ fn one_crawl_at_a_time_writes_a_state() {
 }
 
 #[test]
-fn what_was_found_out_is_not_asked_for_again() {
+fn accounts_and_regions_are_not_discovered_again() {
     let role = Role::new("Reader").trusts(HOME);
     let home = Account::new(HOME).role(role.clone()).region(VIRGINIA, Tables::new().generated(10));
     let member = Account::new(MEMBER)

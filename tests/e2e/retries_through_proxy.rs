@@ -1,4 +1,4 @@
-//! Faults that a proxy of others puts in front of a server of others.
+//! Faults that another project's proxy injects in front of another project's server.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::servers::{self, Creds};
 use crate::support::IRELAND;
 
 #[test]
-fn throttling_errors_and_broken_connections_on_the_way_lose_nothing() {
+fn throttling_errors_and_broken_connections_lose_nothing() {
     let server = servers::dynalite();
     servers::seed(&server, 300, &[IRELAND], &Creds::test());
     let rule = |operation: &str, more: Value| {
@@ -16,7 +16,8 @@ fn throttling_errors_and_broken_connections_on_the_way_lose_nothing() {
         rule.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         rule
     };
-    // The first rule that matches and has not fired often enough decides: all of them fire in full.
+    // The first matching rule that has not fired often enough decides, so all of them fire
+    // completely.
     let rules = json!({"rules": [
         rule("ListTables", json!({"error": {"code": "ThrottlingException", "status": 400}, "times": 2})),
         rule("ListTables", json!({"error": {"code": "InternalServerError", "status": 500}, "times": 1})),
@@ -28,7 +29,8 @@ fn throttling_errors_and_broken_connections_on_the_way_lose_nothing() {
     ]});
     let proxy = servers::microburst(&server, &rules.to_string());
     let keys = Creds::test();
-    // The account is named, so that tables are described side by side from the first one on: one alone would take all faults.
+    // The account is configured, so that tables are described in parallel from the start. Otherwise
+    // the first table alone would get all faults.
     let crawled = Dynacrawl::crawl()
         .args(["--endpoint-url", &proxy.url, "--account-id", "000000000000", "--region", IRELAND, "--rate", "0"])
         .aws_keys(&keys.access_key_id, &keys.secret_access_key, None)

@@ -1,4 +1,4 @@
-//! The committed schema of the output, made strict: what it does not declare may not be there.
+//! The committed schema of the output, made strict: it refuses fields that it does not declare.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// The committed file.
 pub(crate) const COMMITTED: &str = include_str!("../../schema/dynacrawl-1.schema.json");
 
-/// Checks a line.
+/// Checks a record against the strict schema.
 #[track_caller]
 pub(crate) fn check(line: &Value) {
     static STRICT: OnceLock<Validator> = OnceLock::new();
@@ -19,10 +19,10 @@ pub(crate) fn check(line: &Value) {
     });
     let errors: Vec<_> =
         strict.iter_errors(line).map(|error| format!("{} at {}", error, error.instance_path())).collect();
-    assert!(errors.is_empty(), "{line}\nis not what the schema says: {errors:#?}");
+    assert!(errors.is_empty(), "{line}\ndoes not match the schema: {errors:#?}");
 }
 
-/// Closes the definitions: each record has one, with everything that its line has.
+/// Refuses undeclared fields in all definitions.
 fn make_strict(schema: &mut Value) {
     close(&mut schema["$defs"]);
 }

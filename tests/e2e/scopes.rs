@@ -1,4 +1,4 @@
-//! A Region that cannot be listed says why, and harms no other.
+//! A Region that cannot be listed has the reason in its record, and does not affect others.
 
 use dynacrawl_sim::{Account, Denial, Effect, FaultRule, Operation, Tables};
 use serde_json::Value;
@@ -10,7 +10,7 @@ fn on_list(effect: Effect) -> FaultRule {
     FaultRule::new(effect).operation(Operation::ListTables)
 }
 
-/// Checks how a Region ended, and gives its first problem.
+/// Checks how a Region ended, and returns its first problem.
 #[track_caller]
 fn problem<'a>(crawled: &'a Crawled, region: &str, outcome: &str, code: &str) -> &'a Value {
     let scope = crawled.scope(region);
@@ -21,7 +21,7 @@ fn problem<'a>(crawled: &'a Crawled, region: &str, outcome: &str, code: &str) ->
 }
 
 #[test]
-fn a_region_that_is_not_enabled_says_so_while_another_is_crawled() {
+fn a_region_that_is_not_enabled_does_not_stop_another() {
     let (sim, home) = ireland(20);
     let crawled = Dynacrawl::crawl_of(&sim, &home, &format!("{IRELAND},{BAHRAIN}")).records();
     assert_eq!(crawled.code, 3);
@@ -32,7 +32,7 @@ fn a_region_that_is_not_enabled_says_so_while_another_is_crawled() {
 }
 
 #[test]
-fn a_region_that_says_itself_that_it_is_not_enabled_is_believed() {
+fn opt_in_required_means_that_the_region_is_not_enabled() {
     let tables = || Tables::new().generated(2);
     let (sim, home) = started(Account::new(HOME).region(IRELAND, tables()).region(BAHRAIN, tables()));
     let effect = Effect::Error { code: "OptInRequired".to_owned(), message: "opt in first".to_owned(), status: 403 };
@@ -40,12 +40,12 @@ fn a_region_that_says_itself_that_it_is_not_enabled_is_believed() {
     let crawled = Dynacrawl::crawl_of(&sim, &home, &format!("{IRELAND},{BAHRAIN}")).records();
     assert_eq!(crawled.code, 4);
     problem(&crawled, BAHRAIN, "not_opted_in", "OptInRequired");
-    // Every account has this one.
+    // Every account has this Region.
     problem(&crawled, IRELAND, "auth_failed", "OptInRequired");
 }
 
 #[test]
-fn an_endpoint_that_nobody_listens_on_is_unreachable() {
+fn an_endpoint_without_a_listener_is_unreachable() {
     let (sim, home) = ireland(20);
     let crawled = Dynacrawl::crawl()
         .keys(&home)
@@ -53,7 +53,7 @@ fn an_endpoint_that_nobody_listens_on_is_unreachable() {
         .records();
     assert_eq!(crawled.code, 4);
     problem(&crawled, IRELAND, "unreachable", "connection_failed");
-    assert_eq!(crawled.scope(IRELAND)["scope"]["account_id"], HOME, "STS told it");
+    assert_eq!(crawled.scope(IRELAND)["scope"]["account_id"], HOME, "the account is from STS");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_denied_listing_is_denied_and_not_empty() {
 }
 
 #[test]
-fn a_listing_that_stays_throttled_is_throttled() {
+fn a_listing_that_stays_throttled_has_the_outcome_throttled() {
     let (sim, home) = ireland(20);
     sim.add_fault(on_list(Effect::Throttle));
     let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "3", "--patience", "100ms"]);
@@ -80,7 +80,7 @@ fn a_listing_that_stays_throttled_is_throttled() {
 }
 
 #[test]
-fn a_listing_that_is_never_json_has_failed() {
+fn a_listing_that_is_never_json_fails() {
     let (sim, home) = ireland(20);
     sim.add_fault(on_list(Effect::GarbageBody));
     let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--max-attempts", "3", "--patience", "1ms"]);
@@ -91,7 +91,7 @@ fn a_listing_that_is_never_json_has_failed() {
 }
 
 #[test]
-fn a_listing_that_breaks_off_keeps_what_came_before_and_says_that_it_is_not_all() {
+fn a_listing_that_breaks_off_keeps_its_pages_and_is_incomplete() {
     for (effect, code) in [
         (Effect::Deny, "AccessDeniedException"),
         (Effect::Status(500), "InternalServerError"),
@@ -99,8 +99,8 @@ fn a_listing_that_breaks_off_keeps_what_came_before_and_says_that_it_is_not_all(
         (Effect::GarbageBody, "invalid_response"),
     ] {
         let (sim, home) = ireland(450);
-        // The third page of five, at both of its attempts, and at those of the second try at the end of the run: a rule
-        // does not see what the one before it took.
+        // The third of five pages: both attempts, and both of the second try at the end of the run.
+        // A rule does not see requests that an earlier rule has hit.
         for _ in 0..4 {
             sim.add_fault(on_list(effect.clone()).nth(3));
         }
@@ -114,7 +114,7 @@ fn a_listing_that_breaks_off_keeps_what_came_before_and_says_that_it_is_not_all(
 }
 
 #[test]
-fn passing_faults_of_the_listing_are_repaired() {
+fn transient_faults_of_the_listing_are_retried() {
     for effect in [
         Effect::Throttle,
         Effect::Status(500),
@@ -159,7 +159,7 @@ fn a_region_without_tables_is_complete() {
 }
 
 #[test]
-fn more_scopes_than_may_be_crawled_at_once_all_get_their_turn() {
+fn more_scopes_than_are_crawled_at_once_are_all_crawled() {
     let regions = ["us-east-1", "us-east-2", "us-west-1", "us-west-2", "eu-west-1", "eu-west-2", "eu-central-1"];
     let account =
         regions.iter().fold(Account::new(HOME), |account, region| account.region(*region, Tables::new().generated(30)));

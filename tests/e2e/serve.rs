@@ -1,4 +1,5 @@
-//! The daemon crawls when it is due or asked for, one run after the other, and goes on with what was cut short.
+//! The daemon starts runs by schedule or on request, one after the other, and resumes interrupted
+//! ones.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::support::{HOME, IRELAND, VIRGINIA, eventually, ireland, simulate};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A Region whose last table does not answer until the fault is taken back.
+/// A Region whose last table does not answer until the fault is removed.
 fn held_up(tables: u64) -> (Simulator, DemoAccount) {
     let (sim, home) = ireland(tables);
     hold_up(&sim, tables - 1);
@@ -23,22 +24,22 @@ fn hold_up(sim: &Simulator, table: u64) {
     sim.add_fault(slow.table(format!("table-{table:06}")));
 }
 
-/// Waits until all but the tables that are held up are committed.
+/// Waits until this many tables are committed.
 fn committed(place: &Place, tables: i64) {
     eventually("the tables are committed", || place.has(tables, "staged WHERE type = 'table_added'"));
 }
 
-/// Puts the time at which a schedule was due last so long before now.
+/// Sets the time at which a schedule was last due.
 fn was_due(place: &Place, name: &str, ago: Duration) {
     place.write(&format!("INSERT OR REPLACE INTO schedules VALUES ('{name}', {})", millis(ago)));
 }
 
 #[test]
-fn what_a_schedule_missed_in_a_year_is_one_run_at_the_start() {
+fn all_times_that_a_schedule_missed_are_one_run_at_the_start() {
     let (sim, home) = ireland(3);
     let mut place = Place::new();
     place.rest += &schedule("often", &not_now());
-    // A run that is asked for comes after all that is due at the start.
+    // A requested run starts after all runs that are due at the start.
     let start = |expected: f64| {
         let daemon = place.daemon(&sim, &home);
         let asked = daemon.post("{}");
@@ -46,7 +47,7 @@ fn what_a_schedule_missed_in_a_year_is_one_run_at_the_start() {
         daemon.wait_for_runs(expected);
         daemon.stop();
     };
-    // Nothing was missed of a schedule that was never seen before, and its next start knows it.
+    // A schedule that is new to the state has missed nothing. The next start knows the schedule.
     start(1.0);
     assert_eq!((place.rows("runs WHERE schedule IS NOT NULL"), place.rows("schedules")), (0, 1));
     was_due(&place, "often", YEAR);
@@ -57,7 +58,7 @@ fn what_a_schedule_missed_in_a_year_is_one_run_at_the_start() {
 }
 
 #[test]
-fn a_missed_run_is_that_of_its_schedule_with_its_targets() {
+fn a_missed_run_has_the_targets_of_its_schedule() {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(3));
     let home = home.region(VIRGINIA, Tables::new().generated(4));
     let access = home.access("home");
@@ -76,7 +77,7 @@ fn a_missed_run_is_that_of_its_schedule_with_its_targets() {
 }
 
 #[test]
-fn run_at_start_is_one_run_also_where_one_was_missed() {
+fn run_at_start_is_one_run_also_if_one_was_missed() {
     let (sim, home) = ireland(3);
     let mut place = Place::new();
     place.rest += &schedule("often", &not_now());
@@ -93,7 +94,7 @@ fn run_at_start_is_one_run_also_where_one_was_missed() {
 }
 
 #[test]
-fn runs_never_overlap_and_what_is_asked_for_meanwhile_is_one_more() {
+fn runs_never_overlap_and_requests_meanwhile_are_one_more_run() {
     let (sim, home) = ireland(10);
     sim.set_latency(HOME, IRELAND, Duration::from_millis(300)).expect("the Region is there");
     let mut place = Place::new();
@@ -108,7 +109,7 @@ fn runs_never_overlap_and_what_is_asked_for_meanwhile_is_one_more() {
     for _ in 0..4 {
         assert_eq!(status("{}"), "queued");
     }
-    // The same scope by another way is a run of its own, and waits as well.
+    // A request with the same scope in another form is a separate run, and waits as well.
     assert_eq!(status(r#"{"targets":["home"]}"#), "queued");
     eventually("they wait", || daemon.metrics().value("dynacrawl_queue_depth", &[("queue", "runs")]) == 2.0);
     daemon.wait_for_runs(3.0);
@@ -143,7 +144,7 @@ fn a_daemon_that_is_idle_ends_at_once() {
 }
 
 #[test]
-fn a_run_that_is_cut_short_is_drained_and_the_next_start_goes_on_with_it() {
+fn an_interrupted_run_is_drained_and_resumed_by_the_next_start() {
     let (sim, home) = held_up(150);
     let mut place = Place::new();
     place.crawl = "grace = \"2s\"\n".to_owned();
@@ -166,7 +167,7 @@ fn a_run_that_is_cut_short_is_drained_and_the_next_start_goes_on_with_it() {
     for kind in ["table", "table_added"] {
         assert_eq!(names(&records, kind), sim.table_names(HOME, IRELAND), "{kind}");
     }
-    assert_eq!(sim.counts().requests(Operation::DescribeTable), 1, "what is committed is not asked for again");
+    assert_eq!(sim.counts().requests(Operation::DescribeTable), 1, "committed tables are not requested again");
     daemon.stop();
     assert_eq!(place.rows("runs"), 1);
 }
@@ -188,7 +189,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn a_run_that_was_killed_is_gone_on_with_by_itself_and_as_it_was() {
+fn a_killed_run_is_resumed_at_the_start_with_its_targets() {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(120));
     let home = home.region(VIRGINIA, Tables::new().generated(5));
     let access = home.access("home");
@@ -208,7 +209,7 @@ fn a_run_that_was_killed_is_gone_on_with_by_itself_and_as_it_was() {
     assert_eq!(
         sim.counts().of(HOME, VIRGINIA, Operation::ListTables).requests,
         0,
-        "the other target was not asked for"
+        "the other target was not requested"
     );
     daemon.crawl("{}");
     assert_eq!(names(&place.records(), "table_added").len(), 5);
@@ -217,7 +218,7 @@ fn a_run_that_was_killed_is_gone_on_with_by_itself_and_as_it_was() {
 }
 
 #[test]
-fn a_scheduled_run_that_was_killed_is_neither_lost_nor_missed_again() {
+fn a_killed_scheduled_run_is_resumed_and_does_not_run_twice() {
     let (sim, home) = held_up(40);
     let mut place = Place::new();
     place.rest += &schedule("often", &not_now());
@@ -235,7 +236,7 @@ fn a_scheduled_run_that_was_killed_is_neither_lost_nor_missed_again() {
 }
 
 #[test]
-fn a_scheduled_run_that_was_killed_begins_anew_where_the_configuration_is_another() {
+fn a_killed_scheduled_run_starts_again_after_a_changed_config() {
     let (sim, home) = held_up(40);
     let mut place = Place::new();
     place.rest += &schedule("often", &not_now());
@@ -255,7 +256,7 @@ fn a_scheduled_run_that_was_killed_begins_anew_where_the_configuration_is_anothe
 }
 
 #[test]
-fn a_scheduled_run_that_waits_for_its_turn_when_the_daemon_ends_is_not_lost() {
+fn a_scheduled_run_that_waits_when_the_daemon_ends_is_not_lost() {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(20));
     let home = home.region(VIRGINIA, Tables::new().generated(5));
     let access = home.access("home");
@@ -276,7 +277,7 @@ fn a_scheduled_run_that_waits_for_its_turn_when_the_daemon_ends_is_not_lost() {
     sim.clear_faults();
     let daemon = place.daemon(&sim, &access);
     eventually("the one under way has ended, and perhaps the other one", || daemon.runs() >= 1.0);
-    // After all that is due at the start.
+    // It starts after all runs that are due at the start.
     daemon.post("{}");
     eventually("it has ended", || place.has(1, "runs WHERE schedule IS NULL AND outcome = 'complete'"));
     let done = |name: &str| place.rows(&format!("runs WHERE schedule = '{name}' AND outcome = 'complete'"));
@@ -285,7 +286,7 @@ fn a_scheduled_run_that_waits_for_its_turn_when_the_daemon_ends_is_not_lost() {
 }
 
 #[test]
-fn killed_at_any_moment_the_daemon_begins_again_and_the_output_is_what_one_run_would_have_written() {
+fn killed_at_any_moment_the_daemon_writes_the_output_of_one_run() {
     for seed in 0..5 {
         let (sim, home) = ireland(200);
         sim.set_latency(HOME, IRELAND, Duration::from_millis(3)).expect("the Region is there");
@@ -320,7 +321,7 @@ fn killed_at_any_moment_the_daemon_begins_again_and_the_output_is_what_one_run_w
 }
 
 #[test]
-fn what_it_says_is_for_machines_too_and_names_from_outside_are_escaped() {
+fn log_messages_can_be_json_and_names_from_outside_are_escaped() {
     let (sim, home) = ireland(3);
     let mut place = Place::new();
     place.rest = target("home\\u001b[31m", &[IRELAND]) + &schedule("night\\nly\\u001b[2J", &not_now());
@@ -343,7 +344,7 @@ fn what_it_says_is_for_machines_too_and_names_from_outside_are_escaped() {
 }
 
 #[test]
-fn a_reader_of_the_output_that_goes_away_ends_the_daemon() {
+fn a_closed_standard_output_ends_the_daemon() {
     let (sim, home) = ireland(5);
     let mut place = Place::new();
     place.output = "-".to_owned();

@@ -1,4 +1,4 @@
-//! What the daemon answers over HTTP, and whom.
+//! The HTTP endpoints of the daemon, and who may use them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::support::{HOME, IRELAND, VIRGINIA, eventually, ireland, simulate};
 const RUNS: &str = "/api/v1/runs";
 const HOME_IRELAND: &str = "111122223333/eu-west-1";
 
-/// What a refused request is told.
+/// The error message of a refused request.
 #[track_caller]
 fn refused(daemon: &Daemon, status: u16, body: &str) -> String {
     let answer = daemon.post(body);
@@ -27,7 +27,7 @@ fn refused(daemon: &Daemon, status: u16, body: &str) -> String {
 }
 
 #[test]
-fn a_run_is_begun_for_the_token_only() {
+fn only_the_token_starts_a_run() {
     let (sim, home) = ireland(3);
     let place = Place::new();
     let daemon = place.daemon(&sim, &home);
@@ -46,7 +46,7 @@ fn a_run_is_begun_for_the_token_only() {
     for wrong in [format!("Bearer {almost}"), format!("Bearer {TOKEN}x"), format!("Bearer {TOKEN} x")] {
         assert_eq!(ask(&[&wrong]).status, 401, "{wrong}");
     }
-    // The first one counts, so that nothing between can be led to look at another than the daemon does.
+    // The first header counts, so that the daemon and a proxy before it use the same one.
     assert_eq!(ask(&["Bearer wrong", &with("Bearer ")]).status, 401);
     assert_eq!(daemon.ask("POST", &format!("{RUNS}?token={TOKEN}"), &[], "{}").status, 401);
     assert_eq!(sim.counts().total.requests, 0);
@@ -55,7 +55,7 @@ fn a_run_is_begun_for_the_token_only() {
         daemon.wait_for_runs(number as f64 + 1.0);
     }
     assert!(!daemon.get("/metrics").body.contains(TOKEN));
-    // Its end looks at standard output and error.
+    // `stop` also checks standard output and standard error.
     daemon.stop();
     for bytes in [fs::read(place.state()).expect("it is there"), place.text().into_bytes()] {
         assert!(!bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()), "the token is in a file");
@@ -63,7 +63,7 @@ fn a_run_is_begun_for_the_token_only() {
 }
 
 #[test]
-fn without_a_token_nobody_begins_a_run() {
+fn without_a_configured_token_nobody_can_start_a_run() {
     let (sim, home) = ireland(3);
     let place = Place::new();
     let config = place.config().replace("token = { env = \"TOKEN\" }\n", "");
@@ -76,7 +76,7 @@ fn without_a_token_nobody_begins_a_run() {
 }
 
 #[test]
-fn a_request_that_cannot_be_used_is_refused_and_says_why() {
+fn an_invalid_request_is_refused_with_the_reason() {
     let (sim, home) = ireland(3);
     let mut place = Place::new();
     place.rest += &target("away", &[VIRGINIA]);
@@ -103,7 +103,7 @@ fn a_request_that_cannot_be_used_is_refused_and_says_why() {
     assert_eq!(daemon.ask("POST", "/metrics", &[], "").status, 405);
     assert_eq!((daemon.get("/").status, daemon.get("/api/v1").status), (404, 404));
     assert_eq!((daemon.runs(), sim.counts().total.requests), (0.0, 0));
-    // Nothing at all is as good as an empty object, and as large as allowed is not too large.
+    // An empty body equals an empty object, and a body of the maximum size is accepted.
     daemon.crawl(r#"{"targets":["home"]}"#);
     assert_eq!(sim.counts().of(HOME, VIRGINIA, Operation::ListTables).requests, 0);
     assert_eq!(daemon.post(&" ".repeat(64 * 1024)).status, 202);
@@ -112,11 +112,11 @@ fn a_request_that_cannot_be_used_is_refused_and_says_why() {
 }
 
 #[test]
-fn clients_that_say_nothing_hold_up_neither_others_nor_the_end() {
+fn silent_clients_delay_neither_others_nor_the_shutdown() {
     let (sim, home) = ireland(3);
     let place = Place::new();
     let daemon = place.daemon(&sim, &home);
-    // More than are allowed at once: they lose their places after a while.
+    // More than are allowed at once. A new connection ends the oldest.
     let silent: Vec<_> = (0..100).map(|_| daemon.connect()).collect();
     assert_eq!(daemon.get("/healthz").status, 200);
     let more: Vec<_> = (0..20).map(|_| daemon.connect()).collect();
@@ -132,7 +132,7 @@ fn clients_that_say_nothing_hold_up_neither_others_nor_the_end() {
 }
 
 #[test]
-fn only_names_of_this_daemon_are_answered() {
+fn only_allowed_host_names_are_answered() {
     let (sim, home) = ireland(3);
     let place = Place::serving("allowed_hosts = [\"dynacrawl.example.com\"]\n");
     let daemon = place.daemon(&sim, &home);
@@ -168,7 +168,7 @@ fn remove(sim: &Simulator, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// Checks that the last run held back so many removals.
+/// Checks that the last run held this many removals.
 #[track_caller]
 fn held(place: &Place, daemon: &Daemon, count: u64) {
     let records = place.records();
@@ -186,7 +186,7 @@ fn held(place: &Place, daemon: &Daemon, count: u64) {
 }
 
 #[test]
-fn removals_that_a_person_accepts_are_told_and_the_next_ones_are_held_back_again() {
+fn accepted_removals_are_written_and_later_ones_held_again() {
     let (sim, home) = ireland(20);
     let place = Place::new();
     let daemon = place.daemon(&sim, &home);
@@ -194,7 +194,7 @@ fn removals_that_a_person_accepts_are_told_and_the_next_ones_are_held_back_again
     remove(&sim, 0..10);
     daemon.crawl("{}");
     held(&place, &daemon, 10);
-    // Another scope's does not count.
+    // Accepting another scope has no effect.
     daemon.crawl(r#"{"accept_removals":["111122223333/us-east-1"]}"#);
     held(&place, &daemon, 10);
     daemon.crawl(&format!(r#"{{"accept_removals":["{HOME_IRELAND}"]}}"#));
@@ -210,7 +210,7 @@ fn removals_that_a_person_accepts_are_told_and_the_next_ones_are_held_back_again
 }
 
 #[test]
-fn what_is_accepted_at_the_start_holds_for_one_run() {
+fn removals_accepted_at_startup_apply_to_one_run() {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(20)).region(VIRGINIA, Tables::new());
     let access = home.access("home");
     let (sim, home) = (simulate(Estate::new([home])), access);
@@ -221,7 +221,7 @@ fn what_is_accepted_at_the_start_holds_for_one_run() {
     daemon.stop();
     remove(&sim, 0..10);
     let daemon = Daemon::of(place.serve(&sim, &home).args(["--accept-removals", HOME_IRELAND]));
-    // A run that does not come by it does not use it up.
+    // A run that does not reach the scope does not use up the acceptance.
     let failing = sim.add_fault(FaultRule::new(Effect::Deny).operation(Operation::ListTables));
     daemon.crawl("{}");
     sim.remove_fault(failing);
@@ -235,7 +235,7 @@ fn what_is_accepted_at_the_start_holds_for_one_run() {
 }
 
 #[test]
-fn what_is_accepted_while_a_run_is_under_way_holds_for_the_next_one() {
+fn removals_accepted_during_a_run_apply_to_the_next_one() {
     let (sim, home) = ireland(20);
     let place = Place::new();
     let daemon = place.daemon(&sim, &home);
@@ -255,7 +255,7 @@ fn what_is_accepted_while_a_run_is_under_way_holds_for_the_next_one() {
 }
 
 #[test]
-fn the_metrics_are_what_happened() {
+fn the_metrics_match_what_happened() {
     let (sim, home) = ireland(30);
     sim.deny(Denial::new(HOME, Operation::DescribeTable).table("nothing-like-it"));
     let mut place = Place::new();
@@ -308,7 +308,8 @@ fn the_metrics_are_what_happened() {
     daemon.stop();
 }
 
-/// Every metric that is written down is on the page with its type and labels, and every one of dynacrawl's is written down.
+/// Every documented metric is on the page with its type and labels, and every metric of dynacrawl
+/// is documented.
 fn as_documented(page: &Page) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/deploy/metrics.txt");
     let text = fs::read_to_string(file).expect("it is there");
@@ -333,13 +334,13 @@ fn as_documented(page: &Page) {
         }
     }
     for (name, family) in page.families.iter().filter(|(name, _)| name.starts_with("dynacrawl_")) {
-        assert!(documented.contains(name.as_str()), "{name} is not written down");
-        assert!(family.help.is_some(), "{name} is not explained");
+        assert!(documented.contains(name.as_str()), "{name} is not documented");
+        assert!(family.help.is_some(), "{name} has no help");
     }
 }
 
 #[test]
-fn what_fails_is_counted_by_how_it_failed() {
+fn failures_are_counted_by_their_kind() {
     let (sim, home) = ireland(10);
     sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000001"));
     let throttled = FaultRule::new(Effect::Throttle).operation(Operation::DescribeTable).table("table-000002");

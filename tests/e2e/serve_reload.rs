@@ -1,4 +1,4 @@
-//! A daemon whose configuration changes: what is valid is taken over, and what is not changes nothing.
+//! The daemon reloads a changed configuration if it is valid, and keeps the old one otherwise.
 
 use std::fs;
 use std::time::Duration;
@@ -17,21 +17,21 @@ fn two_regions() -> (Simulator, DemoAccount) {
     (simulate(Estate::new([home])), access)
 }
 
-/// A place whose configuration is looked at again and again.
+/// A place whose daemon checks the configuration often.
 fn watched() -> Place {
     Place::serving("reload_every = \"200ms\"\n")
 }
 
-/// A place whose configuration is only looked at when it is asked for.
+/// A place whose daemon checks the configuration only on SIGHUP.
 fn unwatched() -> Place {
     Place::serving("reload_every = \"1h\"\n")
 }
 
-const TAKEN_OVER: &str = "the configuration is reloaded";
+const RELOADED: &str = "the configuration is reloaded";
 const REFUSED: &str = "the changed configuration is invalid";
 
 #[test]
-fn targets_that_come_and_go_are_those_of_the_next_run() {
+fn added_and_removed_targets_apply_to_the_next_run() {
     let (sim, home) = two_regions();
     let mut place = watched();
     let daemon = place.daemon(&sim, &home);
@@ -39,12 +39,12 @@ fn targets_that_come_and_go_are_those_of_the_next_run() {
     assert_eq!(names(&place.records(), "table").len(), 3);
     place.rest += &target("away", &[VIRGINIA]);
     daemon.configure(&place.config());
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     daemon.crawl(r#"{"targets":["away"]}"#);
     assert_eq!(names(&place.records(), "table_added").len(), 2);
     place.rest = target("away", &[VIRGINIA]);
     daemon.configure(&place.config());
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     assert_eq!(daemon.post(r#"{"targets":["home"]}"#).status, 400);
     daemon.crawl("{}");
     let records = place.records();
@@ -58,14 +58,14 @@ fn targets_that_come_and_go_are_those_of_the_next_run() {
 }
 
 #[test]
-fn a_hangup_has_the_configuration_read_at_once() {
+fn sighup_reloads_the_configuration_at_once() {
     let (sim, home) = two_regions();
     let mut place = unwatched();
     let daemon = place.daemon(&sim, &home);
     place.rest += &target("away", &[VIRGINIA]);
     daemon.configure(&place.config());
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     daemon.crawl("{}");
     assert_eq!(names(&place.records(), "table").len(), 5);
     daemon.configure("[crawl\n");
@@ -77,7 +77,7 @@ fn a_hangup_has_the_configuration_read_at_once() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_its_place_and_the_one_before_stays() {
+fn an_invalid_configuration_is_refused_and_the_old_one_stays() {
     let (sim, home) = ireland(3);
     let place = watched();
     let daemon = place.daemon(&sim, &home);
@@ -105,39 +105,39 @@ fn what_cannot_be_used_is_refused_with_its_place_and_the_one_before_stays() {
         assert!(line.contains("ERROR") && said.iter().all(|text| line.contains(text)), "no {said:?} in {line}");
         assert_eq!(succeeded(&daemon), 0.0, "{line}");
     }
-    // Not by the targets before, and not by the token: nothing of the refused ones is there.
+    // Nothing of the refused configurations applies, neither targets nor the token.
     daemon.crawl(r#"{"targets":["home"]}"#);
     assert_eq!(names(&place.records(), "table").len(), 3);
     assert!(!place.path("other.db").exists());
     daemon.configure(&good);
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     assert_eq!(succeeded(&daemon), 1.0);
     daemon.crawl("{}");
     daemon.stop();
 }
 
 #[test]
-fn how_often_the_file_is_looked_at_changes_with_it() {
+fn a_reload_changes_how_often_the_file_is_checked() {
     let (sim, home) = ireland(1);
     let mut place = Place::serving("reload_every = \"10ms\"\n");
     let daemon = place.daemon(&sim, &home);
     place.serve = "reload_every = \"1h\"\n".to_owned();
     daemon.configure(&place.config());
-    daemon.running.wait_for_message(TAKEN_OVER);
-    let taken_over = || daemon.metrics().value("dynacrawl_config_last_reload_success_timestamp_seconds", &[]);
-    let before = taken_over();
-    // It takes longer than it took to look.
+    daemon.running.wait_for_message(RELOADED);
+    let reloaded_at = || daemon.metrics().value("dynacrawl_config_last_reload_success_timestamp_seconds", &[]);
+    let before = reloaded_at();
+    // A run takes longer than the old interval.
     daemon.crawl("{}");
     daemon.configure(&(place.config() + "# A comment.\n"));
     daemon.crawl("{}");
-    assert_eq!(taken_over(), before);
+    assert_eq!(reloaded_at(), before);
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     daemon.stop();
 }
 
 #[test]
-fn a_run_has_the_grace_time_of_the_configuration_that_it_began_with() {
+fn a_run_has_the_grace_time_that_it_began_with() {
     let (sim, home) = ireland(20);
     let mut place = unwatched();
     place.crawl = "grace = \"200ms\"\n".to_owned();
@@ -145,8 +145,8 @@ fn a_run_has_the_grace_time_of_the_configuration_that_it_began_with() {
     place.crawl.clear();
     daemon.configure(&place.config());
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
-    // Longer than the grace time before, and what the output is given after it.
+    daemon.running.wait_for_message(RELOADED);
+    // Longer than the previous grace time and the additional time of the output.
     let slow = FaultRule::new(Effect::Delay(Duration::from_millis(6_500))).operation(Operation::DescribeTable);
     sim.add_fault(slow.table("table-000019"));
     daemon.post("{}");
@@ -159,26 +159,26 @@ fn a_run_has_the_grace_time_of_the_configuration_that_it_began_with() {
 }
 
 #[test]
-fn a_file_that_is_gone_for_a_moment_is_no_change() {
+fn a_file_that_is_missing_for_a_moment_is_not_a_change() {
     let (sim, home) = ireland(3);
     let place = Place::serving("reload_every = \"10ms\"\n");
     let daemon = place.daemon(&sim, &home);
-    let taken_over = || daemon.metrics().value("dynacrawl_config_last_reload_success_timestamp_seconds", &[]);
-    let before = taken_over();
+    let reloaded_at = || daemon.metrics().value("dynacrawl_config_last_reload_success_timestamp_seconds", &[]);
+    let before = reloaded_at();
     fs::rename(daemon.running.path("dynacrawl.toml"), daemon.running.path("away")).expect("it is moved");
-    // It takes longer than it takes to look.
+    // A run takes longer than the interval.
     daemon.crawl("{}");
     daemon.configure(&place.config());
     daemon.crawl("{}");
-    assert_eq!(taken_over(), before);
+    assert_eq!(reloaded_at(), before);
     daemon.configure(&(place.config() + "# A comment.\n"));
-    eventually("it is taken over", || taken_over() > before);
+    eventually("it is reloaded", || reloaded_at() > before);
     let ended = daemon.stop();
     assert!(!ended.stderr.contains("refused"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_token_that_is_exchanged_is_the_one_that_counts() {
+fn a_replaced_token_is_used_after_a_reload() {
     let (sim, home) = ireland(3);
     let place = unwatched();
     let file = place.path("token");
@@ -187,11 +187,11 @@ fn a_token_that_is_exchanged_is_the_one_that_counts() {
     let daemon = place.daemon(&sim, &home);
     daemon.configure(&config);
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     daemon.crawl("{}");
     fs::write(&file, "another-token-0123456789").expect("written");
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     assert_eq!(daemon.post("{}").status, 401);
     let other = [("authorization", "Bearer another-token-0123456789")];
     assert_eq!(daemon.ask("POST", "/api/v1/runs", &other, "").status, 202);
@@ -207,7 +207,7 @@ fn a_token_that_is_exchanged_is_the_one_that_counts() {
 }
 
 #[test]
-fn a_change_while_a_run_is_under_way_is_for_the_next_one() {
+fn a_change_during_a_run_applies_to_the_next_one() {
     let (sim, home) = two_regions();
     let slow = FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::DescribeTable);
     let held = sim.add_fault(slow.table("table-000002"));
@@ -219,7 +219,7 @@ fn a_change_while_a_run_is_under_way_is_for_the_next_one() {
     place.rest = target("away", &[VIRGINIA]);
     daemon.configure(&place.config());
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     sim.remove_fault(held);
     daemon.wait_for_runs(1.0);
     assert_eq!((names(&place.records(), "table").len(), place.rows("scopes")), (3, 1));
@@ -229,7 +229,7 @@ fn a_change_while_a_run_is_under_way_is_for_the_next_one() {
 }
 
 #[test]
-fn schedules_that_change_are_due_by_their_new_times() {
+fn changed_schedules_are_due_at_their_new_times() {
     let (sim, home) = ireland(3);
     let mut place = unwatched();
     place.rest += &schedule("one", &not_now());
@@ -237,23 +237,23 @@ fn schedules_that_change_are_due_by_their_new_times() {
     let next =
         |name: &str| daemon.metrics().value("dynacrawl_schedule_next_run_timestamp_seconds", &[("schedule", name)]);
     let now = millis(Duration::ZERO) as f64 / 1000.0;
-    let is_told = || !daemon.metrics().family("dynacrawl_schedule_next_run_timestamp_seconds").samples.is_empty();
-    eventually("it has begun", is_told);
+    let has_metrics = || !daemon.metrics().family("dynacrawl_schedule_next_run_timestamp_seconds").samples.is_empty();
+    eventually("it has begun", has_metrics);
     let before = next("one");
     assert!(before > now && before < now + 1200.0, "{before}");
     place.rest += &schedule("two", "0 0 29 2 *");
     daemon.configure(&place.config());
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     assert_eq!(next("one"), before);
     assert!(next("two") > now);
     place.rest = target("home", &[IRELAND]) + &schedule("one", "0 0 29 2 *");
     daemon.configure(&place.config());
     daemon.running.signal("HUP");
-    daemon.running.wait_for_message(TAKEN_OVER);
+    daemon.running.wait_for_message(RELOADED);
     assert!(next("one") > before);
     assert_eq!(daemon.metrics().family("dynacrawl_schedule_next_run_timestamp_seconds").samples.len(), 1);
-    // What was never due is not missed by the next start.
+    // The next start has missed nothing that was never due.
     daemon.stop();
     let daemon = place.daemon(&sim, &home);
     daemon.crawl("{}");

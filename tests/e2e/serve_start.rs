@@ -1,4 +1,5 @@
-//! What keeps the daemon from starting: it is named, with what would be right, and nothing is called.
+//! Settings that keep the daemon from starting: the error names them and what is expected, and
+//! nothing is called.
 
 use std::net::TcpListener;
 
@@ -6,7 +7,7 @@ use crate::command::Dynacrawl;
 use crate::daemon::{Place, TOKEN, keyed, schedule, target};
 use crate::support::{IRELAND, eventually, ireland};
 
-/// A start that is refused before anything is called.
+/// Checks that the daemon does not start, with this code and these texts.
 #[track_caller]
 fn refused(serve: Dynacrawl, code: i32, said: &[&str]) {
     let ended = serve.run();
@@ -17,7 +18,7 @@ fn refused(serve: Dynacrawl, code: i32, said: &[&str]) {
 }
 
 #[test]
-fn what_is_missing_or_wrong_is_named_with_what_would_be_right() {
+fn missing_and_wrong_settings_are_named_with_what_is_expected() {
     let (sim, home) = ireland(3);
     let place = Place::new();
     let good = place.config();
@@ -70,14 +71,14 @@ fn what_is_missing_or_wrong_is_named_with_what_would_be_right() {
 }
 
 #[test]
-fn a_time_zone_that_is_none_is_named_by_its_own_key() {
+fn an_invalid_time_zone_is_named_with_its_own_key() {
     let place = Place::new();
     let mars = format!("{}{}time_zone = \"Mars\"\n", place.config(), schedule("nightly", "0 3 * * *"));
     refused(Dynacrawl::new("serve").config(&mars), 2, &["schedule 'nightly': time_zone: 'Mars'"]);
 }
 
 #[test]
-fn an_address_that_is_in_use_or_not_there_may_work_next_time() {
+fn an_address_in_use_or_not_available_exits_with_5() {
     let (sim, home) = ireland(3);
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -115,7 +116,7 @@ fn an_output_that_is_in_use_does_not_end_the_daemon() {
     assert_eq!(daemon.ended("failed"), 1.0);
     assert_eq!(sim.counts().total.requests, 0);
     drop(holder);
-    // Nobody has to ask again.
+    // The request need not be repeated.
     eventually("the run begins after all", || daemon.ended("complete") == 1.0);
     assert_eq!(daemon.ended("failed"), 1.0);
     daemon.stop();

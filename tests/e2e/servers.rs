@@ -1,8 +1,9 @@
-//! DynamoDB servers that others wrote, as partners of the end-to-end tests.
+//! DynamoDB servers of other projects, for the end-to-end tests.
 //!
-//! `tests/setup` installs them into `tests/.servers`. Each function here starts one on a free loopback port with
-//! nothing in it, and returns once it answers; the server ends when its [`Server`] is dropped or the test process dies.
-//! Whatever cannot be started or filled is a panic with the server's last words: a test without its partner must fail.
+//! `tests/setup` installs them into `tests/.servers`. Each function here starts an empty server on
+//! a free loopback port, and returns once it answers. The server ends when its [`Server`] is
+//! dropped or the test process dies. If a server cannot be started or filled, the test panics with
+//! the end of the server's log, because a test without its server must fail.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -20,16 +21,18 @@ use serde_json::Value;
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Which server it is; they differ from AWS in different ways.
+/// The kind of server. Each differs from AWS in its own way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Accounts through AssumeRole, Regions kept apart; checks permissions only after `POST /moto-api/reset-auth`.
+    /// Has accounts through AssumeRole, and separate Regions. Checks permissions only after
+    /// `POST /moto-api/reset-auth`.
     Moto,
-    /// Accounts and Regions kept apart; with `auth` it checks policies, trust, signatures and session tokens.
+    /// Has separate accounts and Regions. With `auth` it checks policies, trust, signatures and
+    /// session tokens.
     Ministack { auth: bool },
-    /// Strict requests; one account and one Region under all names; no STS.
+    /// Checks requests strictly. Has one account, one Region under all names, and no STS.
     Dynoxide,
-    /// Like dynoxide, with older tables: no streams, encryption or table class; no STS.
+    /// Like dynoxide, with older tables: without streams, encryption and table class. Has no STS.
     Dynalite,
     /// A proxy that injects faults.
     Microburst,
@@ -50,16 +53,16 @@ impl Display for Kind {
 /// A running server. Dropping it ends the server.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// `http://127.0.0.1:PORT`, to be used as DynamoDB's endpoint, and as STS's where the server has one.
+    /// `http://127.0.0.1:PORT`, the endpoint of DynamoDB, and of STS if the server has it.
     pub(crate) url: String,
     pub(crate) kind: Kind,
     /// `tests/servers/run.py`, which ends the server when its standard input is closed.
     child: Child,
-    /// The log, and what else was written for this server.
+    /// The log, and other files of this server.
     files: Vec<PathBuf>,
 }
 
-/// Credentials as the AWS tools take them.
+/// Credentials in the form of the AWS tools.
 #[derive(Clone, Debug)]
 pub(crate) struct Creds {
     pub(crate) access_key_id: String,
@@ -76,12 +79,14 @@ impl Creds {
         }
     }
 
-    /// `test`/`test`, which every server takes, and ministack even with `auth`: there it is the root of 000000000000.
+    /// `test`/`test`, which every server accepts. For ministack with `auth` it is the root of
+    /// 000000000000.
     pub(crate) fn test() -> Self {
         Self::new("test", "test")
     }
 
-    /// From an object with `access_key_id`, `secret_access_key` and perhaps `session_token`, as in [`iam_setup`]'s.
+    /// From an object with `access_key_id`, `secret_access_key` and optionally `session_token`, as
+    /// [`iam_setup`] returns it.
     pub(crate) fn from_json(json: &Value) -> Self {
         let text = |key: &str| json[key].as_str().map(str::to_owned);
         let needed = |key: &str| text(key).unwrap_or_else(|| panic!("no {key} in {json}"));
@@ -92,7 +97,8 @@ impl Creds {
         }
     }
 
-    /// As environment variables of the AWS tools; a value of `None` has to be removed from the environment.
+    /// As environment variables of the AWS tools. A variable with `None` has to be removed from the
+    /// environment.
     pub(crate) fn env(&self) -> [(&'static str, Option<&str>); 3] {
         [
             ("AWS_ACCESS_KEY_ID", Some(&self.access_key_id)),
@@ -111,7 +117,7 @@ pub(crate) fn moto() -> Server {
     })
 }
 
-/// Starts ministack; with `auth` it enforces what AWS would (see [`iam_setup`]).
+/// Starts ministack. With `auth` it enforces permissions as AWS would (see [`iam_setup`]).
 pub(crate) fn ministack(auth: bool) -> Server {
     start(Kind::Ministack { auth }, &[], |port| {
         let mut command = in_servers("venv/bin/ministack");
@@ -119,7 +125,7 @@ pub(crate) fn ministack(auth: bool) -> Server {
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .env("AUTH", auth.to_string())
-            // These would listen on fixed ports, the first on every interface.
+            // These would listen on fixed ports, and the first one on every interface.
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0");
         command
@@ -149,11 +155,12 @@ pub(crate) fn dynalite() -> Server {
 
 /// Starts microburst in front of `upstream`, which has to outlive it.
 ///
-/// `config` is YAML, of which JSON is a part: `{"rules": [{"service": "dynamodb", "operation": "DescribeTable",
-/// "probability": 0.1, "error": {"code": "ThrottlingException"}}]}`. The first rule that matches a request and wins its
-/// draw decides. Unknown keys are ignored, so a test should see in `/_microburst/stats` that its faults were injected;
-/// [`Server::request`] reads that page, and replaces the rules with a `POST` to `/_microburst/rules`. Requests reach
-/// `upstream` with another `Host` header, so that no signature holds there: not for `ministack(true)`.
+/// `config` is YAML or JSON: `{"rules": [{"service": "dynamodb", "operation": "DescribeTable",
+/// "probability": 0.1, "error": {"code": "ThrottlingException"}}]}`. The first rule that matches a
+/// request and wins its draw decides. Unknown keys are ignored, so a test should check in
+/// `/_microburst/stats` that its faults were injected. [`Server::request`] reads that page, and
+/// replaces the rules with a `POST` to `/_microburst/rules`. Requests reach `upstream` with another
+/// `Host` header, which breaks their signatures, so `ministack(true)` cannot be used.
 pub(crate) fn microburst(upstream: &Server, config: &str) -> Server {
     let file = temp_file("microburst", "yaml");
     fs::write(&file, config).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
@@ -167,11 +174,11 @@ pub(crate) fn microburst(upstream: &Server, config: &str) -> Server {
     })
 }
 
-/// Creates `tables` tables of many shapes in each Region, and tells what the server refused:
+/// Creates `tables` tables of many shapes in each Region, and returns what the server refused:
 /// `{"created", "seconds", "refused": {region: {feature: message}}}`.
 ///
-/// Table number i has the same name in every Region and another shape (`tests/servers/seed.py`). Dynoxide and dynalite
-/// keep no Regions apart, so they take one only.
+/// Table number i has the same name in every Region, and a different shape
+/// (`tests/servers/seed.py`). Dynoxide and dynalite do not separate Regions, so use only one.
 pub(crate) fn seed(server: &Server, tables: usize, regions: &[&str], creds: &Creds) -> Value {
     let tables = tables.to_string();
     let mut args = vec!["--tables", &tables];
@@ -179,28 +186,33 @@ pub(crate) fn seed(server: &Server, tables: usize, regions: &[&str], creds: &Cre
     script("seed.py", server, &args, Some(creds))
 }
 
-/// All tables of a Region as boto3 sees them: `{name: {"arn", "id", "status", "key_schema": [[attribute, type or null,
-/// "HASH" or "RANGE"]…], "indexes": {"global:NAME" or "local:NAME": {"key_schema", "projection", "non_key_attributes":
-/// sorted}}, "billing_mode", "item_count", "stream_view", "sse", "table_class", "deletion_protection"}}`.
+/// All tables of a Region as boto3 reads them: `{name: {"arn", "id", "status", "key_schema":
+/// [[attribute, type or null, "HASH" or "RANGE"]…], "indexes": {"global:NAME" or "local:NAME":
+/// {"key_schema", "projection", "non_key_attributes": sorted}}, "billing_mode", "item_count",
+/// "stream_view", "sse", "table_class", "deletion_protection"}}`.
 pub(crate) fn oracle(server: &Server, region: &str, creds: &Creds) -> Value {
     script("oracle.py", server, &["--region", region], Some(creds))
 }
 
-/// Fills a `ministack(true)` with accounts, users and roles (`tests/servers/ministack_iam.py`), and gives their keys:
+/// Creates accounts, users and roles in a `ministack(true)` (`tests/servers/ministack_iam.py`), and
+/// returns their keys:
 ///
 /// - `accounts`, each with `account_id`, `access_key_id` and `secret_access_key` of its root, for [`seed`] and
 ///   [`oracle`]: `home` has the users, `member` and `chained` have the roles.
-/// - `users`, each with `arn`, `access_key_id` and `secret_access_key`: `crawler` may list, describe and assume every
-///   role; `nobody` nothing; `lister` and `describer` one of the two; `partial` may not describe the tables whose
-///   number ends in 7; `one_region` may list and describe in eu-west-1 only.
-/// - `roles`, each with `arn` and `external_id` or null: `guarded` wants its external id; `unguarded` takes any or
-///   none; `powerless` may do nothing; `chained` trusts only `guarded`, with its external id.
+/// - `users`, each with `arn`, `access_key_id` and `secret_access_key`: `crawler` may list, describe
+///   and assume every role; `nobody` may do nothing; `lister` and `describer` may do one of the two;
+///   `partial` may not describe the tables whose number ends in 7; `one_region` may list and
+///   describe only in eu-west-1.
+/// - `roles`, each with `arn` and `external_id` or null: `guarded` requires its external id;
+///   `unguarded` accepts any or none; `powerless` may do nothing; `chained` trusts only `guarded`,
+///   with its external id.
 pub(crate) fn iam_setup(server: &Server) -> Value {
     assert_eq!(server.kind, Kind::Ministack { auth: true }, "only ministack with auth has something to set up");
     script("ministack_iam.py", server, &[], None)
 }
 
-/// Assumes a role on moto or ministack for a number of seconds, which may be fewer than AWS would allow.
+/// Assumes a role in moto or ministack for a number of seconds, which may be fewer than AWS would
+/// allow.
 pub(crate) fn assume(server: &Server, creds: &Creds, role: &str, external_id: Option<&str>, seconds: u32) -> Creds {
     let seconds = seconds.to_string();
     let mut args = vec!["--role", role, "--seconds", &seconds];
@@ -211,7 +223,8 @@ pub(crate) fn assume(server: &Server, creds: &Creds, role: &str, external_id: Op
 }
 
 impl Server {
-    /// One plain HTTP request, for the control pages that some servers have; the status and the body come back.
+    /// Sends one plain HTTP request, for the control pages of some servers. Returns the status and
+    /// the body.
     pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
         let host = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(host)?;
@@ -234,13 +247,14 @@ impl Server {
         let path = match self.kind {
             Kind::Moto => "/moto-api/",
             Kind::Ministack { .. } => "/_ministack/health",
-            // Microburst passes it on. The first request that it passes on takes long: it loads what it knows of AWS then.
+            // Microburst forwards the request. Its first forwarded request is slow, because it
+            // loads its data about AWS then.
             Kind::Dynoxide | Kind::Dynalite | Kind::Microburst => "/",
         };
         matches!(self.request("GET", path, ""), Ok((200, _)))
     }
 
-    /// The end of what the server has printed.
+    /// The end of the server's log.
     pub(crate) fn log_tail(&self) -> String {
         let log = fs::read(&self.files[0]).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -255,7 +269,7 @@ impl Drop for Server {
         let deadline = Instant::now() + ENDS_WITHIN;
         while matches!(self.child.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
-                // Of no use to the server itself, but nothing waits for ever.
+                // This does not end the server itself, but the test does not wait forever.
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 break;
@@ -272,7 +286,8 @@ impl Drop for Server {
     }
 }
 
-/// Starts what `command` gives for a port, and waits until it answers. `files` go when the server goes.
+/// Starts the command for a port, and waits until the server answers. `files` are removed with the
+/// server.
 fn start(kind: Kind, files: &[&Path], command: impl Fn(u16) -> Command) -> Server {
     assert!(
         servers().join("stamp").is_file(),
@@ -312,7 +327,7 @@ fn spawn(kind: Kind, port: u16, command: &Command, log: &Path) -> Server {
     Server { url: format!("http://127.0.0.1:{port}"), kind, child, files: vec![log.to_owned()] }
 }
 
-/// Runs one of our Python scripts against a server, and parses what it prints.
+/// Runs one of our Python scripts with a server, and parses its output.
 fn script(name: &str, server: &Server, args: &[&str], creds: Option<&Creds>) -> Value {
     let mut command = in_servers("venv/bin/python");
     command.arg(sources().join(name)).args(["--endpoint", &server.url]).args(args);
@@ -333,7 +348,8 @@ fn script(name: &str, server: &Server, args: &[&str], creds: Option<&Creds>) -> 
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{name} printed no JSON: {error}\n{errors}"))
 }
 
-/// A program of `tests/.servers`, without anything from the environment that would steer an AWS client or a server.
+/// A program of `tests/.servers`, without environment variables that affect an AWS client or a
+/// server.
 pub(crate) fn in_servers(program: &str) -> Command {
     let mut command = Command::new(servers().join(program));
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_steering(name)) {
@@ -355,12 +371,12 @@ fn is_steering(variable: &OsString) -> bool {
         || variable.ends_with("_PROXY")
 }
 
-/// A port that nobody listens on and that nothing takes until the server does: each is given once in a process, and all
-/// are below those that the kernel hands out to outgoing connections.
+/// A free port, which no other program takes before the server does: each is returned once in a
+/// process, and all are below those that the kernel assigns to outgoing connections.
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        // Test processes that run side by side start in different places.
+        // Test processes that run in parallel start with different ports.
         let number = process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = u16::try_from(15_000 + number % 17_000).expect("less than 32,000");
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

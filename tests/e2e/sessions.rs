@@ -1,4 +1,4 @@
-//! Sessions that end while a crawl is under way.
+//! Sessions that end during a crawl.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::command::Dynacrawl;
 use crate::support::{HOME, IRELAND, MEMBER, VIRGINIA, session, simulate, simulate_with, with_role};
 
 #[test]
-fn a_roles_session_that_ends_early_is_renewed_once_and_nothing_is_missing() {
+fn a_roles_session_that_ends_early_is_renewed_once() {
     let (sim, member) = with_role(&Role::new("Reader").trusts(HOME), 300);
     let role = member.role_arn.clone().expect("a role");
-    // The request itself ends the session, and with it many that are under way.
+    // The request itself ends the session, which affects many requests in flight.
     let expired =
         sim.add_fault(FaultRule::new(Effect::ExpireToken).account(MEMBER).operation(Operation::DescribeTable).nth(100));
     let crawled = Dynacrawl::crawl()
@@ -45,7 +45,7 @@ fn sessions_shorter_than_the_crawl_are_renewed_in_time() {
 }
 
 #[test]
-fn a_session_that_cannot_be_renewed_stops_its_scope_and_no_other() {
+fn a_session_that_cannot_be_renewed_stops_only_its_scope() {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(150)).region(VIRGINIA, Tables::new());
     let role = Role::new("Outside").trusts(HOME);
     let member = Account::new(MEMBER).region(IRELAND, Tables::new().generated(150)).role(role.clone());
@@ -78,7 +78,7 @@ fn a_session_that_cannot_be_renewed_stops_its_scope_and_no_other() {
     let count = |name: &str| stopped["counts"][name].as_u64().expect("a number");
     assert!(count("described") >= 20 && count("described") < 60, "{stopped}");
     assert_eq!(count("not_attempted"), count("selected") - count("described"));
-    assert_eq!(count("vanished") + count("failed") + count("denied"), 0, "an end of credentials is no table's failure");
+    assert_eq!(count("vanished") + count("failed") + count("denied"), 0, "the end of the credentials fails no table");
     assert!(crawled.stderr.contains("not attempted"), "{}", crawled.stderr);
 }
 
@@ -87,7 +87,7 @@ fn a_role_that_can_no_longer_be_assumed_stops_its_scopes() {
     let (sim, member) = with_role(&Role::new("Reader").trusts(HOME), 150);
     let role = member.role_arn.clone().expect("a role");
     sim.add_fault(FaultRule::new(Effect::ExpireToken).operation(Operation::DescribeTable).nth(60));
-    // The first time it is let in, and then no more.
+    // The role can be assumed once, and not again.
     sim.add_fault(FaultRule::new(Effect::Deny).operation(Operation::AssumeRole).nth(2));
     sim.add_fault(FaultRule::new(Effect::Deny).operation(Operation::AssumeRole).nth(2));
     sim.add_fault(FaultRule::new(Effect::Deny).operation(Operation::AssumeRole).nth(2));

@@ -1,4 +1,4 @@
-//! Interrupts: the first drains, the second ends at once.
+//! Interrupts: the first one drains, and the second one exits at once.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::command::{Dynacrawl, Running};
 use crate::contract;
 use crate::support::{HOME, IRELAND, ireland};
 
-/// A Region that takes a quarter of a minute at four tables a time.
+/// A Region that takes a quarter of a minute with four tables at a time.
 fn slow_region() -> (Simulator, DemoAccount) {
     let (sim, home) = ireland(600);
     sim.set_latency(HOME, IRELAND, Duration::from_millis(100)).expect("the Region is there");
@@ -20,7 +20,7 @@ fn slow_crawl(sim: &Simulator, home: &DemoAccount) -> Dynacrawl {
     Dynacrawl::crawl_of(sim, home, IRELAND).args(["--concurrency", "4"])
 }
 
-/// A crawl none of whose answers to DescribeTable comes within this test.
+/// A Region whose DescribeTable answers do not come during the test.
 fn hanging() -> (Simulator, DemoAccount) {
     let (sim, home) = ireland(50);
     sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::DescribeTable));
@@ -32,7 +32,7 @@ fn requests_hang(sim: &Simulator) {
 }
 
 #[test]
-fn the_first_interrupt_drains_and_tells_what_is_missing() {
+fn the_first_interrupt_drains_and_reports_what_is_missing() {
     for signal in ["INT", "TERM"] {
         let (sim, home) = slow_region();
         let mut crawl = slow_crawl(&sim, &home).start();
@@ -44,7 +44,8 @@ fn the_first_interrupt_drains_and_tells_what_is_missing() {
         assert_eq!(crawled.code, 130);
         let scope = crawled.scope(IRELAND);
         assert_eq!((&scope["outcome"], &scope["listing"]), (&"cancelled".into(), &"incomplete".into()));
-        // The walker stops, and what it had listed is described: a page, the queue's two, and one that waits.
+        // The walker stops, and the tables that it has listed are described: a page, two in the
+        // queue, and one that waits.
         let listed = scope["counts"]["listed"].as_u64().expect("a number");
         assert!((100..=400).contains(&listed), "{scope}");
         assert_eq!(scope["counts"]["described"], listed, "{scope}");
@@ -53,7 +54,7 @@ fn the_first_interrupt_drains_and_tells_what_is_missing() {
 }
 
 #[test]
-fn an_interrupted_crawl_leaves_the_file_alone_and_whole_lines_beside_it() {
+fn an_interrupted_crawl_keeps_the_file_and_a_valid_partial_file() {
     let (sim, home) = slow_region();
     let crawl = slow_crawl(&sim, &home).args(["--output", "out.jsonl"]).file("out.jsonl", "old\n").start();
     let partial = crawl.path("out.jsonl.partial");
@@ -68,7 +69,7 @@ fn an_interrupted_crawl_leaves_the_file_alone_and_whole_lines_beside_it() {
 }
 
 #[test]
-fn what_does_not_end_within_the_grace_time_is_counted_as_not_attempted() {
+fn tables_unfinished_after_the_grace_time_are_not_attempted() {
     let (sim, home) = hanging();
     let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--grace", "1s"]).start();
     requests_hang(&sim);
@@ -98,13 +99,13 @@ fn interrupted_twice(mut crawl: Running, sim: &Simulator) {
 }
 
 #[test]
-fn the_second_interrupt_ends_at_once() {
+fn the_second_interrupt_exits_at_once() {
     let (sim, home) = hanging();
     interrupted_twice(Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--grace", "10m"]).start(), &sim);
 }
 
 #[test]
-fn an_interrupt_while_the_listing_hangs_ends_the_scope_without_a_page() {
+fn an_interrupt_ends_a_scope_whose_listing_hangs() {
     let (sim, home) = ireland(50);
     sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::ListTables));
     let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).start();
@@ -117,7 +118,7 @@ fn an_interrupt_while_the_listing_hangs_ends_the_scope_without_a_page() {
 }
 
 #[test]
-fn an_interrupt_while_a_role_is_being_assumed_ends_within_the_grace_time() {
+fn an_interrupt_during_assume_role_ends_within_the_grace_time() {
     let (sim, home) = ireland(50);
     sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::AssumeRole));
     let role = format!("arn:aws:iam::{HOME}:role/Crawler");
@@ -133,12 +134,12 @@ fn an_interrupt_while_a_role_is_being_assumed_ends_within_the_grace_time() {
 }
 
 #[test]
-fn a_reader_that_stands_still_does_not_keep_an_interrupt_from_ending_it() {
+fn a_stalled_reader_does_not_stop_a_second_interrupt() {
     let (sim, home) = ireland(2_000);
     let mut crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0", "--grace", "1s"]).start();
     crawl.wait_for_line("run_started");
     // The pipe is full long before the end.
-    crate::support::eventually("the crawl stands still", || {
+    crate::support::eventually("the crawl stalls", || {
         let before = sim.counts().requests(Operation::DescribeTable);
         std::thread::park_timeout(Duration::from_millis(300));
         before > 20 && sim.counts().requests(Operation::DescribeTable) == before
@@ -150,10 +151,10 @@ fn a_reader_that_stands_still_does_not_keep_an_interrupt_from_ending_it() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_does_not_hold_up_the_end() {
+fn an_output_that_nobody_reads_does_not_delay_the_end() {
     let (sim, home) = ireland(2_000);
     let mut crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0", "--grace", "1s"]).start();
-    // From here on nobody reads: the pipe is full soon, and the crawl stands still.
+    // From here on nobody reads: the pipe is soon full, and the crawl stalls.
     crawl.wait_for_line("run_started");
     crawl.signal("INT");
     let ended = crawl.end_unread();

@@ -1,4 +1,4 @@
-//! Sinks: settled runs are delivered to them, whatever happens to their destinations.
+//! Sinks: settled runs are delivered, whatever happens to the destinations.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn types(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A place whose sink has its file in a directory of its own.
+/// A place whose sink has its file in a separate directory.
 fn with_sink() -> (Place, std::path::PathBuf) {
     let mut place = Place::new();
     let file = place.path("away").join("events.jsonl");
@@ -29,7 +29,7 @@ fn with_sink() -> (Place, std::path::PathBuf) {
 }
 
 #[test]
-fn a_crawl_waits_for_its_sinks_and_keeps_what_they_do_not_take() {
+fn a_crawl_waits_for_its_sinks_and_keeps_undelivered_events() {
     let (sim, home) = ireland(3);
     let (place, file) = with_sink();
     let crawl = || keyed(Dynacrawl::crawl().config(&place.config()).secret_env("TOKEN", "x"), &sim, &home).run();
@@ -37,7 +37,7 @@ fn a_crawl_waits_for_its_sinks_and_keeps_what_they_do_not_take() {
     assert_eq!(ended.code(), 5, "{}", ended.stderr);
     assert!(ended.stderr.contains("audit (5 events)") && ended.stderr.contains("deliver_within"), "{}", ended.stderr);
     assert!(ended.stderr.contains("away/events.jsonl"), "{}", ended.stderr);
-    assert!(place.has_output(), "the crawl itself is as it should be");
+    assert!(place.has_output(), "the crawl itself succeeded");
 
     fs::create_dir(place.path("away")).expect("made");
     let ended = crawl();
@@ -81,7 +81,7 @@ fn a_check_tries_the_sinks() {
 }
 
 #[test]
-fn without_a_state_tables_are_delivered_while_they_are_written() {
+fn without_a_state_tables_are_delivered_during_the_run() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("events.jsonl");

@@ -1,5 +1,5 @@
-//! What a state keeps when the process, the file or the disk fails: what was told and not remembered is told again, and
-//! nothing is lost.
+//! The state after a failure of the process, the file or the disk: changes that were written and
+//! not stored are written again, and nothing is lost.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,8 @@ fn writing() -> Place {
     place
 }
 
-/// A place whose crawls write to standard output, and take longer than from one commit to the next.
+/// A place whose crawls write to standard output, and take longer than the time between two
+/// commits.
 fn streaming() -> Place {
     let mut place = Place::new();
     place.crawl = "concurrency = 4\n".to_owned();
@@ -39,12 +40,12 @@ fn slowly(sim: &Simulator) {
     sim.set_latency(HOME, IRELAND, Duration::from_millis(10)).expect("the Region is there");
 }
 
-/// The records of whole lines; the last one may be cut off by a kill.
+/// The records of complete lines. A kill may have cut off the last one.
 fn whole_lines(text: &str) -> Vec<Value> {
     contract::lines(text.rsplit_once('\n').map_or("", |(lines, _)| lines))
 }
 
-/// What the state would settle for the run that is not over.
+/// The tables that the state would settle for the run in progress.
 fn staged(place: &Place) -> BTreeSet<String> {
     let reader = Connection::open_with_flags(place.state(), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a state");
     let mut query = reader.prepare("SELECT name FROM staged WHERE type = 'table_added'").expect("a table");
@@ -55,8 +56,9 @@ fn all(sim: &Simulator) -> BTreeSet<String> {
     sim.table_names(HOME, IRELAND).into_iter().collect()
 }
 
-/// A crawl that was killed when some changes were told and committed, some were told, and the run was not over.
-fn killed_after_telling(place: &Place, sim: &Simulator, home: &DemoAccount) -> Vec<Value> {
+/// A crawl that is killed during the run, when some changes are written and committed, and others
+/// only written.
+fn killed_after_writing(place: &Place, sim: &Simulator, home: &DemoAccount) -> Vec<Value> {
     let mut running = crawl(place, sim, home).start();
     let is_staged = || number(&place.state(), "SELECT count(*) FROM staged").is_ok_and(|staged| staged > 0);
     while !is_staged() {
@@ -68,21 +70,21 @@ fn killed_after_telling(place: &Place, sim: &Simulator, home: &DemoAccount) -> V
     running.kill();
     let ended = running.end();
     assert!(ended.status.code().is_none());
-    assert_eq!((place.rows("tables"), place.rows("changes")), (0, 0), "nothing is known before the run is over");
+    assert_eq!((place.rows("tables"), place.rows("changes")), (0, 0), "nothing is settled before the run has ended");
     whole_lines(&ended.stdout)
 }
 
 #[test]
-fn what_a_killed_crawl_told_and_did_not_commit_is_told_again_where_it_is_not_gone_on_with() {
+fn a_new_run_repeats_changes_that_a_killed_one_did_not_commit() {
     let (sim, home) = ireland(250);
     for anew in ["--fresh", "--exclude=nothing-like-it"] {
         let place = streaming();
         slowly(&sim);
-        killed_after_telling(&place, &sim, &home);
+        killed_after_writing(&place, &sim, &home);
         let committed = staged(&place);
         sim.set_latency(HOME, IRELAND, Duration::ZERO).expect("the Region is there");
         let next = crawl(&place, &sim, &home).arg(anew).records();
-        assert!(next.stderr.contains("beginning anew"), "{}", next.stderr);
+        assert!(next.stderr.contains("starting a new run"), "{}", next.stderr);
         let again: BTreeSet<_> = names(&next.records, "table_added").into_iter().collect();
         assert_eq!(again, &all(&sim) - &committed, "{anew}: what was written to standard output cannot be taken back");
         assert_eq!((place.rows("tables"), place.rows("changes")), (250, 250));
@@ -91,13 +93,13 @@ fn what_a_killed_crawl_told_and_did_not_commit_is_told_again_where_it_is_not_gon
 }
 
 #[test]
-fn what_a_killed_crawl_told_and_did_not_commit_is_told_again_where_it_is_gone_on_with() {
+fn a_resumed_run_repeats_changes_that_were_not_committed() {
     let (sim, home) = ireland(250);
     slowly(&sim);
     let place = streaming();
-    let first: BTreeSet<_> = names(&killed_after_telling(&place, &sim, &home), "table_added").into_iter().collect();
+    let first: BTreeSet<_> = names(&killed_after_writing(&place, &sim, &home), "table_added").into_iter().collect();
     let committed = staged(&place);
-    assert!(!committed.is_empty() && committed.is_subset(&first), "what is committed went out before");
+    assert!(!committed.is_empty() && committed.is_subset(&first), "committed changes were written before");
     assert!(committed.len() < first.len(), "and more than that");
     let next = crawl(&place, &sim, &home).run();
     assert_eq!(next.code(), 0, "{}", next.stderr);
@@ -107,7 +109,7 @@ fn what_a_killed_crawl_told_and_did_not_commit_is_told_again_where_it_is_gone_on
 }
 
 #[test]
-fn what_a_discarded_file_told_is_in_the_next_one() {
+fn changes_of_a_discarded_file_are_in_the_next_one() {
     let (sim, home) = ireland(250);
     slowly(&sim);
     let place = writing();
@@ -115,11 +117,11 @@ fn what_a_discarded_file_told_is_in_the_next_one() {
     eventually("changes are committed", || !place.has(0, "staged") && place.has(1, "runs WHERE output_offset > 0"));
     running.kill();
     drop(running.end());
-    let told = place.partial().expect("it is there");
-    assert!(told.contains("\"type\":\"table_added\""));
+    let partial = place.partial().expect("it is there");
+    assert!(partial.contains("\"type\":\"table_added\""));
     let crawled = end(&place, crawl(&place, &sim, &home).arg("--fresh"));
     assert_eq!(names(&crawled.records, "table_added"), sim.table_names(HOME, IRELAND));
-    assert_eq!(place.partial(), None, "that of the run which was given up");
+    assert_eq!(place.partial(), None, "the file of the abandoned run is discarded");
 }
 
 /// Runs a crawl into the place's file, to its end.
@@ -130,9 +132,9 @@ fn end(place: &Place, crawl: Dynacrawl) -> Crawled {
     ended.with_records(place.text())
 }
 
-/// Over and over: an estate that is known changes, and the crawl that finds it out is killed at any moments.
+/// Changes a crawled estate, and kills the crawl that finds the changes at random moments.
 #[test]
-fn killed_at_any_moment_every_change_is_in_the_file_once_and_known_once() {
+fn killed_at_any_moment_each_change_is_written_and_stored_once() {
     for seed in 0..6 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (sim, home) = ireland(200);
@@ -200,9 +202,10 @@ fn damage(place: &Place, table: &str) {
 }
 
 #[test]
-fn a_state_that_is_damaged_is_named_and_the_output_of_before_stays() {
+fn a_damaged_state_is_named_and_the_previous_output_stays() {
     let (sim, home) = ireland(60);
-    // What cannot be used from the start is for a person to mend; what fails on the way may have to do with the disk.
+    // A state that cannot be opened needs a person. A failure during the run may be caused by the
+    // disk.
     for (table, code) in [("", 2), ("runs", 2), ("staged", 2), ("run_scopes", 5), ("scopes", 5), ("tables", 5)] {
         let place = Place::new();
         assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
@@ -214,14 +217,14 @@ fn a_state_that_is_damaged_is_named_and_the_output_of_before_stays() {
         assert!(ended.stderr.contains("state.db") && ended.stderr.contains(said), "{table}: {}", ended.stderr);
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
         assert_eq!(place.text(), before, "{table}");
-        // With another file it goes on.
+        // It works again with a new file.
         fs::remove_file(place.state()).expect("it is there");
         assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
     }
 }
 
 #[test]
-fn a_state_that_is_cut_off_is_refused() {
+fn a_truncated_state_is_refused() {
     let (sim, home) = ireland(60);
     let place = Place::new();
     assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
@@ -233,7 +236,7 @@ fn a_state_that_is_cut_off_is_refused() {
 }
 
 #[test]
-fn a_daemon_with_a_damaged_state_says_so_and_does_not_end() {
+fn a_daemon_with_a_damaged_state_logs_it_and_does_not_end() {
     let (sim, home) = ireland(60);
     let place = Place::new();
     assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
@@ -248,14 +251,14 @@ fn a_daemon_with_a_damaged_state_says_so_and_does_not_end() {
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
-/// From now on a table of the state takes nothing, or not what this says.
+/// From now on a table of the state refuses rows for which `when` holds.
 fn refuse(place: &Place, table: &str, when: &str) {
     let refusal = "SELECT RAISE(ABORT, 'refused by a test')";
     place.write(&format!("CREATE TRIGGER refusal BEFORE INSERT ON {table} WHEN {when} BEGIN {refusal}; END"));
 }
 
 #[test]
-fn a_run_whose_state_could_not_be_written_is_gone_on_with_by_the_next_daemon() {
+fn a_run_that_could_not_write_its_state_is_resumed_later() {
     let (sim, home) = ireland(150);
     let place = Place::new();
     place.daemon(&sim, &home).stop();
@@ -266,7 +269,7 @@ fn a_run_whose_state_could_not_be_written_is_gone_on_with_by_the_next_daemon() {
     daemon.crawl("{}");
     assert!(daemon.running.wait_for_message("the output failed").contains("refused by a test"));
     assert_eq!(daemon.ended("failed"), 1.0);
-    assert!(!place.has_output(), "it is not whole");
+    assert!(!place.has_output(), "it is not complete");
     let staged = place.rows("staged");
     assert!(staged >= 100, "{staged} were committed before");
     daemon.stop();
@@ -276,13 +279,13 @@ fn a_run_whose_state_could_not_be_written_is_gone_on_with_by_the_next_daemon() {
     daemon.wait_for_runs(1.0);
     let records = contract::check(&place.text(), 0, "");
     assert_eq!(names(&records, "table_added"), sim.table_names(HOME, IRELAND));
-    assert!(sim.counts().requests(Operation::DescribeTable) <= 50, "it went on where it had stopped");
+    assert!(sim.counts().requests(Operation::DescribeTable) <= 50, "it continued where it had stopped");
     daemon.stop();
     assert_eq!((place.rows("runs"), place.rows("tables")), (1, 150));
 }
 
 #[test]
-fn where_only_the_end_cannot_be_remembered_everything_is_told_again() {
+fn a_run_whose_end_cannot_be_stored_repeats_all_its_changes() {
     let (sim, home) = ireland(20);
     let place = Place::new();
     assert_eq!(end(&place, crawl(&place, &sim, &home)).code, 0);
@@ -293,17 +296,17 @@ fn where_only_the_end_cannot_be_remembered_everything_is_told_again() {
     crawl(&place, &sim, &home).run().fails_with(5, "refused by a test");
     assert_eq!((place.rows("tables"), place.rows("changes")), (20, 20), "all of it or nothing");
     place.write("DROP TRIGGER refusal");
-    // The file is in its place, but whoever goes by the exit code has not taken it.
+    // The file is in place, but a reader that checks the exit code has not used it.
     let crawled = end(&place, crawl(&place, &sim, &home));
     assert_eq!(names(&crawled.records, "table_added"), ["one", "two"]);
     assert_eq!((place.rows("tables"), place.rows("changes"), place.rows("staged")), (22, 22, 0));
 }
 
-/// Runs a command of dynacrawl that cannot make any file larger than so many KiB, as on a disk that is full.
+/// Runs `dynacrawl crawl` with a limit for the size of files, in KiB, as on a full disk.
 fn limited(place: &Place, sim: &Simulator, home: &DemoAccount, kib: u32) -> Output {
     let config = place.path("limited.toml");
     fs::write(&config, place.config()).expect("written");
-    // The signal is for those who do not look at errors.
+    // Without the signal, writing fails with an error.
     let script = format!("trap '' XFSZ && ulimit -f {} && exec \"$0\" \"$@\"", kib * 2);
     let url = sim.url();
     let flags = ["--endpoint-url", url.as_str(), "--sts-endpoint-url", url.as_str()];
@@ -322,7 +325,7 @@ fn limited(place: &Place, sim: &Simulator, home: &DemoAccount, kib: u32) -> Outp
 }
 
 #[test]
-fn a_disk_that_is_full_ends_the_run_and_the_state_is_as_before() {
+fn a_full_disk_ends_the_run_and_the_state_is_as_before() {
     let (sim, home) = ireland(10);
     let place = streaming();
     assert_eq!(crawl(&place, &sim, &home).run().code(), 0);
@@ -344,15 +347,15 @@ fn a_disk_that_is_full_ends_the_run_and_the_state_is_as_before() {
 }
 
 #[test]
-fn after_a_full_disk_the_run_is_gone_on_with() {
+fn after_a_full_disk_the_run_is_resumed() {
     let (sim, home) = ireland(300);
     slowly(&sim);
     let place = writing();
-    // Enough for the first commits.
+    // Large enough for the first commits.
     let output = limited(&place, &sim, &home, 600);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{said}");
-    assert!(!place.has_output(), "it is not whole");
+    assert!(!place.has_output(), "it is not complete");
     let crawled = end(&place, crawl(&place, &sim, &home));
     assert!(crawled.stderr.contains("resuming run"), "{}", crawled.stderr);
     assert_eq!(names(&crawled.records, "table_added"), sim.table_names(HOME, IRELAND));

@@ -1,4 +1,4 @@
-//! Small estates, and what several tests need of them.
+//! Small estates, and helpers that several tests use.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::servers::Creds;
 
 /// The account of most tests.
 pub(crate) const HOME: &str = "111122223333";
-/// An account that is reached by a role.
+/// An account that is reached with a role.
 pub(crate) const MEMBER: &str = "444455556666";
 pub(crate) const IRELAND: &str = "eu-west-1";
 pub(crate) const VIRGINIA: &str = "us-east-1";
@@ -23,7 +23,7 @@ pub(crate) fn simulate(estate: Estate) -> Simulator {
     simulate_with(estate, &Options::default())
 }
 
-/// Starts a simulator that behaves in some way.
+/// Starts a simulator with options.
 pub(crate) fn simulate_with(estate: Estate, options: &Options) -> Simulator {
     Simulator::start(estate, options).expect("a loopback port is free")
 }
@@ -44,7 +44,7 @@ pub(crate) fn started(account: Account) -> (Simulator, DemoAccount) {
     (simulate(Estate::new([account])), access)
 }
 
-/// Small tables of these names in Ireland.
+/// Small tables with these names in Ireland.
 pub(crate) fn named(names: &[&str]) -> Tables {
     names.iter().fold(Tables::new(), |tables, name| tables.table(*name, &fixtures::small_table(name, HOME, IRELAND)))
 }
@@ -60,13 +60,13 @@ pub(crate) fn with_role(role: &Role, tables: u64) -> (Simulator, DemoAccount) {
     (simulate(Estate::new([home, member])), access)
 }
 
-/// An endpoint that nobody listens on.
+/// An endpoint without a listener.
 pub(crate) fn closed_port() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     format!("http://{}", listener.local_addr().expect("an address"))
 }
 
-/// Looks again and again until something holds, for a while.
+/// Waits until a condition holds, for at most a minute.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -76,7 +76,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Assumes a role of a simulator outside of dynacrawl: the keys of a session that someone else began.
+/// Assumes a role of a simulator outside of dynacrawl, and returns the keys of that session.
 pub(crate) fn session(sim: &Simulator, from: &DemoAccount, role_arn: &str) -> Creds {
     let form = format!(
         "Action=AssumeRole&Version=2011-06-15&RoleSessionName=outside&RoleArn={}",

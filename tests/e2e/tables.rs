@@ -1,4 +1,4 @@
-//! What a record says of a table is what the service said.
+//! Records contain what the service answered about a table.
 
 use dynacrawl_sim::{Index, Operation, TableBuilder, Tables, fixtures};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::facts;
 use crate::support::{HOME, IRELAND, alone, ireland, named};
 
 #[test]
-fn every_table_of_a_large_region_is_described_with_its_keys_and_indexes() {
+fn every_table_of_a_large_region_has_its_keys_and_indexes() {
     let (sim, home) = ireland(1_200);
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0"]).records();
     assert_eq!(crawled.code, 0);
@@ -26,15 +26,15 @@ fn every_table_of_a_large_region_is_described_with_its_keys_and_indexes() {
 }
 
 #[test]
-fn a_table_whose_every_field_is_set_loses_none() {
+fn a_table_with_every_field_loses_none() {
     let full = fixtures::full_table("full", HOME, IRELAND);
     let (sim, home) = alone(Tables::new().table("full", &full));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
     let table = &crawled.table("full")["table"];
     assert_eq!(facts::of_record(table), facts::of_description(&full));
-    assert_eq!(table["extra"], "{}", "every field has a name of its own");
-    // The fixture gives each field a value that no other has. Names that AWS uses as types, dates apart, every
-    // one of them has to stand somewhere in the record.
+    assert_eq!(table["extra"], "{}", "every field has its own key");
+    // The fixture gives each field a different value. Every value has to be somewhere in the
+    // record; dates and key types are converted.
     let mut missing = Vec::new();
     let written = values(table);
     for value in values(&full) {
@@ -52,7 +52,7 @@ fn a_table_whose_every_field_is_set_loses_none() {
     assert!(missing.is_empty(), "{missing:?} of {table:#}");
 }
 
-/// Every value inside that is neither object nor array.
+/// All nested values that are neither objects nor arrays.
 fn values(of: &Value) -> Vec<Value> {
     match of {
         Value::Object(fields) => fields.values().flat_map(values).collect(),
@@ -61,7 +61,7 @@ fn values(of: &Value) -> Vec<Value> {
     }
 }
 
-/// The fixture's dates all lie within a few seconds of each other.
+/// All dates of the fixture are within a few seconds of each other.
 fn date(seconds: f64) -> String {
     let start = 1_700_000_000_f64;
     let millis = ((seconds - start) * 1_000.0).round();
@@ -69,7 +69,7 @@ fn date(seconds: f64) -> String {
 }
 
 #[test]
-fn fields_that_nobody_knows_yet_arrive_in_the_extra_of_their_object() {
+fn unknown_fields_are_in_the_extra_of_their_object() {
     let table = TableBuilder::new(HOME, IRELAND, "tomorrow")
         .hash("id", "S")
         .attribute("at", "N")
@@ -104,7 +104,7 @@ fn fields_that_nobody_knows_yet_arrive_in_the_extra_of_their_object() {
 }
 
 #[test]
-fn an_answer_with_next_to_nothing_in_it_is_a_record() {
+fn an_answer_with_almost_no_fields_is_a_record() {
     let bare = TableBuilder::new(HOME, IRELAND, "bare")
         .without("AttributeDefinitions")
         .without("KeySchema")
@@ -117,13 +117,13 @@ fn an_answer_with_next_to_nothing_in_it_is_a_record() {
     assert_eq!((&table["created_at"], &table["billing_mode"]), (&Value::Null, &json!("PROVISIONED")));
     assert_eq!(table["defaulted"], json!(["billing_mode", "encryption", "table_class"]));
     assert_eq!([&table["attributes"], &table["key_schema"], &table["indexes"]], [&json!([]); 3]);
-    // What has no ARN, no status and no key describes nothing.
+    // An answer without ARN, status and keys describes nothing.
     let failed = crawled.of_type("table_failed").next().expect("one");
     assert_eq!((&failed["table_name"], &failed["code"]), (&json!("empty"), &json!("invalid_response")));
 }
 
 #[test]
-fn entities_are_the_same_facts_on_lines_of_their_own() {
+fn entities_have_the_same_facts_on_separate_lines() {
     let table = TableBuilder::new(HOME, IRELAND, "rich")
         .hash("id", "S")
         .range("at", "N")
@@ -168,7 +168,7 @@ fn entities_are_the_same_facts_on_lines_of_their_own() {
     assert_eq!(entities, 3 + 2 * 4, "nothing but the entities of these tables");
 }
 
-/// A table that the service may describe in another order each time.
+/// A table whose lists the service may return in another order each time.
 fn many_sided(turned: bool) -> Value {
     let mut table = fixtures::full_table("many-sided", HOME, IRELAND);
     let turn = |list: &mut Value| {
@@ -199,7 +199,7 @@ fn many_sided(turned: bool) -> Value {
     table
 }
 
-/// The `table` lines as they were written, without the run's own id and times.
+/// The `table` lines as they were written, without the run id and times.
 fn stable_lines(crawled: &Crawled) -> Vec<String> {
     let run_id = crawled.records[0]["run_id"].as_str().expect("an id");
     let without = |line: &str| {
@@ -214,7 +214,7 @@ fn stable_lines(crawled: &Crawled) -> Vec<String> {
 }
 
 #[test]
-fn the_same_tables_give_the_same_bytes_in_whatever_order_the_service_tells_them() {
+fn the_order_of_the_services_lists_does_not_change_the_lines() {
     let (sim, home) = alone(Tables::new().generated(150));
     sim.put_table(HOME, IRELAND, "many-sided", &many_sided(false)).expect("the Region is there");
     let crawl = || stable_lines(&Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "0"]).records());
@@ -226,7 +226,7 @@ fn the_same_tables_give_the_same_bytes_in_whatever_order_the_service_tells_them(
 }
 
 #[test]
-fn what_drifts_by_itself_does_not_change_a_fingerprint_and_a_key_does() {
+fn drift_does_not_change_a_fingerprint_and_a_key_does() {
     let table = |items: i64, key: &str| {
         TableBuilder::new(HOME, IRELAND, "drifting").hash(key, "S").field("ItemCount", json!(items)).build()
     };

@@ -1,4 +1,4 @@
-//! What an AWS SDK, left to itself, would get wrong over many accounts.
+//! What an AWS SDK with its defaults would get wrong with many accounts.
 
 use dynacrawl_sim::{Account, Effect, Estate, FaultRule, Operation, Options, Role, Simulator, Tables};
 
@@ -36,7 +36,7 @@ fn unverified(accounts: impl IntoIterator<Item = Account>) -> Simulator {
     simulate_with(Estate::new(accounts), &Options { verify_signatures: false, ..Options::default() })
 }
 
-/// The SDK's cache holds 64 identities, and evicts any of them.
+/// The SDK's cache has 64 identities, and evicts any of them.
 #[test]
 fn more_roles_than_the_sdk_caches_cost_one_assume_role_each() {
     let home = home();
@@ -49,9 +49,9 @@ fn more_roles_than_the_sdk_caches_cost_one_assume_role_each() {
     assert_eq!((assumed.len(), assumed.values().copied().max()), (90, Some(1)));
 }
 
-/// The SDK has no cap on connections.
+/// The SDK does not limit connections.
 #[test]
-fn connections_and_requests_in_flight_are_capped_over_all_scopes() {
+fn connections_and_requests_are_limited_over_all_scopes() {
     let home = home();
     let keys = home.access("home");
     let sim = unverified(members(8, HOME, 60).into_iter().chain([home]));
@@ -61,28 +61,30 @@ fn connections_and_requests_in_flight_are_capped_over_all_scopes() {
     let config = all_members(8, &[IRELAND, VIRGINIA], "connections = 7\n");
     let crawled = Dynacrawl::crawl().sim(&sim).keys(&keys).config(&config).records();
     assert_eq!((crawled.code, crawled.of_type("table").count()), (0, 960));
-    // The server may see one more: it learns a moment later that a connection was closed.
+    // The server may count one more, because it notices a moment later that a connection was
+    // closed.
     assert!(sim.counts().peak_connections <= 8, "{}", sim.counts().peak_connections);
     sim.reset_counts();
     let config = all_members(8, &[IRELAND, VIRGINIA], "requests = 5\n[budget.sts]\nconcurrency = 2\n");
     let crawled = Dynacrawl::crawl().sim(&sim).keys(&keys).config(&config).records();
     assert_eq!((crawled.code, crawled.of_type("table").count()), (0, 960));
-    // The hub has two AssumeRole at a time, and each of the eight targets asks STS once, with a budget of its own. Without a
-    // cap each of the sixteen scopes would describe 32 tables at a time.
+    // The hub sends two AssumeRole at a time, and each of the eight targets calls STS once, with
+    // its own budget. Without a limit each of the sixteen scopes would describe 32 tables at a
+    // time.
     let peak = sim.counts().peak_concurrent;
     assert!(peak <= 5 + 2 + 8, "{peak}");
 }
 
-/// The SDK's retries share a bucket of tokens between all accounts: after a hundred failures nobody would be retried any
-/// more.
+/// The SDK's retries share a token bucket between all accounts: after a hundred failures no account
+/// would be retried.
 #[test]
-fn an_account_that_fails_uses_up_no_other_accounts_attempts() {
+fn a_failing_account_does_not_use_up_the_retries_of_others() {
     let home = home();
     let keys = home.access("home");
     let sim = unverified(members(3, HOME, 150).into_iter().chain([home]));
     let failing = FaultRule::new(Effect::Status(500)).account(member_id(0)).operation(Operation::DescribeTable);
     sim.add_fault(failing);
-    // All attempts but the last one of each table of another account.
+    // All attempts except the last one, for each table of another account.
     let last = FaultRule::new(Effect::Status(500)).account(member_id(1)).region(IRELAND);
     let last = sim.add_fault(last.operation(Operation::DescribeTable).first(300));
     let config = all_members(3, &[IRELAND], "max_attempts = 3\n");
@@ -93,10 +95,10 @@ fn an_account_that_fails_uses_up_no_other_accounts_attempts() {
     assert_eq!([0, 1, 2].map(outcome), [Some("partial"), Some("complete"), Some("complete")]);
 }
 
-/// The base credentials end in the middle: who has a session goes on, the others say why they cannot, and a target with keys
-/// of its own does not notice.
+/// The base credentials end during the run: targets with a session continue, others fail with the
+/// reason, and a target with its own keys is not affected.
 #[test]
-fn when_the_base_credentials_end_only_those_who_need_them_say_so() {
+fn expired_base_credentials_fail_only_targets_that_need_them() {
     let base = Role::new("Base").trusts(HOME);
     let hub = home().role(base.clone());
     let from = hub.access_by_role("hub", &base, &hub);
@@ -139,7 +141,7 @@ fn when_the_base_credentials_end_only_those_who_need_them_say_so() {
         || scope["problems"][0]["code"] == "ExpiredToken"));
 }
 
-/// The SDK crates' default features bring a second, older HTTP and TLS stack.
+/// The default features of the SDK crates include a second, older HTTP and TLS stack.
 #[test]
 fn there_is_one_http_stack_and_one_tls_stack() {
     let lock = include_str!("../../Cargo.lock");
@@ -160,7 +162,7 @@ fn there_is_one_http_stack_and_one_tls_stack() {
 }
 
 #[test]
-fn what_was_done_is_told_with_the_rate_that_was_reached() {
+fn a_scope_reports_its_requests_and_the_rate_that_it_reached() {
     let (sim, home) = ireland(300);
     sim.add_fault(FaultRule::new(Effect::Throttle).operation(Operation::DescribeTable).nth(100));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--rate", "200", "--burst", "5"]).records();

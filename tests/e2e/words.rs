@@ -137,7 +137,8 @@ fn errors_of_input() {
 fn warnings() {
     let (sim, home) = ireland(3);
     let mut text = String::new();
-    let cases: [(&[&str], &[(&str, &str)]); 4] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+    let cases: [Case<'_>; 4] = [
         (&["--include", "ordres-.*"], &[]),
         (&["--include", "table-.*", "--include", "ordres-.*"], &[]),
         (&["--state", "state.db", "--accept-removals", "111122223333/us-east-1"], &[]),

@@ -2,7 +2,7 @@
 
 usage: assume.py --endpoint URL --role ARN [--external-id ID] --seconds N        (credentials: AWS_* in the environment)
 
-The test servers also give sessions shorter than AWS's 900 seconds: the way to credentials that expire during a test.
+The test servers also give sessions shorter than AWS's 900 seconds, so credentials can expire during a test.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main():
     parser.add_argument("--seconds", type=int, required=True)
     args = parser.parse_args()
 
-    # boto3 itself would refuse a short session.
+    # Otherwise boto3 itself would refuse a short session.
     config = Config(parameter_validation=False)
     client = boto3.client("sts", endpoint_url=args.endpoint, region_name="us-east-1", config=config)
     request = {"RoleArn": args.role, "RoleSessionName": "e2e", "DurationSeconds": args.seconds}

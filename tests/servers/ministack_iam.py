@@ -2,8 +2,9 @@
 
 usage: ministack_iam.py --endpoint URL
 
-Three accounts: HOME, where the crawler's users live; MEMBER, whose tables it reaches through roles; CHAINED, which only
-a role of MEMBER may enter. The table permissions are those that the crawler asks for, and nothing else.
+There are three accounts: HOME has the crawler's users, MEMBER has tables that the crawler reads through
+roles, and CHAINED can be entered only by a role of MEMBER. The permissions on tables are exactly those
+that the crawler needs.
 """
 
 import argparse
@@ -33,11 +34,11 @@ def trust(principal, external_id=None):
 
 
 class Account:
-    """One account, entered as its root: ministack takes the account's number for the root's access key id."""
+    """One account, used as its root user: for ministack, the account id is the root user's access key id."""
 
     def __init__(self, endpoint, number):
         self.number = number
-        # ministack checks no root's secret or signature: any would do.
+        # ministack does not check the secret or signature of a root user.
         self.root = {"access_key_id": number, "secret_access_key": "test"}
         self.iam = boto3.client(
             "iam",
@@ -77,7 +78,7 @@ def main():
             allow(["sts:AssumeRole"], chained_arn),
             external_id=EXTERNAL_ID,
         ),
-        # What a careless administrator leaves behind: any external id opens it, and none does too.
+        # A careless administrator's role: it can be assumed with any external id, and without one.
         "unguarded": member.role("unguarded", trust(home_root), allow(CRAWL)),
         "powerless": member.role("powerless", trust(home_root)),
         "chained": chained.role(
@@ -99,7 +100,7 @@ def main():
             allow(CRAWL),
             {"Effect": "Deny", "Action": "dynamodb:DescribeTable", "Resource": "arn:aws:dynamodb:*:*:table/*-????7"},
         ),
-        # May crawl in one Region only, as an organisation's policies often have it.
+        # May crawl only in one Region, as the policies of organizations often require.
         "one_region": home.user(
             "one_region",
             {**allow(CRAWL), "Condition": {"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}},

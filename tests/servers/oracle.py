@@ -1,9 +1,9 @@
-"""What a DynamoDB server holds, read by a client that shares no code with the crawler: boto3.
+"""Reads what is in a DynamoDB server with boto3, which shares no code with the crawler.
 
 usage: oracle.py --endpoint URL --region REGION        (credentials: AWS_* in the environment)
 
-Lists every page, describes every table, and prints one JSON object: table name -> facts. Any failure ends it with an
-error, so that a test never compares against half a truth.
+Lists every page, describes every table, and prints one JSON object: table name -> facts. Exits with an
+error after any failure, so that a test never compares with incomplete facts.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def facts(table):
         "status": table.get("TableStatus"),
         "key_schema": key_schema(table),
         "indexes": indexes,
-        # Without a summary the table was never on demand: AWS sends none for such tables.
+        # AWS sends no summary for tables that were never on demand.
         "billing_mode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
         "item_count": table.get("ItemCount"),
         "stream_view": table.get("StreamSpecification", {}).get("StreamViewType"),

@@ -1,11 +1,11 @@
-"""Creates an organisation with member accounts, their roles and tables, and prints as JSON what it made.
+"""Creates an organization with member accounts, their roles and tables, and prints as JSON what it created.
 
 usage: organization.py --endpoint URL --accounts N REGION...        (credentials: AWS_* in the environment)
 
-The credentials' account becomes the management account. Each member gets the role Crawler, which trusts that account,
-and another number of tables in each Region. What the tables are called is read back from the server: `tables` is
-account -> Region -> sorted names. The first member stands in the unit `unit`, which stands in another one, `outer`.
-One more member is created and closed; `closed` is its id.
+The account of the credentials becomes the management account. Each member gets the role Crawler, which
+trusts that account, and a different number of tables in each Region. The names of the tables are read
+back from the server: `tables` is account -> Region -> sorted names. The first member is in the unit
+`unit`, which is in the unit `outer`. One more member is created and closed; `closed` is its id.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main():
     try:
         organizations.create_organization(FeatureSet="ALL")
     except ClientError as error:
-        # Ministack does not know the operation: its organisation is there from the start.
+        # Ministack does not have this operation: its organization exists from the start.
         if error.response["Error"]["Code"] != "InvalidAction":
             raise
 
@@ -72,7 +72,7 @@ def main():
 
     tables = {}
     for number, account in enumerate([management, *members]):
-        # The role that every new account has: the way in for an administrator.
+        # The role that every new account has for its administrators.
         keys = {}
         if account != management:
             role = f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole"
@@ -88,7 +88,7 @@ def main():
             dynamodb = client("dynamodb", region, **keys)
             for table in range(3 + 2 * number + place):
                 dynamodb.create_table(
-                    # The first names are those of every account and Region: who mixes them up is seen by the rest.
+                    # The first names are the same in every account and Region. The others reveal a mix-up.
                     TableName=f"orders-{table:03}" if table < 2 else f"table-{account}-{region}-{table:03}",
                     AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
                     KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],

@@ -2,8 +2,8 @@
 
 usage: run.py COMMAND [ARGUMENT...]
 
-The one who starts it keeps the other end of that pipe. The kernel closes it however that process ends, so no server
-outlives a test run that was killed.
+The process that starts it keeps the other end of that pipe. The kernel closes the pipe however that
+process ends, so no server outlives a test run that was killed.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
 
 def end_with_owner():
     sys.stdin.buffer.read()
-    # All its data is in memory: there is nothing to shut down in order.
+    # All its data is in memory, so it needs no orderly shutdown.
     server.kill()
 
 

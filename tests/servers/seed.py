@@ -2,8 +2,9 @@
 
 usage: seed.py --endpoint URL --tables N REGION...        (credentials: AWS_* in the environment)
 
-Table number i of a Region always has the same name and shape. A name is the same in every Region while its shape
-differs, so that a crawler which mixes Regions up cannot go unseen. Servers that keep no Regions apart take one Region.
+Table number i of a Region always has the same name and shape. A name is the same in every Region while
+its shape differs, so that a crawler that mixes up Regions is detected. Use one Region for servers that do
+not separate Regions.
 """
 
 import argparse
@@ -38,7 +39,8 @@ ODD_ATTRIBUTES = [
 ]
 NON_KEY_ATTRIBUTES = ["total", "currency", "status", "größe", "note"]
 
-# What not every server takes. Each is first tried on a table of its own; a refused one is left out of all later tables.
+# Features that not every server supports. Each is first tried on its own table. If it is refused, all
+# later tables are created without it.
 OPTIONAL = {
     "stream": {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}},
     "sse": {"SSESpecification": {"Enabled": True, "SSEType": "KMS"}},
@@ -51,7 +53,7 @@ OPTIONAL = {
 
 
 def shape(number, region_number):
-    """The CreateTable request of one table, with the names of the optional features that it would like to have."""
+    """The CreateTable request of one table, its attributes, and the names of the optional features it asks for."""
     rng = random.Random(1_000_003 * region_number + number)
     attributes = {}
 
@@ -88,7 +90,7 @@ def shape(number, region_number):
 
     indexes = []
     for n in range(rng.choice([0, 0, 1, 2, 3])):
-        # An attribute of the table's own key may also be a key of an index: its type must then be found just as well.
+        # An attribute of the table's own key may also be a key of an index, where its type must also be found.
         partitions = [attribute(rng.choice([f"gsi{n}_pk", "shared", partition]))]
         sorts = [attribute(f"gsi{n}_sk")] if rng.random() < 0.6 else []
         index = {
@@ -107,7 +109,7 @@ def shape(number, region_number):
 
 
 def with_features(request, attributes, wishes):
-    """The whole request: the plain one plus the optional features it wishes for."""
+    """The whole request: the plain one with the optional features that it asks for."""
     request, attributes = json.loads(json.dumps(request)), dict(attributes)
     for wish in sorted(wishes):
         request |= OPTIONAL[wish]
@@ -150,7 +152,7 @@ def projection(rng):
 
 
 class Region:
-    """One Region of the server while it is being filled."""
+    """A Region of the server, while tables are created in it."""
 
     def __init__(self, endpoint, name, number):
         self.number = number
@@ -170,7 +172,7 @@ class Region:
         self.pending = []
 
     def create(self, number, only=None):
-        """Creates one table; with `only`, with that one optional feature, which is given up if it is refused."""
+        """Creates a table. `only` names its one optional feature, without which it is created if that is refused."""
         request, attributes, wishes = shape(number, self.number)
         if only:
             wishes = {only}
@@ -199,7 +201,7 @@ class Region:
                 table = self.client.create_table(**request)["TableDescription"]
                 break
             except ClientError as error:
-                # Too many tables in CREATING at a time: a limit of AWS that a server may copy.
+                # Too many tables are in CREATING at once: a limit of AWS that a server may copy.
                 if error.response["Error"]["Code"] != "LimitExceededException" or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
@@ -226,7 +228,7 @@ def fill(region, tables, pool):
     scouts = list(zip(range(tables), OPTIONAL))
     for number, feature in scouts:
         region.create(number, only=feature)
-    # Each list() makes the pool's failures surface here.
+    # list() raises the failures of the pool here.
     list(pool.map(region.create, range(len(scouts), tables)))
     list(pool.map(region.await_active, region.pending))
     list(pool.map(region.put_items, range(0, tables, 50)))

@@ -1,8 +1,9 @@
-"""Speaks TLS in front of a server that does not, with a certificate of an authority of its own.
+"""Terminates TLS in front of a server without TLS, with a certificate of its own authority.
 
 usage: tls_front.py HOST:PORT FILE
 
-Writes the authority's certificate to FILE, prints the port that it listens on, and ends when its standard input is closed.
+Writes the certificate of the authority to FILE, prints the port on which it listens, and ends when its
+standard input is closed.
 """
 
 import datetime

@@ -15,31 +15,33 @@ use tokio::time::Instant;
 use crate::AuthError;
 use crate::usable::check;
 
-/// How long before the end of a session the next one is asked for, at most; short sessions are renewed
-/// when a fifth of their life is left.
+/// How long before a session expires it is renewed, at most. Short sessions are renewed when a
+/// fifth of their life is left.
 const MAX_MARGIN: Duration = Duration::from_secs(300);
 
-/// How long new credentials are used that have expired by the local clock: one that is hours ahead must not cost new ones for
-/// each request. If they really have expired, AWS refuses them, and then they are invalidated.
+/// How long new credentials are used although they have expired by the local clock. A clock that is
+/// hours ahead must not cost a fetch for each request. If they really have expired, AWS refuses
+/// them, and they are invalidated.
 const KEPT: Duration = Duration::from_secs(60);
-/// The same for those that seem to hold, but perhaps not for long.
+/// The same for credentials that seem valid, but perhaps not for long.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(1);
 
-/// How long after a refusal the source is asked again. Until then old credentials that still hold are used, and without any
-/// all who ask share the failure: the seventeen Regions of an account whose role cannot be assumed cost one call.
+/// How long after a refusal the source is called again. Until then, old credentials are used if
+/// they are still valid; otherwise all callers share the failure. So the seventeen Regions of an
+/// account whose role cannot be assumed cost one call.
 const RETRY_AFTER: Duration = Duration::from_secs(15);
-/// The same for a failure that may pass at any moment: not reached, throttled, broken.
+/// The same for a failure that may be temporary: unreachable, throttled, broken.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
-/// The code of the error when a source gave no credentials in time.
+/// The code of the error if a source gave no credentials in time.
 pub(crate) const TIMED_OUT: &str = "credentials_timeout";
 
-/// A source of credentials: a future for each request of new ones.
+/// A source of credentials, with a future for each fetch.
 pub(crate) trait Source: Send + Sync {
     /// Gets new credentials, within a bounded time.
     fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Credentials, AuthError>> + Send + '_>>;
 
-    /// What it is called in an error.
+    /// Its name in an error.
     fn step(&self) -> String;
 }
 
@@ -53,7 +55,7 @@ impl Source for Box<dyn Source> {
     }
 }
 
-/// Credentials, and which of those that the source has given they are: a source may give the same ones again.
+/// Credentials, numbered by fetch, because a source may return the same ones again.
 #[derive(Clone)]
 pub(crate) struct Lease {
     pub(crate) credentials: Credentials,
@@ -62,7 +64,7 @@ pub(crate) struct Lease {
 
 struct Entry {
     lease: Lease,
-    /// Until then they are used whatever the local clock makes of their expiry.
+    /// Until then they are used even if they have expired by the local clock.
     kept_until: Instant,
     renew_at: Option<SystemTime>,
     /// After a failed renewal: when to try it again.
@@ -73,7 +75,7 @@ struct Entry {
 struct State {
     entry: Option<Entry>,
     generations: u64,
-    /// Why there were none the last time, and until when that is taken for the answer.
+    /// The last failure, and until when it is returned without a new fetch.
     failed: Option<(AuthError, Instant)>,
 }
 
@@ -117,20 +119,21 @@ impl CachedCredentials {
         Self(Arc::new(Inner { source, clock, state: StdMutex::default(), fetching: Mutex::new(()) }))
     }
 
-    /// Credentials that are good now.
+    /// Credentials that are valid now.
     ///
     /// # Errors
-    /// When there are none and none can be had. While old ones still hold, a failed renewal is no error.
+    /// If there are none and none can be fetched. While old ones are valid, a failed renewal is no
+    /// error.
     pub async fn get(&self) -> Result<Credentials, AuthError> {
         self.lease().await.map(|lease| lease.credentials)
     }
 
-    /// The same, for those who may have to [`invalidate`](Self::invalidate) them.
+    /// The same, for callers that may have to [`invalidate`](Self::invalidate) them.
     pub(crate) async fn lease(&self) -> Result<Lease, AuthError> {
         if let Some(lease) = self.fresh() {
             return Ok(lease);
         }
-        // One renews; while the old ones hold, the others go on with them.
+        // One caller renews; while the old ones are valid, the others use them.
         let _fetching = match (self.valid(), self.0.fetching.try_lock()) {
             (_, Ok(fetching)) => fetching,
             (Some(lease), Err(_)) => return Ok(lease),
@@ -149,7 +152,7 @@ impl CachedCredentials {
                 let valid = self.valid();
                 let mut state = self.state();
                 match (&mut state.entry, valid) {
-                    // Not with every call: as long as the old ones hold, asking again can wait.
+                    // Not with every call: while the old ones are valid, the next renewal can wait.
                     (Some(entry), Some(lease)) => {
                         entry.renew_not_before = Some(again_at);
                         Ok(lease)
@@ -186,8 +189,8 @@ impl CachedCredentials {
         state.failed.as_ref().filter(|(_, again_at)| Instant::now() < *again_at).map(|(error, _)| error.clone())
     }
 
-    /// Forgets `used`, after AWS has refused them. Credentials that were fetched since then stay, even the same ones: of many
-    /// requests that were refused together, one fetches.
+    /// Drops `used`, after AWS has refused them. Credentials that were fetched since then stay,
+    /// even the same ones: of many requests refused together, one fetches.
     pub(crate) fn invalidate(&self, used: &Lease) {
         let mut state = self.state();
         if state.entry.as_ref().is_some_and(|entry| entry.lease.generation == used.generation) {
@@ -216,7 +219,7 @@ fn renew_at(credentials: &Credentials, now: SystemTime) -> Option<SystemTime> {
     expiry.checked_sub((life / 5).min(MAX_MARGIN))
 }
 
-/// How long a failure is shared. A source that gave nothing in time would cost the whole time again.
+/// How long a failure is shared. A source that timed out would take the whole time again.
 fn pause(error: &AuthError) -> Duration {
     if error.error.class.may_pass() && error.error.code != TIMED_OUT { RETRY_SOON } else { RETRY_AFTER }
 }
@@ -252,7 +255,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// The clock on the wall; tokio's is paused.
+    /// The wall clock; tokio's is paused.
     #[derive(Clone, Debug)]
     struct Clock(Arc<Mutex<SystemTime>>);
 
@@ -352,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_keeps_nobody_from_a_session_that_still_holds() {
+    async fn a_renewal_does_not_block_the_use_of_a_valid_session() {
         let (cache, sessions) = cached();
         assert_eq!(key(&cache).await, "key0");
         sessions.clock.advance(HOUR - Duration::from_secs(100)).await;
@@ -374,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_renewal_is_an_error_only_once_the_old_session_has_ended() {
+    async fn a_failed_renewal_is_an_error_only_after_the_session_expires() {
         let (cache, sessions) = cached();
         assert_eq!(key(&cache).await, "key0");
         sessions.break_with(Some(ErrorClass::Denied));
@@ -382,13 +385,13 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(key(&cache).await, "key0");
         }
-        assert_eq!(sessions.asked(), 2, "a failed renewal is not tried with every call");
+        assert_eq!(sessions.asked(), 2, "a failed renewal is not retried with every call");
         sessions.clock.advance(Duration::from_secs(101)).await;
         assert_eq!(cache.get().await.expect_err("ended").error.class, ErrorClass::Denied);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_shared_for_a_while_and_what_may_pass_for_a_second() {
+    async fn a_refusal_is_shared_for_longer_than_a_temporary_failure() {
         for (class, seconds) in [(ErrorClass::Denied, 15), (ErrorClass::Transient, 1), (ErrorClass::TimedOut, 1)] {
             let (cache, sessions) = cached();
             sessions.break_with(Some(class));
@@ -405,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_session_that_was_used_is_forgotten() {
+    async fn only_the_session_that_was_refused_is_dropped() {
         let (cache, _) = cached();
         let first = cache.lease().await.expect("credentials");
         cache.invalidate(&first);
@@ -415,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_refused_together_cost_one_fetch_though_the_key_is_the_same() {
+    async fn requests_refused_together_cost_one_fetch_of_the_same_key() {
         let sessions = Sessions { same: true, ..sessions() };
         let cache = CachedCredentials::new(sessions.clone(), SharedTimeSource::new(sessions.clock.clone()));
         let mut used = Vec::new();
@@ -430,7 +433,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_far_ahead_does_not_cost_a_fetch_for_each_request() {
+    async fn a_clock_far_ahead_does_not_cost_a_fetch_for_each_request() {
         let sessions = sessions();
         let ahead = Clock(Arc::new(Mutex::new(sessions.clock.now() + 10 * HOUR)));
         let cache = CachedCredentials::new(sessions.clone(), SharedTimeSource::new(ahead));
@@ -445,7 +448,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_of_seconds_is_renewed_before_it_ends() {
+    async fn a_session_of_a_few_seconds_is_renewed_before_it_ends() {
         let sessions = sessions();
         // The source's sessions last an hour; by this clock, three seconds.
         let behind_its_end = Clock(Arc::new(Mutex::new(sessions.clock.now() + HOUR - Duration::from_secs(3))));

@@ -1,4 +1,4 @@
-//! The one loop around every attempt of every call to AWS.
+//! The retry loop around every call to AWS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{AuthError, CachedCredentials};
 
-/// How calls against one quota are made: with these credentials, within this budget, tried this often.
+/// Makes calls against one quota, with these credentials, within this budget, retried this often.
 #[derive(Clone, Debug)]
 pub struct Caller {
     quota: QuotaName,
@@ -25,11 +25,12 @@ pub struct Caller {
     /// How long a call may take from its first attempt on; `None`: as long as its attempts take.
     limit: Option<Duration>,
     trouble: Arc<Trouble>,
-    /// For a Region that may not be enabled: whether it has accepted the credentials. `None`: it surely is enabled.
+    /// For a Region that may be disabled: whether it has accepted the credentials. `None` if the
+    /// Region is always enabled.
     accepted: Option<Arc<AtomicBool>>,
 }
 
-/// What an attempt came to, for those who count.
+/// What happened to an attempt, for request counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// It is about to be sent.
@@ -38,26 +39,26 @@ pub enum Attempt {
     Throttled,
 }
 
-/// A call that failed for good.
+/// A call that failed and is not retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallFailed {
-    /// What its last attempt failed with; about the credentials, where there were none to send it with.
+    /// The error of its last attempt, or of getting its credentials.
     pub error: AwsError,
     /// How many attempts were sent.
     pub attempts: u32,
-    /// The step that gave no credentials, if that was it.
+    /// The step that failed to get credentials, if that was it.
     pub no_credentials: Option<AuthError>,
 }
 
 impl CallFailed {
-    /// Whether what was wrong may have passed in a while, be it with the call or with getting its credentials.
+    /// Whether the failure, of the call or of getting its credentials, may be temporary.
     pub fn may_pass(&self) -> bool {
         self.no_credentials.as_ref().map_or(&self.error, |failed| &failed.error).class.may_pass()
     }
 }
 
 impl Caller {
-    /// A caller whose requests in flight are bounded by `requests`, its share of places that others have, too.
+    /// A caller whose requests in flight are bounded by `requests`, its share of common places.
     pub fn new(
         quota: QuotaName,
         credentials: CachedCredentials,
@@ -69,20 +70,21 @@ impl Caller {
         Self { quota, credentials, budget, requests, retry, gives_up: false, limit: None, trouble, accepted: None }
     }
 
-    /// A caller with a budget and requests in flight of its own.
+    /// A caller with its own budget and its own requests in flight.
     pub fn within(quota: Quota, credentials: CachedCredentials, retry: RetryPolicy) -> Self {
         let requests = Places::new(quota.concurrency, 1, &Connections::default()).share("");
         Self::new(quota.name, credentials, Arc::new(Budget::new(quota.rate)), requests, retry)
     }
 
-    /// The same for calls of which there are many, each of them the less of the whole: they are not patient, and given up
-    /// without an attempt once all of them have failed for as long as the policy's patience.
+    /// The same for high-volume calls, of which each matters less. They are not patient, and are
+    /// given up without an attempt once all of them have failed for as long as the policy's
+    /// patience.
     #[must_use]
     pub fn giving_up(self) -> Self {
         Self { gives_up: true, trouble: Arc::default(), ..self }
     }
 
-    /// Patience begins anew: what has failed for long may have passed.
+    /// Restarts patience, because an old trouble may be over.
     pub fn forget_trouble(&self) {
         self.trouble.answered();
     }
@@ -100,27 +102,31 @@ impl Caller {
         self
     }
 
-    /// The same for a Region that may not be enabled for the account, where good credentials look unknown. Until it has
-    /// accepted a call, unknown credentials are tried only once more, and not renewed.
+    /// The same for a Region that may be disabled for the account, which then refuses valid
+    /// credentials as unknown. Until it has accepted a call, unknown credentials are tried only
+    /// once more, and not renewed.
     #[must_use]
     pub fn opt_in(self) -> Self {
         Self { accepted: Some(Arc::default()), ..self }
     }
 
-    /// The budget that every attempt takes a permit of.
+    /// The budget from which every attempt takes a permit.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// Calls until an attempt succeeds or another one would be of no use. If the failure may pass, a patient call continues
-    /// after its last attempt for as long as the policy's patience. Every attempt takes a permit of the budget, then
-    /// a place among the requests in flight together with a connection, in this order: a call that waits for its own budget
-    /// must not hold a place that others could use. What is signed is sent at once.
+    /// Calls until an attempt succeeds or another one would be pointless. If the failure may be
+    /// temporary, a patient call continues after its last attempt for as long as the policy's
+    /// patience.
+    ///
+    /// Every attempt first takes a permit of the budget, then a place among the requests in flight
+    /// together with a connection: a call that waits for its own budget must not hold a place that
+    /// others could use. A request is sent as soon as it is signed.
     ///
     /// Each attempt is recorded under the name of `operation`.
     ///
     /// # Errors
-    /// When there are no credentials, or the last attempt failed.
+    /// If there are no credentials, or the last attempt failed.
     pub async fn call<T, F>(
         &self,
         operation: Operation,
@@ -145,7 +151,7 @@ impl Caller {
             let used = match self.credentials.lease().await {
                 Ok(lease) => lease,
                 Err(failed) => {
-                    // The step tells which of several roles it was.
+                    // The step shows which of several roles failed.
                     let error = AwsError::new(failed.error.class, &*failed.error.code, failed.to_string());
                     return Err(CallFailed { error: about_credentials(error), attempts, no_credentials: Some(failed) });
                 }
@@ -153,7 +159,8 @@ impl Caller {
             let began = Instant::now();
             let answer = match self.requests.acquire().await {
                 Ok(mut place) => {
-                    // Others may have given up while it waited for its turn: behind requests that hang, that takes long.
+                    // Others may have given up while it waited for its turn behind hanging
+                    // requests.
                     if self.gives_up
                         && probe.is_none()
                         && let Some(error) = self.trouble.older_than(self.retry.patience)
@@ -168,7 +175,7 @@ impl Caller {
                         None => probe.as_ref().map(|_| (sent + PROBE_TIME, PROBE_TIME)),
                     };
                     let answer = {
-                        // Stored once: it is large, and whatever holds it is moved with it.
+                        // Pinned here: it is large, and would be moved with whatever holds it.
                         let run = std::pin::pin!(place.run(attempt()));
                         match until {
                             None => run.await,
@@ -208,7 +215,8 @@ impl Caller {
                     self.budget.throttled(permit);
                 }
                 ErrorClass::Denied | ErrorClass::NotFound => self.accept(),
-                // The SDK neither retries an ended session nor drops it from a cache. No new one helps against a wrong clock.
+                // The SDK neither retries an expired session nor drops it from a cache. A new one
+                // does not help against a wrong clock.
                 ErrorClass::ExpiredCredentials => self.credentials.invalidate(&used),
                 ErrorClass::UnknownCredentials if closed && failures.were_refused() => {
                     return Err(CallFailed { error, attempts, no_credentials: None });
@@ -235,29 +243,30 @@ impl Caller {
         Ok((probe, self.budget.permit(give_up).await?))
     }
 
-    /// Whether it is worth while to continue after the last attempt. Where others have waited as long in vain, it is not.
+    /// Whether to continue after the last attempt. It is pointless if others have waited as long in
+    /// vain.
     fn is_patient(&self) -> bool {
         !self.gives_up && self.trouble.age().unwrap_or_default() < self.retry.patience
     }
 
-    /// The Region has accepted the credentials.
+    /// Records that the Region has accepted the credentials.
     fn accept(&self) {
         if let Some(accepted) = &self.accepted {
             accepted.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether the Region may refuse good credentials, because it is not enabled.
+    /// Whether the Region may refuse valid credentials, because it is not enabled.
     fn may_be_closed(&self) -> bool {
         self.accepted.as_ref().is_some_and(|accepted| !accepted.load(Ordering::Relaxed))
     }
 }
 
 fn too_slow(limit: Duration) -> AwsError {
-    AwsError::new(ErrorClass::TimedOut, "timeout", format!("the call got no whole answer within {limit:?}"))
+    AwsError::new(ErrorClass::TimedOut, "timeout", format!("the call got no complete answer within {limit:?}"))
 }
 
-/// Tells whoever measures, if anyone does.
+/// Records the attempt, if metrics are collected.
 fn record(operation: Operation, took: Duration, error: Option<&AwsError>) {
     let result = match error.map(|error| error.class) {
         None => "ok",

@@ -1,8 +1,8 @@
-//! Where credentials come from: an IAM user's keys, AWS's default chain (environment, profile, web
-//! identity, container, instance), and roles assumed on top of either; and whose they are.
+//! Sources of credentials: an IAM user's keys, AWS's default chain (environment, profile, web
+//! identity, container, instance), and roles assumed on top of either. Also finds their owner.
 //!
-//! Every step has one cache for the process, so one role costs one AssumeRole for each life of a session,
-//! however many targets and Regions are crawled with it.
+//! Every step has one cache for the process. So one role costs one AssumeRole per session, however
+//! many targets and Regions are crawled with it.
 
 mod cache;
 mod caller;

@@ -1,8 +1,9 @@
 //! Credentials that targets share.
 //!
-//! A thousand accounts are reached with the same base credentials and often through the same first role. Each of these has
-//! one cache for the process: so the base is found once (and not by a thousand calls of a metadata service or a credential
-//! process), and a role is assumed once in the life of a session.
+//! A thousand accounts are reached with the same base credentials and often through the same first
+//! role. Each of these has one cache for the process. So the base is found once (and not by a
+//! thousand calls of a metadata service or a credential process), and a role is assumed once per
+//! session.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -27,7 +28,7 @@ pub struct CredentialPool {
     timeout: Duration,
 }
 
-/// What tells credentials apart.
+/// What identifies credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key([u8; 32]);
 
@@ -46,26 +47,26 @@ pub struct Step {
 /// The credentials of a target, step by step.
 #[derive(Clone, Debug)]
 pub struct CredentialChain {
-    /// What the first role, or DynamoDB itself, is called with.
+    /// Credentials for the first role or, without roles, for DynamoDB.
     pub base: Arc<Step>,
-    /// What each role gives, in order.
+    /// The credentials of each role, in order.
     pub roles: Vec<Arc<Step>>,
 }
 
 impl CredentialChain {
-    /// What DynamoDB is called with.
+    /// The credentials for DynamoDB.
     pub fn last(&self) -> &Arc<Step> {
         self.roles.last().unwrap_or(&self.base)
     }
 
-    /// What the role of this number is assumed with.
+    /// The credentials for assuming the role at this index.
     pub fn before(&self, role: usize) -> &Arc<Step> {
         role.checked_sub(1).and_then(|previous| self.roles.get(previous)).unwrap_or(&self.base)
     }
 }
 
 impl Step {
-    /// STS, asked with these credentials.
+    /// The STS client for these credentials.
     pub fn sts(&self) -> &StsClient {
         self.sts.get_or_init(|| {
             let url = self.sts_url.as_deref();
@@ -75,13 +76,14 @@ impl Step {
 }
 
 impl CredentialPool {
-    /// No credentials yet. `quota` is what each caller of STS has, `timeout` how long each source of credentials may take.
+    /// An empty pool. `quota` applies to each caller of STS; `timeout` is how long each source of
+    /// credentials may take.
     pub fn new(quota: Quota, timeout: Duration) -> Self {
         Self { steps: Mutex::default(), quota, timeout }
     }
 
-    /// The credentials of `spec`: for the base and for each role the cache that all who name the same have in common.
-    /// `profile` is the profile that `config` was loaded with. Nothing is called yet.
+    /// The credentials of `spec`. Specs that name the same base or the same roles share their
+    /// caches. `profile` is the profile that `config` was loaded with. Nothing is called yet.
     pub fn chain(
         &self,
         spec: &CredentialSpec,
@@ -90,7 +92,7 @@ impl CredentialPool {
         sts_url: Option<&str>,
     ) -> CredentialChain {
         let clock = config.time_source().unwrap_or_default();
-        // Whatever Region STS is asked in, its sessions hold in the whole partition.
+        // STS's sessions are valid in the whole partition, whichever Region issues them.
         let region = config.region().and_then(|region| region.as_ref().parse::<Region>().ok());
         let partition = region.map(|region| region.partition().to_string()).unwrap_or_default();
         let mut key = match &spec.base {
@@ -131,7 +133,7 @@ impl CredentialPool {
 }
 
 impl Default for CredentialPool {
-    /// With half of STS's 600 requests a second, because others call it, too; and with half a minute.
+    /// Half of STS's 600 requests a second, because other programs call it, too; and half a minute.
     fn default() -> Self {
         let quota = Quota { name: QuotaName::Sts, rate: NonZeroU32::new(300).map(Rate::per_second), concurrency: 16 };
         Self::new(quota, Duration::from_secs(30))
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_is_shared_and_nothing_else() {
+    fn only_identical_credentials_share_a_cache() {
         let pool = CredentialPool::default();
         let config = SdkConfig::builder()
             .behavior_version(dynacrawl_aws::behavior_version())

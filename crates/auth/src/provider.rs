@@ -1,4 +1,4 @@
-//! From what is configured to a source of credentials.
+//! Sources of credentials, as configured.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +17,7 @@ use crate::cache::{Source, TIMED_OUT};
 use crate::sts::step_name;
 use crate::{AssumeRole, AuthError, StsClient};
 
-/// An IAM user's access key, or the keys of a session that someone else began.
+/// An IAM user's access key, or the keys of a session that was started elsewhere.
 #[derive(Clone, Debug)]
 pub struct UserKeys {
     /// The access key's id; not a secret.
@@ -28,7 +28,7 @@ pub struct UserKeys {
     pub session_token: Option<SecretString>,
 }
 
-/// What the first role, or DynamoDB itself, is called with.
+/// Credentials for the first role or, without roles, for DynamoDB.
 #[derive(Clone, Debug)]
 pub enum BaseCredentials {
     /// AWS's default chain: environment, profile, web identity, container, instance.
@@ -40,21 +40,21 @@ pub enum BaseCredentials {
 /// How to get a target's credentials.
 #[derive(Clone, Debug)]
 pub struct CredentialSpec {
-    /// What it begins with.
+    /// The base credentials.
     pub base: BaseCredentials,
     /// The roles to assume, in order.
     pub chain: Vec<AssumeRole>,
 }
 
 impl UserKeys {
-    /// Shows the secrets to `show`, for a moment.
+    /// Exposes the secrets to `show` alone.
     pub(crate) fn with_secrets<T>(&self, show: impl FnOnce(&str, &str, Option<&str>) -> T) -> T {
         let token = self.session_token.as_ref().map(|token| token.expose_secret());
         show(&self.access_key_id, self.secret_access_key.expose_secret(), token)
     }
 }
 
-/// Where base credentials come from. AWS's chain gets this long to find them.
+/// The source of base credentials. AWS's default chain gets `timeout` to find them.
 pub(crate) fn base_source(base: &BaseCredentials, config: &SdkConfig, timeout: Duration) -> Box<dyn Source> {
     match base {
         BaseCredentials::DefaultChain => Box::new(Chain { provider: config.credentials_provider(), timeout }),
@@ -88,7 +88,7 @@ impl Source for Chain {
     fn fetch(&self) -> Fetch<'_> {
         Box::pin(async {
             let found = match &self.provider {
-                // The SDK panics where a profile's key has a line break and it signs with it itself.
+                // The SDK panics if it signs with a profile's key that has a line break.
                 Some(provider) => {
                     let found = AssertUnwindSafe(provider.provide_credentials()).catch_unwind();
                     tokio::time::timeout(self.timeout, found).await
@@ -121,13 +121,13 @@ impl Chain {
     }
 }
 
-/// What a panic says may contain anything, so it is not repeated.
+/// A panic's message may contain anything, so it is not repeated.
 fn panicked() -> AwsError {
-    let message = "the AWS SDK failed to use what it found: look for blanks and line breaks in the profile's keys";
+    let message = "the AWS SDK cannot use the keys it found: look for blanks and line breaks in the profile's keys";
     AwsError::new(ErrorClass::NoCredentials, "no_credentials", message)
 }
 
-/// The chain's error, without what a credential process wrote to its standard error: that may be anything.
+/// The chain's error, without the standard error of a credential process: it may contain anything.
 fn describe(error: &CredentialsError) -> AwsError {
     let (class, code, message) = match error {
         CredentialsError::CredentialsNotLoaded(_) => (

@@ -1,4 +1,4 @@
-//! What it takes to assume a role, checked before any call.
+//! The settings for assuming a role, checked before any call.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use dynacrawl_model::{AccountId, Escaped, Partition};
 
-/// How long a session lasts where nothing is configured. Role chaining allows no more.
+/// How long a session lasts by default. Role chaining allows no more.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(3600);
 
-/// What is wrong with a setting of a role, and what would be right.
+/// What is wrong with a role's setting, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidRole(String);
@@ -23,7 +23,7 @@ pub struct RoleArn {
 }
 
 impl RoleArn {
-    /// The ARN as it was given.
+    /// The ARN as it was configured.
     pub fn as_str(&self) -> &str {
         &self.arn
     }
@@ -67,7 +67,7 @@ impl FromStr for RoleArn {
     }
 }
 
-/// The condition by which a role's owner knows on whose behalf it is assumed.
+/// The external id by which a role's owner knows on whose behalf it is assumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalId(String);
 
@@ -87,13 +87,13 @@ impl FromStr for ExternalId {
             Ok(Self(id.to_owned()))
         } else {
             Err(InvalidRole(
-                "not an external id: it has 2 to 1224 characters out of letters, digits and _+=,.@:/-".to_owned(),
+                "not an external id: it has 2 to 1224 characters from letters, digits and _+=,.@:/-".to_owned(),
             ))
         }
     }
 }
 
-/// The name under which a session shows in CloudTrail.
+/// The name under which a session appears in CloudTrail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionName(String);
 
@@ -119,7 +119,7 @@ impl FromStr for SessionName {
             Ok(Self(name.to_owned()))
         } else {
             Err(InvalidRole(format!(
-                "'{}' is not a session name: it has 2 to 64 characters out of letters, digits and _+=,.@-",
+                "'{}' is not a session name: it has 2 to 64 characters from letters, digits and _+=,.@-",
                 Escaped(name)
             )))
         }
@@ -131,7 +131,7 @@ impl FromStr for SessionName {
 pub struct AssumeRole {
     /// The role.
     pub arn: RoleArn,
-    /// The external id that its trust policy asks for.
+    /// The external id that its trust policy requires.
     pub external_id: Option<ExternalId>,
     /// The session's name.
     pub session_name: SessionName,
@@ -139,10 +139,10 @@ pub struct AssumeRole {
 }
 
 impl AssumeRole {
-    /// A step, with the length of its sessions: 15 minutes to 12 hours, capped by the role itself.
+    /// A step whose sessions last 15 minutes to 12 hours, capped by the role itself.
     ///
     /// # Errors
-    /// When the duration is outside of that.
+    /// If the duration is outside that range.
     pub fn new(
         arn: RoleArn,
         external_id: Option<ExternalId>,
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_those_that_assume_role_takes() {
+    fn durations_are_limited_to_what_assume_role_accepts() {
         let step = |seconds| {
             let arn = "arn:aws:iam::123456789012:role/Crawler".parse().expect("an ARN");
             AssumeRole::new(arn, None, SessionName::default(), Duration::from_secs(seconds))

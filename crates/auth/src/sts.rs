@@ -13,7 +13,7 @@ use dynacrawl_model::{AccountId, Operation};
 use crate::cache::TIMED_OUT;
 use crate::{AssumeRole, AuthError, CachedCredentials, Caller, ExternalId};
 
-/// Whose credentials they are: GetCallerIdentity's answer, which needs no permission.
+/// The owner of credentials, from GetCallerIdentity, which needs no permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerIdentity {
     /// `Account`.
@@ -26,15 +26,15 @@ pub struct CallerIdentity {
 #[derive(Clone, Debug)]
 pub struct StsClient {
     client: aws_sdk_sts::Client,
-    /// For GetCallerIdentity. Where there is no STS, as beside an emulator of DynamoDB, that is soon found out.
+    /// For GetCallerIdentity. It fails soon if there is no STS, as with an emulator of DynamoDB.
     asking: Caller,
-    /// For AssumeRole, without which an account is lost.
+    /// For AssumeRole, without which an account cannot be crawled.
     assuming: Caller,
     timeout: Duration,
 }
 
-/// Fewer attempts than for tables, because whole scopes wait for the answer; but some seconds without STS are no reason to
-/// give up an account.
+/// Fewer attempts than for tables, because whole scopes wait for the response. But an account is
+/// not given up after only a few seconds without STS.
 fn retry(patience: Duration) -> RetryPolicy {
     RetryPolicy {
         max_attempts: 5,
@@ -45,15 +45,15 @@ fn retry(patience: Duration) -> RetryPolicy {
     }
 }
 
-/// What a step is called in an error.
+/// The name of a step in an error.
 pub(crate) fn step_name(step: &AssumeRole) -> String {
     format!("assuming {}", step.arn)
 }
 
 impl StsClient {
-    /// A client for the Region of `config`; `url` replaces that Region's endpoint. A thousand roles at the start of a run are
-    /// no reason for a thousand requests at once: `quota` paces them. A call is repeated for at most `timeout` from its
-    /// first attempt on; the wait for its turn before that does not count.
+    /// A client for the Region of `config`; `url` replaces that Region's endpoint. `quota` paces
+    /// requests, because a run may start by assuming a thousand roles. A call is repeated for at
+    /// most `timeout` from its first attempt on; the wait for its turn before that does not count.
     pub fn new(
         config: &SdkConfig,
         url: Option<&str>,
@@ -76,7 +76,7 @@ impl StsClient {
     /// sts:GetCallerIdentity
     ///
     /// # Errors
-    /// When there are no credentials, or STS refuses them or cannot be reached.
+    /// If there are no credentials, or STS refuses them or cannot be reached.
     pub async fn caller_identity(&self) -> Result<CallerIdentity, AuthError> {
         let answer = self
             .call(Operation::GetCallerIdentity, "GetCallerIdentity", || async {
@@ -96,15 +96,16 @@ impl StsClient {
     /// sts:AssumeRole, with the step's external id.
     ///
     /// # Errors
-    /// When there are no credentials, or STS refuses to assume the role.
+    /// If there are no credentials, or STS refuses to assume the role.
     pub async fn assume_role(&self, step: &AssumeRole) -> Result<Credentials, AuthError> {
         self.assume_role_as(step, step.external_id.as_ref()).await
     }
 
-    /// sts:AssumeRole with another external id, or none: the test for a trust policy that does not ask for one.
+    /// sts:AssumeRole with another external id, or none: tests whether the trust policy requires
+    /// one.
     ///
     /// # Errors
-    /// When there are no credentials, or STS refuses to assume the role.
+    /// If there are no credentials, or STS refuses to assume the role.
     pub async fn assume_role_as(
         &self,
         step: &AssumeRole,
@@ -139,7 +140,7 @@ impl StsClient {
         Ok(builder.build())
     }
 
-    /// STS charges the caller's account, so each caller has a budget of his own.
+    /// STS counts requests against the caller's account, so each caller has its own budget.
     async fn call<T, F>(&self, operation: Operation, step: &str, call: impl Fn() -> F) -> Result<T, AuthError>
     where
         F: Future<Output = Result<T, AwsError>>,
@@ -151,13 +152,13 @@ impl StsClient {
         })
     }
 
-    /// A time-out says little about where to look.
+    /// Adds advice to a time-out.
     fn explained(&self, error: AwsError) -> AwsError {
         if error.class != ErrorClass::TimedOut {
             return error;
         }
         let message = format!(
-            "STS gave no answer within {:?}: check the network's way to it, or raise aws.credentials_timeout ({})",
+            "STS gave no answer within {:?}: check the network path to it, or raise aws.credentials_timeout ({})",
             self.timeout, error.message
         );
         AwsError::new(error.class, TIMED_OUT, message)

@@ -1,11 +1,12 @@
-//! Whether something can be a key at all.
+//! Checks whether credentials can be keys at all.
 
 use aws_credential_types::Credentials;
 use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
 use dynacrawl_aws::{AwsError, ErrorClass};
 
-/// Refuses what cannot be a key. It would become part of the headers of each request, where a line break is impossible and a
-/// blank makes a signature that no service accepts. The values themselves are never shown.
+/// Refuses values that cannot be keys. They become part of each request's headers, where a line
+/// break is impossible and a blank makes a signature that no service accepts. The values themselves
+/// are never shown.
 pub(crate) fn check(credentials: &Credentials) -> Result<(), AwsError> {
     let parts = [
         ("access key id", Some(credentials.access_key_id())),
@@ -14,7 +15,7 @@ pub(crate) fn check(credentials: &Credentials) -> Result<(), AwsError> {
     ];
     for (part, value) in parts {
         let problem = match value {
-            // A container's credentials may have an empty token, which is as good as none.
+            // A container's credentials may have an empty token, which counts as none.
             Some("") if part != "session token" => "is empty",
             Some(value) if !value.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 "contains a blank, a line break or another character that no key has"
@@ -22,13 +23,13 @@ pub(crate) fn check(credentials: &Credentials) -> Result<(), AwsError> {
             _ => continue,
         };
         let from = origin(credentials).map(|origin| format!(" from {origin}")).unwrap_or_default();
-        let message = format!("the {part}{from} {problem}: set it anew");
+        let message = format!("the {part}{from} {problem}: set it again");
         return Err(AwsError::new(ErrorClass::NoCredentials, "no_credentials", message));
     }
     Ok(())
 }
 
-/// Where the SDK got credentials from, if it says so.
+/// Where the SDK got the credentials, if it recorded that.
 fn origin(credentials: &Credentials) -> Option<&'static str> {
     let features = credentials.get_property::<Vec<Feature>>()?;
     features.iter().find_map(|feature| match feature {
@@ -52,7 +53,7 @@ mod tests {
     use super::check;
 
     #[test]
-    fn blanks_line_breaks_and_nothing_are_no_keys() {
+    fn empty_keys_and_those_with_blanks_or_line_breaks_are_refused() {
         let keys = |id: &str, secret: &str, token: Option<&str>| {
             check(&Credentials::new(id, secret, token.map(str::to_owned), None, "test"))
         };

@@ -1,4 +1,4 @@
-//! The one loop around every attempt, on simulated time: when it continues, and when it gives up.
+//! The retry loop on simulated time: when it continues, and when it gives up.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -40,7 +40,7 @@ fn error(class: ErrorClass) -> AwsError {
     AwsError::new(class, "code", "message")
 }
 
-/// A call whose attempts, numbered from 1, end like this at once.
+/// A call whose attempts, numbered from 1, end at once with `outcome`.
 async fn call(caller: &Caller, outcome: impl Fn(u32) -> Result<(), AwsError>) -> Result<u32, CallFailed> {
     let attempts = Cell::new(0);
     let attempt = || {
@@ -81,7 +81,7 @@ async fn ten_thousand_calls_to_a_hanging_service_are_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_errors_without_end_are_given_up_like_throttling() {
+async fn endless_server_errors_are_given_up_like_throttling() {
     for class in [ErrorClass::Transient, ErrorClass::Throttled] {
         let caller = caller().giving_up();
         let started = Instant::now();
@@ -126,7 +126,7 @@ async fn a_listing_waits_out_a_minute_of_any_transient_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_success_of_other_calls_does_not_make_a_listing_endless() {
+async fn other_successful_calls_do_not_make_a_listing_endless() {
     let listing = caller();
     let describing = listing.clone().giving_up();
     let started = Instant::now();
@@ -144,7 +144,7 @@ async fn the_success_of_other_calls_does_not_make_a_listing_endless() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_success_of_a_listing_does_not_keep_its_tables_waiting() {
+async fn a_successful_listing_does_not_keep_its_tables_waiting() {
     let listing = caller();
     let describing = listing.clone().giving_up();
     let started = Instant::now();
@@ -160,7 +160,7 @@ async fn the_success_of_a_listing_does_not_keep_its_tables_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_that_a_service_asks_for_is_kept() {
+async fn the_wait_that_a_service_asks_for_is_respected() {
     let (caller, started) = (caller(), Instant::now());
     let called = call(&caller, |attempt| {
         let mut busy = error(ErrorClass::Transient);
@@ -172,7 +172,7 @@ async fn the_wait_that_a_service_asks_for_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_credentials_are_tried_again_over_some_seconds() {
+async fn refused_credentials_are_retried_for_some_seconds() {
     for class in [ErrorClass::UnknownCredentials, ErrorClass::ExpiredCredentials, ErrorClass::ClockSkew] {
         let caller = caller().giving_up();
         let refused = |times: u32| move |attempt| if attempt <= times { Err(error(class)) } else { Ok(()) };
@@ -185,7 +185,7 @@ async fn refused_credentials_are_tried_again_over_some_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_may_not_be_enabled_refuses_soon_until_it_has_accepted() {
+async fn a_region_that_may_be_disabled_fails_soon_until_it_accepts() {
     let caller = caller().opt_in();
     let describing = caller.clone().giving_up();
     let unknown = |_| Err(error(ErrorClass::UnknownCredentials));

@@ -1,4 +1,4 @@
-//! Where credentials come from, when that does not answer, answers late, or gives what is no key.
+//! Sources of credentials that do not answer, answer late, or return invalid keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const HOME: &str = "111111111111";
 const MEMBER: &str = "222222222222";
 const REGION: &str = "eu-west-1";
 
-/// The simulator in the place of a network that works only from a time on.
+/// The simulator as a network that works only from `reachable_from` on.
 #[derive(Clone)]
 struct Inside {
     simulator: InProcess,
@@ -90,7 +90,7 @@ fn role(config: &SdkConfig) -> CredentialChain {
     CredentialPool::default().chain(&spec, None, config, Some("http://simulator"))
 }
 
-/// What AWS's chain gives, if this is all that it finds.
+/// The credentials of AWS's default chain if it finds only `provider`.
 async fn from_chain(provider: impl ProvideCredentials + 'static, timeout: Duration) -> Result<Credentials, AuthError> {
     let config = SdkConfig::builder()
         .behavior_version(dynacrawl_aws::behavior_version())
@@ -103,7 +103,7 @@ async fn from_chain(provider: impl ProvideCredentials + 'static, timeout: Durati
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_outlasts_seconds_of_a_broken_sts() {
+async fn an_account_survives_seconds_of_sts_errors() {
     for status in [500, 503] {
         let simulator = simulator();
         simulator.add_fault(FaultRule::new(Effect::Status(status)).operation(Operation::AssumeRole).first(12));
@@ -115,7 +115,7 @@ async fn an_account_outlasts_seconds_of_a_broken_sts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_outlasts_seconds_without_a_way_to_sts() {
+async fn an_account_survives_seconds_of_unreachable_sts() {
     let simulator = simulator();
     let chain = role(&config(&simulator, Duration::from_secs(20)));
     chain.last().credentials.get().await.expect("a session");
@@ -123,7 +123,7 @@ async fn an_account_outlasts_seconds_without_a_way_to_sts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_sts_an_identity_is_soon_given_up() {
+async fn without_sts_the_caller_identity_fails_soon() {
     let chain = role(&config(&simulator(), Duration::from_secs(3600)));
     let started = Instant::now();
     let failed = chain.base.sts().caller_identity().await.expect_err("no STS");
@@ -132,7 +132,7 @@ async fn where_there_is_no_sts_an_identity_is_soon_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_sts_is_given_up_in_time_and_asked_again_soon() {
+async fn a_broken_sts_is_given_up_in_time_and_called_again_soon() {
     let simulator = simulator();
     let fault = simulator.add_fault(FaultRule::new(Effect::Status(503)).operation(Operation::AssumeRole));
     let chain = role(&config(&simulator, Duration::ZERO));
@@ -142,7 +142,7 @@ async fn a_broken_sts_is_given_up_in_time_and_asked_again_soon() {
     assert!((25..=30).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     simulator.remove_fault(fault);
     tokio::time::advance(Duration::from_secs(1)).await;
-    chain.last().credentials.get().await.expect("a failure that may pass is no answer");
+    chain.last().credentials.get().await.expect("a temporary failure is not kept");
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +169,7 @@ impl ProvideCredentials for Waits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_waits_for_ever_is_given_up_in_time() {
+async fn a_hanging_source_is_given_up_in_time() {
     let started = Instant::now();
     let failed = from_chain(Waits, Duration::from_secs(7)).await.expect_err("it waits for a code");
     assert_eq!((failed.error.class, &*failed.error.code), (ErrorClass::TimedOut, "credentials_timeout"));
@@ -178,7 +178,7 @@ async fn a_source_that_waits_for_ever_is_given_up_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_a_source_share_its_time_out() {
+async fn callers_that_wait_for_a_source_share_its_time_out() {
     let config = SdkConfig::builder()
         .behavior_version(dynacrawl_aws::behavior_version())
         .region(SdkRegion::new(REGION))
@@ -197,7 +197,7 @@ async fn those_who_wait_for_a_source_share_its_time_out() {
 }
 
 #[tokio::test]
-async fn keys_with_a_line_break_are_refused_wherever_they_come_from() {
+async fn keys_with_a_line_break_are_refused_from_any_source() {
     let broken = Credentials::new("AKIAEXAMPLE\n", "hidden", None, None, "test");
     let failed = from_chain(broken, Duration::from_secs(30)).await.expect_err("no key");
     assert_eq!((failed.error.class, &*failed.step), (ErrorClass::NoCredentials, "base credentials"));
@@ -228,7 +228,7 @@ impl ProvideCredentials for Panics {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_sdk_is_no_credentials() {
+async fn an_sdk_panic_is_an_error_without_its_message() {
     let failed = from_chain(Panics, Duration::from_secs(30)).await.expect_err("a panic");
     assert_eq!(failed.error.class, ErrorClass::NoCredentials);
     assert!(!failed.to_string().contains("secret"), "{failed}");

@@ -1,8 +1,8 @@
-//! How many requests a second may be sent against one quota of AWS's.
+//! How many requests a second may be sent against one AWS quota.
 //!
-//! The rate is the configured one until AWS throttles. Then it is halved at once, and climbs back by a step each second:
-//! additive increase, multiplicative decrease. Each quota of each account and Region has a budget of its own, so nobody
-//! else notices.
+//! The rate is the configured one until AWS throttles. Then it is halved at once, and climbs back
+//! by a step each second: additive increase, multiplicative decrease. Each quota of each account
+//! and Region has its own budget, so the others are not affected.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
@@ -35,10 +35,10 @@ impl Rate {
     }
 }
 
-/// How one of AWS's quotas is used.
+/// How dynacrawl uses one AWS quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Which one. It names the operations that share it.
+    /// Its name, which determines the operations that share it.
     pub name: QuotaName,
     /// Requests a second; `None`: no limit.
     pub rate: Option<Rate>,
@@ -46,13 +46,13 @@ pub struct Quota {
     pub concurrency: usize,
 }
 
-/// However hard AWS throttles, some requests are still sent: the only way to learn that it has stopped. They are this part
-/// of the rate that was too much, and at least one in two seconds.
+/// However hard AWS throttles, some requests are still sent: only they can show that it has
+/// stopped. They are this part of the throttled rate, and at least one in two seconds.
 const LEAST_PART: f64 = 0.008;
 const LEAST: f64 = 0.5;
-/// What is taken for too much, at least, where there is no limit: a tenth of DynamoDB's quota.
+/// Without a limit, the throttled rate is taken to be at least this: a tenth of DynamoDB's quota.
 const UNLIMITED: f64 = 250.0;
-/// What part of the rate that was too much comes back each second.
+/// The part of the throttled rate that comes back each second.
 const STEP: f64 = 0.05;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -61,7 +61,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Budget {
     configured: Option<Rate>,
     state: StdMutex<State>,
-    /// First come, first served; and one timer instead of one for each waiter.
+    /// Requests are served in order of arrival, with one timer instead of one for each.
     queue: Mutex<()>,
 }
 
@@ -76,12 +76,12 @@ struct State {
     sent: Sent,
 }
 
-/// A limit below the configured rate climbs; one at it stays.
+/// A limit below the configured rate climbs; at the configured rate it stays.
 #[derive(Debug)]
 struct Limit {
     governor: Governor,
     per_second: f64,
-    /// What is added each second; nothing where the limit is the configured rate.
+    /// What is added each second; zero if the limit is the configured rate.
     step: f64,
     /// How low it may go.
     least: f64,
@@ -90,14 +90,14 @@ struct Limit {
 
 type Governor = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<TokioInstant>>;
 
-/// Leave to send one request.
+/// Permission to send one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Permit {
     given_at: Instant,
 }
 
 impl Budget {
-    /// A budget of `rate`; of any number of requests where there is none.
+    /// A budget of `rate`; without a rate, any number of requests.
     pub fn new(rate: Option<Rate>) -> Self {
         let state = State { limit: rate.map(Limit::configured), lowest: None, lowered_at: None, sent: Sent::default() };
         Self { configured: rate, state: StdMutex::new(state), queue: Mutex::new(()) }
@@ -105,8 +105,8 @@ impl Budget {
 
     /// Waits until one more request may be sent.
     ///
-    /// With `give_up`, it does not wait once that trouble is older than the patience: at the lowest rate, ten thousand
-    /// tables would hold up a crawl for half a day.
+    /// With `give_up`, it stops waiting once that trouble is older than the patience: at the lowest
+    /// rate, ten thousand tables would hold up a crawl for half a day.
     ///
     /// # Errors
     /// The trouble's last failure, if it gives up.
@@ -125,8 +125,8 @@ impl Budget {
         }
     }
 
-    /// AWS has throttled the request of this permit: halves the rate. Of many requests that were under way together
-    /// only the first one counts, because the others were sent before it was known.
+    /// Halves the rate, because AWS throttled the request of this permit. Of many requests in
+    /// flight together only the first one counts: the others were sent before the rate was halved.
     pub fn throttled(&self, permit: Permit) {
         self.state().lower(permit, Instant::now());
     }
@@ -136,7 +136,7 @@ impl Budget {
         self.state().limit.as_ref().map(|limit| limit.per_second)
     }
 
-    /// How fast it went so far.
+    /// The configured, the highest and the lowest rate so far.
     pub fn pace(&self) -> Pace {
         let state = self.state();
         Pace {
@@ -152,11 +152,12 @@ impl Budget {
 }
 
 impl State {
-    /// Takes a permit, or tells when to ask again.
+    /// Takes a permit, or returns when to ask again.
     fn take(&mut self, configured: Option<Rate>, now: Instant) -> Result<Permit, Instant> {
         if let Some(limit) = &mut self.limit {
             limit.governor.check().map_err(|not_until| not_until.earliest_possible().0)?;
-            // Only now: the limiter that follows begins empty, and must not take away what was nearly earned.
+            // After the check: a new limiter starts empty, and would discard a permit that is
+            // almost due.
             limit.climb(configured, now);
         }
         self.sent.count(now);
@@ -167,12 +168,12 @@ impl State {
         if self.lowered_at.is_some_and(|at| permit.given_at <= at) {
             return;
         }
-        // Without a limit, what was sent within the last second was too much; but a scope that has only just begun has sent
-        // little, which says nothing.
+        // Without a limit, the throttled rate is what was sent within the last second. A scope that
+        // has only just started has sent too little to judge by.
         let lately = (self.sent.lately(now) as f64).max(UNLIMITED);
         let too_much = self.limit.as_ref().map_or(lately, |limit| limit.per_second);
         let (step, least) = match &self.limit {
-            // A second throttle on the way up must not make the way longer.
+            // Another throttle while the rate climbs must not slow the climb.
             Some(limit) if limit.step > 0.0 => (limit.step, limit.least),
             _ => ((too_much * STEP).max(0.1), (too_much * LEAST_PART).max(LEAST)),
         };
@@ -201,7 +202,8 @@ impl Limit {
         let period = governor::Quota::with_period(SECOND.div_f64(per_second));
         let quota = period.unwrap_or(governor::Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
         let governor = RateLimiter::direct_with_clock(quota, TokioClock);
-        // A new limiter has a whole burst to give, which would be a reward for having been throttled.
+        // A new limiter starts with a full burst, which would be a reward for having been
+        // throttled.
         let _ = governor.check_n(burst);
         Self { governor, per_second, step, least, changed_at: now }
     }
@@ -219,11 +221,11 @@ impl Limit {
     }
 }
 
-/// What was sent, by the second.
+/// The requests sent in each second.
 #[derive(Debug, Default)]
 struct Sent {
     since: Option<Instant>,
-    /// In the second that began then, and in the one before.
+    /// In the second that began at `since`, and in the one before.
     now: u64,
     before: u64,
     most: u64,
@@ -252,7 +254,7 @@ impl Sent {
     }
 }
 
-/// tokio's clock, which tests can pause and move; governor's own is out of their reach.
+/// tokio's clock, which tests can pause and advance, unlike governor's own.
 #[derive(Clone, Debug)]
 struct TokioClock;
 
@@ -308,7 +310,7 @@ mod tests {
         budget.throttled(permit);
     }
 
-    /// How many permits are given within a time.
+    /// How many permits the budget gives within a time.
     async fn within(budget: &Budget, time: Duration) -> usize {
         let end = Instant::now() + time;
         let mut given = 0;
@@ -342,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_rate_is_no_wait() {
+    async fn without_a_rate_nothing_waits() {
         let start = Instant::now();
         let budget = Budget::new(None);
         for _ in 0..10_000 {
@@ -352,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_throttle_halves_the_rate_at_once_and_it_climbs_back_to_the_configured_one() {
+    async fn a_throttle_halves_the_rate_which_then_climbs_back() {
         let budget = Budget::new(Some(rate(100)));
         within(&budget, Duration::from_secs(2)).await;
         let last = permit(&budget).await;
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_that_were_under_way_together_lower_the_rate_once() {
+    async fn requests_in_flight_together_lower_the_rate_once() {
         let budget = Budget::new(Some(rate(100)));
         let mut permits = Vec::new();
         for _ in 0..8 {
@@ -386,7 +388,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rate_never_falls_to_nothing() {
+    async fn the_rate_never_falls_to_zero() {
         let budget = Budget::new(Some(rate(3)));
         for _ in 0..20 {
             let last = permit(&budget).await;
@@ -397,7 +399,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_limit_half_of_what_was_sent_is_the_new_one() {
+    async fn without_a_limit_a_throttle_halves_the_sent_rate() {
         let budget = Budget::new(None);
         for _ in 0..400 {
             permit(&budget).await;
@@ -409,7 +411,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_wait_for_a_permit_give_up_with_their_kind() {
+    async fn calls_that_wait_for_a_permit_give_up_after_patience() {
         let budget = Budget::new(Some(rate(250)));
         let trouble = Trouble::default();
         let give_up = Some((&trouble, Duration::from_secs(60)));
@@ -426,8 +428,8 @@ mod tests {
         };
         assert_eq!(given_up.code, "ThrottlingException");
         assert!((60..62).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-        assert!(budget.permit(give_up).await.is_err(), "not in vain at once");
-        assert!(tokio::time::timeout(Duration::from_secs(2), budget.permit(None)).await.is_ok(), "the others wait");
+        assert!(budget.permit(give_up).await.is_err(), "it gives up at once");
+        assert!(tokio::time::timeout(Duration::from_secs(2), budget.permit(None)).await.is_ok(), "other calls wait");
         trouble.answered();
         let waited = tokio::time::timeout(Duration::from_secs(2), budget.permit(give_up)).await;
         waited.expect("in time").expect("a permit");

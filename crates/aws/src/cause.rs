@@ -1,4 +1,4 @@
-//! What is behind a failed call that its status or its text does not say by itself.
+//! Causes of a failed call that neither its status nor its text shows.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use aws_smithy_types::date_time::Format;
 
 use crate::class::ErrorClass;
 
-/// An error's text with those of its causes.
+/// An error's text, followed by those of its causes.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -24,7 +24,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// A failure to connect, with what to do if it is a proxy's.
+/// The text of a failed connection, with advice if it is a proxy's.
 pub(crate) fn connection_failure(text: &str) -> String {
     if text.contains("tunnel error") {
         format!(
@@ -36,9 +36,9 @@ pub(crate) fn connection_failure(text: &str) -> String {
     }
 }
 
-/// The message of a failed call, with its cause where the answer shows it.
+/// The message of a failed call, with its cause if the response shows it.
 ///
-/// `code` is AWS's error code; an answer without one did not come from AWS.
+/// `code` is AWS's error code; a response without one did not come from AWS.
 pub(crate) fn of_answer(answer: &HttpResponse, code: Option<&str>, class: ErrorClass, message: &str) -> String {
     let status = answer.status().as_u16();
     match (code, status) {
@@ -48,7 +48,7 @@ pub(crate) fn of_answer(answer: &HttpResponse, code: Option<&str>, class: ErrorC
              ({message})"
         ),
         (None, 403) => format!(
-            "HTTP 403 without an error code of AWS's: a proxy or firewall refused the request (HTTPS_PROXY, NO_PROXY), \
+            "HTTP 403 without an AWS error code: a proxy or firewall refused the request (HTTPS_PROXY, NO_PROXY), \
              or the endpoint is not AWS's ({message})"
         ),
         (Some(_), _) if class == ErrorClass::ClockSkew => match skew(answer, SystemTime::now()) {
@@ -72,7 +72,7 @@ fn redirect(answer: &HttpResponse, status: u16) -> String {
     )
 }
 
-/// How far the local clock is from the clock of who answered.
+/// How far the local clock is from the server's.
 fn skew(answer: &HttpResponse, now: SystemTime) -> Option<String> {
     let date = DateTime::from_str(answer.headers().get("date")?, Format::HttpDate).ok()?;
     let theirs = SystemTime::try_from(date).ok()?;
@@ -85,7 +85,7 @@ fn skew(answer: &HttpResponse, now: SystemTime) -> Option<String> {
     Some(format!("the local clock ({utc}) is {by:?} {direction} AWS's"))
 }
 
-/// DynamoDB's words for a name without characters, in its older and newer form.
+/// Whether this is DynamoDB's message about an empty name, older or newer.
 fn is_about_an_empty_name(message: &str) -> bool {
     message.contains("Value '' at 'tableName'")
         || (message.contains("TableName") && message.contains("at least") && message.contains("characters long"))
@@ -102,7 +102,7 @@ mod tests {
     use super::{is_about_an_empty_name, skew};
 
     #[test]
-    fn a_wrong_clock_is_measured_by_the_answer() {
+    fn a_wrong_clock_is_measured_by_the_response_date() {
         let mut answer = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
         assert_eq!(skew(&answer, now), None);

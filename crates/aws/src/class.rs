@@ -1,26 +1,28 @@
-//! What an error asks its caller to do.
+//! What a caller should do about an error.
 
-/// What an error asks its caller to do.
+/// What a caller should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// Slow down and try again.
     Throttled,
-    /// Try again: an error of the server, or a broken answer.
+    /// Try again: a server error, or a broken response.
     Transient,
-    /// No whole answer arrived in time. Try again, a few times: each attempt takes as long as the time-out.
+    /// No complete response arrived in time. Try again a few times: each attempt takes the whole
+    /// time-out.
     TimedOut,
-    /// The endpoint was not reached: DNS, connection, TLS. Try again, a few times.
+    /// The endpoint could not be reached: DNS, connection, TLS. Try again a few times.
     Unreachable,
     /// The resource does not exist.
     NotFound,
     /// The policies do not allow the call. Trying again does not help.
     Denied,
-    /// The session ended: refresh the credentials and try again.
+    /// The session has expired: refresh the credentials and try again.
     ExpiredCredentials,
-    /// The local clock is wrong. The SDK corrects it by the answer's date, so trying again may help.
+    /// The local clock is wrong. The SDK corrects it by the response's date, so trying again may
+    /// help.
     ClockSkew,
-    /// The service does not know the access key or session. In a Region that is not opted in,
-    /// good credentials look like this too.
+    /// The service does not recognize the access key or session. A Region that is not enabled
+    /// refuses valid credentials in the same way.
     UnknownCredentials,
     /// The signature is wrong: a wrong secret key.
     BadSignature,
@@ -46,17 +48,19 @@ impl ErrorClass {
         )
     }
 
-    /// Whether the service refused the credentials as they are, so that new ones or a corrected time may help.
+    /// Whether the service refused the credentials as they are, so that new ones or a corrected
+    /// clock may help.
     pub fn is_refusal(self) -> bool {
         matches!(self, Self::ExpiredCredentials | Self::ClockSkew | Self::UnknownCredentials)
     }
 
-    /// Whether what was wrong may have passed in a while.
+    /// Whether the failure may be temporary.
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Throttled | Self::Transient | Self::TimedOut | Self::Unreachable | Self::ClockSkew)
     }
 
-    /// The class of AWS's error code, if it is known. HTTP statuses do not count, because services disagree on them.
+    /// The class of an AWS error code, if it is known. HTTP statuses do not count, because services
+    /// use them differently.
     pub fn of_code(code: &str, message: &str) -> Option<Self> {
         Some(match code {
             "ThrottlingException"
@@ -69,7 +73,8 @@ impl ErrorClass {
             | "TooManyRequestsException"
             | "SlowDown"
             | "BandwidthLimitExceeded" => Self::Throttled,
-            // DynamoDB's LimitExceededException is about changes under way at the same time, not about the rate.
+            // DynamoDB's LimitExceededException is about concurrent changes, not about the request
+            // rate.
             "LimitExceededException"
             | "InternalServerError"
             | "InternalServerErrorException"

@@ -1,11 +1,12 @@
-//! How many connections there are at once, over all endpoints, and which endpoints cannot be reached.
+//! Bounds the connections over all endpoints, and remembers which endpoints cannot be reached.
 //!
-//! The SDK's pool bounds the connections to one endpoint, and a crawl has an endpoint for each Region.
-//! So a request that would need a new connection waits here until there may be one more. At the start
-//! of a run, when every request would need one, that also paces the handshakes.
+//! The SDK's pool bounds the connections to one endpoint, but a crawl has an endpoint for each
+//! Region. So a request that would need a new connection waits here until one more is allowed. At
+//! the start of a run, when every request needs one, that also paces the handshakes.
 //!
-//! Calls that share the places for requests (`places.rs`) are admitted before they are signed, together
-//! with their place. All others (the SDK's own credential providers, STS) are admitted by the connector.
+//! Calls that share the places for requests (`places.rs`) are admitted before they are signed,
+//! together with their place. The connector admits all others (the SDK's own credential providers,
+//! STS).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,21 +19,21 @@ use tokio::sync::oneshot;
 use crate::fault::Fault;
 use crate::unreachable::{Reach, Unreachable};
 
-/// How many handshakes may be under way at once.
+/// How many handshakes may be in progress at once.
 const HANDSHAKES: usize = 32;
-/// How many of them may go to an endpoint that has no connection yet: if none of them succeeds, they
-/// must not keep all others waiting until they time out.
+/// How many of them may go to an endpoint that has no connection yet: if all of them fail, they
+/// must not keep the others waiting until they time out.
 const FIRST_HANDSHAKES: usize = 8;
 /// How long a request waits for a connection.
 pub(crate) const CONNECTION_WAIT: Duration = Duration::from_secs(30);
 
-/// Somebody who lets requests through when the connections allow it.
+/// A listener that admits requests when the connections allow it.
 pub(crate) trait Changed: Send + Sync {
     /// A connection was closed or has become free.
     fn connections_changed(self: Arc<Self>);
 }
 
-/// Counts connections, and lets requests through.
+/// Counts connections and admits requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate(Arc<Inner>);
 
@@ -45,13 +46,14 @@ struct Inner {
 #[derive(Default)]
 struct State {
     loads: HashMap<OriginKey, Load, RandomState>,
-    /// Requests that were let through before anybody knew where they would go.
+    /// Requests that were admitted before their endpoint was known.
     unbound: usize,
     routes: HashMap<String, Route, RandomState>,
     unreachable: Unreachable,
     waiting: VecDeque<Waiting>,
     next_ticket: u64,
-    /// Whether an endpoint with few connections wants another one, and others have all there may be.
+    /// Whether an endpoint with few connections needs another one while others hold all allowed
+    /// ones.
     starved: bool,
 }
 
@@ -62,7 +64,7 @@ struct Waiting {
     answer: oneshot::Sender<Result<Admission, Fault>>,
 }
 
-/// What one endpoint has.
+/// The connections and requests of one endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
     open: usize,
@@ -72,23 +74,23 @@ struct Load {
 }
 
 impl Load {
-    /// The connections that there are, or are about to be.
+    /// Connections that are open or about to be.
     fn connections(self) -> usize {
         self.open + self.starting()
     }
 
-    /// The connections that are about to be.
+    /// Connections that are about to be opened.
     fn starting(self) -> usize {
         if self.multiplexed && self.open > 0 { 0 } else { self.in_flight.saturating_sub(self.open) }
     }
 
-    /// Whether an open connection is there for one more request.
+    /// Whether an open connection can take one more request.
     fn is_free(self) -> bool {
         self.open > 0 && (self.multiplexed || self.in_flight < self.open)
     }
 }
 
-/// Which endpoint the calls of a client go to. The first request shows it.
+/// The endpoint of a client's calls, learned from the first request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Route(Arc<Mutex<Option<OriginKey>>>);
 
@@ -113,14 +115,14 @@ pub(crate) enum Verdict {
 }
 
 impl State {
-    /// Books one request to `origin`, if it may be sent now.
+    /// Reserves a connection for a request to `origin`, if it may be sent now.
     fn book(&mut self, origin: Option<&OriginKey>, most: usize) -> Result<bool, Fault> {
         let load = origin.and_then(|origin| self.loads.get(origin)).copied().unwrap_or_default();
         let reach = origin.map_or(Reach::Untried, |origin| self.unreachable.reach(origin));
         let may = load.is_free() || {
             let own = match reach {
                 Reach::Unreachable(fault) => return Err(fault),
-                // One after the other: all who wait share what becomes of it.
+                // One at a time: all waiting requests share its outcome.
                 Reach::Failing => 1,
                 Reach::Untried if load.open == 0 => FIRST_HANDSHAKES,
                 Reach::Untried => HANDSHAKES,
@@ -182,7 +184,7 @@ impl Gate {
         self.state().routes.entry(key.to_owned()).or_default().clone()
     }
 
-    /// Lets a request on `route` through, if it may be sent now.
+    /// Admits a request on `route`, if it may be sent now.
     pub(crate) fn try_admit(&self, route: &Route) -> Verdict {
         let origin = route.origin();
         match self.state().book(origin.as_ref(), self.0.most) {
@@ -208,12 +210,12 @@ impl Gate {
         let _leave = Leave { gate: self, ticket };
         match tokio::time::timeout(CONNECTION_WAIT, answer).await {
             Ok(Ok(admitted)) => admitted,
-            // The sender stays in the queue until it answers.
+            // The sender stays in the queue until it is used.
             Ok(Err(_)) | Err(_) => Err(Fault::NoConnection(CONNECTION_WAIT)),
         }
     }
 
-    /// Serves those who wait, in the order in which they came, after something has changed.
+    /// Serves waiting requests, in the order in which they came, after something has changed.
     fn serve(&self) {
         let mut served = Vec::new();
         {
@@ -230,7 +232,7 @@ impl Gate {
             }
         }
         for (waiting, verdict) in served {
-            // A caller that no longer waits drops the admission, which gives it back.
+            // If the caller no longer waits, the admission is dropped and so given back.
             let _ = waiting.send(verdict);
         }
         let listeners: Vec<_> = self.listeners().iter().filter_map(Weak::upgrade).collect();
@@ -244,8 +246,8 @@ impl Gate {
         self.serve();
     }
 
-    /// Whether the connection that has just served a request of `origin` should be closed, because others
-    /// have fewer than their share.
+    /// Whether the connection that has just served a request of `origin` should be closed, because
+    /// other endpoints have fewer than their share.
     pub(crate) fn takes_back(&self, origin: &OriginKey) -> bool {
         let mut state = self.state();
         if !state.starved {
@@ -254,13 +256,13 @@ impl Gate {
         let share = state.fair_share(self.0.most);
         let takes = state.loads.get(origin).is_some_and(|load| load.open > share);
         if takes {
-            // Who still needs one asks again.
+            // A request that still needs one sets it again.
             state.starved = false;
         }
         takes
     }
 
-    /// Tries the endpoints again that could not be reached.
+    /// Allows unreachable endpoints to be tried again.
     pub(crate) fn forget_unreachable(&self) {
         self.state().unreachable.forget_all();
         self.serve();
@@ -298,7 +300,7 @@ impl ConnectionEventListener for Gate {
     }
 }
 
-/// Takes a request out of the queue, whether it was served or not.
+/// Removes a request from the queue, whether or not it was served.
 struct Leave<'a> {
     gate: &'a Gate,
     ticket: u64,
@@ -315,17 +317,18 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// A request that was let through.
+/// An admitted request.
 #[derive(Debug)]
 pub(crate) struct Admission {
     gate: Gate,
-    /// `None`: it is the first request of its route.
+    /// `None` for the first request of its route.
     origin: Option<OriginKey>,
     route: Option<Route>,
 }
 
 impl Admission {
-    /// The admission of a request that turns out to go to `origin`; `None` if it was admitted to another one.
+    /// The admission of a request that turns out to go to `origin`; `None` if it was admitted to
+    /// another endpoint.
     pub(crate) fn bind(mut self, origin: &OriginKey) -> Option<Self> {
         if self.origin.as_ref() == Some(origin) {
             return Some(self);
@@ -342,7 +345,7 @@ impl Admission {
             state.loads.entry(origin.clone()).or_default().in_flight += 1;
         }
         self.origin = Some(origin.clone());
-        // Others on this route need not wait for a connection of their own any more.
+        // Other requests on this route no longer have to wait for a connection of their own.
         self.gate.serve();
         Some(self)
     }

@@ -17,23 +17,24 @@ use crate::fault::Fault;
 /// The longest wait that a service may ask for: a longer one would stall the crawl.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// An error of a call to AWS, taken out of the SDK's types: safe to show and to emit, free of secrets.
+/// An error of a call to AWS, independent of the SDK's types: safe to show and to emit, free of
+/// secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 #[non_exhaustive]
 pub struct AwsError {
     /// What to do about it.
     pub class: ErrorClass,
-    /// AWS's error code; where AWS gave none, a word of ours in `snake_case`.
+    /// AWS's error code; if AWS gave none, dynacrawl's own in `snake_case`.
     pub code: String,
-    /// What was said about it.
+    /// The error message.
     pub message: String,
     /// How long the service asks to wait before the next attempt (`Retry-After`), at most 30 s.
     pub retry_after: Option<Duration>,
 }
 
 impl AwsError {
-    /// The code of an attempt whose answer did not come in time.
+    /// The code of an attempt that got no response in time.
     pub(crate) const TIMEOUT: &'static str = "timeout";
 
     /// An error that did not come from the SDK.
@@ -41,14 +42,14 @@ impl AwsError {
         Self { class, code: code.into(), message: presentable(message.as_ref()), retry_after: None }
     }
 
-    /// Classifies what an SDK call failed with.
+    /// Classifies the error of an SDK call.
     pub fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
         match error {
             SdkError::ServiceError(service) => Self::from_answer(service.raw(), Some(service.err())),
-            // Who answers with something else than AWS's protocol may still say why by the status.
+            // A response outside AWS's protocol may still show the reason by its status.
             SdkError::ResponseError(answer) if !answer.raw().status().is_success() => {
                 Self::from_answer::<E>(answer.raw(), None)
             }
@@ -62,32 +63,33 @@ impl AwsError {
         }
     }
 
-    /// Whether another attempt of the same call is of no use, whatever the class says: the endpoint is remembered as
-    /// unreachable, or no connection became free for a long time.
+    /// Whether another attempt of the same call is pointless, whatever the class: the endpoint is
+    /// remembered as unreachable, or no connection became free for a long time.
     pub fn ends_call(&self) -> bool {
         self.code == Fault::UNREACHABLE || self.code == Fault::NO_CONNECTION
     }
 
-    /// A request that had no answer.
+    /// The error of a request that got no response.
     fn from_dispatch(failure: &DispatchFailure, text: &str) -> Self {
         let refused = ["TLS handshake failed", "tunnel error"].iter().any(|sign| text.contains(sign));
         if refused {
-            // A certificate that is not trusted, or a proxy that lets nobody through.
+            // An untrusted certificate, or a proxy that refused the connection.
             Self::new(ErrorClass::Unreachable, "connection_failed", cause::connection_failure(text))
         } else if failure.is_timeout() && !text.contains("connect") {
             Self::new(ErrorClass::TimedOut, Self::TIMEOUT, text)
         } else if failure.is_user() {
             Self::new(ErrorClass::Other, "request_not_built", text)
         } else if failure.is_io() || failure.is_timeout() || failure.as_other() == Some(ErrorKind::TransientError) {
-            // The last is a connection that was closed in the middle of an answer's head.
+            // The last case is a connection that was closed in the middle of a response's head.
             Self::new(connection_class(text), "connection_failed", text)
         } else {
-            // An answer that is no HTTP, or whose head is too large: a proxy's, or a connection's that was damaged.
+            // A response that is not HTTP, or has too large a head: from a proxy, or damaged in
+            // transit.
             Self::new(ErrorClass::Transient, "invalid_response", text)
         }
     }
 
-    /// A call that was answered by an error, which is AWS's if it has a code.
+    /// The error in a response, which is AWS's if it has a code.
     fn from_answer<E>(answer: &HttpResponse, error: Option<&E>) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
@@ -101,7 +103,7 @@ impl AwsError {
         let message = cause::of_answer(answer, code, class, &own);
         let error = match code {
             Some(code) => Self::new(class, code, message),
-            // The SDK takes a body that it cannot read for an error of the service.
+            // The SDK reports a body that it cannot parse as a service error.
             None if (200..300).contains(&status) => Self::new(ErrorClass::Transient, "invalid_response", message),
             None => Self::new(class, format!("http_{status}"), message),
         };
@@ -109,8 +111,8 @@ impl AwsError {
     }
 }
 
-/// The wait that an answer asks for: seconds, or an HTTP date. A date is compared with the answer's own `Date` where it has
-/// one, because the local clock may be wrong.
+/// The wait that a response asks for: seconds, or an HTTP date. A date is compared with the
+/// response's own `Date`, if it has one, because the local clock may be wrong.
 fn retry_after(response: &HttpResponse) -> Option<Duration> {
     let headers = response.headers();
     let value = headers.get("retry-after")?.trim();
@@ -125,7 +127,7 @@ fn retry_after(response: &HttpResponse) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// How the body of an answer begins that is not AWS's: a proxy's or a portal's page says best who answered.
+/// The start of a body that is not AWS's: the page of a proxy or portal best shows its origin.
 fn body_start(response: &HttpResponse) -> Option<String> {
     const CHARS: usize = 200;
     let body = String::from_utf8_lossy(response.body().bytes()?).into_owned();
@@ -134,7 +136,7 @@ fn body_start(response: &HttpResponse) -> Option<String> {
     (!start.is_empty()).then(|| format!("HTTP {} with the body: {start}", response.status().as_u16()))
 }
 
-/// An established connection that breaks is worth more attempts than one that never came about.
+/// An established connection that breaks is worth more attempts than a failed one.
 fn connection_class(text: &str) -> ErrorClass {
     if ["(Connect)", "dns error", "tcp connect", "HTTP connect timeout"].iter().any(|sign| text.contains(sign)) {
         ErrorClass::Unreachable
@@ -143,7 +145,7 @@ fn connection_class(text: &str) -> ErrorClass {
     }
 }
 
-/// What is left to go by where there is no code that we know.
+/// The class by status, if there is no known error code.
 fn class_of_status(status: u16) -> ErrorClass {
     match status {
         429 => ErrorClass::Throttled,
@@ -152,7 +154,7 @@ fn class_of_status(status: u16) -> ErrorClass {
     }
 }
 
-/// Cuts what must not be shown or is too long to be.
+/// Cuts off secrets and excess length.
 ///
 /// AWS explains a wrong signature with the canonical request, session token included.
 fn presentable(message: &str) -> String {
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_clock_is_told_apart_from_a_wrong_secret() {
+    fn a_wrong_clock_is_distinguished_from_a_wrong_secret() {
         for message in [
             "Signature expired: 20260101T000000Z is now earlier than …",
             "Signature not yet current: 2027… is still later",
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_token_in_an_explanation_is_cut_away() {
+    fn a_session_token_in_a_message_is_cut_off() {
         let error = AwsError::new(
             ErrorClass::BadSignature,
             "InvalidSignatureException",
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_without_an_answer_in_time_has_a_class_of_its_own() {
+    fn an_attempt_without_a_timely_response_is_timed_out() {
         let slow = || Box::new(std::io::Error::other("slow"));
         for error in [
             SdkError::<ErrorMetadata, HttpResponse>::timeout_error(slow()),

@@ -1,6 +1,7 @@
-//! What goes wrong between a request and its answer, as the HTTP stack sees it.
+//! Errors between a request and its response, as the HTTP stack sees them.
 //!
-//! The SDK carries these errors through its own types; [`AwsError::from_sdk`](crate::AwsError::from_sdk) finds them again by their type.
+//! The SDK carries these errors through its own types;
+//! [`AwsError::from_sdk`](crate::AwsError::from_sdk) finds them again by their type.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,23 +10,23 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::class::ErrorClass;
 
-/// Why the HTTP stack gave no answer.
+/// Why the HTTP stack returned no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// The whole answer did not come in time.
-    #[error("the answer was not whole after {0:?}")]
+    /// The complete response did not arrive in time.
+    #[error("no complete answer within {0:?}")]
     TooSlow(Duration),
-    /// The answer is too large to be one of AWS's.
+    /// The response is too large to be one of AWS's.
     #[error("the answer of {origin} is larger than {limit} bytes (HTTP {status}{server}): AWS sends no such answer")]
     TooLarge { origin: String, limit: usize, status: u16, server: String },
-    /// A proxy has compressed the answer.
+    /// A proxy has compressed the response.
     #[error(
-        "the answer of {origin} is compressed ({encoding}), which nobody asked for: a proxy on the way compresses \
-         answers (HTTPS_PROXY, NO_PROXY)"
+        "the answer of {origin} is compressed ({encoding}), which dynacrawl did not request: a proxy on the way \
+         compresses answers (HTTPS_PROXY, NO_PROXY)"
     )]
     Compressed { origin: String, encoding: String },
     /// All connections were in use all the time.
-    #[error("no connection became free within {0:?}; crawl.connections (--connections) says how many there are")]
+    #[error("no connection became free within {0:?}; crawl.connections (--connections) sets how many there are")]
     NoConnection(Duration),
     /// The endpoint could not be reached several times in a row.
     #[error(
@@ -34,12 +35,12 @@ pub(crate) enum Fault {
     Unreachable { origin: String, attempts: u32, last: String, remembered: Remembered },
 }
 
-/// Whether an endpoint is tried again.
+/// Whether an endpoint is remembered as unreachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remembered {
-    /// Not until somebody asks for it.
+    /// It is not tried again until it is forgotten.
     Yes,
-    /// In a moment.
+    /// It is tried again in a moment.
     No,
 }
 
@@ -53,14 +54,14 @@ impl std::fmt::Display for Remembered {
 }
 
 impl Fault {
-    /// The code of an answer that was not whole in time.
+    /// The code of a response that was not complete in time.
     pub(crate) const TIMEOUT: &'static str = "timeout";
-    /// The code of an endpoint that is not tried any more.
+    /// The code of an endpoint that is no longer tried.
     pub(crate) const UNREACHABLE: &'static str = "endpoint_unreachable";
     /// The code of a request that got no connection.
     pub(crate) const NO_CONNECTION: &'static str = "no_connection_free";
 
-    /// The fault at the bottom of an error, if it is one.
+    /// The fault among the sources of an error, if there is one.
     pub(crate) fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -72,7 +73,7 @@ impl Fault {
         None
     }
 
-    /// The class and code by which callers act.
+    /// The class and code on which callers act.
     pub(crate) fn classify(&self) -> (ErrorClass, &'static str) {
         match self {
             Self::TooSlow(_) => (ErrorClass::TimedOut, Self::TIMEOUT),

@@ -1,4 +1,4 @@
-//! The SDK's pool of connections, behind the gate.
+//! The SDK's connection pool behind the gate.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::connections::{Admission, Gate};
 use crate::fault::Fault;
 use crate::unreachable::shown;
 
-/// The largest answer: many times the largest of AWS's.
+/// The largest response in bytes: many times AWS's largest.
 const LARGEST_ANSWER: usize = 16 << 20;
 
 tokio::task_local! {
-    /// The admission of the attempt under way: the connector runs inside the attempt's own future.
+    /// The admission of the current attempt: the connector runs inside the attempt's future.
     static ADMISSION: Cell<Option<Admission>>;
 }
 
-/// Runs an attempt, whose first request is let through by `admission`.
+/// Runs an attempt, whose first request uses `admission`.
 pub(crate) fn admitted<F: Future>(
     admission: Option<Admission>,
     attempt: F,
@@ -55,7 +55,7 @@ impl Gated {
 
 impl HttpClient for Gated {
     fn http_connector(&self, _: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        // The time-outs are the process's, whatever a client's configuration repeats.
+        // The time-outs are those of the process, whatever a client's configuration sets.
         let inner = self.client.http_connector(&self.settings, components);
         SharedHttpConnector::new(GatedConnector { inner, gate: self.gate.clone(), answer_timeout: self.answer_timeout })
     }
@@ -102,8 +102,8 @@ impl HttpConnector for GatedConnector {
                 }
                 whole(answer, &origin).await
             };
-            // Waiting for a connection is nobody's fault but ours, so the time-out begins now. The connection is
-            // taken until the last byte of the answer. None of the answers is large.
+            // The server does not cause the wait for a connection, so the time-out begins now. The
+            // connection is in use until the last byte of the response. Responses are small.
             let answer = tokio::time::timeout(answer_timeout, answer).await;
             drop(admission);
             answer.unwrap_or_else(|_| Err(Fault::TooSlow(answer_timeout).into()))
@@ -111,7 +111,7 @@ impl HttpConnector for GatedConnector {
     }
 }
 
-/// The answer with its body in memory.
+/// The response with its body in memory.
 async fn whole(mut answer: HttpResponse, origin: &OriginKey) -> Result<HttpResponse, ConnectorError> {
     let encoding = answer.headers().get("content-encoding").unwrap_or("identity");
     if !encoding.eq_ignore_ascii_case("identity") && !encoding.is_empty() {

@@ -1,4 +1,4 @@
-//! The HTTP stack: one pool of connections for the process, shared by all scopes.
+//! The HTTP stack: one connection pool for the process, shared by all scopes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use rustls::pki_types::pem::PemObject;
 use crate::connections::Gate;
 use crate::gated::Gated;
 
-/// How long a connection is kept without a request: longer than the pauses of a crawl, and no longer than others should wait
-/// for its place.
+/// How long an idle connection is kept: longer than the pauses of a crawl, and no longer than
+/// others should wait for it to be closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// How long making a connection may take, DNS and TCP together.
+    /// How long connecting may take, DNS and TCP together.
     pub connect_timeout: Duration,
-    /// How long one attempt of a call may take, with making a connection and until the last byte of the answer.
+    /// How long one attempt of a call may take, from connecting to the last byte of the response.
     pub answer_timeout: Duration,
-    /// Connections at most, over all endpoints.
+    /// The maximum number of connections, over all endpoints.
     pub connections: usize,
     /// A PEM file of the certificate authorities to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
     /// Whether the proxies of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are used.
     pub use_proxies: bool,
-    /// Whether only plain HTTP is spoken, as with a simulator.
+    /// Whether to use only plain HTTP, as with a simulator.
     pub plain: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct HttpStack {
     connections: Connections,
 }
 
-/// The connections of an HTTP stack; those of another HTTP client are not known.
+/// The connections of an HTTP stack; those of another HTTP client are not tracked.
 #[derive(Clone, Debug, Default)]
 pub struct Connections(Option<Gate>);
 
@@ -57,17 +57,17 @@ impl Connections {
 }
 
 impl HttpStack {
-    /// For SDK clients.
+    /// The HTTP client for SDK clients.
     pub fn client(&self) -> &SharedHttpClient {
         &self.client
     }
 
-    /// For [`Places`](crate::Places), which are given together with connections.
+    /// The connections for [`Places`](crate::Places), which gives them together with places.
     pub fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// Tries the endpoints again that could not be reached, and are remembered for it.
+    /// Allows unreachable endpoints to be tried again.
     pub fn forget_unreachable(&self) {
         if let Some(gate) = self.connections.gate() {
             gate.forget_unreachable();
@@ -76,7 +76,7 @@ impl HttpStack {
 }
 
 impl From<SharedHttpClient> for HttpStack {
-    /// Another HTTP client, whose connections are its own business.
+    /// Another HTTP client, which manages its own connections.
     fn from(client: SharedHttpClient) -> Self {
         Self { client, connections: Connections::default() }
     }
@@ -94,13 +94,13 @@ pub enum HttpError {
         /// Why.
         source: std::io::Error,
     },
-    /// Nothing says which servers to trust.
+    /// The system has no CA certificates.
     #[error("the system has no CA certificates; install them (ca-certificates), or name a PEM file with --ca-bundle")]
     NoRoots,
     /// The pool of connections could not be set up.
     #[error("the connections cannot be set up: {0}")]
     Pool(String),
-    /// The CA bundle is not what it should be.
+    /// The CA bundle is invalid.
     #[error("the CA bundle {} {problem}; expected a PEM file of CA certificates", path.display())]
     Bundle {
         /// The file.
@@ -111,7 +111,7 @@ pub enum HttpError {
 }
 
 impl HttpSettings {
-    /// Plain HTTP to a simulator, with this time-out for everything.
+    /// Plain HTTP to a simulator, with `timeout` as both time-outs.
     pub fn plain(timeout: Duration) -> Self {
         Self {
             connect_timeout: timeout,
@@ -126,7 +126,7 @@ impl HttpSettings {
     /// Builds the HTTP stack.
     ///
     /// # Errors
-    /// When the CA bundle is missing or is none.
+    /// If the CA bundle is missing or invalid.
     pub fn build(&self) -> Result<HttpStack, HttpError> {
         let gate = Gate::new(self.connections);
         let mut builder = ConnectionPool::builder()
@@ -155,7 +155,8 @@ impl HttpSettings {
         Ok(HttpStack { client, connections })
     }
 
-    /// Whom to trust; `None` where TLS is not used. The TLS library would panic over an empty trust store.
+    /// The certificates to trust; `None` without TLS. The TLS library would panic over an empty
+    /// trust store.
     fn trust(&self) -> Result<Option<TrustStore>, HttpError> {
         if self.plain {
             return Ok(None);
@@ -170,7 +171,7 @@ impl HttpSettings {
     }
 }
 
-/// Looking for a proxy at each request costs time, so without one in the environment it is not done.
+/// The proxies of the environment, if any: a look-up at each request would cost time.
 fn proxy_from_env() -> Option<ProxyConfig> {
     ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
         .iter()
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_is_none_is_an_error_and_no_panic() {
+    fn an_invalid_bundle_is_an_error_and_not_a_panic() {
         assert!(matches!(with_bundle("/nonexistent/ca.pem".into()), Err(HttpError::Read { .. })));
         let this_file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/http.rs");
         assert!(matches!(with_bundle(this_file), Err(HttpError::Bundle { .. })));

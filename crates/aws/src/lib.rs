@@ -1,5 +1,5 @@
-//! What every AWS call shares, whichever service it goes to: the HTTP stack with its time-outs,
-//! proxies and trusted certificates, the endpoint settings, budgets and retries, and the one classifier of errors.
+//! What calls to all AWS services share: the HTTP stack with its time-outs, proxies and trusted
+//! certificates, the endpoint settings, budgets and retries, and the error classifier.
 
 mod budget;
 mod cause;
@@ -28,7 +28,7 @@ pub use retry::{Failures, RetryPolicy};
 pub use settings::{AwsSettings, EndpointSettings, ambient_region, profiles};
 pub use trouble::{PROBE_TIME, Probe, Trouble};
 
-/// What every SDK client of this project behaves like; a newer SDK must not change it by itself.
+/// The behavior version of every SDK client, fixed so that an SDK upgrade does not change it.
 pub fn behavior_version() -> aws_smithy_runtime_api::client::behavior_version::BehaviorVersion {
     aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::v2026_01_12()
 }

@@ -1,17 +1,17 @@
 //! Places for requests in flight, shared fairly by scopes.
 //!
-//! A scope whose requests hang keeps its places until they time out. Three rules keep it from taking
-//! those of others:
+//! A scope whose requests hang keeps its places until they time out. Three rules keep it from
+//! taking the places of other scopes:
 //!
-//! 1. A quarter of the places is reserved for scopes that have fewer than their base, which is the
-//!    total divided by the scopes there are at once.
-//! 2. A place that becomes free goes to the waiting scope with the fewest places; among equals, and
-//!    inside a scope, to the one that came first.
-//! 3. Each scope has a limit of its own. It begins with the base (or with one in thirty-two places, where the
-//!    base is less), grows by one with each answer, and is halved by a time-out.
+//! 1. A quarter of the places is reserved for scopes that hold fewer than their base. The base is
+//!    the total divided by the number of concurrent scopes.
+//! 2. A freed place goes to the waiting scope that holds the fewest places. Among equals, and
+//!    within a scope, the request that came first gets it.
+//! 3. Each scope has its own limit. It starts at the base (or at one in thirty-two places, if the
+//!    base is less), grows by one with each response, and is halved by a time-out.
 //!
-//! A place is given together with the leave to use a connection. So nobody waits for a connection who
-//! holds a place, and nobody waits for a place who holds a connection.
+//! A place is given together with permission to use a connection. So no request waits for a
+//! connection while it holds a place, or for a place while it holds a connection.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ use crate::connections::{Admission, CONNECTION_WAIT, Changed, Gate, Route, Verdi
 use crate::fault::Fault;
 use crate::{AwsError, Connections, gated};
 
-/// One in so many places is what a scope's limit begins with, at least.
+/// A scope's limit starts at one in this many places, at least.
 const INITIAL_SHARE: usize = 32;
 
 /// The places of a process, or of one caller.
@@ -34,11 +34,11 @@ pub struct Places(Arc<Shared>);
 
 struct Shared {
     total: usize,
-    /// What each scope can have whatever others do.
+    /// The places for each scope, whatever others do.
     base: usize,
     gate: Option<Gate>,
     state: Mutex<State>,
-    /// How many wait. With none, a change of the connections is none of our business.
+    /// How many requests wait. If none do, changes of the connections are ignored.
     waiting: AtomicUsize,
 }
 
@@ -46,11 +46,11 @@ struct Shared {
 struct State {
     held: usize,
     scopes: HashMap<u64, Scope, RandomState>,
-    /// The scopes with waiting requests and room below their limit: by places held, then by the ticket of
-    /// the request that came first.
+    /// The scopes with waiting requests that are below their limit: by places held, then by the
+    /// ticket of the first waiting request.
     order: BTreeSet<(usize, u64, u64)>,
     next_scope: u64,
-    /// Counts requests: those that came and those that got a place.
+    /// Counts requests that were queued and places that were given.
     now: u64,
 }
 
@@ -58,12 +58,12 @@ struct State {
 struct Scope {
     held: usize,
     limit: usize,
-    /// Time-outs of places given before this one count no more: they were under way together with one
-    /// that did.
+    /// Time-outs of places given up to this count are ignored: requests in flight together halve
+    /// the limit once.
     halved_at: u64,
     route: Option<Route>,
     queue: VecDeque<Waiting>,
-    /// Since when it could have had a place but no connection.
+    /// Since when it has been waiting only for a connection.
     without_connection: Option<Instant>,
 }
 
@@ -83,7 +83,7 @@ struct Member {
     places: Arc<Shared>,
 }
 
-/// A place for one request in flight. It is given back when it is dropped.
+/// A place for one request in flight, given back when it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Place {
@@ -94,7 +94,7 @@ pub struct Place {
     ended: Ended,
 }
 
-/// How the request went, as far as it is known.
+/// How the request ended, if it was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     Unknown,
@@ -103,7 +103,7 @@ enum Ended {
 }
 
 impl Scope {
-    /// Where the scope stands in the order; `None` if it wants nothing or may have nothing.
+    /// The scope's key in the order; `None` if nothing waits or the limit is reached.
     fn order(&self, id: u64) -> Option<(usize, u64, u64)> {
         let first = self.queue.front().filter(|_| self.held < self.limit)?;
         Some((self.held, first.ticket, id))
@@ -111,7 +111,7 @@ impl Scope {
 }
 
 impl State {
-    /// Changes a scope, and its place in the order.
+    /// Changes a scope and its position in the order.
     fn change<T>(&mut self, id: u64, change: impl FnOnce(&mut Scope) -> T) -> Option<T> {
         let scope = self.scopes.get_mut(&id)?;
         let before = scope.order(id);
@@ -133,7 +133,7 @@ impl State {
 }
 
 impl Places {
-    /// So many places for `scopes` scopes at once. Connections are given together with the places.
+    /// `total` places for `scopes` concurrent scopes, given together with connections.
     pub fn new(total: usize, scopes: usize, connections: &Connections) -> Self {
         let total = total.max(1);
         let shared = Arc::new(Shared {
@@ -150,13 +150,14 @@ impl Places {
         Self(shared)
     }
 
-    /// A share for one scope. Scopes with the same `endpoint`, a name of any kind, call the same one.
+    /// A share for one scope. `endpoint` is any name; scopes with the same name call the same
+    /// endpoint.
     pub fn share(&self, endpoint: &str) -> Share {
         let route = self.0.gate.as_ref().map(|gate| gate.route(endpoint));
         let mut state = self.0.state();
         let id = state.next_scope;
         state.next_scope += 1;
-        // Little at first: a scope that hangs from its beginning never has more.
+        // Small at first: a scope that hangs from the start never has more.
         let scope = Scope {
             held: 0,
             limit: self.0.base.max(self.0.total / INITIAL_SHARE),
@@ -176,14 +177,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a scope that holds so many may have one more now.
+    /// Whether a scope that holds `held` places may have one more now.
     fn may_have(&self, state: &State, held: usize) -> bool {
         let reserved = if state.scopes.len() > 1 { self.total / 4 } else { 0 };
         let free = self.total.saturating_sub(state.held);
         free > 0 && (held < self.base || free > reserved)
     }
 
-    /// Leave to use a connection on a scope's route.
+    /// Permission to use a connection on a scope's route.
     fn connect(&self, route: Option<&Route>) -> Result<Option<Admission>, Option<Fault>> {
         match self.gate.as_ref().zip(route).map(|(gate, route)| gate.try_admit(route)) {
             None => Ok(None),
@@ -193,7 +194,7 @@ impl Shared {
         }
     }
 
-    /// Gives the scope a place, which it may have.
+    /// Gives a place to a scope that may have one.
     fn give(self: &Arc<Self>, state: &mut State, scope: u64, admission: Option<Admission>) -> Place {
         state.held += 1;
         let given_at = state.tick();
@@ -204,7 +205,7 @@ impl Shared {
         Place { places: self.clone(), scope, given_at, admission, ended: Ended::Unknown }
     }
 
-    /// The next request that can be served, with what it gets.
+    /// The next request to serve, and the place or fault it gets.
     fn next(self: &Arc<Self>, state: &mut State) -> Option<(Waiting, Result<Place, Fault>)> {
         let mut without_connection = Vec::new();
         let mut next = None;
@@ -234,7 +235,7 @@ impl Shared {
         Some((waiting, given))
     }
 
-    /// Serves all who can be served, after something has changed.
+    /// Serves the requests that can be served after a change.
     fn serve(self: &Arc<Self>) {
         if self.waiting.load(Ordering::Acquire) == 0 {
             return;
@@ -247,7 +248,7 @@ impl Shared {
             }
         }
         for (waiting, given) in served {
-            // A caller that no longer waits drops the place, which gives it back.
+            // If the caller no longer waits, the place is dropped and so given back.
             let _ = waiting.answer.send(given);
         }
     }
@@ -269,7 +270,7 @@ impl Share {
     /// Waits for a place, and for a connection.
     ///
     /// # Errors
-    /// When no connection became free in time, or the endpoint cannot be reached.
+    /// If no connection becomes free in time, or the endpoint cannot be reached.
     pub async fn acquire(&self) -> Result<Place, AwsError> {
         self.place().await.map_err(AwsError::from)
     }
@@ -295,7 +296,7 @@ impl Share {
             (ticket, answer)
         };
         let _leave = Leave { member: &self.0, ticket };
-        // A change between the look at the connections and the entry in the queue is not missed.
+        // The connections may have changed since the check above.
         places.serve();
         loop {
             tokio::select! {
@@ -333,7 +334,7 @@ impl Drop for Member {
     }
 }
 
-/// Takes a request out of the queue, whether it was served or not.
+/// Removes a request from the queue, whether or not it was served.
 struct Leave<'a> {
     member: &'a Member,
     ticket: u64,
@@ -359,7 +360,8 @@ impl Place {
         gated::admitted(self.admission.take(), attempt)
     }
 
-    /// Gives the place back after an attempt. An answer lets the scope have more places, a time-out fewer.
+    /// Gives the place back after an attempt. A response raises the scope's limit, a time-out
+    /// lowers it.
     pub fn ended(mut self, timed_out: bool) {
         self.ended = if timed_out { Ended::TimedOut } else { Ended::Answered };
     }
@@ -367,7 +369,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // An attempt that was not sent: its connection is for others.
+        // If the attempt was not sent, others can use its connection.
         drop(self.admission.take());
         let total = self.places.total;
         {

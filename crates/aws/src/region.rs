@@ -1,8 +1,8 @@
-//! DynamoDB's Regions, which the SDK does not tell.
+//! DynamoDB's Regions, which the SDK does not list.
 
 use dynacrawl_model::{Partition, Region};
 
-/// Every Region that has DynamoDB, with whether an account has to opt in to it.
+/// Every Region that has DynamoDB, and whether an account has to opt in to it.
 const REGIONS: &[(&str, bool)] = &[
     ("af-south-1", true),
     ("ap-east-1", true),
@@ -52,12 +52,12 @@ const REGIONS: &[(&str, bool)] = &[
     ("us-isof-south-1", false),
 ];
 
-/// The names of the Regions that this version knows.
+/// The names of the Regions that this version lists.
 pub fn known_regions() -> impl Iterator<Item = &'static str> {
     REGIONS.iter().map(|(name, _)| *name)
 }
 
-/// Whether this version knows the Region. AWS may have opened it since.
+/// Whether this version lists the Region. AWS may have opened it since.
 pub fn is_known_region(region: &Region) -> bool {
     known_regions().any(|name| name == region.as_str())
 }
@@ -67,14 +67,15 @@ pub fn is_opt_in_region(region: &Region) -> bool {
     REGIONS.iter().any(|(name, opt_in)| *opt_in && *name == region.as_str())
 }
 
-/// Whether an account may not have enabled the Region. Every Region that AWS opened since 2019 has to be opted in to, so a
-/// Region that this version does not know is taken for one of them.
+/// Whether the Region may be disabled for an account. Accounts have to opt in to every Region
+/// opened since 2019, so a Region that this version does not list is assumed to be opt-in.
 pub fn may_be_disabled(region: &Region) -> bool {
     is_opt_in_region(region) || !is_known_region(region)
 }
 
-/// The Region whose STS is asked where nothing else is configured: the first of the target's Regions that
-/// every account has enabled, else the partition's main one. Tokens of a Regional endpoint hold in all Regions.
+/// The Region of the STS endpoint if none is configured: the first of the target's Regions that
+/// every account has enabled, else the partition's main one. Tokens of a Regional endpoint are
+/// valid in all Regions.
 pub fn default_sts_region(partition: &Partition, regions: &[Region]) -> Region {
     if let Some(region) = regions.iter().find(|r| is_known_region(r) && !is_opt_in_region(r)) {
         return region.clone();
@@ -97,7 +98,8 @@ fn main_region(partition: &Partition) -> Region {
     main.parse().unwrap_or_else(|_| unreachable!("the names above are Regions"))
 }
 
-/// The Region for which requests to the partition's global services (AWS Organizations, AWS Account Management) are signed.
+/// The Region for which requests to the partition's global services (AWS Organizations, AWS Account
+/// Management) are signed.
 pub fn global_region(partition: &Partition) -> Region {
     match partition.as_str() {
         "aws-cn" => "cn-northwest-1".parse().unwrap_or_else(|_| unreachable!("the name of a Region")),
@@ -112,7 +114,7 @@ mod tests {
     use super::{default_sts_region, known_regions};
 
     #[test]
-    fn every_known_region_has_a_valid_name_and_the_partitions_are_whole() {
+    fn listed_regions_are_valid_and_partitions_are_complete() {
         let count = |partition: &str| {
             known_regions().filter(|r| r.parse::<Region>().expect(r).partition().as_str() == partition).count()
         };
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn sts_is_asked_in_a_region_that_is_surely_enabled() {
+    fn sts_defaults_to_a_region_that_is_always_enabled() {
         let regions = |names: &[&str]| names.iter().map(|n| n.parse().expect(n)).collect::<Vec<Region>>();
         let sts = |names: &[&str]| {
             let regions = regions(names);

@@ -1,4 +1,4 @@
-//! When to try again.
+//! When to retry a call.
 
 use std::time::Duration;
 
@@ -6,19 +6,21 @@ use tokio::time::Instant;
 
 use crate::{AwsError, ErrorClass};
 
-/// How often a call is tried, and how long is waited in between.
+/// How often a call is attempted, and how long to wait in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts at most, the first one included.
+    /// Maximum number of attempts, including the first.
     pub max_attempts: u32,
-    /// Attempts at most if the endpoint cannot be reached: it seldom comes back within a call.
+    /// Maximum number of attempts if the endpoint cannot be reached: it seldom recovers within a
+    /// call.
     pub max_unreachable: u32,
-    /// Attempts at most that end without an answer in time: each takes the whole time-out.
+    /// Maximum number of attempts that time out: each takes the whole time-out.
     pub max_timeouts: u32,
     /// The longest wait between two attempts.
     pub max_backoff: Duration,
-    /// How long a patient call is repeated after its attempts are used up, counted from its first failure. Calls of which
-    /// there are many are given up without an attempt when all of their kind have failed for that long.
+    /// How long a patient call is repeated after its attempts are used up, counted from its first
+    /// failure. High-volume calls are given up without an attempt when all of their kind have
+    /// failed for that long.
     pub patience: Duration,
     /// Whether patience also covers an endpoint that cannot be reached.
     pub awaits_endpoint: bool,
@@ -49,16 +51,17 @@ pub struct Failures {
 impl RetryPolicy {
     /// The longest wait after a throttled attempt: the budget decides how fast the next ones may follow.
     pub const MAX_THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
-    /// Attempts at most that end with refused credentials. With the waits in between they take some seconds: a new access key
-    /// or session becomes valid everywhere only after a while.
+    /// Maximum number of attempts with refused credentials. With the waits in between they take
+    /// some seconds: a new access key or session becomes valid everywhere only after a while.
     pub const MAX_REFUSED: u32 = 4;
     /// The wait after the first refusal; it doubles with each one.
     const FIRST_REFUSED_BACKOFF: Duration = Duration::from_secs(1);
 
-    /// How long to wait before the next attempt, after one that failed with `error`; `None`: give up.
+    /// How long to wait before the next attempt, after one that failed with `error`; `None`: give
+    /// up.
     ///
-    /// Exponential with full jitter above a half, so that many tables throttled together do not come back together. If the
-    /// service asks for a longer wait, it is as long.
+    /// Exponential, with jitter between half and the full wait, so that many tables throttled
+    /// together do not retry together. If the service asks for a longer wait, that one applies.
     pub fn backoff(&self, error: &AwsError, failures: &mut Failures, patient: bool) -> Option<Duration> {
         let since = *failures.first_at.get_or_insert_with(Instant::now);
         failures.attempts += 1;
@@ -106,7 +109,7 @@ impl Failures {
         if self.refused >= RetryPolicy::MAX_REFUSED {
             return None;
         }
-        // A new session, or a corrected time, needs no wait.
+        // A new session or a corrected clock needs no wait.
         let at_once = self.refused == 1 && class != ErrorClass::UnknownCredentials;
         let wait = RetryPolicy::FIRST_REFUSED_BACKOFF * (1 << (self.refused - 1));
         Some(if at_once { Duration::ZERO } else { wait })
@@ -125,7 +128,8 @@ mod tests {
         AwsError::new(class, "code", "message")
     }
 
-    /// How many attempts a call has, and how long it waits in all, if each attempt takes this long and ends like this.
+    /// How many attempts a call makes, and how long it waits in all, if each attempt takes `each`
+    /// and fails with `class`.
     async fn tried(policy: &RetryPolicy, class: ErrorClass, patient: bool, each: Duration) -> (u32, Duration) {
         let (mut failures, mut attempts, mut waited) = (Failures::default(), 0, Duration::ZERO);
         loop {
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_up_to_the_longest_and_end_with_the_attempts() {
+    fn waits_grow_to_a_maximum_until_the_attempts_are_used_up() {
         let policy = RetryPolicy::default();
         for (class, first, longest) in [
             (ErrorClass::Throttled, 100, RetryPolicy::MAX_THROTTLED_BACKOFF),
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refused_credentials_are_tried_again_over_some_seconds() {
+    async fn refused_credentials_are_retried_for_some_seconds() {
         let policy = RetryPolicy { max_attempts: 1, ..RetryPolicy::default() };
         for (class, seconds) in
             [(ErrorClass::UnknownCredentials, 7), (ErrorClass::ExpiredCredentials, 6), (ErrorClass::ClockSkew, 6)]
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_that_a_service_asks_for_is_kept() {
+    fn the_wait_that_a_service_asks_for_is_respected() {
         let mut asked = error(ErrorClass::Transient);
         asked.retry_after = Some(Duration::from_secs(20));
         let wait = RetryPolicy::default().backoff(&asked, &mut Failures::default(), false);
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_get_better_is_not_tried_again() {
+    fn permanent_errors_are_not_retried() {
         for class in [ErrorClass::Denied, ErrorClass::NotFound, ErrorClass::BadSignature, ErrorClass::Other] {
             assert_eq!(
                 RetryPolicy::default().backoff(&error(class), &mut Failures::default(), true),

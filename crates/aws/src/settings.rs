@@ -16,19 +16,19 @@ use dynacrawl_model::Region;
 
 use crate::HttpStack;
 
-/// Which endpoints are called. What is `None` is left to AWS's own environment variables and profile.
+/// The endpoints to call. AWS's own environment variables and profile decide what is `None`.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointSettings {
     /// DynamoDB's endpoint, instead of the Region's.
     pub dynamodb_url: Option<String>,
     /// STS's endpoint, instead of the Region's.
     pub sts_url: Option<String>,
-    /// FIPS endpoints.
+    /// Whether to use FIPS endpoints.
     pub use_fips: Option<bool>,
-    /// Dual-stack (IPv6) endpoints.
+    /// Whether to use dual-stack (IPv6) endpoints.
     pub use_dual_stack: Option<bool>,
-    /// Whether endpoints carry the account's id. `None` is `disabled`, unlike the SDK's default: an
-    /// endpoint of its own means a DNS look-up, connections and a firewall rule for each account.
+    /// Whether endpoints contain the account's id. `None` is `disabled`, unlike the SDK's default:
+    /// a separate endpoint needs a DNS look-up, connections and a firewall rule for each account.
     pub account_id_endpoint_mode: Option<AccountIdEndpointMode>,
 }
 
@@ -40,20 +40,21 @@ pub struct AwsSettings {
 }
 
 impl AwsSettings {
-    /// Loads the SDK's configuration of a profile (or of the environment), for calls in `region`.
+    /// Loads the SDK's configuration from a profile (or the environment), for calls in `region`.
     ///
-    /// Its credentials provider is the profile if one is named, else AWS's default chain. Calls made with this configuration as it is (by the
-    /// chain itself, and to STS) are retried by the SDK.
+    /// Its credentials provider is the profile if one is named, else AWS's default chain. The SDK
+    /// retries calls that use this configuration unchanged (those of the chain itself, and to STS).
     pub async fn sdk_config(&self, profile: Option<&str>, region: &Region, endpoints: &EndpointSettings) -> SdkConfig {
         let mut loader = aws_config::defaults(crate::behavior_version())
             .http_client(self.http.client().clone())
             .region(SdkRegion::new(region.as_str().to_owned()))
             .app_name(app_name())
-            // Resolved by a cache of our own, one for each role: the SDK's is shared, and evicts arbitrarily.
+            // dynacrawl has its own cache for each role: the SDK's is shared, and evicts
+            // arbitrarily.
             .identity_cache(no_identity_cache())
             .retry_config(RetryConfig::standard().with_max_attempts(3))
-            // The time-out of an attempt is the HTTP stack's: the SDK's would count waiting for a connection, too. It covers
-            // slow bodies, at no cost for each request.
+            // The HTTP stack times out attempts: the SDK would count the wait for a connection,
+            // too. That covers slow bodies, at no cost for each request.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(profile) = profile {
             // The default chain would take keys from the environment first, and so crawl another account.
@@ -81,7 +82,8 @@ impl AwsSettings {
         SharedCredentialsProvider::new(provider.profile_name(profile).build())
     }
 
-    /// What credential providers go by: a profile's role is assumed at the kind of endpoint that `config` is for.
+    /// The settings of credential providers. A profile's role is assumed at the kind of endpoint
+    /// that `config` selects.
     fn provider_config(&self, config: &SdkConfig) -> ProviderConfig {
         ProviderConfig::default()
             .with_http_client(self.http.client().clone())
@@ -91,8 +93,8 @@ impl AwsSettings {
     }
 }
 
-/// The Region of `AWS_REGION`, else of the profile. The instance's metadata service is not asked: a Region that nobody
-/// configured is no Region to crawl.
+/// The Region of `AWS_REGION`, else of the profile. The instance metadata service is not queried:
+/// dynacrawl does not crawl a Region that is not configured.
 pub async fn ambient_region(profile: Option<&str>) -> Option<String> {
     let environment = EnvironmentVariableRegionProvider::new().region().await;
     let region = match environment {
@@ -118,7 +120,7 @@ pub async fn profiles() -> Option<Vec<String>> {
     Some(names)
 }
 
-/// How dynacrawl names itself in CloudTrail's user agents.
+/// The name of dynacrawl in CloudTrail's user agents.
 fn app_name() -> AppName {
     AppName::new(concat!("dynacrawl-", env!("CARGO_PKG_VERSION"))).unwrap_or_else(|_| unreachable!("a valid name"))
 }
@@ -143,7 +145,7 @@ mod tests {
 
     use super::{AwsSettings, EndpointSettings};
 
-    /// Writes down where requests go, and answers none.
+    /// Records where requests go, and fails them.
     #[derive(Clone, Debug, Default)]
     struct Recorder(Arc<Mutex<Vec<String>>>);
 
@@ -156,11 +158,11 @@ mod tests {
     impl HttpConnector for Recorder {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
             self.0.lock().expect("the list").push(request.uri().to_owned());
-            HttpConnectorFuture::ready(Err(ConnectorError::user("nobody answers".into())))
+            HttpConnectorFuture::ready(Err(ConnectorError::user("no response".into())))
         }
     }
 
-    /// Where the role of a profile is assumed.
+    /// The STS endpoint at which a profile's role is assumed.
     async fn sts_of_a_profiles_role(endpoints: &EndpointSettings) -> String {
         let recorder = Recorder::default();
         let aws = AwsSettings { http: SharedHttpClient::new(recorder.clone()).into() };
@@ -171,13 +173,13 @@ mod tests {
         let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, profiles).build();
         let provider = ProfileFileCredentialsProvider::builder().configure(&aws.provider_config(&config));
         let provider = provider.profile_files(files).profile_name("member").build();
-        provider.provide_credentials().await.expect_err("nobody answers");
+        provider.provide_credentials().await.expect_err("no response");
         let asked = recorder.0.lock().expect("the list");
         asked.first().cloned().unwrap_or_default()
     }
 
     #[tokio::test]
-    async fn a_profiles_role_is_assumed_at_the_kind_of_endpoint_that_is_asked_for() {
+    async fn a_profiles_role_is_assumed_at_the_selected_endpoint_kind() {
         let fips = EndpointSettings { use_fips: Some(true), ..EndpointSettings::default() };
         assert_eq!(sts_of_a_profiles_role(&fips).await, "https://sts-fips.us-east-1.amazonaws.com/");
         let dual_stack = EndpointSettings { use_dual_stack: Some(true), ..EndpointSettings::default() };

@@ -1,8 +1,8 @@
-//! Since when all calls of one kind have failed for reasons that may pass.
+//! Tracks how long all calls of one kind have failed with temporary errors.
 //!
-//! A service that only hangs, throttles or breaks down makes each of ten thousand tables fail after minutes of attempts. So
-//! once that has lasted for too long, such calls are given up without an attempt. A probe every few seconds finds out
-//! whether the service has recovered.
+//! If a service only hangs, throttles or breaks down, each of ten thousand tables fails after
+//! minutes of attempts. So once that has lasted too long, dynacrawl gives up such calls without an
+//! attempt. A probe every few seconds finds out whether the service has recovered.
 
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::AwsError;
 
 /// How long after a failed probe the next one may be sent.
 const PROBE_PAUSE: Duration = Duration::from_secs(2);
-/// How long a probe may take, and how long others wait for its outcome: one that hangs until its time-out would hold up ten
-/// thousand tables for as long.
+/// How long a probe may take, and how long others wait for its outcome. A probe that hung until its
+/// time-out would hold up ten thousand tables for as long.
 pub const PROBE_TIME: Duration = Duration::from_secs(2);
-/// A failure whose attempt was sent so long after the last failure is the first one of another trouble: nobody has asked in
-/// between. Longer than any wait between two attempts of a call.
+/// A failure whose attempt was sent this long after the last failure starts a new trouble: no call
+/// was made in between. Longer than any wait between two attempts of a call.
 const IDLE: Duration = Duration::from_secs(40);
 
-/// How calls of one kind, such as DescribeTable in one account and Region, have fared lately.
+/// The recent failures of calls of one kind, such as DescribeTable in one account and Region.
 #[derive(Debug, Default)]
 pub struct Trouble {
     state: StdMutex<Option<State>>,
@@ -40,16 +40,17 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 enum NextProbe {
     At(Instant),
-    /// One that was sent then is under way.
+    /// The probe that was sent then is in flight.
     Sent(Instant),
 }
 
-/// Leave to send one attempt although the others are given up. Its drop lets those who wait for its outcome go on.
+/// Permission to send one attempt while other calls are given up. Dropping it wakes the calls that
+/// wait for its outcome.
 #[derive(Debug)]
 pub struct Probe<'a>(&'a Trouble);
 
 impl Trouble {
-    /// An attempt that was sent then has failed for a reason that may pass.
+    /// Records that an attempt sent at `sent` failed with a temporary error.
     pub fn failed(&self, error: &AwsError, sent: Instant) {
         let now = Instant::now();
         let mut state = self.state();
@@ -64,7 +65,7 @@ impl Trouble {
         }
     }
 
-    /// An attempt got an answer, good or bad, that says that the service works.
+    /// Records a response, good or bad, which shows that the service works.
     pub fn answered(&self) {
         let ended = self.state().take().is_some();
         if ended {
@@ -82,11 +83,12 @@ impl Trouble {
         self.state().as_ref().filter(|state| state.since.elapsed() >= patience).map(|state| state.last.clone())
     }
 
-    /// Lets a call make an attempt. When all have failed for as long as `patience`, only a probe every few seconds does; who
-    /// comes while a probe is under way waits for its outcome, for [`PROBE_TIME`] at most.
+    /// Admits an attempt. Once all have failed for as long as `patience`, it admits only a probe
+    /// every few seconds. Calls that arrive while a probe is in flight wait for its outcome, for
+    /// [`PROBE_TIME`] at most.
     ///
     /// # Errors
-    /// The last failure, if the call is to be given up.
+    /// The last failure, if the call should be given up.
     pub async fn admit(&self, patience: Duration) -> Result<Option<Probe<'_>>, AwsError> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -107,7 +109,7 @@ impl Trouble {
                     NextProbe::At(_) | NextProbe::Sent(_) => return Err(state.last.clone()),
                 }
             };
-            // When the time is over, the state says so.
+            // After a time-out, the state decides.
             let _ = tokio::time::timeout_at(wait_until, changed).await;
         }
     }
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_patience_one_probe_at_a_time_is_sent_and_the_others_share_its_failure() {
+    async fn after_patience_one_probe_is_sent_and_its_failure_is_shared() {
         let trouble = in_trouble().await;
         let probe = trouble.admit(PATIENCE).await.expect("a probe").expect("a probe");
         let waiting = async { trouble.admit(PATIENCE).await.err().map(|error| error.code) };
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_good_probe_ends_it_for_those_who_wait() {
+    async fn a_successful_probe_admits_the_waiting_calls() {
         let trouble = in_trouble().await;
         let probe = trouble.admit(PATIENCE).await.expect("a probe");
         let probing = async {
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_hangs_holds_up_nobody() {
+    async fn a_hanging_probe_delays_others_by_its_time_only() {
         let trouble = in_trouble().await;
         let _probe = trouble.admit(PATIENCE).await.expect("a probe");
         let began = Instant::now();
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_was_dropped_is_no_probe_for_ever() {
+    async fn after_a_dropped_probe_another_one_is_admitted() {
         let trouble = in_trouble().await;
         drop(trouble.admit(PATIENCE).await.expect("a probe"));
         tokio::time::advance(PROBE_PAUSE).await;
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_with_a_long_pause_in_between_are_no_lasting_trouble() {
+    async fn a_failure_after_a_long_pause_starts_a_new_trouble() {
         let trouble = in_trouble().await;
         tokio::time::advance(IDLE).await;
         let probe = trouble.admit(PATIENCE).await.expect("a probe");

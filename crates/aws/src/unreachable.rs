@@ -1,7 +1,7 @@
 //! Endpoints to which no connection can be made.
 //!
-//! A thousand accounts have the same endpoint in a Region. If it cannot be reached, four attempts for
-//! each of them tell nothing that the first ones did not.
+//! A thousand accounts share one endpoint in a Region. If it cannot be reached, four attempts for
+//! each account show nothing that the first ones did not.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tokio::time::Instant;
 
 use crate::fault::{Fault, Remembered};
 
-/// So many failures in a row make an endpoint a failing one.
+/// After this many failures in a row, an endpoint counts as failing.
 const FAILURES: u32 = 5;
-/// An endpoint that has failed for this long is remembered: a network that is away for a moment does
-/// not cost the endpoint for the whole run.
+/// An endpoint that has failed for this long is remembered. A shorter network outage does not
+/// exclude the endpoint for the whole run.
 const FAILING_FOR: Duration = Duration::from_secs(3);
 /// How long after a failure a failing endpoint is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The endpoints with failures, and none that has a success after them.
+/// The endpoints that have failed since their last success.
 #[derive(Debug, Default)]
 pub(crate) struct Unreachable(HashMap<OriginKey, Failures, RandomState>);
 
@@ -36,16 +36,16 @@ struct Failures {
 /// Whether a connection to an endpoint may be tried.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Nothing speaks against it.
+    /// Yes: it has not failed often.
     Untried,
-    /// It has failed several times.
+    /// One at a time: it has failed several times.
     Failing,
-    /// Not now.
+    /// No, not now.
     Unreachable(Fault),
 }
 
 impl Unreachable {
-    /// A connection to the endpoint could not be made, which took so long.
+    /// Records that a connection to the endpoint failed after `took`.
     pub(crate) fn failed(&mut self, origin: &OriginKey, took: Duration, last: String) {
         let now = Instant::now();
         let began = now.checked_sub(took).unwrap_or(now);
@@ -59,7 +59,7 @@ impl Unreachable {
         (failures.last_at, failures.last) = (now, last);
     }
 
-    /// A connection was made.
+    /// Records that a connection was made.
     pub(crate) fn reached(&mut self, origin: &OriginKey) {
         self.0.remove(origin);
     }
@@ -85,7 +85,7 @@ impl Unreachable {
     }
 }
 
-/// An endpoint, as a person writes it.
+/// An endpoint as a URL, for messages.
 pub(crate) fn shown(origin: &OriginKey) -> String {
     let port = origin.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", origin.scheme(), origin.host())
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_network_that_is_away_for_a_moment_is_forgiven() {
+    async fn a_short_network_outage_is_forgiven() {
         let mut endpoints = Unreachable::default();
         fail(&mut endpoints, 32);
         tokio::time::advance(Duration::from_secs(1)).await;

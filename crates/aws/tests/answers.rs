@@ -1,4 +1,4 @@
-//! What the HTTP stack and the classifier make of the answers of servers, proxies and portals.
+//! How the HTTP stack and the classifier handle the responses of servers, proxies and portals.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ async fn describe(http: &SharedHttpClient, url: &str) -> Result<(), AwsError> {
     call.await.map(drop).map_err(|error| AwsError::from_sdk(&error))
 }
 
-/// Reads a request, and answers it with these bytes; an endless body follows until the client has had enough.
+/// Reads a request and responds with `head`; if `endless`, a body follows until the client closes.
 async fn answer(mut stream: TcpStream, head: &[u8], endless: bool) {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -45,7 +45,7 @@ async fn answer(mut stream: TcpStream, head: &[u8], endless: bool) {
     let _ = stream.shutdown().await;
 }
 
-/// The error that an answer leads to.
+/// The error that a response leads to.
 async fn error_of(head: impl Into<Vec<u8>>, endless: bool) -> AwsError {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -76,14 +76,14 @@ fn check(error: &AwsError, class: ErrorClass, code: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_redirect_says_where_to_and_what_is_likely() {
+async fn a_redirect_names_its_target_and_the_likely_cause() {
     let error = plain("302 Found", "location: https://portal.example/login\r\n", "<html>moved</html>").await;
     let words = ["302", "https://portal.example/login", "endpoint", "captive portal"];
     check(&error, ErrorClass::Other, "http_302", &words);
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_is_named() {
+async fn a_refusal_by_a_proxy_is_explained() {
     let error = plain("407 Proxy Authentication Required", "", "<html>who are you?</html>").await;
     check(&error, ErrorClass::Other, "http_407", &["proxy asks for a user", "HTTPS_PROXY", "who are you?"]);
     let error = plain("403 Forbidden", "content-type: text/html\r\n", "<html>blocked by policy</html>").await;
@@ -91,7 +91,7 @@ async fn a_proxy_that_refuses_is_named() {
 }
 
 #[tokio::test]
-async fn aws_own_refusal_is_not_taken_for_a_proxys() {
+async fn a_refusal_by_aws_is_not_mistaken_for_a_proxys() {
     let body = r#"{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"not authorized"}"#;
     let error = plain("400 Bad Request", "content-type: application/x-amz-json-1.0\r\n", body).await;
     check(&error, ErrorClass::Denied, "AccessDeniedException", &[]);
@@ -99,7 +99,7 @@ async fn aws_own_refusal_is_not_taken_for_a_proxys() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_says_who_compresses() {
+async fn a_compressed_response_is_explained_by_a_proxy() {
     let error = plain("200 OK", "content-encoding: gzip\r\n", "\u{1f}\u{8b}").await;
     check(&error, ErrorClass::Transient, "answer_compressed", &["gzip", "proxy"]);
 }
@@ -112,7 +112,7 @@ async fn a_wrong_clock_is_measured() {
 }
 
 #[tokio::test]
-async fn an_empty_name_is_the_listings() {
+async fn an_empty_table_name_is_attributed_to_the_listing() {
     let message = "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: Member must have \
                    length greater than or equal to 1";
     let body = format!(r#"{{"__type":"com.amazon.coral.validate#ValidationException","message":"{message}"}}"#);
@@ -121,7 +121,7 @@ async fn an_empty_name_is_the_listings() {
 }
 
 #[tokio::test]
-async fn broken_http_is_worth_another_attempt() {
+async fn broken_http_is_a_transient_error() {
     for broken in [
         "SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nbad header\u{0}: x\r\n\r\n".to_owned(),
@@ -134,7 +134,7 @@ async fn broken_http_is_worth_another_attempt() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_cut_off() {
+async fn an_endless_response_is_cut_off() {
     let head = "HTTP/1.1 200 OK\r\nserver: evil\r\ntransfer-encoding: chunked\r\n\r\n";
     let error = error_of(head, true).await;
     check(&error, ErrorClass::Transient, "answer_too_large", &["http://127.0.0.1:", "16777216", "server evil"]);
@@ -143,7 +143,7 @@ async fn an_answer_without_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn an_answer_in_many_pieces_is_put_together() {
+async fn a_response_in_many_chunks_is_reassembled() {
     let pieces: String = r#"{"Table":{"TableName":"orders"}}"#.chars().map(|c| format!("1\r\n{c}\r\n")).collect();
     let head = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{pieces}0\r\n\r\n");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -157,19 +157,19 @@ async fn an_answer_in_many_pieces_is_put_together() {
     described.expect("a description");
 }
 
-/// Many calls at once at an endpoint that refuses connections.
+/// Makes many calls at once to an endpoint that refuses connections.
 async fn call_all(http: &HttpStack, url: &str, calls: usize) -> Vec<AwsError> {
     let mut tasks = JoinSet::new();
     for _ in 0..calls {
         let (http, url) = (http.client().clone(), url.to_owned());
-        tasks.spawn(async move { describe(&http, &url).await.expect_err("nobody is there") });
+        tasks.spawn(async move { describe(&http, &url).await.expect_err("no server") });
     }
     tasks.join_all().await
 }
 
-/// The clock stands still unless it is advanced, so nothing here waits for real.
+/// The clock is paused and advanced by hand, so nothing here waits in real time.
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_cannot_be_reached_is_remembered_until_it_is_forgotten() {
+async fn an_unreachable_endpoint_is_remembered_until_forgotten() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let url = format!("http://{address}");
@@ -181,7 +181,7 @@ async fn an_endpoint_that_cannot_be_reached_is_remembered_until_it_is_forgotten(
         }
         tokio::time::advance(Duration::from_secs(1)).await;
     }
-    let error = describe(http.client(), &url).await.expect_err("nobody is there");
+    let error = describe(http.client(), &url).await.expect_err("no server");
     check(&error, ErrorClass::Unreachable, "endpoint_unreachable", &[&url, "does not try it again"]);
     assert!(error.ends_call());
     let connections = error.message.split(" connections failed").next().and_then(|text| text.rsplit(' ').next());

@@ -1,9 +1,9 @@
-"""The script that one would write with boto3: describes all tables of all accounts and Regions, with 50 threads.
+"""A typical script with boto3: describes all tables of all accounts and Regions, with 50 threads.
 
 usage: boto3_crawl.py --accounts ID... --regions REGION... --output FILE       (endpoint and credentials: AWS_* in the environment)
 
-Assumes the role Reader of each account, has one client for each account and Region, and writes one JSON line for each
-table. What fails is named on standard error and left out; the exit code is then 1.
+Assumes the role Reader of each account, uses one client for each account and Region, and writes one JSON
+line for each table. Failures are printed to standard error and left out; the exit code is then 1.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 THREADS = 50
-# A connection for each thread, so that none waits for one. Under a quota the retry mode "standard" loses tables, because it
-# runs out of the retries that it allows itself; "legacy" gets them all.
+# A connection for each thread, so that no thread waits for one. With a quota, the retry mode
+# "standard" loses tables, because it uses up its own limit of retries; "legacy" gets them all.
 CONFIG = Config(max_pool_connections=THREADS, retries={"mode": "legacy", "total_max_attempts": 10})
 
 
@@ -29,13 +29,13 @@ class Crawl:
         self.pool = ThreadPoolExecutor(THREADS)
         self.session = boto3.Session()
         self.sts = self.session.client("sts", region_name="us-east-1", config=CONFIG)
-        # Clients may be shared by threads; sessions, which make them, may not.
+        # Threads may share clients, but not sessions, which create them.
         self.making = threading.Lock()
         self.writing = threading.Lock()
         self.failures = 0
 
     def run(self, accounts):
-        # Each step only submits the next one: no thread waits for another.
+        # Each step only submits the next one, so no thread waits for another.
         clients = [self.pool.submit(self.clients_of, account) for account in accounts]
         listings = [self.pool.submit(self.list_tables, client) for each in clients for client in each.result()]
         for listing in listings:

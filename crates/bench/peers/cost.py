@@ -1,8 +1,8 @@
-"""Runs a command, and prints as JSON what it and the processes that it waited for cost.
+"""Runs a command, and prints as JSON the cost of it and of the processes that it waited for.
 
 usage: cost.py COMMAND [ARGUMENT...]
 
-The command's own output goes to standard error. Its cost is the whole process's, from its start to its end.
+The command's own output goes to standard error. The cost is that of the whole process, from start to end.
 """
 
 import json

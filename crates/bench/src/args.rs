@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dynacrawl::config::ConcurrencySetting;
 use serde::Serialize;
 
-/// Measure a crawl of the simulator, and the floor beside it; prints one JSON line.
+/// Measure a crawl of the simulator, and the floor, and print one JSON line
 #[derive(Debug, Parser)]
 #[command(
     name = "dynacrawl-bench",
@@ -18,7 +18,7 @@ pub(crate) struct Cli {
     pub(crate) part: Option<Part>,
 }
 
-/// What is crawled, and how.
+/// The estate to crawl, and how to crawl it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct EstateArgs {
     /// Tables in each scope
@@ -45,10 +45,10 @@ pub(crate) struct EstateArgs {
     /// Where the crawl writes its lines
     #[arg(long, default_value = "/dev/null")]
     pub(crate) output: String,
-    /// Also crawl with a state, in this directory or one that is made for it: what knowing every table costs
+    /// Also measure the cost of a state, in this directory or a temporary one
     #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = "")]
     pub(crate) state: Option<String>,
-    /// Compare with what others would run, as far as crates/bench/peers/setup has installed it
+    /// Compare with other tools, if crates/bench/peers/setup has installed them
     #[arg(
         long,
         value_enum,
@@ -61,7 +61,7 @@ pub(crate) struct EstateArgs {
     pub(crate) peers: Vec<Peer>,
 }
 
-/// The processes; started by the program itself.
+/// The processes that the program itself starts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
     #[command(hide = true)]
@@ -83,13 +83,14 @@ pub(crate) enum Part {
     },
 }
 
-/// What the crawler can be compared with.
+/// The tools to compare the crawler with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Peer {
     /// A script with boto3 and 50 threads, over all accounts and Regions
     Boto3,
-    /// DataHub's source for DynamoDB, over the first Region of the first account: it knows no more
+    /// DataHub's source for DynamoDB, over the first Region of the first account, because it
+    /// supports only one
     #[value(name = "datahub")]
     DataHub,
 }

@@ -1,4 +1,4 @@
-//! The crawl: the same pipeline that the binary runs.
+//! The crawl, with the same pipeline as the binary.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The crawl as a process of its own.
+//! Starts the crawl in its own process.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::EstateArgs;
 use crate::report::Measured;
 
-/// Crawls in a process of its own.
+/// Crawls in a separate process.
 pub(crate) fn crawl(config: &Path) -> Result<Measured> {
     let hub = Account::new(Estate::HUB).access("hub");
     let mut crawl = this_program()?;
@@ -19,7 +19,7 @@ pub(crate) fn crawl(config: &Path) -> Result<Measured> {
     finish(crawl)
 }
 
-/// The accounts are reached by a role of one name, which one user may assume.
+/// All accounts have a role of the same name, which one user may assume.
 pub(crate) fn configuration(args: &EstateArgs, url: &str) -> Value {
     let estate = Estate::uniform(args.accounts, args.regions, 1);
     let accounts: Vec<_> = estate.access.accounts.iter().map(|account| &account.account_id).collect();
@@ -48,7 +48,7 @@ pub(crate) fn this_program() -> Result<Command> {
     Ok(Command::new(std::env::current_exe()?))
 }
 
-/// Waits for a process, and reads what it measured.
+/// Waits for a process, and reads its measurements.
 pub(crate) fn finish(mut command: Command) -> Result<Measured> {
     let done = command.stderr(Stdio::inherit()).output()?;
     ensure!(done.status.success(), "a part of the benchmark failed: {}", done.status);

@@ -1,5 +1,5 @@
-//! The floor: the least that any client could cost. One constant request, signed once and never again, over connections
-//! that stay open; the answers are read and thrown away.
+//! The floor: the least cost of any client. It sends one constant request, which is signed only
+//! once, over connections that stay open, and reads and discards the answers.
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ const BODY: &[u8] = br#"{"TableName":"table-000000"}"#;
 
 pub(crate) fn run(url: &str, requests: u64, connections: usize, access_key_id: &str, region: &str) -> Result<()> {
     let address = url.strip_prefix("http://").context("the simulator speaks plain HTTP")?.to_owned();
-    // The simulator looks at the access key and the Region, not at the signature.
+    // The simulator checks the access key and the Region, not the signature.
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={access_key_id}/20260101/{region}/dynamodb/aws4_request, \
          SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={}",

@@ -1,8 +1,9 @@
-//! dynacrawl-bench: how much a crawl costs, beside the least that any client could cost, in one run.
+//! dynacrawl-bench: compares the cost of a crawl with the least cost of any client, in one run.
 //!
-//! Three processes, all of this program: the simulator, the crawl with the real pipeline, and the floor, a raw HTTP client
-//! that sends the same requests and throws the answers away. Their CPU time is counted apart. On request the peers follow,
-//! what others would run for the same tables.
+//! The program starts three processes of itself: the simulator, the crawl with the real pipeline,
+//! and the floor, a raw HTTP client that sends the same requests and discards the answers. Their
+//! CPU time is measured separately. On request the peers follow: other tools that crawl the same
+//! tables.
 
 mod args;
 mod crawl;
@@ -20,7 +21,7 @@ use clap::Parser;
 
 use crate::args::{Cli, Part};
 
-/// The crawler's allocator, so that the same is measured.
+/// The crawler's allocator, so that the measurements apply to the binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

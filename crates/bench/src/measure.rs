@@ -1,4 +1,4 @@
-//! What a process has used so far.
+//! Measures the time and memory of a process.
 
 use std::time::Instant;
 
@@ -7,7 +7,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::report::Measured;
 
-/// Runs `work` on one thread, as the crawler does, and prints what it and the process cost.
+/// Runs `work` on one thread, as the crawler does, and prints its result with the cost of the
+/// process.
 pub(crate) fn measured(work: impl Future<Output = Result<Measured>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let started = Instant::now();
@@ -20,7 +21,7 @@ pub(crate) fn measured(work: impl Future<Output = Result<Measured>>) -> Result<(
     Ok(())
 }
 
-/// The most memory that the process ever had in use, in MiB.
+/// The peak memory of the process, in MiB.
 fn peak_rss_mb() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("the benchmark needs Linux's /proc")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;

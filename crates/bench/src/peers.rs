@@ -1,5 +1,4 @@
-//! The peers: what others would run for the same tables, beside the same simulator. `crates/bench/peers/setup` installs
-//! them.
+//! The peers: other tools that crawl the same simulator. `crates/bench/peers/setup` installs them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -15,10 +14,10 @@ use serde_json::json;
 use crate::args::{EstateArgs, Peer};
 use crate::report::{PeerReport, per, rounded};
 
-/// How many lines of what a failed peer said are shown.
+/// How many lines of a failed peer's standard error are shown.
 const SHOWN_LINES: usize = 10;
 
-/// What `cost.py` reports.
+/// The report of `cost.py`.
 #[derive(Debug, Deserialize)]
 struct Cost {
     exit_code: i32,
@@ -27,7 +26,7 @@ struct Cost {
     peak_rss_mb: f64,
 }
 
-/// Those of the peers asked for that are installed; says which are not.
+/// The requested peers that are installed. Prints which are not.
 pub(crate) fn installed(asked: &[Peer]) -> Result<Vec<Peer>> {
     let (present, missing): (Vec<Peer>, Vec<Peer>) = asked.iter().partition(|peer| peer.program().exists());
     for peer in missing {
@@ -61,7 +60,8 @@ impl Peer {
     }
 
     fn run(self, args: &EstateArgs, url: &str, crawl_cpu_us_per_table: f64) -> Result<PeerReport> {
-        // Also its home, so that it finds none of the user's settings and leaves nothing behind.
+        // It is also the peer's home directory, so that it finds no settings of the user and leaves
+        // no files.
         let directory = tempfile::tempdir()?;
         let output = directory.path().join("tables.json");
         let mut command = measuring(directory.path(), url);
@@ -97,7 +97,7 @@ impl Peer {
     }
 }
 
-/// Adds the script for all scopes, and says how many tables they have.
+/// Adds the script for all scopes. Returns how many tables they have.
 fn boto3(command: &mut Command, args: &EstateArgs, output: &Path) -> u64 {
     let estate = Estate::uniform(args.accounts, args.regions, 1);
     let hub = Account::new(Estate::HUB).access("hub");
@@ -108,11 +108,11 @@ fn boto3(command: &mut Command, args: &EstateArgs, output: &Path) -> u64 {
     args.accounts as u64 * args.regions as u64 * args.tables
 }
 
-/// Adds an ingestion of one scope into a file, and says how many tables it has.
+/// Adds an ingestion of one scope into a file. Returns how many tables it has.
 fn datahub(command: &mut Command, args: &EstateArgs, output: &Path) -> Result<u64> {
     let account = Estate::uniform(1, 1, 1).access.accounts.remove(0);
     credentials(command, &account.access_key_id, &account.secret_access_key);
-    // JSON is YAML.
+    // JSON is valid YAML.
     let recipe = json!({
         "source": { "type": "dynamodb", "config": { "aws_region": account.regions[0] } },
         "sink": { "type": "file", "config": { "filename": output } },
@@ -123,7 +123,7 @@ fn datahub(command: &mut Command, args: &EstateArgs, output: &Path) -> Result<u6
     Ok(args.tables)
 }
 
-/// A command that runs, and measures, what is added to it; it knows nothing of AWS but the simulator.
+/// A command that runs and measures the command that is added to it. It reaches only the simulator.
 fn measuring(home: &Path, url: &str) -> Command {
     let mut command = Command::new(Peer::Boto3.program());
     command.arg(scripts().join("cost.py"));
@@ -139,7 +139,7 @@ fn credentials(command: &mut Command, access_key_id: &str, secret_access_key: &s
     command.env("AWS_ACCESS_KEY_ID", access_key_id).env("AWS_SECRET_ACCESS_KEY", secret_access_key);
 }
 
-/// The lines of a file.
+/// The number of lines of a file.
 fn lines(path: &Path) -> Result<u64> {
     let mut lines = 0;
     for line in BufReader::new(File::open(path)?).split(b'\n') {
@@ -149,7 +149,8 @@ fn lines(path: &Path) -> Result<u64> {
     Ok(lines)
 }
 
-/// The datasets of a file that DataHub wrote: one array of aspects, several for each dataset.
+/// The number of datasets in a file of DataHub, which is one array of aspects, several for each
+/// dataset.
 fn datasets(path: &Path) -> Result<u64> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -157,7 +158,7 @@ fn datasets(path: &Path) -> Result<u64> {
         entity_urn: Option<String>,
     }
 
-    // It leaves out the closing bracket when it fails.
+    // If DataHub fails, the closing bracket is missing.
     let Ok(aspects) = serde_json::from_reader::<_, Vec<Aspect>>(BufReader::new(File::open(path)?)) else {
         return Ok(0);
     };
@@ -178,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dataset_counts_once_however_many_aspects_it_has() {
+    fn a_dataset_with_several_aspects_counts_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let aspects = json!([
             { "entityType": "dataset", "entityUrn": "urn:li:dataset:a", "aspectName": "schemaMetadata" },
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_datahub_did_not_finish_has_no_datasets() {
+    fn an_unfinished_file_of_datahub_has_no_datasets() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "[\n{\"entityUrn\": \"urn:li:dataset:a\"}").unwrap();
         assert_eq!(datasets(file.path()).unwrap(), 0);

@@ -1,4 +1,4 @@
-//! The processes, one after the other beside the simulator.
+//! Runs the processes, one after the other, while the simulator runs.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,9 +14,9 @@ use crate::crawler::{configuration, crawl, finish, this_program};
 use crate::report::{PROFILE, Report, per, rounded};
 use crate::{peers, state};
 
-/// More say no more about what one costs.
+/// More requests would not make the cost of one more precise.
 const FLOOR_REQUESTS: u64 = 200_000;
-/// Connections of the floor's, unless the crawl's concurrency is chosen.
+/// The connections of the floor, unless the crawl's concurrency is set.
 const FLOOR_CONNECTIONS: usize = 64;
 
 pub(crate) fn run(args: &EstateArgs) -> Result<()> {
@@ -34,7 +34,8 @@ pub(crate) fn run(args: &EstateArgs) -> Result<()> {
     let state = args.state.as_ref().map(|place| state::compare(args, place, &simulator.url)).transpose()?;
 
     let first = Estate::uniform(1, 1, 1).access.accounts.remove(0);
-    // The quota is the crawl's business; the floor is asked what it costs, at a simulator without one.
+    // The quota concerns only the crawl. The floor measures the cost of requests, with a simulator
+    // without a quota.
     let unlimited = match args.quota {
         None => None,
         Some(_) => Some(Simulator::start(&EstateArgs { quota: None, accounts: 1, regions: 1, ..args.clone() })?),
@@ -148,7 +149,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // It ends with its standard input; waiting keeps no dead process behind.
+        // The process ends with its standard input. Waiting for it leaves no zombie.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }

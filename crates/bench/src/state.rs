@@ -1,4 +1,5 @@
-//! What it costs to know every table: the same crawl without a state, and with one that knows everything already.
+//! Measures the cost of a state: the same crawl without a state, and with one that has all tables
+//! already.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,8 @@ use crate::args::EstateArgs;
 use crate::crawler::{configuration, crawl};
 use crate::report::{Measured, StateReport, per, rounded};
 
-/// How often each of the two is measured, in turn: the machine drifts by more than they differ.
+/// How often each of the two is measured. They alternate, because the speed of the machine varies
+/// by more than their difference.
 const TURNS: usize = 5;
 
 pub(crate) fn compare(args: &EstateArgs, place: &str, url: &str) -> Result<StateReport> {
@@ -53,7 +55,7 @@ fn median(mut of: Vec<Measured>) -> f64 {
     cpu(&of[of.len() / 2])
 }
 
-/// From now on every row that is written about tables is counted, by the database itself.
+/// From now on the database itself counts every row that is written about tables.
 fn watch(state: &Path) -> Result<()> {
     let mut sql = "CREATE TABLE bench_written (rows INTEGER); INSERT INTO bench_written VALUES (0);".to_owned();
     for table in ["tables", "records", "changes", "staged"] {

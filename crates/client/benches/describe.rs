@@ -1,4 +1,4 @@
-//! One DescribeTable through the client, one after the other: the simulator's answer and the loopback included.
+//! Sequential DescribeTable calls through the client, including the simulator and the loopback.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dynacrawl_auth::{BaseCredentials, CredentialPool, CredentialSpec, UserKeys};

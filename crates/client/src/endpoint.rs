@@ -1,14 +1,15 @@
-//! The endpoint, found out once.
+//! Resolves the endpoint once.
 
 use std::sync::OnceLock;
 
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, EndpointFuture, Params, ResolveEndpoint};
 use aws_smithy_types::endpoint::Endpoint;
 
-/// Resolves a client's endpoint once, where it does not depend on the request.
+/// Resolves a client's endpoint once, if it does not depend on the request.
 ///
-/// The SDK's own cache has the table's name as part of its key, so it misses for every table, and runs its rules anew. Only
-/// an endpoint that carries the account's id depends on the request (by the credentials' account).
+/// The SDK's own cache has the table's name in its key, so it misses for every table and runs its
+/// rules again. Only an endpoint that contains the account's id depends on the request (by the
+/// credentials' account).
 #[derive(Debug)]
 pub(crate) struct EndpointOnce {
     rules: DefaultResolver,
@@ -43,7 +44,7 @@ mod tests {
         Params::builder().region(region).build().expect("parameters")
     }
 
-    /// Parameters that would lead elsewhere are not looked at any more: the rules ran once.
+    /// The second parameters, which lead elsewhere, are ignored: the rules ran once.
     #[tokio::test]
     async fn the_rules_run_once_for_all_tables() {
         let resolver = EndpointOnce::new();

@@ -3,24 +3,24 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How much one answer counts in the mean: some thirty answers make the mean a new one.
+/// The weight of one response in the mean: some thirty responses make the mean a new one.
 const WEIGHT: f64 = 1.0 / 32.0;
 
-/// The exponentially weighted mean of how long answers took.
+/// The exponentially weighted mean of response times.
 #[derive(Debug, Default)]
 pub struct Latency {
     seconds: Mutex<Option<f64>>,
 }
 
 impl Latency {
-    /// Adds an answer.
+    /// Adds a response.
     pub fn record(&self, took: Duration) {
         let took = took.as_secs_f64();
         let mut seconds = self.seconds();
         *seconds = Some(seconds.map_or(took, |mean| mean + (took - mean) * WEIGHT));
     }
 
-    /// The mean; `None` before the first answer.
+    /// The mean; `None` before the first response.
     pub fn mean(&self) -> Option<Duration> {
         self.seconds().map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::Latency;
 
     #[test]
-    fn the_mean_follows_the_answers_and_one_slow_answer_does_not_move_it_far() {
+    fn the_mean_follows_responses_and_one_slow_one_moves_it_little() {
         let latency = Latency::default();
         assert_eq!(latency.mean(), None);
         let mean = |times: u32, millis: u64| {

@@ -1,8 +1,9 @@
 //! A DynamoDB client for one scope: one account in one Region.
 //!
-//! Together with `dynacrawl-aws` and `dynacrawl-auth` this is the only crate that touches the SDK. Every
-//! attempt of every call goes through the retry loop of `dynacrawl-auth`, takes a permit of the scope's budget, and is
-//! counted; the SDK's own retries, which a limiter around them could neither meter nor count, are off.
+//! Together with `dynacrawl-aws` and `dynacrawl-auth` this is the only crate that touches the SDK.
+//! Every attempt of every call goes through the retry loop of `dynacrawl-auth`, takes a permit of
+//! the scope's budget, and is counted. The SDK's own retries are off: a limiter around them could
+//! neither meter nor count them.
 
 mod endpoint;
 mod latency;

@@ -1,8 +1,8 @@
-//! The raw body of DescribeTable's answer.
+//! The raw body of DescribeTable's response.
 //!
-//! The SDK's own deserialiser drops the fields that it has no name for, and costs more than all else on the way. So for
-//! successful answers of this one operation it is replaced: the body is handed on as it came, and the SDK's output stays
-//! empty. Errors are still read by the SDK.
+//! The SDK's own deserialiser drops unknown fields, and costs more than the rest of the call. So it
+//! is replaced for successful responses of this one operation: the body is passed on unchanged, and
+//! the SDK's output stays empty. The SDK still reads errors.
 
 use std::cell::RefCell;
 
@@ -22,11 +22,12 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 
 tokio::task_local! {
-    /// Where the deserialiser of the call under way leaves the body: it runs inside the call's own future.
+    /// Where the deserialiser leaves the body of the current call: it runs inside the call's
+    /// future.
     static BODY: RefCell<Option<SdkBody>>;
 }
 
-/// Runs a DescribeTable call, and returns the raw body with what the call returned.
+/// Runs a DescribeTable call, and returns its result with the raw body.
 pub(crate) async fn capture<T>(call: impl Future<Output = T>) -> (T, Option<SdkBody>) {
     BODY.scope(RefCell::new(None), async {
         let result = call.await;
@@ -35,7 +36,7 @@ pub(crate) async fn capture<T>(call: impl Future<Output = T>) -> (T, Option<SdkB
     .await
 }
 
-/// Puts the raw deserialiser in the place of the SDK's, for DescribeTable's successful answers.
+/// Replaces the SDK's deserialiser for DescribeTable's successful responses.
 #[derive(Debug)]
 pub(crate) struct RawDescribeTable;
 
@@ -45,7 +46,7 @@ impl Intercept for RawDescribeTable {
         "RawDescribeTable"
     }
 
-    /// What tells the service of attempts that the SDK makes on its own, which it does not here.
+    /// Omits the headers about attempts that the SDK makes on its own, because it makes none here.
     fn read_before_execution(
         &self,
         _: &BeforeSerializationInterceptorContextRef<'_>,
@@ -82,13 +83,13 @@ impl DeserializeResponse for Raw {
     }
 }
 
-/// DynamoDB sends a checksum of the body, which the Rust SDK does not look at.
+/// Checks the checksum that DynamoDB sends, which the Rust SDK ignores.
 fn check_crc32<E>(response: &HttpResponse, body: &[u8]) -> Result<(), OrchestratorError<E>> {
     let Some(sent) = response.headers().get("x-amz-crc32") else { return Ok(()) };
     if sent.parse() == Ok(crc32fast::hash(body)) {
         Ok(())
     } else {
-        Err(OrchestratorError::other("the body does not match its x-amz-crc32: it was damaged on the way"))
+        Err(OrchestratorError::other("the body does not match its x-amz-crc32: it was damaged in transit"))
     }
 }
 
@@ -102,7 +103,7 @@ mod tests {
     use super::check_crc32;
 
     #[test]
-    fn a_damaged_body_is_found_out() {
+    fn a_damaged_body_is_detected() {
         let mut response = HttpResponse::new(StatusCode::try_from(200).expect("a status"), SdkBody::empty());
         let checked = |response: &HttpResponse, body: &[u8]| check_crc32::<Error>(response, body).is_ok();
         assert!(checked(&response, b"without a checksum"));

@@ -1,4 +1,4 @@
-//! The two calls.
+//! The two calls to DynamoDB.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::latency::Latency;
 use crate::raw::{self, RawDescribeTable};
 use crate::sign::ScopeSigner;
 
-/// What a scope's client is made of.
+/// The settings of a scope's client.
 #[derive(Clone, Debug)]
 pub struct ScopeSettings {
     /// The Region to call.
@@ -28,32 +28,33 @@ pub struct ScopeSettings {
     pub dynamodb_url: Option<String>,
     /// Requests a second; `None`: no limit.
     pub rate: Option<Rate>,
-    /// The scope's share of the requests in flight, which all scopes of a process have in common.
+    /// The scope's share of the requests in flight of the whole process.
     pub requests: Share,
-    /// How often a call is tried.
+    /// How often a call is attempted.
     pub retry: RetryPolicy,
-    /// Whether the Region may not be enabled for the account. It then refuses good credentials as unknown.
+    /// Whether the Region may be disabled for the account. It then refuses valid credentials as
+    /// unknown.
     pub opt_in: bool,
 }
 
-/// A call that failed for good.
+/// A call that failed and is not retried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {error}", operation.name())]
 #[non_exhaustive]
 pub struct CallError {
     /// The call.
     pub operation: Operation,
-    /// What its last attempt failed with.
+    /// The error of its last attempt.
     pub error: AwsError,
     /// How many attempts were sent.
     pub attempts: u32,
-    /// Whether what was wrong may have passed in a while. Credentials that could not be had for the moment are such a reason,
+    /// Whether the failure may be temporary. A temporary failure to get credentials counts too,
     /// although the error's class is then about credentials.
     pub may_pass: bool,
 }
 
 impl CallError {
-    /// A call that came to nothing after so many attempts.
+    /// A call that failed after `attempts` attempts.
     pub fn new(operation: Operation, error: AwsError, attempts: u32) -> Self {
         Self { operation, may_pass: error.class.may_pass(), error, attempts }
     }
@@ -62,9 +63,9 @@ impl CallError {
 /// A body that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeFailure {
-    /// What to do about it. A body that was damaged on the way, or that somebody else sent, is
-    /// [`ErrorClass::Transient`] and retried like any broken answer. Every other one is retried
-    /// once: whoever answers so twice will answer so again.
+    /// What to do about it. A body that was damaged in transit, or that AWS did not send, is
+    /// [`ErrorClass::Transient`] and retried like any broken response. Every other one is retried
+    /// once: a server that sends one twice will send it again.
     pub class: ErrorClass,
     /// What is wrong with the body.
     pub message: String,
@@ -104,7 +105,7 @@ impl Counter {
 pub struct ScopeClient {
     dynamodb: aws_sdk_dynamodb::Client,
     signer: ScopeSigner,
-    /// Patient: without the names nothing is complete.
+    /// Patient: without the names, nothing is complete.
     listing: Caller,
     describing: Caller,
     counters: [Counter; Operation::OF_SCOPE.len()],
@@ -142,7 +143,7 @@ impl ScopeClient {
         }
     }
 
-    /// Patience with calls begins anew: what has failed for long may have passed.
+    /// Restarts patience with calls, because an old trouble may be over.
     pub fn forget_troubles(&self) {
         self.listing.forget_trouble();
         self.describing.forget_trouble();
@@ -153,7 +154,7 @@ impl ScopeClient {
         Requests::new(|operation| self.counter(operation).map(Counter::read).unwrap_or_default())
     }
 
-    /// How fast they were sent.
+    /// The rates at which they were sent.
     pub fn pace(&self) -> Pace {
         self.listing.budget().pace()
     }
@@ -163,7 +164,7 @@ impl ScopeClient {
         self.listing.budget().rate()
     }
 
-    /// How long DescribeTable takes to answer, a mean; `None` before the first answer.
+    /// The mean response time of DescribeTable; `None` before the first response.
     pub fn describe_latency(&self) -> Option<Duration> {
         self.describe_latency.mean()
     }
@@ -171,7 +172,7 @@ impl ScopeClient {
     /// dynamodb:ListTables: the page of up to 100 names after `start`.
     ///
     /// # Errors
-    /// When the page did not come after the last attempt.
+    /// If the last attempt failed.
     pub async fn list_tables(&self, start: Option<&TableName>) -> Result<Page, CallError> {
         self.attempts(Operation::ListTables, || async move {
             let answer = self
@@ -183,13 +184,13 @@ impl ScopeClient {
                 .map_err(|error| AwsError::from_sdk(&error))?;
             let next = answer.last_evaluated_table_name.map(TableName::from);
             if next.is_some() && next.as_ref() == start {
-                let said = "LastEvaluatedTableName is where the page began: the listing would never end";
-                return Err(AwsError::new(ErrorClass::Other, "invalid_response", said));
+                let problem = "LastEvaluatedTableName is where the page began: the listing would never end";
+                return Err(AwsError::new(ErrorClass::Other, "invalid_response", problem));
             }
-            // Somebody else's answer, a proxy's or a portal's, must not look like an account without tables.
+            // A response from a proxy or portal must not look like an account without tables.
             let Some(names) = answer.table_names else {
-                let said = "the answer has no TableNames";
-                return Err(AwsError::new(ErrorClass::Transient, "invalid_response", said));
+                let problem = "the answer has no TableNames";
+                return Err(AwsError::new(ErrorClass::Transient, "invalid_response", problem));
             };
             let names = names.into_iter().map(TableName::from).collect();
             Ok(Page { names, next })
@@ -197,10 +198,10 @@ impl ScopeClient {
         .await
     }
 
-    /// dynamodb:DescribeTable: what `decode` makes of the raw body.
+    /// dynamodb:DescribeTable; `decode` reads the raw body.
     ///
     /// # Errors
-    /// When the last attempt failed, or the answer could not be decoded.
+    /// If the last attempt failed, or the response could not be decoded.
     pub async fn describe_table<T>(
         &self,
         name: &TableName,
@@ -214,7 +215,7 @@ impl ScopeClient {
             AwsError::new(class, "invalid_response", failure.message)
         };
         self.attempts(Operation::DescribeTable, || async move {
-            // Boxed: the SDK's future has some 15 KB, and would be moved from hand to hand.
+            // Boxed: the SDK's future has some 15 KB, and would be copied with each move.
             let call = Box::pin(self.dynamodb.describe_table().table_name(name.as_str()).send());
             let sent = Instant::now();
             let (result, body) = raw::capture(call).await;

@@ -1,7 +1,8 @@
-//! AWS Signature Version 4 with a signing key that is derived once a day, not once a request.
+//! AWS Signature Version 4 with a signing key that is derived once a day, not for each request.
 //!
-//! The SDK's signer derives the key anew each time and signs every header. This one does what a POST to the root needs,
-//! and leaves all else to the SDK's: other paths, and a clock that has turned out to be wrong.
+//! The SDK's signer derives the key each time and signs every header. This one signs POST requests
+//! to the root, and leaves the rest to the SDK's: other paths, and a clock that has turned out to
+//! be wrong.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,8 @@ pub(crate) struct ScopeSigner(Arc<Inner>);
 struct Inner {
     region: String,
     sdk: SigV4Signer,
-    /// The SDK's signer corrects a wrong clock by what AWS answers; from the first sign of one on, it signs.
+    /// Whether the clock is wrong. Then the SDK's signer signs, which corrects it by AWS's
+    /// responses.
     clock_is_wrong: AtomicBool,
     key: Mutex<Option<DayKey>>,
 }
@@ -58,7 +60,7 @@ impl ScopeSigner {
         }))
     }
 
-    /// AWS has said that the local clock is wrong.
+    /// Records that AWS found the local clock wrong.
     pub(crate) fn clock_is_wrong(&self) {
         self.0.clock_is_wrong.store(true, Ordering::Relaxed);
     }
@@ -135,7 +137,7 @@ impl Inner {
         }
         let headers = request.headers_mut();
         headers.insert("x-amz-date", time);
-        // What no header can carry is an error, not a panic.
+        // A value that no header can carry is an error, not a panic.
         headers.try_insert("authorization", authorization)?;
         Ok(())
     }
@@ -155,7 +157,8 @@ impl Inner {
     }
 }
 
-/// Adds a header that nobody may show or keep: HTTP libraries leave it out of their logs, and HTTP/2 out of its tables.
+/// Adds a header marked as sensitive: HTTP libraries leave it out of their logs, and HTTP/2 out of
+/// its tables.
 ///
 /// The SDK's headers cannot be marked one by one, but those of a whole request can be converted.
 fn add_secret(headers: &mut Headers, name: &'static str, value: &str) -> Result<(), BoxError> {
@@ -169,7 +172,7 @@ fn add_secret(headers: &mut Headers, name: &'static str, value: &str) -> Result<
     Ok(())
 }
 
-/// The value of the Host header that hyper is going to send, for requests to the root of an endpoint.
+/// The Host header that hyper will send, for requests to the root of an endpoint.
 fn root_host(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once("://")?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -214,7 +217,7 @@ mod tests {
 
     /// The expected values were computed by botocore's signer.
     #[test]
-    fn signatures_are_those_of_another_implementation() {
+    fn signatures_match_those_of_botocore() {
         let request = signed(None);
         assert_eq!(request.headers().get("x-amz-date"), Some("20150830T123600Z"));
         assert_eq!(
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_session_token_is_not_shown_by_any_library() {
+    fn the_session_token_is_not_shown_in_debug_output() {
         let request = signed(Some("IQoJb3JpZ2luX2VjEXAMPLE"));
         assert_eq!(request.headers().len(), 5, "{request:?}");
         assert!(!format!("{request:?}").contains("IQoJb3JpZ2luX2VjEXAMPLE"));

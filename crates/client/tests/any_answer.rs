@@ -1,4 +1,4 @@
-//! Whatever comes in the place of DynamoDB's answer: an error of some class or a page, and never a panic.
+//! Any response in place of DynamoDB's is a page or an error with a class, and never a panic.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use dynacrawl_client::{DecodeFailure, RetryPolicy, ScopeClient, ScopeSettings};
 use dynacrawl_model::{Region, TableName};
 use proptest::prelude::*;
 
-/// A server that gives one answer to everything.
+/// A server that gives one response to everything.
 #[derive(Clone, Debug)]
 struct Always {
     status: u16,
@@ -39,7 +39,7 @@ impl HttpConnector for Always {
     }
 }
 
-/// Asks for a page and for a table; what is wrong with the answers has to be an error with a code.
+/// Lists a page and describes a table. Each failure has to be an error with a code.
 fn ask(answer: Always) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
@@ -76,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_and_headers_are_an_error_or_an_answer(
+    fn any_bytes_and_headers_are_an_error_or_a_result(
         status in status(),
         body in prop::collection::vec(any::<u8>(), 0..300),
         after in ".{0,20}",
@@ -93,7 +93,7 @@ proptest! {
 }
 
 #[test]
-fn nesting_without_end_is_an_error_and_no_overflow() {
+fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
     for status in [200, 400] {
         let nested = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         ask(Always { status, headers: Vec::new(), body: nested.into_bytes() });

@@ -53,7 +53,7 @@ async fn describe(client: &ScopeClient, simulator: &Simulator) -> Result<usize, 
 }
 
 #[tokio::test]
-async fn the_raw_body_is_handed_on_as_it_came() {
+async fn the_raw_body_is_passed_on_unchanged() {
     let simulator = simulator(1);
     let client = as_user(&simulator).await;
     let name = simulator.table_names(HOME, REGION)[0].clone();
@@ -64,7 +64,7 @@ async fn the_raw_body_is_handed_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn every_attempt_is_counted_and_throttles_apart() {
+async fn every_attempt_is_counted_and_throttles_separately() {
     let simulator = simulator(1);
     simulator.add_fault(FaultRule::new(Effect::Throttle).operation(Operation::DescribeTable).first(1));
     simulator.add_fault(FaultRule::new(Effect::Status(503)).operation(Operation::DescribeTable).first(1));
@@ -76,7 +76,7 @@ async fn every_attempt_is_counted_and_throttles_apart() {
 }
 
 #[tokio::test]
-async fn the_last_attempt_is_the_last() {
+async fn no_attempt_follows_the_last_one() {
     let simulator = simulator(1);
     simulator.add_fault(FaultRule::new(Effect::Throttle).operation(Operation::DescribeTable).when(When::Always));
     let failed = describe(&as_user(&simulator).await, &simulator).await.expect_err("throttled");
@@ -85,7 +85,7 @@ async fn the_last_attempt_is_the_last() {
 }
 
 #[tokio::test]
-async fn a_broken_answer_is_asked_for_again() {
+async fn a_broken_response_is_retried() {
     for effect in [Effect::DropConnection, Effect::TruncateBody, Effect::Status(500)] {
         let simulator = simulator(1);
         simulator.add_fault(FaultRule::new(effect.clone()).operation(Operation::DescribeTable).first(1));
@@ -96,7 +96,7 @@ async fn a_broken_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_decoded_is_asked_for_once_more() {
+async fn a_response_that_cannot_be_decoded_is_retried_once() {
     let simulator = simulator(1);
     let client = as_user(&simulator).await;
     let name = TableName::from(simulator.table_names(HOME, REGION)[0].as_str());
@@ -109,7 +109,8 @@ async fn an_answer_that_cannot_be_decoded_is_asked_for_once_more() {
     client.describe_table(&name, decode).await.expect("the second answer");
     assert_eq!(client.requests().of(dynacrawl_model::Operation::DescribeTable).sent, 2);
 
-    // Three attempts are allowed. A damaged body takes them all, and a well-formed one that is no description does not.
+    // Three attempts are allowed. A damaged body uses them all; a well-formed one that is not a
+    // description does not.
     for (class, attempts) in [(ErrorClass::Other, 2), (ErrorClass::Transient, 3)] {
         let decode = |_: &[u8]| Err::<(), _>(failure(class));
         let failed = client.describe_table(&name, decode).await.expect_err("broken");
@@ -119,7 +120,7 @@ async fn an_answer_that_cannot_be_decoded_is_asked_for_once_more() {
 }
 
 #[tokio::test]
-async fn a_denied_call_is_not_tried_again() {
+async fn a_denied_call_is_not_retried() {
     let simulator = simulator(1);
     simulator.add_fault(FaultRule::new(Effect::Deny));
     let failed = describe(&as_user(&simulator).await, &simulator).await.expect_err("denied");
@@ -127,7 +128,7 @@ async fn a_denied_call_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_to_the_last() {
+async fn all_pages_are_listed_in_order() {
     let simulator = simulator(250);
     let client = as_user(&simulator).await;
     let (mut names, mut start) = (Vec::new(), None);
@@ -150,7 +151,7 @@ async fn retries_take_permits_of_the_budget_too() {
     let client = client(&simulator, &Account::new(HOME).access("home"), Some(2)).await;
     let started = tokio::time::Instant::now();
     describe(&client, &simulator).await.expect("the third attempt");
-    // Two a second with a burst of one: the third request cannot come before a second has gone by. This is the least, not
-    // a measurement.
+    // Two a second with a burst of one: the third request cannot come before a second has passed.
+    // This is a lower bound, not a measurement.
     assert!(started.elapsed() >= Duration::from_millis(990), "{:?}", started.elapsed());
 }

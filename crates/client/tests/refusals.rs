@@ -1,4 +1,4 @@
-//! Credentials that are refused in mid-run, on simulated time.
+//! Credentials that AWS refuses during a run, on simulated time.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ const HOME: &str = "111111111111";
 const MEMBER: &str = "222222222222";
 const REGION: &str = "eu-west-1";
 
-/// The simulator in the place of a network. Its answers carry its time, which is so far ahead of the local clock.
+/// The simulator as a network. The dates of its responses are `ahead` of the local clock.
 #[derive(Clone)]
 struct Inside {
     simulator: InProcess,
@@ -69,7 +69,7 @@ fn simulator(skew: Duration) -> InProcess {
     simulator
 }
 
-/// A client for the member's account, by way of its role.
+/// A client for the member's account, through its role.
 fn client(simulator: &InProcess, region: &str, opt_in: bool, ahead: Duration) -> ScopeClient {
     let http = SharedHttpClient::new(Inside { simulator: simulator.clone(), ahead });
     let config = SdkConfig::builder()
@@ -113,7 +113,7 @@ fn unknown() -> Effect {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ended_session_is_renewed_at_once_and_not_for_ever() {
+async fn an_expired_session_is_renewed_at_once_but_not_for_ever() {
     let simulator = simulator(Duration::ZERO);
     let client = client(&simulator, REGION, false, Duration::ZERO);
     client.list_tables(None).await.expect("a page");
@@ -129,7 +129,7 @@ async fn an_ended_session_is_renewed_at_once_and_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_credentials_in_mid_run_are_fetched_anew() {
+async fn unknown_credentials_are_fetched_again_during_a_run() {
     for times in 1..=3 {
         let simulator = simulator(Duration::ZERO);
         let client = client(&simulator, REGION, false, Duration::ZERO);
@@ -148,7 +148,7 @@ async fn unknown_credentials_in_mid_run_are_fetched_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_is_not_enabled_costs_one_more_attempt_and_no_session() {
+async fn a_disabled_region_costs_one_retry_and_no_new_session() {
     let simulator = simulator(Duration::ZERO);
     let client = client(&simulator, "af-south-1", true, Duration::ZERO);
     let started = Instant::now();
@@ -159,7 +159,7 @@ async fn a_region_that_is_not_enabled_costs_one_more_attempt_and_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_off_is_corrected_for_all_tables() {
+async fn a_wrong_clock_is_corrected_for_all_tables() {
     let hour = Duration::from_secs(3600);
     let simulator = simulator(hour);
     let client = client(&simulator, REGION, false, hour);
@@ -169,17 +169,17 @@ async fn a_clock_that_is_off_is_corrected_for_all_tables() {
     assert_eq!(
         client.requests().of(dynacrawl_model::Operation::DescribeTable).sent,
         6,
-        "the first one, and five that are right"
+        "one with the wrong clock, and five with the right one"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_cannot_be_corrected_is_named_and_may_pass() {
+async fn a_clock_that_cannot_be_corrected_is_a_temporary_error() {
     let simulator = simulator(Duration::ZERO);
     let client = client(&simulator, REGION, false, Duration::ZERO);
     client.list_tables(None).await.expect("a page");
     simulator.set_clock_skew(3600);
     let failed = describe(&client, &simulator, 0).await.expect_err("skewed");
     assert_eq!((failed.error.class, failed.attempts, failed.may_pass), (ErrorClass::ClockSkew, 4, true));
-    assert_eq!(simulator.counts().requests(Operation::AssumeRole), 1, "a new session does not mend a clock");
+    assert_eq!(simulator.counts().requests(Operation::AssumeRole), 1, "a new session does not fix a clock");
 }

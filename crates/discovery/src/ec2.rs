@@ -1,7 +1,8 @@
 //! ec2:DescribeRegions.
 //!
-//! The one call of EC2's that is wanted. The SDK's crate for EC2 has some 700 more and would be by far the largest
-//! dependency, so the call is put together here from the SDK's own parts: its signer, its HTTP stack, its XML reader.
+//! dynacrawl needs only this call of EC2. The SDK's crate for EC2 has some 700 more and would be by
+//! far the largest dependency, so the call is built here from the SDK's own parts: its signer, its
+//! HTTP stack, its XML reader.
 
 use std::time::SystemTime;
 
@@ -32,7 +33,7 @@ pub(crate) struct Ec2 {
     url: Option<String>,
 }
 
-/// What EC2 answered instead of Regions.
+/// The error that EC2 returned instead of Regions.
 #[derive(Debug, thiserror::Error)]
 #[error("{metadata}")]
 struct Refused {
@@ -46,7 +47,7 @@ impl ProvideErrorMetadata for Refused {
 }
 
 impl Ec2 {
-    /// `url` replaces the endpoint that AWS's settings lead to.
+    /// `url` replaces the endpoint of AWS's settings.
     pub(crate) fn new(config: &SdkConfig, credentials: CachedCredentials, url: Option<String>) -> Self {
         let region = config.region().map(|region| region.as_ref().to_owned()).unwrap_or_default();
         Self { config: config.clone(), credentials, region, url }
@@ -55,13 +56,13 @@ impl Ec2 {
     /// The names of the Regions that are enabled for the account.
     pub(crate) async fn describe_regions(&self) -> Result<Vec<String>, AwsError> {
         let credentials = self.credentials.get().await.map_err(|failed| failed.error)?;
-        let not_built = |said: String| AwsError::new(ErrorClass::Other, "request_not_built", said);
+        let not_built = |problem: String| AwsError::new(ErrorClass::Other, "request_not_built", problem);
         let url = match &self.url {
             Some(url) => url.clone(),
             None => endpoint(&self.config, &self.region).await.map_err(not_built)?,
         };
         let signed = self.signed(&url, credentials);
-        let signed = signed.map_err(|said| not_built(format!("the call cannot be signed: {said}")))?;
+        let signed = signed.map_err(|error| not_built(format!("the call cannot be signed: {error}")))?;
         let http = self.config.http_client().ok_or_else(|| not_built("there is no HTTP stack".to_owned()))?;
         let timeouts = self.config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
         let mut operation = Operation::builder()
@@ -83,7 +84,7 @@ impl Ec2 {
             .map_err(|error: SdkError<Refused, HttpResponse>| AwsError::from_sdk(&error))
     }
 
-    /// The request, with its signature. The endpoint comes to it later.
+    /// The signed request. Its endpoint is added later.
     fn signed(
         &self,
         url: &str,
@@ -118,10 +119,11 @@ impl Ec2 {
     }
 }
 
-/// Where EC2 is, by the rules and settings that AWS's SDKs have in common.
+/// EC2's endpoint, by the rules and settings that all AWS SDKs share.
 ///
-/// EC2's endpoints follow the rules of STS's in all partitions, with and without FIPS and dual-stack, under its own
-/// name; a test of botocore's rules for both found no Region where they differ.
+/// EC2's endpoints follow the rules of STS's in all partitions, with and without FIPS and
+/// dual-stack, except for the name. A comparison of botocore's rules for both found no Region where
+/// they differ.
 async fn endpoint(config: &SdkConfig, region: &str) -> Result<String, String> {
     // AWS_ENDPOINT_URL_EC2, the profile's services section, AWS_ENDPOINT_URL and the profile, unless they are ignored.
     let key = ServiceConfigKey::builder().service_id("EC2").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
@@ -151,7 +153,7 @@ fn read(response: &HttpResponse) -> Result<Vec<String>, OrchestratorError<Refuse
             .map_err(OrchestratorError::other);
     }
     let first = |tag| {
-        // EC2's own form, and the one of AWS's other Query services, which some emulators use.
+        // EC2's own format, and that of AWS's other Query services, which some emulators use.
         let forms: [&[&str]; 2] = [&["Response", "Errors", "Error", tag], &["ErrorResponse", "Error", tag]];
         forms.into_iter().find_map(|path| texts(text, path).ok()?.into_iter().next())
     };
@@ -167,7 +169,7 @@ fn read(response: &HttpResponse) -> Result<Vec<String>, OrchestratorError<Refuse
 
 /// The texts of all elements at `path`, which begins with the root.
 ///
-/// It goes as deep as the path, however deep the document is.
+/// It descends only as deep as `path`, however deep the document is.
 fn texts(document: &str, path: &[&str]) -> Result<Vec<String>, String> {
     fn collect(element: &mut ScopedDecoder<'_, '_>, path: &[&str], found: &mut Vec<String>) -> Result<(), String> {
         let Some((tag, below)) = path.split_first() else {
@@ -186,7 +188,7 @@ fn texts(document: &str, path: &[&str]) -> Result<Vec<String>, String> {
     let mut document = Document::new(document);
     let mut element = document.root_element().map_err(|error| error.to_string())?;
     if element.start_el().local() != *root {
-        return Err(format!("the answer is no {root}"));
+        return Err(format!("the answer is not a {root}"));
     }
     let mut found = Vec::new();
     collect(&mut element, below, &mut found)?;
@@ -203,7 +205,7 @@ mod tests {
     const REGIONS: [&str; 4] = ["DescribeRegionsResponse", "regionInfo", "item", "regionName"];
 
     #[test]
-    fn regions_are_read_out_of_the_answer() {
+    fn regions_are_read_from_the_response() {
         let answer = "<?xml version=\"1.0\"?><DescribeRegionsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
                       <requestId>1</requestId><regionInfo><item><regionName>eu-west-1</regionName><regionEndpoint>e</regionEndpoint></item>\
                       <item><regionName>us-east-1</regionName></item></regionInfo></DescribeRegionsResponse>";
@@ -228,9 +230,9 @@ mod tests {
         SdkConfig::builder().use_fips(use_fips).use_dual_stack(use_dual_stack)
     }
 
-    /// The expected ones are botocore's.
+    /// The expected endpoints are botocore's.
     #[tokio::test]
-    async fn endpoints_follow_awss_rules() {
+    async fn endpoints_follow_the_rules_of_aws() {
         for (region, use_fips, use_dual_stack, url) in [
             ("eu-west-1", false, false, "https://ec2.eu-west-1.amazonaws.com"),
             ("us-east-1", false, false, "https://ec2.us-east-1.amazonaws.com"),
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn configured_endpoints_are_the_sdks_to_find() {
+    async fn configured_endpoints_are_found_by_the_sdk() {
         let ours = config(true, false).service_config(Configured).endpoint_url("https://all.internal").build();
         assert_eq!(endpoint(&ours, "eu-west-1").await.as_deref(), Ok("https://ec2.internal"));
         let all = config(true, false).endpoint_url("https://all.internal").build();

@@ -1,4 +1,5 @@
-//! What there is to crawl: the accounts of an AWS organization, and the Regions that an account has enabled.
+//! Finds what to crawl: the accounts of an AWS organization, and the Regions that an account has
+//! enabled.
 //!
 //! This crate does not know what is crawled there.
 
@@ -15,7 +16,7 @@ use dynacrawl_auth::Caller;
 use dynacrawl_aws::{AwsError, ErrorClass};
 use dynacrawl_model::Operation;
 
-/// The endpoints to ask, where they are not AWS's own.
+/// The endpoints to call instead of AWS's own.
 #[derive(Clone, Debug, Default)]
 pub struct DiscoveryUrls {
     /// AWS Organizations.
@@ -26,27 +27,27 @@ pub struct DiscoveryUrls {
     pub ec2: Option<String>,
 }
 
-/// A call that failed for good.
+/// A call that failed and is not retried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {error}", operation.action())]
 #[non_exhaustive]
 pub struct DiscoveryError {
     /// The call.
     pub operation: Operation,
-    /// What its last attempt failed with.
+    /// The error of its last attempt.
     pub error: AwsError,
 }
 
 /// One page of a listing.
 struct Page<K, V> {
     items: Vec<(K, V)>,
-    /// What could not be read of it.
+    /// Why items could not be read.
     unreadable: Vec<String>,
     next: Option<String>,
 }
 
 impl<K, V> Page<K, V> {
-    /// A page of items, each of which is one or says why it is none.
+    /// A page of items, each given as an item or as the reason why it cannot be read.
     fn new(items: impl IntoIterator<Item = Result<(K, V), String>>, next: Option<String>) -> Self {
         let mut page = Self { items: Vec::new(), unreadable: Vec::new(), next };
         for item in items {
@@ -59,16 +60,16 @@ impl<K, V> Page<K, V> {
     }
 }
 
-/// What a listing brought.
+/// The result of a listing.
 struct Listed<K, V> {
     items: BTreeMap<K, V>,
-    /// What ended it early.
+    /// The error that ended it early.
     failed: Option<DiscoveryError>,
-    /// The first of what could not be read of it.
+    /// The first item that could not be read.
     unreadable: Option<DiscoveryError>,
 }
 
-/// AWS may send empty pages that are not the last; so many in a row bring nothing more.
+/// AWS may send empty pages before the last. After this many in a row, no more are requested.
 const PAGES_WITHOUT_NEWS: u32 = 100;
 
 /// All pages of a listing.
@@ -131,7 +132,7 @@ mod tests {
         Caller::within(quota, chain.last().credentials.clone(), RetryPolicy::default())
     }
 
-    /// A listing whose page of each number is `page`; with the number of pages that were asked for.
+    /// Lists the pages that `page` makes of their numbers; also returns how many were requested.
     async fn listing(page: impl Fn(u32) -> Page<u32, ()>) -> (Listed<u32, ()>, u32) {
         let asked = AtomicU32::new(0);
         let answer =
@@ -169,9 +170,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_reported_and_the_rest_stays() {
-        let (listed, _) = listing(|_| Page::new([Ok((1, ())), Err("'x' is no number".to_owned())], None)).await;
+    async fn unreadable_items_are_reported_and_the_rest_is_kept() {
+        let (listed, _) = listing(|_| Page::new([Ok((1, ())), Err("'x' is not a number".to_owned())], None)).await;
         assert_eq!((listed.items.len(), listed.failed), (1, None));
-        assert!(listed.unreadable.is_some_and(|problem| problem.to_string().contains("'x' is no number")));
+        assert!(listed.unreadable.is_some_and(|problem| problem.to_string().contains("'x' is not a number")));
     }
 }

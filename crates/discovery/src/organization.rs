@@ -19,7 +19,7 @@ use crate::{DiscoveryError, Listed, Page, pages};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnitId(String);
 
-/// Why a text is no [`UnitId`].
+/// The error for a text that is not a [`UnitId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{}' is not the id of an organizational unit, such as ou-ab12-34cd56ef, or of a root, such as r-ab12", dynacrawl_model::Escaped(.0))]
 pub struct InvalidUnit(String);
@@ -46,16 +46,16 @@ impl FromStr for UnitId {
     }
 }
 
-/// Which of an organization's accounts are wanted. Exclude wins; without includes all are in.
+/// Selects accounts of an organization. Exclude wins; without includes, all are selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountFilter {
-    /// These accounts.
+    /// Include these accounts.
     pub include_accounts: BTreeSet<AccountId>,
-    /// Not these accounts.
+    /// Exclude these accounts.
     pub exclude_accounts: BTreeSet<AccountId>,
-    /// The accounts in these units, and in the units below them.
+    /// Include the accounts in these units and in the units below them.
     pub include_units: BTreeSet<UnitId>,
-    /// Not the accounts in these units, nor in the units below them.
+    /// Exclude the accounts in these units and in the units below them.
     pub exclude_units: BTreeSet<UnitId>,
 }
 
@@ -70,13 +70,14 @@ pub struct FoundAccounts {
     pub inactive: u64,
     /// How many active ones the filter left out.
     pub filtered: u64,
-    /// The accounts that the filter includes by their ids, and that are not active accounts of the organization.
+    /// The accounts that the filter includes by id but that are not active in the organization.
     pub not_found: Vec<AccountId>,
-    /// Why there may be more: a call that failed, or an account that cannot be read. What was found stays.
+    /// Why accounts may be missing: a failed call, or an unreadable account. Those found are kept.
     pub failed: Option<DiscoveryError>,
 }
 
-/// An organization, asked with the credentials of its management account or a delegated administrator.
+/// An organization, called with the credentials of its management account or a delegated
+/// administrator.
 #[derive(Clone, Debug)]
 pub struct Organization {
     client: aws_sdk_organizations::Client,
@@ -105,9 +106,9 @@ impl Organization {
         Self { client, caller: Caller::within(quota, credentials.clone(), retry) }
     }
 
-    /// The organization's active accounts that `filter` lets through.
+    /// The organization's active accounts that `filter` selects.
     pub async fn accounts(&self, filter: &AccountFilter) -> FoundAccounts {
-        // Who must not be crawled has to be known before anybody is.
+        // Find out which accounts must not be crawled before crawling any.
         let excluded = match self.in_units(&filter.exclude_units).await {
             (excluded, None) => excluded,
             (_, failed) => return FoundAccounts { failed, ..FoundAccounts::default() },
@@ -196,8 +197,8 @@ struct ListedAccount {
     is_active: bool,
 }
 
-/// An account is active by its `State`, or by its `Status` if an older service sends no `State`. An account with neither counts
-/// as active: if it is not, the crawl shows it.
+/// An account is active by its `State`, or by its `Status` if an older service sends no `State`. An
+/// account with neither counts as active: if it is not, the crawl shows that.
 fn account(account: &SdkAccount) -> Result<(AccountId, ListedAccount), String> {
     let id = account.id().unwrap_or_default();
     let id: AccountId = id.parse().map_err(|_| format!("'{}' is not the id of an account", Escaped(id)))?;

@@ -1,4 +1,5 @@
-//! The Regions that an account has enabled: account:ListRegions, else ec2:DescribeRegions, else the list of this version.
+//! The Regions that an account has enabled: account:ListRegions, else ec2:DescribeRegions, else the
+//! built-in list.
 
 use std::collections::BTreeSet;
 
@@ -19,9 +20,9 @@ use crate::{DiscoveryError, DiscoveryUrls, Page, pages};
 pub struct FoundRegions {
     /// The Regions, in order.
     pub regions: Vec<Region>,
-    /// What told them.
+    /// Where they come from.
     pub source: RegionsSource,
-    /// The sources that were asked before it, and why they did not answer; and what of its answer cannot be read.
+    /// Why earlier sources failed, and what could not be read of this one's response.
     pub passed_over: Vec<DiscoveryError>,
 }
 
@@ -35,7 +36,8 @@ pub struct AccountRegions {
 }
 
 impl AccountRegions {
-    /// Sets up the clients, which ask with the account's credentials in the Region of `config`; nothing is called yet.
+    /// Sets up the clients, which use the account's credentials in the Region of `config`; nothing
+    /// is called yet.
     pub fn new(
         config: &SdkConfig,
         credentials: &CachedCredentials,
@@ -60,8 +62,8 @@ impl AccountRegions {
         }
     }
 
-    /// The Regions, from the first source that tells them. The last one always does: what it names too much ends as a
-    /// scope that is not opted in.
+    /// The Regions from the first source that returns them. The last one always does: its Regions
+    /// that are not enabled end as scopes that are not opted in.
     pub async fn enabled(&self) -> FoundRegions {
         let mut passed_over = Vec::new();
         match self.ask_account().await {
@@ -91,7 +93,7 @@ impl AccountRegions {
                 .region_opt_status_contains(RegionOptStatus::Enabled)
                 .region_opt_status_contains(RegionOptStatus::EnabledByDefault);
             let answer = enabled.send().await.map_err(|error| AwsError::from_sdk(&error))?;
-            // A server that does not know the filter sends all.
+            // A server that ignores the filter sends all Regions.
             let enabled = answer.regions().iter().filter(|region| {
                 matches!(
                     region.region_opt_status(),
@@ -119,7 +121,7 @@ impl AccountRegions {
     }
 }
 
-/// The Regions of an answer, in order, and what of it cannot be read.
+/// The Regions of a response, in order, and what of it cannot be read.
 type Answer = (Vec<Region>, Option<DiscoveryError>);
 
 fn region(name: &str) -> Result<(Region, ()), String> {
@@ -131,7 +133,7 @@ fn invalid(operation: Operation, message: &str) -> DiscoveryError {
     DiscoveryError { operation, error: AwsError::new(ErrorClass::Other, "invalid_response", message) }
 }
 
-/// No account is without a Region, so an answer that names none is broken.
+/// Every account has Regions, so a response without any is broken.
 fn not_empty(
     operation: Operation,
     regions: Vec<Region>,

@@ -1,4 +1,4 @@
-//! Whatever EC2 (XML) answers: Regions from some source, and never a panic.
+//! Any response of EC2 (XML) leads to Regions from some source, and never to a panic.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use dynacrawl_discovery::{AccountRegions, DiscoveryUrls};
 use dynacrawl_model::Region;
 use proptest::prelude::*;
 
-/// A server that refuses Account Management and gives one answer to EC2.
+/// A server that refuses Account Management and gives one response to EC2.
 #[derive(Clone, Debug)]
 struct Ec2 {
     status: u16,
@@ -38,7 +38,7 @@ impl HttpConnector for Ec2 {
     }
 }
 
-/// The Regions of an account whose EC2 answers so.
+/// The Regions of an account if EC2 responds like this.
 fn ask(answer: Ec2) -> Vec<Region> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
@@ -91,20 +91,20 @@ proptest! {
     }
 
     #[test]
-    fn a_name_that_cannot_be_read_does_not_cost_the_others(name in "[^<&]{0,20}") {
+    fn an_unreadable_name_does_not_lose_the_others(name in "[^<&]{0,20}") {
         let found = ask(Ec2 { status: 200, body: regions(&["eu-west-1", &name]).into_bytes() });
         prop_assert!(found.iter().any(|region| region.as_str() == "eu-west-1"));
     }
 }
 
 #[test]
-fn the_regions_of_an_answer_are_found() {
+fn the_regions_of_a_response_are_found() {
     let found = ask(Ec2 { status: 200, body: regions(&["eu-west-1", "sa-east-1"]).into_bytes() });
     assert_eq!(found.iter().map(Region::as_str).collect::<Vec<_>>(), ["eu-west-1", "sa-east-1"]);
 }
 
 #[test]
-fn nesting_without_end_is_an_error_and_no_overflow() {
+fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
     for status in [200, 400] {
         for open in ["<a>", "<item>", "<DescribeRegionsResponse><regionInfo>"] {
             ask(Ec2 { status, body: open.repeat(200_000).into_bytes() });

@@ -3,7 +3,7 @@
 use dynacrawl_aws::{ErrorClass, is_known_region, known_regions};
 use dynacrawl_model::{Operation, Outcome, Problem, Region};
 
-use crate::cli::nearest;
+use crate::nearest::nearest;
 
 /// What is wrong, as a stable code, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -103,14 +103,6 @@ pub enum Command {
     Man,
 }
 
-/// The candidate that is nearest to a misspelt name, if one is near.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored =
-        candidates.into_iter().map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate));
-    let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    best.filter(|(score, _)| *score >= 0.7).map(|(_, candidate)| candidate)
-}
-
 impl Cli {
     /// Reads the command line and the environment. An error ends the process with exit code 2.
     pub fn from_process() -> Self {

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod exit;
+mod nearest;
 pub mod policy;
 pub mod signals;
 pub mod telemetry;

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::step::Step;
 
-/// Up to where the listing is done with: every table before this place has ended or is deferred.
+/// How far the listing is finished: every table before this place has ended or is deferred.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cursor {
-    /// Nothing is.
+    /// Nothing is finished.
     #[default]
     Start,
     /// The pages up to this `LastEvaluatedTableName`.
@@ -24,11 +24,11 @@ pub enum Cursor {
 /// Tables that failed alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
-    /// What they failed with; where the messages differ, the first one.
+    /// The error message; the first one if they differ.
     pub message: String,
     /// How many there are.
     pub count: u64,
-    /// Their names; the first ones.
+    /// The first of their names.
     pub names: Vec<String>,
 }
 
@@ -36,17 +36,17 @@ pub struct Failures {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// Up to where the listing is done with.
+    /// How far the listing is finished.
     pub cursor: Cursor,
-    /// Listed, unselected and selected up to the cursor; all others as they are.
+    /// The counts: listed, unselected and selected tables up to the cursor, all others as they are.
     pub counts: Counts,
     /// Whether a page was listed.
     pub listed_a_page: bool,
-    /// What was found to have changed.
+    /// The changes that were found.
     pub changes: ChangeCounts,
-    /// The tables behind the cursor that have ended or are deferred.
+    /// The tables after the cursor that have ended or are deferred.
     pub done: Vec<TableName>,
-    /// The tables that are requested once more at the end of the step.
+    /// The tables that are described again at the end of the step.
     pub deferred: Vec<FailedTable>,
     /// The tables that failed, by reason and error code.
     pub failures: Vec<(FailureReason, String, Failures)>,
@@ -55,7 +55,8 @@ pub struct Checkpoint {
     pub unlisted: BTreeSet<TableName>,
     /// The requests that were sent.
     pub requests: Requests,
-    /// The step that was under way. Earlier versions did not say, and began with the first one.
+    /// The step that was under way. Earlier versions did not store it, and began with the first
+    /// one.
     #[serde(default)]
     pub step: Step,
 }

@@ -1,18 +1,19 @@
-//! Which target has which scope.
+//! Which target crawls which scope.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dynacrawl_model::{AccountId, Region};
 
-/// Which target has claimed an account and Region. Only a run finds out that two targets lead to the same account.
+/// Which target has claimed an account and Region. That two targets lead to the same account
+/// becomes clear only during a run.
 #[derive(Debug, Default)]
 pub(crate) struct Claims(Mutex<Claimed>);
 
 #[derive(Debug, Default)]
 struct Claimed {
     scopes: HashMap<(AccountId, Region), String>,
-    /// The same the other way round.
+    /// The same, by target.
     targets: HashSet<(String, Region)>,
 }
 
@@ -21,7 +22,7 @@ impl Claims {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Claims the scope; returns the target that has it already.
+    /// Claims the scope. Returns the other target that has claimed it already, if there is one.
     pub(crate) fn claim(&self, account_id: &AccountId, region: &Region, target: &str) -> Option<String> {
         let mut claimed = self.claimed();
         let key = (account_id.clone(), region.clone());

@@ -1,11 +1,11 @@
-//! What comes of a scope's ledger at the end: its outcome, and what was wrong.
+//! What follows from a scope's ledger at the end: its outcome and its problems.
 
 use dynacrawl_model::{ChangeCounts, Counts, Listing, Outcome, Problem};
 
 use super::ledger::{Identity, Ledger};
 
 impl Ledger {
-    /// How the scope ended. `unsettled`: it is not settled which known tables are gone.
+    /// How the scope ended. `unsettled`: it is unknown which tables in the state were deleted.
     pub(crate) fn outcome(&self, cancelled: bool, unsettled: bool) -> Outcome {
         let counts = self.counts();
         let missing = if self.dry_run { 0 } else { counts.missing() };
@@ -24,7 +24,8 @@ impl Ledger {
         }
     }
 
-    /// What changed; `None` if nothing was compared with the state, because it is not proven whose tables these are.
+    /// What changed; `None` if nothing was compared with the state, because it is not proven which
+    /// account the tables belong to.
     pub(crate) fn compared(&self) -> Option<ChangeCounts> {
         let uncompared = match self.identity {
             Identity::Proven => false,
@@ -56,7 +57,7 @@ impl Ledger {
     }
 }
 
-/// Whether two tables or more are all gone at once.
+/// Whether two or more tables were selected, and all of them vanished.
 fn all_vanished(counts: &Counts) -> bool {
     counts.selected >= 2 && counts.vanished >= counts.selected
 }
@@ -108,7 +109,7 @@ mod tests {
             self.ledger.apply(&ScopeEvent { key: self.key.clone(), requests, what });
         }
 
-        /// A page of so many tables, the last one or not.
+        /// Lists a page of `count` tables.
         fn list(&mut self, count: usize, is_last: bool) {
             self.apply(What::PageListed(PageListed {
                 selected: (0..count).map(name).collect(),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vanished_table_does_not_spoil_a_scope_and_a_denied_one_does() {
+    fn only_a_vanished_table_leaves_its_scope_complete() {
         for (reason, outcome) in [
             (FailureReason::Vanished, Outcome::Complete),
             (FailureReason::Denied, Outcome::Partial),
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_tables_vanish_at_once_the_scope_is_not_complete() {
+    fn a_scope_is_not_complete_if_all_tables_vanish_at_once() {
         for (tables, outcome) in [(1, Outcome::Complete), (2, Outcome::Partial)] {
             let mut scene = Scene::of(false);
             scene.list(tables, true);
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_that_nothing_proves_is_named() {
+    fn an_unproven_identity_is_a_problem() {
         let mut scene = Scene::unproven(false);
         let doubt = Some("STS did not answer".to_owned());
         scene.apply(What::AccountIdentified(Identified { account_id: None, doubt }));
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_accounted_for_was_not_attempted_and_is_named() {
+    fn tables_without_a_result_are_named_as_not_attempted() {
         let mut scene = Scene::of(false);
         scene.list(150, true);
         scene.describe(0);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_page_the_cause_is_the_outcome() {
+    fn without_a_page_the_error_decides_the_outcome() {
         for (class, outcome) in [
             (ErrorClass::Denied, Outcome::Denied),
             (ErrorClass::Throttled, Outcome::Throttled),
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_scope_keeps_nothing_of_the_step_that_found_it_out() {
+    fn a_foreign_scope_keeps_nothing_of_its_last_step() {
         let mut scene = Scene::of(false);
         scene.list(3, true);
         scene.finish(Some(StopReason::for_good(Outcome::AuthFailed, stopped(ErrorClass::Denied).problem)), true);

@@ -1,4 +1,4 @@
-//! From a plan to an output that is in its place.
+//! Crawls a plan into an output, and puts the output in place.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use super::supervisor::run;
 /// How many records wait for the output.
 const QUEUED_RECORDS: usize = 256;
 
-/// Crawls into an output, and puts the output in its place if the crawl deserves it.
+/// Crawls into an output, and puts the output in place if the run is complete or partial.
 pub async fn crawl_to_output(
     plan: &RunPlan,
     start: PreparedRun,
@@ -51,15 +51,16 @@ pub async fn crawl_to_output(
     let finished = output.finish(whole && written.is_ok()).await;
     let mut written = written.and_then(|written| finished.map(|()| written));
     if let Some(sinks) = followers.sinks {
-        // The rest, once the output is in its place.
+        // The rest is delivered once the output is in place.
         let delivered = if written.is_ok() { sinks.finish().await } else { Ok(()) };
         written = match (written, delivered) {
             (Err(SinkError::Journal(error)), _) | (Ok(_), Err(error)) => Err(SinkError::Undelivered(error)),
             (written, _) => written,
         };
     }
-    // Only now: killed before, a later process finds the run unfinished, and its output where it was.
-    // A reader that has seen enough will not come back for the rest.
+    // The run ends only now: if the process is killed earlier, a later one finds the run
+    // unfinished, and its output where it was. A reader that has closed the output will not come
+    // back for the rest.
     let outcome = match &written {
         Ok(_) if ended => Some(report.outcome),
         Err(SinkError::Closed) => Some(RunOutcome::Cancelled),
@@ -78,7 +79,7 @@ pub async fn crawl_to_output(
     (report, written)
 }
 
-/// Who follows what the output takes: with a state its journal, without one the sinks.
+/// What follows the written events: with a state its journal, without one the sinks.
 struct Followers {
     journal: Option<Journal>,
     sinks: Option<InlineSinks>,

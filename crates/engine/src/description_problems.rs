@@ -1,12 +1,12 @@
-//! What is wrong with descriptions: in the record of each table, and summed up over a scope.
+//! The problems of descriptions: in the record of each table, and summed up for a scope.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynacrawl_model::{MAX_NAMED_TABLES, Operation, Problem, TableName, TableRecord};
 
-/// The code of a field that has another type than expected.
+/// The code of a field with an unexpected type.
 pub(crate) const UNEXPECTED_TYPE: &str = "unexpected_type";
-/// The code of a key that names an attribute which the table does not define.
+/// The code of a key with an attribute that the table does not define.
 pub(crate) const UNDEFINED_ATTRIBUTE: &str = "undefined_attribute";
 
 /// The problems of one description.
@@ -39,7 +39,8 @@ pub(crate) struct DescriptionProblems(BTreeMap<&'static str, Found>);
 
 #[derive(Debug, Default)]
 struct Found {
-    /// The fields that had another type. The normalizer names them without positions, so they are few.
+    /// The fields with an unexpected type. The normalizer names them without positions, so they are
+    /// few.
     fields: BTreeSet<String>,
     /// The first tables, by name.
     tables: BTreeSet<TableName>,

@@ -24,37 +24,39 @@ pub struct JobKey {
     pub step: Step,
 }
 
-/// The work order for one step of one scope.
+/// A job: one step of one scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScopeJob {
     /// What identifies the job.
     pub key: Arc<JobKey>,
-    /// The digest of the settings that the worker has to have.
+    /// The digest of the settings that the worker must have.
     pub settings: String,
     /// The account, if an earlier process or step has learned it.
     pub account_id: Option<AccountId>,
-    /// What is to be done.
+    /// The work to do.
     pub work: Work,
 }
 
-/// What is to be done.
+/// The work to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// List and describe, from the checkpoint on if there is one.
+    /// List and describe tables, from the checkpoint on if there is one.
     Crawl(Option<Box<Checkpoint>>),
-    /// List all names once more: an earlier process listed the first pages, and what it saw has gone with it.
+    /// List all names again: an earlier process listed the first pages, and the names were lost
+    /// with it.
     ListAgain,
-    /// Find out whether tables are gone.
+    /// Find out whether tables were deleted.
     Confirm(Candidates),
 }
 
-/// Tables of earlier runs that may be gone.
+/// Tables of earlier runs that may have been deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidates {
-    /// They were not listed.
+    /// Tables that were not listed.
     pub tables: Vec<TableName>,
-    /// Whether other tables vanished before they were described, so that it matters whose credentials these still are.
+    /// Whether other tables vanished before they were described, so that the account of the
+    /// credentials must be checked.
     pub others_vanished: bool,
     /// A table that was described in this run, with the scope's account and Region in its ARN.
     pub witness: Option<TableName>,
@@ -67,7 +69,7 @@ pub struct Candidates {
 pub struct ScopeEvent {
     /// The job.
     pub key: Arc<JobKey>,
-    /// The requests that were sent since the event before.
+    /// The requests that were sent since the previous event.
     pub requests: Requests,
     /// What happened.
     pub what: What,
@@ -77,43 +79,45 @@ pub struct ScopeEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// The account that the scope is in, or why that is not sure.
+    /// The account that the scope belongs to, or why that is uncertain.
     AccountIdentified(Identified),
-    /// A page of ListTables came.
+    /// ListTables returned a page.
     PageListed(PageListed),
     /// A table was described.
     TableDescribed(TableDescribed),
-    /// The table failed for good.
+    /// The table failed, and is not tried again.
     TableFailed(FailedTable),
-    /// The table is requested once more at the end of the step.
+    /// The table failed, and is described again at the end of the step.
     TableDeferred(FailedTable),
     /// Something that the reader of the output should know.
     ProblemNoted(Problem),
-    /// Before tables are taken for gone: `None` if the credentials are still those of the scope's account, or why not.
+    /// Emitted before tables count as deleted: `None` if the credentials still belong to the
+    /// scope's account, otherwise why that is uncertain.
     OwnershipChecked(Option<String>),
     /// The last event of a job.
     Finished(Finished),
 }
 
-/// Whose tables a scope has.
+/// Which account a scope's tables belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identified {
-    /// The account, as far as anything names it.
+    /// The account, if anything names it.
     pub account_id: Option<AccountId>,
-    /// `None`: GetCallerIdentity or the ARN of a table names the account. Otherwise why nothing does.
+    /// `None` if GetCallerIdentity or the ARN of a table names the account; otherwise why neither
+    /// does.
     pub doubt: Option<String>,
 }
 
 /// A page of ListTables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PageListed {
-    /// The names that the filters let through.
+    /// The names that the filters select.
     pub selected: Vec<TableName>,
-    /// The names that the filters leave out.
+    /// The names that the filters exclude.
     pub unselected: Vec<TableName>,
     /// AWS's `LastEvaluatedTableName`; `None` on the last page.
     pub next: Option<TableName>,
-    /// How fast the scope was crawled up to here.
+    /// How fast the scope was crawled so far.
     pub pace: Pace,
 }
 
@@ -122,23 +126,24 @@ pub struct PageListed {
 pub struct TableDescribed {
     /// The name that was requested.
     pub name: TableName,
-    /// What DescribeTable answered.
+    /// What DescribeTable returned.
     pub record: Box<TableRecord>,
-    /// The fields that had another type than expected.
+    /// The fields with an unexpected type.
     pub unexpected: Vec<String>,
     /// The values of the probes.
     #[serde(default, skip_serializing_if = "ProbeValues::is_empty")]
     pub probes: ProbeValues,
-    /// Whether the listing left the table out.
+    /// Whether ListTables left the table out.
     pub unlisted: bool,
 }
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
-    /// Why it ended early.
+    /// Why it ended early; `None` if it did not.
     pub stopped: Option<StopReason>,
-    /// Whether the credentials or the tables belong to another account or Region, so that nothing of this job is the scope's.
+    /// Whether the credentials or the tables belong to another account or Region, so that no result
+    /// of this job is the scope's.
     pub foreign: bool,
     /// Whether ARNs of single tables named another account or Region.
     pub foreign_arns: bool,

@@ -1,4 +1,4 @@
-//! What a run knows of earlier processes and runs.
+//! What earlier processes and runs have left for a run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use super::checkpoint::Checkpoint;
 use super::detector::Detector;
 use super::plan::KnownTargets;
 
-/// What a run knows of earlier processes and runs.
+/// What earlier processes and runs have left for a run.
 #[derive(Debug, Default)]
 pub struct RunHistory {
     /// What earlier processes have done of this run.
     pub(crate) before: EarlierWork,
-    /// Whether a journal follows.
+    /// Whether a journal follows the run.
     pub(crate) journaled: bool,
-    /// What earlier runs knew.
+    /// What earlier runs stored, if there is a state.
     pub(crate) detector: Option<Arc<Detector>>,
 }
 
 /// What earlier processes have done of a run.
 #[derive(Debug, Default)]
 pub(crate) struct EarlierWork {
-    /// Whether there was one.
+    /// Whether there was an earlier process.
     pub(crate) resumed: bool,
-    /// How long they worked.
+    /// How long earlier processes worked.
     pub(crate) active: Duration,
     /// Whether `run_started` is in the output already.
     pub(crate) output_has_begun: bool,
@@ -35,6 +35,6 @@ pub(crate) struct EarlierWork {
     pub(crate) ended: HashMap<(String, Region), ScopeRow>,
     /// Scopes that were under way.
     pub(crate) under_way: HashMap<(String, Region), (ScopeRow, Checkpoint)>,
-    /// What they found out about targets.
+    /// What earlier processes discovered about targets.
     pub(crate) known: KnownTargets,
 }

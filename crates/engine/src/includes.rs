@@ -10,13 +10,13 @@ use dynacrawl_walker::TableFilter;
 pub(crate) struct Includes(Mutex<Vec<(String, TableFilter)>>);
 
 impl Includes {
-    /// The expressions of a run, which are valid.
+    /// The expressions of a run, which have been validated.
     pub(crate) fn new(include: &[String]) -> Self {
         let one = |text: &String| Some((text.clone(), TableFilter::new(std::slice::from_ref(text), &[]).ok()?));
         Self(Mutex::new(include.iter().filter_map(one).collect()))
     }
 
-    /// Looks at tables that the filters select.
+    /// Matches the expressions against tables that the filters select.
     pub(crate) fn see(&self, selected: &[TableName]) {
         let mut unmatched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !unmatched.is_empty() {

@@ -1,5 +1,6 @@
-//! Sinks of a run without a state: tables and how scopes, targets and the run ended are delivered as they are written. A sink that
-//! is slow holds up the run. There are no changes without a state, and no removals.
+//! Sinks of a run without a state. They get tables, and how scopes, targets and the run ended, as
+//! the records are written. A slow sink holds up the run. Without a state there are no changes and
+//! no removals.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use super::event::What;
 use super::run_event::{RunEvent, ScopeEntry};
 
-/// How long events wait for others, so that they are delivered together.
+/// How long events wait for others to be delivered with them.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The sinks of one run.
@@ -20,20 +21,20 @@ pub(crate) struct InlineSinks {
     within: Duration,
     batch: usize,
     pending: Vec<Event>,
-    /// The run's last record, which waits until the output is in its place.
+    /// The run's last record, which waits until the output is in place.
     last: Option<Record>,
     since: Instant,
 }
 
 impl InlineSinks {
-    /// None if there are no sinks.
+    /// `None` if there are no sinks.
     pub(crate) fn new(settings: &[SinkSettings], within: Duration) -> Option<Self> {
         let sinks: Vec<_> = settings.iter().map(|sink| (sink.clone(), sink.kind.sink())).collect();
         let batch = settings.iter().map(|sink| sink.batch).min()?;
         Some(Self { sinks, within, batch, pending: Vec::new(), last: None, since: Instant::now() })
     }
 
-    /// Delivers what is left, and the run's last record.
+    /// Delivers the remaining events and the run's last record.
     pub(crate) async fn finish(mut self) -> Result<(), JournalError> {
         if let Some(last) = self.last.take() {
             self.add(last);
@@ -41,7 +42,7 @@ impl InlineSinks {
         self.deliver().await
     }
 
-    /// Delivers what waits.
+    /// Delivers the pending events.
     async fn deliver(&mut self) -> Result<(), JournalError> {
         let deadline = Instant::now() + self.within;
         let pending = std::mem::take(&mut self.pending);

@@ -1,7 +1,8 @@
-//! What has gone out, as far as a later process needs it: the ledger of each scope as the output sees it.
+//! What is in the output, as far as a later process needs it: the ledger of each scope as the
+//! output has it.
 //!
-//! The journal sees exactly what the output writes, in the same order. So what it commits together with a place in the
-//! output says what is in the output up to that place, no more and no less, whatever else is under way.
+//! The journal sees exactly what the output writes, in the same order. What it commits with a
+//! position in the output therefore describes the output up to that position, no more and no less.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ use super::ledger::Ledger;
 use super::run_event::{CompletedScope, EventEntry, RunEvent, ScopeBegan, ScopeEntry, ScopeNo};
 use super::shared_state::{SharedState, opened};
 
-/// How often it is committed. What was done since the last time is done once more after a kill.
+/// How often the journal commits. After a kill, what was done since the last commit is repeated.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// How many tables are staged at most before it is committed: they wait in memory, with their records.
+/// How many staged tables make a commit due: they wait in memory, with their records.
 const MOST_STAGED: usize = 512;
 
 /// The journal of one run in one process.
@@ -32,7 +33,7 @@ const MOST_STAGED: usize = 512;
 pub struct Journal {
     state: SharedState,
     run_id: RunId,
-    /// What the output had, and how long earlier processes worked, before this process.
+    /// The lines of the output before this process, and how long earlier processes worked.
     lines_before: u64,
     active_before: Duration,
     started: Instant,
@@ -41,11 +42,11 @@ pub struct Journal {
     staged: Vec<Staged>,
     /// How scopes and targets ended, for sinks.
     ends: Vec<Record>,
-    /// Seen as the last record of the run.
+    /// The last record of the run, once the journal has seen it.
     completed: Option<RunCompleted>,
     dirty: bool,
     committed_at: Instant,
-    /// After the first record that a resumed run would write again, nothing is committed any more.
+    /// Set at the first record that a resumed run would write again. Nothing is committed after it.
     closed: bool,
 }
 
@@ -54,7 +55,7 @@ struct JournaledScope {
     target: String,
     region: Region,
     partition: Partition,
-    /// The account that a table was written for.
+    /// The account that tables were written for.
     account_id: Option<AccountId>,
     account_name: Option<Arc<str>>,
     ledger: Ledger,
@@ -63,7 +64,8 @@ struct JournaledScope {
 }
 
 impl Journal {
-    /// A journal of a run that has begun, or goes on after `lines_before` lines and `active_before`.
+    /// The journal of a run that begins, or that resumes after `lines_before` lines and
+    /// `active_before`.
     pub(crate) fn new(state: SharedState, run_id: RunId, lines_before: u64, active_before: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -83,13 +85,14 @@ impl Journal {
         }
     }
 
-    /// The run has ended. With `settle`, its output took everything, and what it found out is known from now on.
+    /// Ends the run. With `settle`, the output has accepted everything, and the run's findings
+    /// become part of the state.
     ///
     /// # Errors
-    /// When that cannot be written.
+    /// If the state cannot be written.
     pub(crate) async fn end(self, outcome: RunOutcome, settle: bool) -> Result<(), JournalError> {
         let Self { state, run_id, completed, .. } = self;
-        // The first run of a large estate has much to settle.
+        // Settling the first run of a large estate takes long.
         let ending = tokio::task::spawn_blocking(move || {
             let mut state = opened(&state);
             match completed.filter(|_| settle) {
@@ -199,7 +202,7 @@ impl dynacrawl_sinks::Journal<RunEvent> for Journal {
     async fn commit(&mut self, position: Position) -> Result<(), JournalError> {
         let commit = self.take_commit(position);
         let state = self.state.clone();
-        // A disk may take its time, and the network must not wait for it.
+        // A slow disk must not hold up the network.
         let written = tokio::task::spawn_blocking(move || opened(&state).commit(&commit));
         match written.await {
             Ok(done) => done.map_err(JournalError::from),
@@ -208,7 +211,8 @@ impl dynacrawl_sinks::Journal<RunEvent> for Journal {
     }
 }
 
-/// Whether a resumed run would write this again: a cancelled scope continues in a later process, which ends the run itself.
+/// Whether a resumed run would write this again: a later process continues a cancelled scope, and
+/// ends the run itself.
 fn closes(event: &RunEvent) -> bool {
     match event {
         RunEvent::Record(record) => match &record.body {
@@ -289,7 +293,7 @@ impl JournaledScope {
     }
 }
 
-/// How many problems of a scope the state keeps, and how many tables of each.
+/// The most problems of a scope that the state keeps, and the most tables of each problem.
 const KEPT_PROBLEMS: usize = 5;
 
 /// Why a scope is not complete, as the state keeps it for `status` and `runs`.
@@ -303,6 +307,6 @@ fn kept_problems(ended: &ScopeCompleted) -> Vec<Problem> {
 }
 
 fn checkpoint_json(checkpoint: &Checkpoint) -> String {
-    // Names and numbers: there is nothing in it that JSON could refuse.
+    // A checkpoint has only names and numbers, so JSON can always hold it.
     serde_json::to_string(checkpoint).unwrap_or_default()
 }

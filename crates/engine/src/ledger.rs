@@ -1,6 +1,7 @@
-//! The ledger of one scope: the only place that counts. It is a fold over the scope's events, so whoever sees the same events
-//! has the same counts: the worker that decides what is left to do, the coordinator that writes `scope_completed`, and the
-//! journal that keeps a checkpoint of what is in the output.
+//! The ledger of one scope: the only place that counts. It is a fold over the scope's events, so
+//! everyone who sees the same events gets the same counts: the worker that decides what is left to
+//! do, the coordinator that writes `scope_completed`, and the journal that keeps a checkpoint of
+//! what is in the output.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,18 +15,19 @@ use super::step::Step;
 use super::stop_reason::StopReason;
 use super::tables::Tables;
 
-/// What is proven about whose tables a scope has.
+/// What is proven about the account that a scope's tables belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// Nothing yet, and why.
+    /// Nothing is proven yet; the reason why.
     Unproven(String),
     /// GetCallerIdentity or the ARN of a table named the account.
     Proven,
-    /// The credentials or the tables belong to another account or Region: the scope has nothing that is its own.
+    /// The credentials or the tables belong to another account or Region: nothing found is the
+    /// scope's.
     Foreign,
 }
 
-/// The ledger.
+/// The ledger of one scope.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(super) tables: Tables,
@@ -42,12 +44,12 @@ pub(crate) struct Ledger {
     /// The last table that named the scope's account and Region in its ARN.
     witness: Option<TableName>,
     foreign_arns: bool,
-    /// Where this step began.
+    /// The checkpoint at which this step began.
     before: Option<Box<Checkpoint>>,
 }
 
 impl Ledger {
-    /// A scope that begins, or continues at a checkpoint.
+    /// The ledger of a scope that begins, or continues at a checkpoint.
     pub(crate) fn new(dry_run: bool, before: Option<Box<Checkpoint>>) -> Self {
         let mut ledger = Self {
             tables: Tables::default(),
@@ -80,11 +82,11 @@ impl Ledger {
         let confirms = self.step == Step::Confirm;
         match &event.what {
             What::AccountIdentified(identified) => self.identified(identified),
-            // Whether tables are gone is asked about after the listing, so nothing is listed again in the counts.
+            // Removals are confirmed after the listing, so what is listed again does not count.
             What::PageListed(page) if confirms => self.pace = page.pace,
             What::PageListed(page) => self.page(page),
             What::TableDescribed(described) => self.described(described),
-            // A table that was not listed is missing only if it exists, which nobody knows.
+            // A table that was not listed is missing only if it exists, which is unknown.
             What::TableFailed(_) if confirms => {}
             What::TableFailed(failed) => self.tables.failed(failed),
             What::TableDeferred(failed) => self.tables.defer(failed.clone()),
@@ -99,19 +101,20 @@ impl Ledger {
         self.tables.changes_mut().count(kind);
     }
 
-    /// The removal of so many tables is held back.
+    /// Sets how many removals are held back.
     pub(crate) fn hold(&mut self, tables: u64) {
         self.tables.changes_mut().held = tables;
     }
 
-    /// Adds something that the reader should know. What is about the scope as a whole is noted once, in whichever step.
+    /// Adds a problem that the reader should know. One about the scope as a whole is added only
+    /// once, whatever the step.
     pub(crate) fn note(&mut self, problem: Problem) {
         if !problem.table_names.is_empty() || !self.notes.iter().any(|noted| noted.code == problem.code) {
             self.notes.push(problem);
         }
     }
 
-    /// The scope ends here. The first reason stays: what follows is its consequence.
+    /// Stops the scope. The first reason is kept: later ones are its consequences.
     pub(crate) fn stop(&mut self, reason: StopReason) {
         self.stopped.get_or_insert(reason);
     }
@@ -121,12 +124,12 @@ impl Ledger {
         self.account_id = account_id;
     }
 
-    /// A step begins.
+    /// Begins a step.
     pub(crate) fn begin(&mut self, step: Step) {
         self.step = step;
     }
 
-    /// Begins the scope's second try. Returns where it continues.
+    /// Begins the scope's retry. Returns where it continues.
     pub(crate) fn retry(&mut self) -> Box<Checkpoint> {
         self.step = Step::Retry;
         self.stopped = None;
@@ -196,12 +199,12 @@ impl Ledger {
         self.tables.checkpoint(self.step, self.requests)
     }
 
-    /// Where this step began; `None` at the first table.
+    /// The checkpoint at which this step began; `None` if it began at the first table.
     pub(crate) fn began_at(&self) -> Option<Box<Checkpoint>> {
         self.before.clone()
     }
 
-    /// The step that is under way, or was.
+    /// The current step, or the last one.
     pub(crate) fn step(&self) -> Step {
         self.step
     }
@@ -210,12 +213,12 @@ impl Ledger {
         self.account_id.as_ref()
     }
 
-    /// Whether it is proven whose tables these are.
+    /// Whether it is proven which account the tables belong to.
     pub(crate) fn is_proven(&self) -> bool {
         self.identity == Identity::Proven
     }
 
-    /// The counts: everything that is not accounted for was not attempted.
+    /// The counts. A table without a result counts as not attempted.
     pub(crate) fn counts(&self) -> Counts {
         self.tables.counts()
     }
@@ -232,22 +235,24 @@ impl Ledger {
         self.listing
     }
 
-    /// Whether at least one page of the listing came.
+    /// Whether ListTables returned at least one page.
     pub(crate) fn listed_a_page(&self) -> bool {
         self.tables.listed_a_page()
     }
 
-    /// Whether the scope stopped for a reason that may have passed by the end of the run, and has not been tried again yet.
+    /// Whether the scope stopped for a reason that may have passed by the end of the run, and has
+    /// not been retried yet.
     pub(crate) fn deserves_a_retry(&self) -> bool {
         self.step == Step::Crawl && self.stopped.as_ref().is_some_and(|reason| reason.may_pass)
     }
 
-    /// From where the listing continues.
+    /// Where the listing continues.
     pub(crate) fn cursor(&self) -> &Cursor {
         self.tables.cursor()
     }
 
-    /// Whether an event about a table is one that is waited for. Events may come twice over a wire, and must count once.
+    /// Whether an event about a table is expected. A network may deliver an event twice; it must
+    /// count once.
     pub(crate) fn awaits(&self, what: &What) -> bool {
         match what {
             What::TableDescribed(described) if described.unlisted => !self.tables.unlisted().contains(&described.name),
@@ -263,7 +268,7 @@ impl Ledger {
         }
     }
 
-    /// Whether an earlier process or step is done with a table.
+    /// Whether an earlier process or step has finished a table.
     pub(crate) fn is_done(&self, name: &TableName) -> bool {
         self.tables.is_done(name)
     }
@@ -273,7 +278,7 @@ impl Ledger {
         self.tables.deferred()
     }
 
-    /// How many pages are listed and not done with.
+    /// How many listed pages are not finished.
     pub(crate) fn open_pages(&self) -> usize {
         self.tables.open_pages()
     }
@@ -295,8 +300,8 @@ impl Ledger {
     }
 }
 
-/// Whether a table is a sign of whose credentials these are: its ARN names an account and a Region, and it is not being deleted,
-/// so that DescribeTable will find it again.
+/// Whether a table can show whose credentials these are: its ARN names an account and a Region, and
+/// it is not being deleted, so DescribeTable will find it again.
 pub(crate) fn is_witness(table: &Table) -> bool {
     let named = table.arn.as_ref().is_some_and(|arn| arn.account_id().is_some() && arn.region().is_some());
     named && table.status.as_deref() != Some("DELETING")

@@ -1,4 +1,4 @@
-//! Runs: every scope crawled, each ending with exactly one `scope_completed`, whatever happens.
+//! Runs: crawl every scope and write exactly one `scope_completed` for each, whatever happens.
 
 mod changes;
 mod checkpoint;

@@ -1,4 +1,4 @@
-//! The files of earlier runs, which `crawl.keep_files` bounds.
+//! The files of earlier runs, whose number `crawl.keep_files` limits.
 
 use std::path::Path;
 
@@ -19,19 +19,20 @@ pub struct OldFiles {
 }
 
 impl OldFiles {
-    /// Those that the settings bound; `None` if it keeps all.
+    /// The files that the settings limit; `None` if all are kept.
     pub(super) fn new(plan: &RunPlan, state: &SharedState) -> Option<Self> {
         let Destination::File(path) = &plan.settings.crawl.output else { return None };
         let keep = plan.settings.crawl.keep_files;
         let asked = FileQuery {
             template: plan.settings.crawl.output.template().to_owned(),
-            // A schedule's files are no concern of another one's.
+            // A schedule deletes only its own files.
             schedule: path.has(Placeholder::Schedule).then(|| plan.request.schedule.clone()),
         };
         (keep > 0 && path.is_template()).then(|| Self { state: state.clone(), asked, keep })
     }
 
-    /// Deletes the oldest beyond those that are kept. A file that cannot be deleted is tried again after the next run.
+    /// Deletes the oldest files beyond the number to keep. If a file cannot be deleted, the next
+    /// run tries again.
     pub(crate) async fn delete(self) {
         let deleting = tokio::task::spawn_blocking(move || {
             let old = opened(&self.state).old_files(&self.asked, self.keep)?;
@@ -46,7 +47,7 @@ impl OldFiles {
     }
 }
 
-/// Deletes the files of a run, as far as they are still that run's.
+/// Deletes the files of a run, unless another run has replaced them.
 fn delete(old: &RunFile) -> bool {
     let deleted = Output::delete(&old.path, &old.run_id).and_then(|_| Output::discard(&old.path, &old.run_id));
     if let Err(error) = &deleted {
@@ -55,10 +56,10 @@ fn delete(old: &RunFile) -> bool {
     deleted.is_ok()
 }
 
-/// Deletes `FILE.partial` of a run that was given up.
+/// Deletes `FILE.partial` of an abandoned run.
 pub(super) fn discard(path: &Path, run_id: &str) {
     match Output::discard(path, run_id) {
-        // Another run writes it by now.
+        // Another run is writing it now.
         Ok(_) | Err(SinkError::Busy { .. }) => {}
         Err(error) => warn(path, &error),
     }

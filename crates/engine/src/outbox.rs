@@ -1,4 +1,4 @@
-//! From the state's outbox to the sinks, each at its own pace.
+//! Delivers events from the state's outbox to the sinks, each at its own pace.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::shared_state::{SharedState, opened};
 use crate::settings::{Settings, StateSettings};
 
-/// How long a try may go on after its time.
+/// How long an attempt may continue after the time is over.
 const LAST_TRY: Duration = Duration::from_secs(10);
 
-/// What one sink has not taken yet.
+/// The events that one sink has not accepted yet.
 struct Undelivered {
     state: SharedState,
     sink: String,
@@ -26,13 +26,13 @@ impl EventSource for Undelivered {
     async fn next(&self, limit: usize) -> Result<Vec<(Cursor, Event)>, JournalError> {
         loop {
             let (state, sink) = (self.state.clone(), self.sink.clone());
-            // A run may be settling, which takes its time.
+            // Another run may be settling, which takes long.
             let reading = tokio::task::spawn_blocking(move || opened(&state).undelivered(&sink, limit));
             let stored = reading.await??;
             let last = stored.last().map(|event| event.cursor);
             let events: Vec<_> = stored.into_iter().filter_map(event).collect();
             match last {
-                // Not one of them can be read: what follows may be.
+                // None of these events can be read, but later ones may be.
                 Some(last) if events.is_empty() => self.delivered(last).await?,
                 _ => return Ok(events),
             }
@@ -49,17 +49,18 @@ impl EventSource for Undelivered {
 fn event(stored: OutboxEvent) -> Option<(Cursor, Event)> {
     let OutboxEvent { cursor, event_id: id, record, table } = stored;
     if record.is_none() {
-        tracing::error!(event = %id, "an event in the state cannot be read, and is left out");
+        tracing::error!(event = %id, "an event in the state cannot be read, and is skipped");
     }
     Some((cursor, Event { id, record: record?, table }))
 }
 
-/// What a sink of the state has not taken yet.
+/// The events in the state that a sink has not accepted yet.
 pub fn undelivered(state: &SharedState, sink: &str) -> impl EventSource + use<> {
     Undelivered { state: state.clone(), sink: sink.to_owned() }
 }
 
-/// Says to the state which sinks there are, before a run begins. What waits for too long is dropped, which is reported.
+/// Sets the sinks in the state before a run begins. Drops events that have waited too long, and
+/// logs it.
 pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &StateSettings) -> Result<(), StateError> {
     let names: Vec<_> = settings.sinks.iter().map(|sink| sink.name.clone()).collect();
     let mut state = opened(state);
@@ -67,25 +68,26 @@ pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &St
         let name = Escaped(&name).to_string();
         tracing::warn!(
             sink = name,
-            "the sink is not configured any more, and gives up {owed} events that it had not taken"
+            "the sink is no longer configured; dropping the {owed} events that it had not accepted"
         );
     }
     for (name, lost) in state.expire_outbox(Timestamp::now(), remembered.undelivered)? {
         let name = Escaped(&name).to_string();
         tracing::error!(
             sink = name,
-            "{lost} events that the sink has not taken are dropped: they are too old (state.undelivered_days)"
+            "dropping {lost} events that the sink has not accepted: they are too old (state.undelivered_days)"
         );
     }
     Ok(())
 }
 
-/// Delivers what settled runs owe to all sinks. Ends when nothing is left, if `until` says so, or when `stop` is cancelled.
+/// Delivers the events of settled runs to all sinks. Ends when nothing is left, if `until` says so,
+/// or when `stop` is cancelled.
 pub async fn deliver(settings: &Settings, state: &SharedState, until: Until, stop: &CancellationToken) {
     let driven = settings.sinks.iter().map(|sink| deliver_to(sink, state, until, stop));
     join_all(driven).await;
     if until == Until::Stopped {
-        // Also without any sink.
+        // Wait even without any sinks.
         stop.cancelled().await;
     }
 }
@@ -96,17 +98,17 @@ async fn deliver_to(settings: &SinkSettings, state: &SharedState, until: Until, 
     drive(&mut *sink, &source, settings, until, stop).await;
 }
 
-/// Delivers what settled runs owe for as long as the settings say. Gives the sinks that have not taken everything, and how many
-/// events each is owed.
+/// Delivers the events of settled runs for as long as the settings allow. Returns the sinks that
+/// have not accepted everything, and how many events each is owed.
 ///
 /// # Errors
-/// When the state cannot be read.
+/// If the state cannot be read.
 pub async fn deliver_in_time(settings: &Settings, state: &SharedState) -> Result<Vec<(String, u64)>, StateError> {
     if settings.sinks.is_empty() {
         return Ok(Vec::new());
     }
     let (stop, within): (_, Duration) = (CancellationToken::new(), settings.crawl.deliver_within);
-    // Between two tries, unless a try does not end.
+    // Stop between two attempts, unless an attempt does not end.
     let timer = async {
         tokio::time::sleep(within).await;
         stop.cancel();

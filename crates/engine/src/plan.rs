@@ -1,4 +1,5 @@
-//! From targets to scopes, as the run has room for them: the accounts of organizations, and the Regions of accounts.
+//! Turns targets into scopes, as the run has room for them: lists the accounts of organizations,
+//! and the Regions of accounts.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -20,54 +21,56 @@ use super::target::{ReadyTarget, TargetConnection};
 use super::worker::{RunTarget, RunTargets};
 use crate::settings::{Group, SettingError, Settings};
 
-/// How many targets are looked into ahead of the crawl.
+/// How many targets are planned at once, ahead of the crawl.
 const AHEAD: usize = 16;
 
-/// A scope that is going to be crawled.
+/// A scope to crawl.
 #[derive(Clone, Debug)]
 pub(crate) struct ScopePlan {
     pub(crate) target: Arc<RunTarget>,
     pub(crate) region: Region,
 }
 
-/// What comes of looking into targets.
+/// A result of planning.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    /// Something was found out, which is told.
+    /// A record about accounts or Regions that were discovered.
     Found(Box<Record>),
-    /// The scopes of a target could not be found out.
+    /// The scopes of a target could not be discovered.
     Failed(TargetFailed),
     /// A scope.
     Scope(ScopePlan),
 }
 
-/// What an earlier process has found out.
+/// What an earlier process has discovered.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTargets {
     pub(crate) accounts: HashMap<String, Vec<Account>>,
     pub(crate) regions: HashMap<String, Vec<Region>>,
     pub(crate) failed: HashSet<String>,
-    /// Accounts whose Regions are not surely all that they have; none for a target whose accounts are not surely known.
+    /// Accounts whose list of Regions may be incomplete; `None` for a target whose list of accounts
+    /// may be incomplete.
     pub(crate) unsure: HashSet<Option<AccountId>>,
 }
 
-/// Looks into targets.
+/// Plans the scopes of targets.
 pub(crate) struct Planner<'a> {
     pub(crate) plan: &'a RunPlan,
     pub(crate) run_id: RunId,
     pub(crate) known: &'a KnownTargets,
-    /// Where each target is added before the first of its scopes.
+    /// Each target is added here before the first of its scopes.
     pub(crate) targets: &'a RunTargets,
     pub(crate) stop: &'a CancellationToken,
 }
 
 impl Planner<'_> {
-    /// Sends what comes of all targets, as fast as it is taken. One that is slow to tell holds up no other.
+    /// Sends the results of all targets, as fast as they are received. A slow target does not hold
+    /// up the others.
     pub(crate) async fn plan(&self, out: mpsc::Sender<Planned>) {
         let listed = stream::iter(self.plan.targets.iter().cloned());
         self.send_all(listed, &out).await;
         for (group, ready) in &self.plan.groups {
-            let (accounts, mut told) = Box::pin(self.accounts(group, ready)).await;
+            let (accounts, mut results) = Box::pin(self.accounts(group, ready)).await;
             let mut targets = Vec::with_capacity(accounts.len());
             for (account, member) in members(group, ready, &accounts, &self.plan.settings) {
                 match member {
@@ -76,11 +79,11 @@ impl Planner<'_> {
                         let problem = Problem::new("invalid_target", error.to_string());
                         let stopped = StopReason::for_good(Outcome::Failed, problem);
                         let name = format!("{}/{}", group.name(), account.id);
-                        told.extend(self.failed(name, Some(account.id), stopped));
+                        results.extend(self.failed(name, Some(account.id), stopped));
                     }
                 }
             }
-            for one in told {
+            for one in results {
                 if out.send(one).await.is_err() {
                     return;
                 }
@@ -100,7 +103,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The accounts of an organization, and what is told about them.
+    /// The accounts of an organization, and the results to send about them.
     async fn accounts(&self, group: &Group, ready: &ReadyTarget) -> (Vec<Account>, Vec<Planned>) {
         if let Some(known) = self.known.accounts.get(group.name()) {
             return (known.clone(), Vec::new());
@@ -123,31 +126,31 @@ impl Planner<'_> {
             filtered: found.filtered,
         };
         let record = Record::of_run(self.run_id, discovered);
-        let mut told = Vec::new();
+        let mut results = Vec::new();
         if let Some(failed) = &found.failed {
             let mut stopped = StopReason::by_error(&failed.error);
             if found.listed > 0 {
                 stopped.outcome = Outcome::IncompleteListing;
             }
             stopped.problem.message = failed.to_string();
-            told.extend(self.failed(name.clone(), None, stopped));
+            results.extend(self.failed(name.clone(), None, stopped));
         }
         if found.accounts.is_empty() && found.failed.is_none() {
             let FoundAccounts { listed, inactive, filtered, .. } = &found;
-            let said = format!(
+            let message = format!(
                 "of {listed} accounts {inactive} are not active and {filtered} are left out: none is to be crawled"
             );
-            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("no_accounts", said));
-            told.extend(self.failed(name.clone(), None, stopped));
+            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("no_accounts", message));
+            results.extend(self.failed(name.clone(), None, stopped));
         }
         for account in found.not_found {
-            let said = format!("include_accounts names {account}, which is no active account of the organization");
-            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("account_not_found", said));
-            told.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
+            let message = format!("include_accounts names {account}, which is no active account of the organization");
+            let stopped = StopReason::for_good(Outcome::Failed, Problem::new("account_not_found", message));
+            results.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
         }
-        // Last: where it is in the output, everything else that is to be said is.
-        told.push(Planned::Found(Box::new(record)));
-        (found.accounts, told)
+        // The record comes last: if it is in the output, all other results are, too.
+        results.push(Planned::Found(Box::new(record)));
+        (found.accounts, results)
     }
 
     /// The scopes of a target.
@@ -199,7 +202,7 @@ impl Planner<'_> {
         })
     }
 
-    /// That a target failed; nothing where an earlier process has told so.
+    /// The failure of a target; `None` if an earlier process has already reported it.
     fn failed(&self, target: String, account_id: Option<AccountId>, stopped: StopReason) -> Option<Planned> {
         let failed = TargetFailed {
             target,
@@ -212,7 +215,7 @@ impl Planner<'_> {
     }
 }
 
-/// The accounts of an organization, as `ready` sees them.
+/// Lists the accounts of an organization with the credentials of `ready`.
 pub async fn organization_accounts(
     group: &Group,
     ready: &ReadyTarget,
@@ -267,18 +270,19 @@ pub async fn enabled_regions(
         && let Err(failed) = connection.identity().await
         && failed.error.class.is_about_credentials()
     {
-        // Every Region would say the same.
+        // Every Region would fail in the same way.
         return Err(no_credentials(&failed));
     }
     Ok(found)
 }
 
 fn cancelled() -> StopReason {
-    let problem = Problem::new("cancelled", "interrupted before its scopes were found out");
+    let problem = Problem::new("cancelled", "interrupted before its scopes were discovered");
     StopReason::for_good(Outcome::Cancelled, problem)
 }
 
-/// Turns a panic on the way to a target's scopes into a failure of that target: the others are not to be lost with it.
+/// Turns a panic during the planning of a target into a failure of that target, so that the others
+/// are not lost with it.
 async fn caught<T>(work: impl Future<Output = Result<T, StopReason>>) -> Result<T, StopReason> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
         let problem = Problem::new("panic", panic_message(&*panic));

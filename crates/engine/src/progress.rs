@@ -1,4 +1,4 @@
-//! How far a run is, in numbers that anyone may read at any time.
+//! The progress of a run, as counters that can be read at any time.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,17 +23,17 @@ pub struct Progress {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgressNow {
-    /// Scopes that the run set out to crawl.
+    /// Scopes that the run has planned.
     pub scopes_planned: u64,
-    /// Scopes that ended, however.
+    /// Scopes that ended, with any outcome.
     pub scopes_ended: u64,
-    /// Names that ListTables gave.
+    /// Names that ListTables returned.
     pub listed: u64,
     /// Tables described.
     pub described: u64,
     /// Tables that could not be described.
     pub failed: u64,
-    /// Records that wait for the sink.
+    /// Records that wait for the output.
     pub queued: u64,
 }
 
@@ -46,7 +46,7 @@ impl Progress {
         self.scopes_ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Folds an event.
+    /// Counts an event.
     pub(crate) fn apply(&self, event: &ScopeEvent) {
         match &event.what {
             What::PageListed(page) if event.key.step != Step::Confirm => {
@@ -60,9 +60,9 @@ impl Progress {
         }
     }
 
-    /// Follows the way of the records to the sink.
+    /// Watches the queue of records to the output.
     pub(crate) fn queue(&self, records: WeakSender<RunEvent>) {
-        // A run has one.
+        // A run has only one queue.
         let _ = self.records.set(records);
     }
 

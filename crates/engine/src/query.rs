@@ -1,5 +1,5 @@
-//! What somebody who reads a state types: the same for the commands and over HTTP. Each parser gets the name under which the text
-//! was given, for its error.
+//! Parsers of the values in a query of the state, for the commands and for HTTP. Each parser gets
+//! the name of its option or parameter for the error.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use dynacrawl_model::{AccountId, Escaped, Region, Timestamp};
 
 use crate::settings::SettingError;
 
-/// An account. What is none would match nothing, which looks as if there were nothing.
+/// Parses an account. An invalid one would match nothing, which looks as if there were nothing.
 pub fn account(key: &str, text: &str) -> Result<String, SettingError> {
     text.parse::<AccountId>().map_err(|error| SettingError::new(key, error))?;
     Ok(text.to_owned())
 }
 
-/// A Region.
+/// Parses a Region.
 pub fn region(key: &str, text: &str) -> Result<String, SettingError> {
     text.parse::<Region>().map_err(|error| SettingError::new(key, error))?;
     Ok(text.to_owned())
 }
 
-/// A time, or how long ago it was.
+/// Parses a time, or how long ago it was.
 pub fn since(key: &str, text: &str) -> Result<Timestamp, SettingError> {
     let wrong = || {
         let expected = "expected 2026-01-31T00:00:00Z, or how long ago: 90m, 36h, 7d";
@@ -47,7 +47,7 @@ mod tests {
     use super::{account, region, since};
 
     #[test]
-    fn since_is_a_time_or_so_long_ago() {
+    fn since_is_a_time_or_how_long_ago_it_was() {
         let at = |text: &str| since("--since", text).map(Timestamp::as_millis).map_err(|error| error.to_string());
         assert_eq!(at("2026-01-31T00:00:00Z"), Ok(1_769_817_600_000));
         let now = Timestamp::now().as_millis();
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_account_or_region_is_an_error_under_its_name() {
+    fn an_invalid_account_or_region_is_an_error_with_its_name() {
         assert_eq!(account("account", "123456789012").expect("one"), "123456789012");
         assert!(account("account", "12345").expect_err("short").to_string().contains("account"));
         assert_eq!(region("region", "eu-west-1").expect("one"), "eu-west-1");

@@ -1,5 +1,6 @@
-//! The end of a scope with a state: which of the known tables are gone. A table is gone only if the listing reached its last page
-//! without it and DescribeTable does not find it. If so many are gone that a fault is more likely, a person has to accept it first.
+//! The end of a scope with a state: which tables in the state were deleted. A table was deleted
+//! only if the listing reached its last page without it and DescribeTable does not find it. If so
+//! many were deleted that a fault is more likely, a person has to accept it first.
 
 use std::collections::BTreeSet;
 
@@ -20,15 +21,16 @@ struct Confirmed {
     owner: Owner,
 }
 
-/// Whether the credentials are still those of the scope's account. What DescribeTable does not find is gone only if they are.
+/// Whether the credentials still belong to the scope's account. Only then was a table deleted that
+/// DescribeTable does not find.
 #[derive(Debug, Default)]
 enum Owner {
-    /// Nobody has found out.
+    /// It was not checked.
     #[default]
     Unchecked,
-    /// They are.
+    /// They do.
     Same,
-    /// That is not sure, and why.
+    /// That is uncertain; the reason why.
     Doubtful(String),
 }
 
@@ -51,13 +53,13 @@ impl Confirmed {
 }
 
 impl ScopeRun {
-    /// Finds out which tables are gone, or why that is not known.
+    /// Finds out which tables were deleted, or why that is unknown.
     pub(super) async fn removals(&mut self) -> Result<(), ScopeError> {
-        // As long as nothing proves whose tables these are, none of them is gone.
+        // Without proof of which account the tables belong to, no table is removed.
         if self.ledger.listing() != Listing::Complete || !self.ledger.is_proven() {
             return Ok(());
         }
-        // An earlier process has seen the first pages, and what it saw has gone with it.
+        // An earlier process listed the first pages, and the names were lost with it.
         if self.resumed && self.known()? && !self.list_again().await? {
             return Ok(());
         }
@@ -99,7 +101,7 @@ impl ScopeRun {
         self.changes.as_ref().map_or_else(|| Ok(Missing::default()), |changes| changes.missing(&self.scope))
     }
 
-    /// Has a worker list all names once more. Whether the last page came.
+    /// Has a worker list all names again. Returns whether it reached the last page.
     async fn list_again(&mut self) -> Result<bool, ScopeError> {
         let mut complete = false;
         let watch = |what: &What| {
@@ -112,7 +114,7 @@ impl ScopeRun {
         Ok(complete && ended == JobEnd::Finished && !self.run.stop.is_cancelled())
     }
 
-    /// Has a worker request the tables that were not listed.
+    /// Has a worker describe the tables that were not listed.
     async fn confirm(&mut self, missing: &Missing, confirmed: &mut Confirmed) -> Result<JobEnd, ScopeError> {
         let described = self.ledger.unlisted();
         let candidates = Candidates {
@@ -126,7 +128,8 @@ impl ScopeRun {
         self.job(self.key(Step::Confirm), account_id, work, |what| confirmed.watch(what)).await
     }
 
-    /// Decides about tables that are gone, and such of which nobody knows. Whether that settles it.
+    /// Decides about deleted tables, and about tables of which it is unknown. Returns whether all
+    /// are settled.
     async fn decide(
         &mut self,
         known: u64,
@@ -144,7 +147,7 @@ impl ScopeRun {
         let doubt = match owner {
             Owner::Same => None,
             Owner::Doubtful(why) => Some(why),
-            Owner::Unchecked => Some("whose credentials these are was not checked after that".to_owned()),
+            Owner::Unchecked => Some("it was not checked afterwards whose credentials these are".to_owned()),
         };
         if let Some(why) = doubt.filter(|_| !gone.is_empty()) {
             let message = format!("DescribeTable does not find them, but {why}; they stay");
@@ -161,7 +164,7 @@ impl ScopeRun {
             }
         }
         if !unknown.is_empty() {
-            let message = "not listed any more, and DescribeTable does not tell whether they are gone; they stay";
+            let message = "no longer listed, and DescribeTable does not show whether they were deleted; they stay";
             self.ledger.note(naming("removal_unconfirmed", message.to_owned(), &unknown));
         }
         for name in &stay {

@@ -8,7 +8,7 @@ use super::run_event::CompletedScope;
 use super::scope_error::ScopeError;
 use crate::settings::Accepted;
 
-/// What a person asked for and had no effect.
+/// What a person requested that had no effect.
 #[derive(Debug, Default)]
 pub struct WithoutEffect {
     /// Accepted removals of scopes that the run did not crawl, and accepted retirements of scopes that it did not retire.
@@ -24,23 +24,23 @@ pub struct RunReport {
     pub outcome: RunOutcome,
     /// Scopes by outcome.
     pub scopes: ScopeTotals,
-    /// Tables by what became of them.
+    /// Tables by result.
     pub counts: Counts,
     /// Requests per API.
     pub requests: Requests,
     /// What changed; `None` without a state.
     pub changes: Option<ChangeCounts>,
-    /// Known scopes that the configuration does not cover any more.
+    /// Scopes in the state that the configuration no longer covers.
     pub scopes_retired: u64,
-    /// Scopes of the state whose retirement waits for a person; `None` without a state.
+    /// Scopes in the state whose retirement a person has to accept first; `None` without a state.
     pub retirements_held: Option<HeldRetirements>,
     /// How long it took.
     pub duration: Duration,
-    /// The scopes that are not complete, or have problems; the first ones.
+    /// The first scopes that are not complete or have problems.
     pub notable: Vec<CompletedScope>,
-    /// The targets whose scopes could not be found out; the first ones.
+    /// The first targets whose scopes could not be discovered.
     pub failed_targets: Vec<TargetFailed>,
-    /// What was asked for and had no effect: most likely a mistake.
+    /// What a person requested that had no effect: most likely a mistake.
     pub without_effect: WithoutEffect,
     /// Why the run ended before its last scope: its output was closed, or the state cannot be read.
     pub ended_by: Option<ScopeError>,

@@ -1,4 +1,4 @@
-//! Where a run begins: anew, or where an earlier process stopped.
+//! How a run begins: from the start, or where an earlier process stopped.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,8 +18,8 @@ use super::run_plan::RunPlan;
 use super::shared_state::{SharedState, opened};
 use crate::settings::{Accepted, Destination, StateSettings, collision};
 
-/// The number of the format of the records. A change of the contract raises it: a run whose first records have another
-/// number is begun anew, and the state stays.
+/// The number of the records' format. A change of the record contract raises it. A run whose first
+/// records have another number is not resumed: a new run starts, and the state stays.
 const OUTPUT_FORMAT: u32 = 2;
 
 /// How a run begins.
@@ -31,13 +31,13 @@ pub struct PreparedRun {
     pub output: Output,
     /// The state, if there is one.
     pub state: Option<SharedState>,
-    /// What remembers how far it is.
+    /// Stores the progress of the run.
     pub journal: Option<Journal>,
-    /// What the last runs knew.
+    /// What earlier runs stored, if there is a state.
     pub detector: Option<Detector>,
-    /// What a person is told about it.
+    /// A message for the user about how the run begins.
     pub notice: Option<String>,
-    /// The files of earlier runs, some of which are to be deleted once this one has ended.
+    /// The files of earlier runs, some of which are deleted once this run has ended.
     pub old_files: Option<OldFiles>,
     pub(crate) before: EarlierWork,
 }
@@ -61,7 +61,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether the same may work later without anybody correcting anything.
+    /// Whether the same may work later, without a correction.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::State(error) => error.may_pass(),
@@ -71,16 +71,16 @@ impl StartError {
     }
 }
 
-/// How long a run waits for somebody who reads the FIFO that it writes to.
+/// How long a run waits for a reader of the FIFO that it writes to.
 const READER_WAIT: Duration = Duration::from_secs(60);
-/// How often it looks. The system has no event for that.
+/// How often it checks for a reader. The system has no event for that.
 const READER_LOOK: Duration = Duration::from_millis(100);
 
 impl PreparedRun {
-    /// A run that nothing remembers.
+    /// Prepares a run without a state.
     ///
     /// # Errors
-    /// When the output cannot be opened.
+    /// If the output cannot be opened.
     pub fn forgetful(plan: &RunPlan) -> Result<Self, StartError> {
         let run_id = RunId::generate();
         let place = place(plan, run_id, Timestamp::now());
@@ -96,11 +96,12 @@ impl PreparedRun {
         })
     }
 
-    /// A run as the plan wants it: where there is a state, and a run in it that can be resumed, that one.
-    /// `fresh` begins anew all the same.
+    /// Prepares the run of a plan. If the state has a run that can be resumed, it is that run,
+    /// unless `fresh` asks for a new one.
     ///
     /// # Errors
-    /// When the state cannot be used or the output not be opened. Nothing has been called then.
+    /// If the state cannot be used, or the output cannot be opened. No call to AWS has been made
+    /// then.
     pub fn new(plan: &RunPlan, fresh: bool) -> Result<Self, StartError> {
         match open_state(plan)? {
             Some((settings, state)) => Self::with_state(plan, settings, &state, fresh),
@@ -108,10 +109,11 @@ impl PreparedRun {
         }
     }
 
-    /// The same, but waits a while where nobody reads the FIFO that is the output.
+    /// Like [`PreparedRun::new`], but if the output is a FIFO without a reader, waits a while for
+    /// one.
     ///
     /// # Errors
-    /// As [`PreparedRun::new`]; [`SinkError::NoReader`] when nobody has come.
+    /// As [`PreparedRun::new`]; [`SinkError::NoReader`] if no reader has come.
     pub async fn when_read(plan: &RunPlan, fresh: bool) -> Result<Self, StartError> {
         let state = open_state(plan)?;
         let begin = || match &state {
@@ -133,7 +135,7 @@ impl PreparedRun {
         }
     }
 
-    /// The same, with a state that is open already.
+    /// Like [`PreparedRun::new`], with a state that is already open.
     ///
     /// # Errors
     /// As [`PreparedRun::new`].
@@ -163,20 +165,22 @@ impl PreparedRun {
                 },
                 Err(why) => why,
             };
-            notice = Some(begins_anew(run, &why));
+            notice = Some(new_run_notice(run, &why));
         }
         let (run_id, started_at) = (RunId::generate(), Timestamp::now());
         let place = place(plan, run_id, started_at);
         spare_the_state(place.as_deref(), settings)?;
-        // Before anything is changed in the state: a run that cannot write yet may begin later.
+        // The output is opened before the state changes: a run that cannot write yet may begin
+        // later.
         let output = open(place.as_deref())?;
         outbox::register(&plan.settings, state, settings)?;
         if let Some(run) = &unfinished {
             if run.is_replaced && run.output != "-" {
                 old_files::discard(Path::new(&run.output), run.run_id.as_str());
             } else {
-                // What went anywhere else than into a file that is replaced at the end has been delivered. If that cannot be
-                // settled, the new run reports it once more; it must not keep dynacrawl from starting.
+                // Records of any other output than a file that is replaced at the end have been
+                // delivered. If they cannot be settled, the new run reports the changes again; that
+                // must not keep dynacrawl from starting.
                 if let Err(error) = opened(state).settle_abandoned(run.run_id, Timestamp::now()) {
                     tracing::error!(run = %run.run_id, %error, "the changes of the abandoned run cannot be settled");
                 }
@@ -199,7 +203,7 @@ impl PreparedRun {
         };
         let begun = notify(plan, state).and_then(|()| opened(state).begin(&new));
         if let Err(error) = begun {
-            // No row of the state names the file, so nobody would delete it later.
+            // No row of the state names the file, so no run would delete it later.
             place.iter().for_each(|path| old_files::delete_empty(path));
             return Err(error.into());
         }
@@ -240,12 +244,12 @@ fn detector(
     before: &[String],
 ) -> Result<Detector, StateError> {
     let mut accepted = plan.request.accepted.clone();
-    // What a person accepted for a run holds to its end, also after a kill.
+    // What a person accepted for a run holds until its end, even after a kill.
     accepted.extend(Accepted::of_words(before));
     Ok(Detector::new(Reader::open(&settings.path)?, run_id, plan.settings.changes.clone(), accepted))
 }
 
-/// What is known of an unfinished run, or why it cannot be gone on with.
+/// The earlier work of an unfinished run, or why the run cannot be resumed.
 fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh: bool) -> Result<EarlierWork, String> {
     if fresh {
         return Err("asked for by --fresh".to_owned());
@@ -274,7 +278,7 @@ fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh:
     before(run).ok_or_else(|| "its progress in the state cannot be read".to_owned())
 }
 
-fn begins_anew(run: &Unfinished, why: &str) -> String {
+fn new_run_notice(run: &Unfinished, why: &str) -> String {
     format!("starting a new run instead of resuming run {}: {why}\n", run.run_id)
 }
 
@@ -306,7 +310,7 @@ fn before(run: &Unfinished) -> Option<EarlierWork> {
             before.known.regions.insert(row.target.clone(), found.regions);
         }
         if row.failed {
-            // Of which account is not remembered.
+            // The state does not keep the account.
             before.known.unsure.insert(None);
             before.known.failed.insert(row.target.clone());
         }
@@ -314,14 +318,15 @@ fn before(run: &Unfinished) -> Option<EarlierWork> {
     Some(before)
 }
 
-/// The state that runs of a configuration use, opened. A dry run describes nothing that would have to be remembered.
+/// Opens the state that runs of a configuration use. A dry run describes nothing, so it needs no
+/// state.
 fn open_state(plan: &RunPlan) -> Result<Option<(&StateSettings, SharedState)>, StateError> {
     let Some(settings) = plan.settings.state.as_ref().filter(|_| !plan.settings.crawl.dry_run) else { return Ok(None) };
     let state = State::open_for(&settings.path, settings.purpose)?;
     Ok(Some((settings, Arc::new(Mutex::new(state)))))
 }
 
-/// The output of a run that begins; `None` for standard output.
+/// The path of a new run's output; `None` for standard output.
 fn place(plan: &RunPlan, run_id: RunId, started_at: Timestamp) -> Option<PathBuf> {
     match &plan.settings.crawl.output {
         Destination::Stdout => None,
@@ -341,7 +346,7 @@ fn open(place: Option<&Path>) -> Result<Output, SinkError> {
     place.map_or_else(Output::stdout, Output::file)
 }
 
-/// Opens the output of an earlier process's run, where that process wrote it.
+/// Opens the output of an earlier process's run at the path where that process wrote it.
 fn reopen(run: &Unfinished, settings: &StateSettings) -> Result<Output, StartError> {
     if run.output == "-" {
         return Ok(Output::stdout()?);
@@ -351,7 +356,7 @@ fn reopen(run: &Unfinished, settings: &StateSettings) -> Result<Output, StartErr
     Ok(Output::resume(path, run.output_offset, run.run_id.as_str())?)
 }
 
-/// Says, once for a state that an older version has used, that `emit` has another default.
+/// Warns, once for a state that an older version has used, that `emit` has another default now.
 fn notify(plan: &RunPlan, state: &SharedState) -> Result<(), StateError> {
     if !plan.settings.changes.emit_is_given && opened(state).take_emit_notice()? {
         tracing::warn!(
@@ -370,7 +375,7 @@ mod tests {
     use super::StartError;
 
     #[test]
-    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+    fn only_a_busy_state_may_pass_by_itself() {
         let path = std::path::PathBuf::from("x");
         assert!(!StartError::Collision { path: path.clone() }.may_pass());
         assert!(!StartError::State(StateError::Demo { path: path.clone() }).may_pass());

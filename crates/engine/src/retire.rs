@@ -1,6 +1,7 @@
-//! Which of the state's scopes the configuration does not cover any more. What could not be found out, was not asked for this time
-//! or could not be reached is still covered: a failure retires nothing. Where so many would be retired that a fault is more likely,
-//! a person has to accept it first.
+//! Which scopes in the state the configuration no longer covers. A scope that could not be
+//! discovered or reached, or that this run does not crawl, is still covered: a failure retires
+//! nothing. If so many would be retired that a fault is more likely, a person has to accept it
+//! first.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -10,39 +11,40 @@ use dynacrawl_state::KnownScope;
 use super::claims::Claims;
 use crate::settings::{Accepted, FailSafe, UnselectedTarget};
 
-/// How many held scopes a record names.
+/// The most held scopes that a record names.
 const NAMED: usize = 100;
 
-/// What is to be retired, and what has to wait.
+/// Scopes to retire, and scopes that have to wait.
 #[derive(Debug, Default)]
 pub(crate) struct Retirements {
-    /// These are not crawled any more.
+    /// These are no longer crawled.
     pub(crate) retired: Vec<KnownScope>,
-    /// These stay until a person accepts that they are retired.
+    /// These stay until a person accepts their retirement.
     pub(crate) held: HeldRetirements,
 }
 
-/// What a person wants to be retired.
+/// The rules for retirements.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
-    /// How many scopes may go at once.
+    /// How many scopes may be retired at once.
     pub(crate) fail_safe: FailSafe,
-    /// What was accepted.
+    /// What a person has accepted.
     pub(crate) accepted: &'a Accepted,
-    /// Whether flags describe the target: a part of what the state has is no sign that the rest is to go.
+    /// Whether flags describe the target: they may cover only a part of the state, and the rest is
+    /// not to be retired.
     pub(crate) described_by_flags: bool,
 }
 
 /// What a run covers, and what it may cover.
 #[derive(Debug, Default)]
 pub(crate) struct Covered {
-    /// Planned scopes whose account the configuration tells.
+    /// Planned scopes whose account the configuration names.
     scopes: HashSet<(AccountId, Region)>,
-    /// Target and Region of planned scopes whose account only the crawl tells.
+    /// Target and Region of planned scopes whose account only the crawl reveals.
     unknown: HashSet<(String, Region)>,
-    /// Accounts whose Regions are not surely known.
+    /// Accounts whose list of Regions may be incomplete.
     accounts: BTreeSet<AccountId>,
-    /// A target's accounts are not surely known: any may be among them.
+    /// Whether a target's list of accounts may be incomplete, so that any account may be covered.
     any: bool,
     /// The accounts that each organization has now, by its target.
     organizations: BTreeMap<String, BTreeSet<AccountId>>,
@@ -56,25 +58,25 @@ impl Covered {
         };
     }
 
-    /// Looks at a record about a target.
+    /// Takes note of a record about a target.
     pub(crate) fn see(&mut self, record: &Record) {
         match &record.body {
             Body::TargetFailed(failed) => self.unsure(failed.account_id.as_ref()),
-            // A source that failed may have named more Regions than the one after it.
+            // A source that failed may have named more Regions than the next one.
             Body::RegionsDiscovered(found) if !found.problems.is_empty() => self.unsure(found.account_id.as_ref()),
             Body::AccountsDiscovered(found) => self.organization(&found.target, &found.accounts),
             _ => {}
         }
     }
 
-    /// An organization has these accounts.
+    /// Takes note of the accounts of an organization.
     pub(crate) fn organization(&mut self, target: &str, accounts: &[Account]) {
         let ids = accounts.iter().map(|account| account.id.clone()).collect();
         self.organizations.insert(target.to_owned(), ids);
     }
 
-    /// Decides about all scopes that the state has. `unproven`: a scope of the run ended without anything that proves whose tables
-    /// it has.
+    /// Decides about all scopes in the state. `unproven`: a scope of the run ended without proof of
+    /// which account its tables belong to.
     pub(crate) fn decide(
         &self,
         known: Vec<KnownScope>,
@@ -125,8 +127,8 @@ impl Covered {
         Retirements { retired, held: HeldRetirements { count: held.len() as u64, scopes, reason } }
     }
 
-    /// The accounts that organizations do not list any more, where these are so many of those that the state has of them that the
-    /// fail-safe holds.
+    /// The accounts that an organization no longer lists, if they are so many of its accounts in
+    /// the state that the fail-safe holds.
     fn shrunk(&self, known: &[KnownScope], wanted: &Wanted<'_>) -> BTreeSet<AccountId> {
         let mut shrunk = BTreeSet::new();
         for (target, now) in &self.organizations {
@@ -153,10 +155,11 @@ impl Covered {
         }
     }
 
-    /// Whether a scope is not covered any more; `unselected_targets` are configured, and not part of this run.
+    /// Whether a scope is no longer covered. `unselected_targets` are configured, but not part of
+    /// this run.
     fn has_left(&self, known: &KnownScope, claims: &Claims, unselected_targets: &[UnselectedTarget]) -> bool {
         let (account, region) = (&known.key.account_id, &known.key.region);
-        // One that has claimed another account is not this one.
+        // A target that has claimed another account does not lead to this one.
         let open = |(target, of): &(String, Region)| of == region && !claims.has_claimed(target, of);
         let covered = claims.is_claimed(account, region)
             || self.any
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn where_too_many_would_be_retired_at_once_they_wait_for_a_person() {
+    fn too_many_retirements_at_once_wait_for_a_person() {
         assert_eq!(decided(20, 19, |_, _| {}), (1, 0));
         assert_eq!(decided(20, 1, |_, _| {}), (0, 19));
         assert_eq!(decided(5, 4, |_, _| {}), (1, 0));
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_organization_that_shrank_keeps_its_accounts_although_the_state_has_many_others() {
+    fn an_organization_that_shrank_keeps_its_accounts() {
         let accepted = Accepted::default();
         let wanted = Wanted { fail_safe: FAIL_SAFE, accepted: &accepted, described_by_flags: false };
         let mut known: Vec<_> = (0..20).map(|number| known(number, "org")).collect();
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_that_is_not_planned_has_left() {
+    fn a_scope_that_is_not_planned_is_no_longer_covered() {
         assert!(left(&Covered::default(), &Claims::default(), &[]));
         let mut covered = Covered::default();
         covered.plan("other", Some(&account(OTHER)), &region());
@@ -277,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_that_was_crawled_is_covered_whatever_its_target_is_called_now() {
+    fn a_crawled_scope_is_covered_if_its_target_was_renamed() {
         let claims = Claims::default();
         claims.claim(&account(ONE), &region(), "renamed");
         assert!(!left(&Covered::default(), &claims, &[]));
     }
 
     #[test]
-    fn a_planned_scope_that_could_not_be_reached_is_covered_whatever_its_target_is_called_now() {
+    fn an_unreachable_scope_is_covered_if_its_target_was_renamed() {
         let mut covered = Covered::default();
         covered.plan("renamed", Some(&account(ONE)), &region());
         assert!(!left(&covered, &Claims::default(), &[]));
@@ -298,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unsure_is_covered() {
+    fn an_account_that_may_have_more_regions_is_covered() {
         let mut covered = Covered::default();
         covered.unsure(Some(&account(OTHER)));
         assert!(left(&covered, &Claims::default(), &[]));
@@ -306,11 +309,11 @@ mod tests {
         assert!(!left(&covered, &Claims::default(), &[]));
         let mut covered = Covered::default();
         covered.unsure(None);
-        assert!(!left(&covered, &Claims::default(), &[]), "an organization that does not tell its accounts");
+        assert!(!left(&covered, &Claims::default(), &[]), "an organization whose accounts are unknown");
     }
 
     #[test]
-    fn what_is_not_part_of_the_run_is_covered() {
+    fn a_target_that_is_not_part_of_the_run_is_covered() {
         let elsewhere = |account_id: Option<&str>, regions: Option<&[&str]>| UnselectedTarget {
             account_id: account_id.map(account),
             regions: regions.map(|regions| regions.iter().map(|region| region.parse().expect("a Region")).collect()),

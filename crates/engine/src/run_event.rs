@@ -1,4 +1,4 @@
-//! What goes down the channel to the output and the journal: events of scopes with the records that they lead to.
+//! The events sent to the output and the journal: events of scopes, with the records they lead to.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use dynacrawl_sinks::Entry;
 use super::detector::DetectedChange;
 use super::event::{JobKey, ScopeEvent, What};
 
-/// The number of a scope in its run's process.
+/// The number of a scope within one process of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ScopeNo(pub(crate) u32);
 
-/// One of the things that go down the channel.
+/// An event for the output and the journal.
 #[derive(Debug)]
 pub enum RunEvent {
     /// A record that the journal does not count.
     Record(Box<Record>),
-    /// A scope is not crawled any more.
+    /// A scope is no longer crawled.
     #[expect(private_interfaces, reason = "only the channel's type is public")]
     Retired(Box<DetectedChange>),
     /// Something about a scope.
@@ -32,9 +32,9 @@ pub(crate) enum ScopeEntry {
     Began(Box<ScopeBegan>),
     /// An event of the worker.
     Event(Box<EventEntry>),
-    /// A change of a table that no event is about.
+    /// A change of a table that no event of the worker is about.
     Changed(Box<DetectedChange>),
-    /// The end.
+    /// The scope has ended.
     Completed(Box<CompletedScope>),
 }
 
@@ -45,7 +45,7 @@ pub struct CompletedScope {
     pub run_id: RunId,
     /// The account and Region.
     pub scope: Arc<NamedScope>,
-    /// How it went.
+    /// How it ended.
     pub completed: ScopeCompleted,
 }
 
@@ -68,15 +68,15 @@ pub(crate) struct ScopeBegan {
     pub(crate) checkpoint: Option<Box<super::checkpoint::Checkpoint>>,
 }
 
-/// An event with all that comes of it: a kill in between must not lose a part.
+/// An event with everything that follows from it, so that a kill cannot lose a part.
 #[derive(Debug)]
 pub(crate) struct EventEntry {
     pub(crate) event: ScopeEvent,
-    /// The account and Region, as the coordinator knows it.
+    /// The account and Region, as the coordinator has them.
     pub(crate) scope: Arc<NamedScope>,
-    /// Whether a table that was described is to be written.
+    /// Whether a described table is to be written.
     pub(crate) snapshot: bool,
-    /// Another record.
+    /// A record other than the table's.
     pub(crate) record: Option<Record>,
     pub(crate) change: Option<DetectedChange>,
 }

@@ -12,12 +12,12 @@ use crate::settings::{Group, RunRequest, SettingError, Settings, Target, Unselec
 /// Makes the workers of a run from those of this process.
 pub type MakeWorkers = fn(LocalWorkers) -> Arc<dyn Workers>;
 
-/// A run that can begin: everything that can be wrong without a call to AWS has been found out.
+/// A run that can begin: everything that can be checked without a call to AWS has been checked.
 #[derive(Debug)]
 pub struct RunPlan {
     /// What all runs share.
     pub settings: Arc<Settings>,
-    /// What this run is asked to do.
+    /// What this run is to do.
     pub request: RunRequest,
     /// What connects its targets.
     pub connector: Arc<Connector>,
@@ -25,7 +25,7 @@ pub struct RunPlan {
     pub targets: Vec<Arc<ReadyTarget>>,
     /// The organizations whose accounts are targets.
     pub groups: Vec<(Group, ReadyTarget)>,
-    /// What is configured, and not part of this run.
+    /// Targets that are configured, but not part of this run.
     pub(crate) unselected: Vec<UnselectedTarget>,
     digest: String,
     pub(crate) workers: MakeWorkers,
@@ -35,15 +35,15 @@ impl RunPlan {
     /// Reads the secrets and sets up the HTTP stack.
     ///
     /// # Errors
-    /// When a secret or the CA bundle is not where the configuration says, or there is no target of a name that is asked for.
+    /// If a secret or the CA bundle cannot be read, or a requested target does not exist.
     pub fn new(settings: &Arc<Settings>, request: RunRequest) -> Result<Self, SettingError> {
         Self::with_credentials(settings, request, Target::credentials)
     }
 
-    /// The same, with credentials that are not where the configuration says.
+    /// Like [`RunPlan::new`], with the credentials that `credentials` returns.
     ///
     /// # Errors
-    /// As [`RunPlan::new`], and those of `credentials`.
+    /// Those of [`RunPlan::new`] and of `credentials`.
     pub fn with_credentials(
         settings: &Arc<Settings>,
         request: RunRequest,
@@ -56,10 +56,10 @@ impl RunPlan {
         Self::with_http(settings, request, credentials, http)
     }
 
-    /// The same, over another HTTP stack.
+    /// Like [`RunPlan::with_credentials`], over another HTTP stack.
     ///
     /// # Errors
-    /// When there is no target of a name that is asked for, and those of `credentials`.
+    /// If a requested target does not exist, and those of `credentials`.
     pub fn with_http(
         settings: &Arc<Settings>,
         request: RunRequest,

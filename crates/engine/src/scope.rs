@@ -1,5 +1,5 @@
-//! A scope at the coordinator: it gives the worker one job for each step, and folds the events that come back. The comparison with
-//! what is known, and the claim of the account, are behind the events.
+//! A scope at the coordinator. It gives the worker one job for each step, and folds the events that
+//! come back: it compares tables with the state, and claims the account.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
@@ -40,19 +40,19 @@ pub(crate) struct RunContext {
     pub(crate) filter: TableFilter,
     pub(crate) includes: Includes,
     pub(crate) dry_run: bool,
-    /// Whether tables are written, and not only what changed.
+    /// Whether every table is written, not only changes.
     pub(crate) snapshot: bool,
     pub(crate) workers: Arc<dyn Workers>,
     pub(crate) records: mpsc::Sender<RunEvent>,
-    /// Whether a journal follows, which needs more than the records.
+    /// Whether a journal follows the run. It needs more than the records.
     pub(crate) journaled: bool,
-    /// What the last runs knew, if there is a state.
+    /// What earlier runs stored, if there is a state.
     pub(crate) detector: Option<Arc<Detector>>,
     pub(crate) claims: Claims,
     pub(crate) progress: Arc<Progress>,
     /// Cancelled by an interrupt.
     pub(crate) stop: CancellationToken,
-    /// Cancelled at the end of the grace time: what is under way is given up.
+    /// Cancelled at the end of the grace time: what is under way is abandoned.
     pub(crate) overdue: CancellationToken,
 }
 
@@ -64,11 +64,12 @@ pub(crate) struct ScopeRun {
     pub(super) scope: Arc<NamedScope>,
     pub(super) ledger: Ledger,
     pub(super) changes: Option<ScopeChanges>,
-    /// Whether an earlier process listed the first pages, so that what it saw of them has gone with it.
+    /// Whether an earlier process listed the first pages, so that the names were lost with it.
     pub(super) resumed: bool,
     /// Whether another target crawls the same account and Region.
     duplicate: bool,
-    /// Whether it is still to be found out, or could not be, which known tables are gone.
+    /// Whether it is still unknown, or could not be found out, which tables in the state were
+    /// deleted.
     pub(super) unsettled: bool,
     started: Instant,
     span: Span,
@@ -79,7 +80,7 @@ pub(crate) struct ScopeRun {
 pub(super) enum JobEnd {
     /// With the worker's last event.
     Finished,
-    /// Before that: nothing follows from what was not reported.
+    /// Before that: a result that was not reported means nothing.
     CutShort,
 }
 
@@ -129,7 +130,7 @@ impl ScopeRun {
         &self.span
     }
 
-    /// Crawls the scope, or tries it a second time. How it went is in the ledger, also after a panic.
+    /// Crawls the scope, or retries it. The ledger has the result, even after a panic.
     pub(crate) async fn crawl(mut self: Box<Self>, second_try: bool) -> (Box<Self>, Result<(), ScopeError>) {
         let crawled = AssertUnwindSafe(self.steps(second_try)).catch_unwind().await;
         let ended = crawled.unwrap_or_else(|panic| {
@@ -145,10 +146,11 @@ impl ScopeRun {
             return Ok(());
         }
         let checkpoint = if second_try { Some(self.ledger.retry()) } else { self.ledger.began_at() };
-        // A confirmation that was interrupted begins with the crawl: whose credentials these are has to be proven anew.
+        // An interrupted confirmation starts again with the crawl: the account of the credentials
+        // has to be proven again.
         let step = if self.ledger.step() == Step::Retry { Step::Retry } else { Step::Crawl };
         let key = self.key(step);
-        // What the first try found out holds for the second one as well.
+        // A retry keeps the account that the first attempt found.
         let account_id = checkpoint.as_ref().and_then(|_| self.scope.account_id.clone());
         if self.run.journaled {
             let partition = self.scope.partition.clone();
@@ -171,7 +173,7 @@ impl ScopeRun {
         Arc::new(JobKey { run_id: self.run.run_id, target, region: self.plan.region.clone(), step })
     }
 
-    /// Has a worker do a job, and folds what it reports.
+    /// Has a worker run a job, and folds the events that it reports.
     pub(super) async fn job(
         &mut self,
         key: Arc<JobKey>,
@@ -215,12 +217,12 @@ impl ScopeRun {
         }
     }
 
-    /// Lets the workers know that no step of the scope follows.
+    /// Signals to the workers that no further step of the scope follows.
     pub(crate) fn release(&self) {
         self.run.workers.end(&self.plan.target.ready.target.name, &self.plan.region);
     }
 
-    /// Folds an event. `Break`: the worker is to be cancelled.
+    /// Folds an event. `Break` means that the worker is to be cancelled.
     async fn on_event(&mut self, event: ScopeEvent) -> Result<ControlFlow<()>, ScopeError> {
         match &event.what {
             What::TableDescribed(described) => {
@@ -280,7 +282,8 @@ impl ScopeRun {
         EventEntry { event, scope: self.scope.clone(), snapshot, record, change }
     }
 
-    /// What changed in a table. Before it is sure whose tables these are, they are not compared.
+    /// What changed in a table. Tables are not compared before it is proven which account they
+    /// belong to.
     fn compared(&self, described: &TableDescribed) -> Result<Option<DetectedChange>, ScopeError> {
         match &self.changes {
             Some(changes) if self.ledger.is_proven() => {
@@ -312,8 +315,8 @@ impl ScopeRun {
         Ok(Continue(()))
     }
 
-    /// Claims the account and Region for the target. If another target has them, the scope ends here, and its record names no
-    /// account: there is exactly one that does.
+    /// Claims the account and Region for the target. If another target has them, the scope ends
+    /// here and its record names no account, so that exactly one record does.
     fn claim(&mut self) -> ControlFlow<()> {
         let Some(account_id) = self.ledger.account_id().cloned() else { return Continue(()) };
         let target = &self.plan.target.ready.target.name;
@@ -346,7 +349,7 @@ impl ScopeRun {
         Ok(())
     }
 
-    /// Hands on a change that no event is about.
+    /// Hands on a change that no event of the worker is about.
     pub(super) async fn changed(&mut self, change: Option<DetectedChange>) -> Result<(), ScopeError> {
         let Some(change) = change else { return Ok(()) };
         let kind = change.kind;
@@ -366,7 +369,7 @@ impl ScopeRun {
         Ok(sent)
     }
 
-    /// Whether the scope is to be tried again at the end of the run.
+    /// Whether the scope is to be retried at the end of the run.
     pub(crate) fn deserves_a_retry(&self) -> bool {
         self.ledger.deserves_a_retry()
     }
@@ -390,13 +393,13 @@ impl ScopeRun {
         CompletedScope { run_id: self.run.run_id, scope: self.scope.clone(), completed }
     }
 
-    /// Whether at least one page of the listing came.
+    /// Whether ListTables returned at least one page.
     pub(crate) fn listed_a_page(&self) -> bool {
         self.ledger.listed_a_page()
     }
 }
 
-/// Waits for room on the way to the output; `None` if the grace time is over.
+/// Waits for room in the queue to the output; `None` if the grace time is over.
 async fn room(run: &RunContext) -> Result<Option<mpsc::Permit<'_, RunEvent>>, ScopeError> {
     tokio::select! {
         biased;

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// The first try.
+    /// The first attempt.
     #[default]
     Crawl,
-    /// The second try, at the end of the run.
+    /// The second attempt, at the end of the run.
     Retry,
-    /// Whether tables that were not listed are gone.
+    /// Confirms whether tables that were not listed were deleted.
     Confirm,
 }

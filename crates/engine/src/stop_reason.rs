@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 /// Why a scope cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopReason {
-    /// The outcome if no page came.
+    /// The outcome if ListTables returned no page.
     pub outcome: Outcome,
     /// The problem that `scope_completed` names.
     pub problem: Problem,
-    /// Whether what was wrong may have passed in a while.
+    /// Whether the problem may have passed in a while.
     pub may_pass: bool,
 }
 
 impl StopReason {
-    /// By something that does not pass by itself.
+    /// A problem that does not pass by itself.
     pub fn for_good(outcome: Outcome, problem: Problem) -> Self {
         Self { outcome, problem, may_pass: false }
     }
 
-    /// By a call that failed for good.
+    /// A call that failed after its last attempt.
     pub fn by_call(failed: &CallError) -> Self {
         let mut reason = Self { may_pass: failed.may_pass, ..Self::by_error(&failed.error) };
         reason.problem.operation = Some(failed.operation);
         reason
     }
 
-    /// By an error of AWS's.
+    /// An error that AWS returned.
     pub fn by_error(error: &AwsError) -> Self {
         let outcome = match error.class {
             ErrorClass::Denied => Outcome::Denied,
@@ -43,7 +43,7 @@ impl StopReason {
     }
 }
 
-/// Why nothing can be done with a target: there are no credentials for it.
+/// The reason when there are no credentials for a target.
 pub(crate) fn no_credentials(failed: &AuthError) -> StopReason {
     let mut stopped = StopReason::by_error(&failed.error);
     if stopped.outcome != Outcome::Unreachable {

@@ -1,4 +1,4 @@
-//! The end of a run in words for people.
+//! The summary of a run, for people.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,17 +8,17 @@ use dynacrawl_model::{ChangeCounts, Counts, Escaped, Outcome, Problem, Region, R
 use super::report::RunReport;
 use super::run_event::CompletedScope;
 
-/// How many of a scope's tables are named.
+/// The most tables of a scope that are named.
 const NAMED_TABLES: usize = 5;
-/// How many scopes and targets are named.
+/// The most scopes and targets that are named.
 const NAMED_SCOPES: usize = 40;
-/// How many held scopes the command that accepts them names.
+/// The most held scopes that the command to accept them names.
 const NAMED_HELD: usize = 5;
 
 /// What to do about a problem, by its outcome and the Region and target that it is about.
 pub type Advice<'a> = &'a dyn Fn(&Problem, Outcome, Option<&Region>, &str) -> Option<String>;
 
-/// What the summary of a run needs beside its report.
+/// What the summary of a run needs besides its report.
 pub struct SummarySettings<'a> {
     /// Whether tables were only listed.
     pub dry_run: bool,
@@ -28,7 +28,7 @@ pub struct SummarySettings<'a> {
     pub advice: Advice<'a>,
 }
 
-/// The summary, with a line end.
+/// The summary, with a newline at its end.
 pub fn summary(report: &RunReport, settings: &SummarySettings<'_>) -> String {
     let mut text = headline(report, settings.dry_run);
     text.push('\n');
@@ -121,7 +121,7 @@ fn accept(flag: &str, mut scopes: Vec<String>) -> String {
     }
 }
 
-/// What was asked for and had no effect.
+/// What the user requested that had no effect.
 pub fn warnings(report: &RunReport) -> Vec<String> {
     let mut warnings = Vec::new();
     if !matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial) {
@@ -191,7 +191,7 @@ fn one_scope(
     }
 }
 
-/// The same advice is given once.
+/// Writes a problem. The same advice is given only once.
 fn one_problem(text: &mut String, problem: &Problem, advice: Option<String>, advised: &mut BTreeSet<String>) {
     text.push_str("      ");
     if let Some(operation) = problem.operation {

@@ -354,7 +354,7 @@ impl Run<'_> {
         self.write(RunEvent::Scope(scope.number(), entry), cancelled).await
     }
 
-    /// The run has crawled the scope, so an accepted removal in it is not without effect.
+    /// Takes note that the scope was crawled: an accepted removal in it is no longer unused.
     fn crawled(&mut self, account_id: Option<&AccountId>, region: &Region) {
         if let Some(account_id) = account_id {
             self.unused_acceptances.removals.remove(&(account_id.clone(), region.clone()));

@@ -1,4 +1,5 @@
-//! A target's connection, shared by its scopes: the SDK's settings, the credentials, and whose they are.
+//! A target's connection, shared by its scopes: the SDK's settings, the credentials, and their
+//! account.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,10 +23,11 @@ use crate::settings::{Settings, Target};
 /// The account that emulators put into their ARNs.
 pub(crate) const EMULATOR_ACCOUNT: &str = "000000000000";
 
-/// GetCallerIdentity is a convenience: a missing STS must not hold up a crawl for long.
+/// GetCallerIdentity is optional: an unreachable STS must not hold up a crawl for long.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long those who ask whose credentials they are share a failure: the Regions of one account ask at the same time.
+/// How long a failure of GetCallerIdentity is shared: the Regions of one account call it at the
+/// same time.
 const SHARED_FAILURE: Duration = Duration::from_secs(1);
 
 /// What a target's scopes share.
@@ -37,9 +39,9 @@ pub struct TargetConnection {
     pub sdk: SdkConfig,
     /// The credentials, role by role.
     pub chain: CredentialChain,
-    /// The Region whose STS is asked.
+    /// The Region whose STS endpoint is called.
     pub sts_region: Region,
-    /// Whether DynamoDB is asked at another endpoint than AWS's own.
+    /// Whether DynamoDB is called at another endpoint than AWS's own.
     pub custom_endpoint: bool,
     requests: Places,
     settings: ConnectionSettings,
@@ -52,15 +54,15 @@ pub struct TargetConnection {
     accepted: AtomicBool,
 }
 
-/// What STS said about whose credentials they are.
+/// What STS answered about the account of the credentials.
 #[derive(Debug)]
 enum Identity {
     Caller(CallerIdentity),
-    /// It did not say, and until when that is taken for its answer.
+    /// The call failed; until when the failure is shared.
     Failed(AuthError, Instant),
 }
 
-/// What names the account that a scope is expected to be in.
+/// What names the account that a scope is expected to belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamedBy {
     /// The configuration of this target.
@@ -110,13 +112,13 @@ impl ReadyTarget {
 #[derive(Clone, Debug)]
 struct ConnectionSettings {
     endpoints: EndpointSettings,
-    /// Requests a second in a scope.
+    /// Requests per second in a scope.
     rate: Option<Rate>,
     retry: RetryPolicy,
 }
 
-/// Connects targets. What they have in common is there once: the SDK's settings of a profile, credentials, and the places
-/// for requests in flight.
+/// Connects targets. They share the SDK's settings of a profile, credentials, and the places for
+/// requests in flight.
 #[derive(Debug)]
 pub struct Connector {
     aws: AwsSettings,
@@ -142,12 +144,12 @@ impl Connector {
         }
     }
 
-    /// Lets endpoints that could not be reached be tried once more.
+    /// Allows endpoints that could not be reached to be tried again.
     pub fn forget_unreachable(&self) {
         self.aws.http.forget_unreachable();
     }
 
-    /// Loads the SDK's settings, and sets up the credentials. Nothing is called yet.
+    /// Loads the SDK's settings, and sets up the credentials. Makes no call to AWS yet.
     pub async fn connect(&self, ready: &ReadyTarget) -> TargetConnection {
         let ReadyTarget { target, spec, sts_region } = ready;
         let endpoints = &self.settings.endpoints;
@@ -187,7 +189,8 @@ impl TargetConnection {
         clients.entry(region.clone()).or_insert_with(|| self.new_client(region)).clone()
     }
 
-    /// The scope of a Region has ended: its client goes with its budget, and its share of the requests in flight.
+    /// Drops the client of a Region whose scope has ended, with its budget and its share of the
+    /// requests in flight.
     pub(crate) fn forget_client(&self, region: &Region) {
         self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(region);
     }
@@ -204,7 +207,8 @@ impl TargetConnection {
         Arc::new(ScopeClient::new(&self.sdk, self.chain.last().credentials.clone(), settings))
     }
 
-    /// What tells the endpoints of clients apart: the Region, and whatever may lead elsewhere.
+    /// What identifies the endpoint of a client: the Region, and whatever may lead to another
+    /// endpoint.
     fn endpoint(&self, region: &Region) -> String {
         let account = match self.sdk.account_id_endpoint_mode() {
             Some(AccountIdEndpointMode::Disabled) | None => "",
@@ -213,7 +217,8 @@ impl TargetConnection {
         format!("dynamodb {region} {} {account}", self.target.profile().unwrap_or_default())
     }
 
-    /// Whose credentials they are. An answer is kept; a failure is shared only by those who ask at the same time.
+    /// Which account the credentials belong to. An answer is kept; a failure is shared only by
+    /// calls at the same time.
     pub async fn identity(&self) -> Result<CallerIdentity, AuthError> {
         let mut known = self.identity.lock().await;
         match &*known {
@@ -229,14 +234,15 @@ impl TargetConnection {
         answer
     }
 
-    /// Whether an account is the one of emulators, behind an endpoint that may be one.
+    /// Whether an account is that of emulators, behind an endpoint that may be one.
     pub fn is_emulated(&self, account_id: &AccountId) -> bool {
         self.custom_endpoint && account_id.as_str() == EMULATOR_ACCOUNT
     }
 
-    /// Asks STS whose credentials they are now.
+    /// Asks STS which account the credentials belong to now.
     pub async fn ask_sts(&self) -> Result<CallerIdentity, AuthError> {
-        // Getting the credentials has a time-out of its own, and says more about what is wrong.
+        // Getting the credentials has its own time-out, and its error says more about what is
+        // wrong.
         self.chain.last().credentials.get().await?;
         match tokio::time::timeout(IDENTITY_TIMEOUT, self.chain.last().sts().caller_identity()).await {
             Ok(answer) => answer,
@@ -252,18 +258,18 @@ impl TargetConnection {
         self.proven.get().cloned()
     }
 
-    /// A Region has accepted the credentials.
+    /// Takes note that a Region has accepted the credentials.
     pub fn accept(&self) {
         self.accepted.store(true, Ordering::Relaxed);
     }
 
-    /// STS, or a table of one of the target's scopes, has proven the account.
+    /// Takes note of the account that STS, or a table of one of the target's scopes, has proven.
     pub fn prove(&self, account_id: AccountId) {
         // All scopes have the same credentials.
         let _ = self.proven.set(account_id);
     }
 
-    /// The account that the target is expected to be, and what says so.
+    /// The account that the target is expected to have, and what names it.
     pub fn expected_account(&self) -> Option<(AccountId, NamedBy)> {
         let account_id = self.target.account_id.clone()?;
         let by = match self.target.chain.last() {
@@ -286,8 +292,9 @@ impl TargetConnection {
         scope_of(&self.target, region)
     }
 
-    /// A Region that is not enabled refuses good credentials as if they were unknown. STS tells the two apart; it is asked now,
-    /// because a key that was good at the start of the run may have been deleted since.
+    /// A Region that is not enabled refuses valid credentials as if they were unknown. STS
+    /// distinguishes the two cases. It is called now, because a key that was valid at the start of
+    /// the run may have been deleted since.
     pub async fn not_enabled_or_refused(&self, region: &Region, error: &AwsError, reason: StopReason) -> StopReason {
         if error.class == ErrorClass::NotOptedIn && !may_be_disabled(region) {
             return StopReason { outcome: dynacrawl_model::Outcome::AuthFailed, ..reason };
@@ -297,7 +304,7 @@ impl TargetConnection {
         }
         let accepted = match self.ask_sts().await {
             Ok(_) => "STS accepts",
-            // It cannot say; that another Region has accepted them has to do.
+            // STS gives no answer, so that another Region has accepted them has to suffice.
             Err(failed) if !failed.error.class.is_about_credentials() && self.accepted.load(Ordering::Relaxed) => {
                 "other Regions accept"
             }
@@ -320,7 +327,7 @@ fn has_custom_endpoint(sdk: &SdkConfig) -> bool {
     named.is_some() || sdk.endpoint_url().is_some()
 }
 
-/// The scope of a target's Region, as far as the configuration tells it.
+/// The scope of a target's Region, as far as the configuration names it.
 pub(crate) fn scope_of(target: &Target, region: &Region) -> Scope {
     Scope { partition: region.partition(), account_id: target.account_id.clone(), region: region.clone() }
 }

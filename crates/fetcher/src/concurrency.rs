@@ -7,11 +7,11 @@ use futures_util::stream::{FuturesUnordered, poll_fn};
 use futures_util::{Stream, StreamExt};
 
 /// At least this many, within the upper bound, and this many before anything is measured: tables
-/// that hang or wait for another attempt take places too, and must not hold up all others.
+/// that hang or wait for a retry take places too, and must not hold up all others.
 const LEAST: usize = 32;
 /// More than the rate needs at the mean latency, because latencies vary.
 const HEAD_ROOM: f64 = 1.5;
-/// Without a rate there is nothing to follow.
+/// The concurrency if there is no rate to follow.
 const WITHOUT_A_RATE: usize = 64;
 
 /// How many tables of a scope are described at once: as many as the permitted rate needs at the
@@ -29,7 +29,7 @@ impl Concurrency {
         Self { most, without_a_rate: WITHOUT_A_RATE.min(most) }
     }
 
-    /// The same with an upper bound that somebody chose. Without a rate it is that bound.
+    /// The same with a configured upper bound. Without a rate, it is that bound.
     pub fn at_most(most: usize) -> Self {
         Self { most, without_a_rate: most }
     }
@@ -39,8 +39,8 @@ impl Concurrency {
         Self { most: self.most.min(most), without_a_rate: self.without_a_rate.min(most) }
     }
 
-    /// How many there may be now: at `rate` requests a second (`None`: no limit), of which each
-    /// takes `latency` (`None`: not measured yet).
+    /// How many tables may be described now: at `rate` requests a second (`None`: no limit) that
+    /// take `latency` each (`None`: not measured yet).
     pub(crate) fn now(self, rate: Option<f64>, latency: Option<Duration>) -> usize {
         let Some(rate) = rate else { return self.without_a_rate.max(1) };
         let needed = rate * latency.unwrap_or_default().as_secs_f64() * HEAD_ROOM;
@@ -50,8 +50,8 @@ impl Concurrency {
     }
 }
 
-/// Runs what `start` makes of each item, as many at a time as `most` says whenever one ends, and
-/// yields the results in the order in which they come.
+/// Runs `start` for each item, as many at a time as `most` returns whenever one ends, and yields
+/// the results as they complete.
 pub(crate) fn run_each<I, F: Future>(
     items: impl Stream<Item = I>,
     start: impl Fn(I) -> F,
@@ -87,8 +87,8 @@ mod tests {
 
     const REQUESTS: usize = 5_000;
 
-    /// How long it takes, and how many are under way at most, to send requests to a service of this
-    /// latency within a budget of this rate.
+    /// How long requests to a service of this latency take within a budget of this rate, and how
+    /// many are in flight at most.
     async fn crawl(concurrency: Concurrency, rate: u32, latency: Duration) -> (Duration, usize) {
         let rate = NonZeroU32::new(rate).map(Rate::per_second);
         let (budget, measured) = (&Budget::new(rate), &Latency::default());
@@ -112,7 +112,7 @@ mod tests {
     const LEAST_TIME: Duration = Duration::from_millis((REQUESTS as u64 - 250) * 1_000 / 2_500);
 
     #[tokio::test(start_paused = true)]
-    async fn the_rate_is_reached_at_a_usual_and_at_a_high_latency() {
+    async fn the_rate_is_reached_at_normal_and_high_latency() {
         for (latency, most) in [(30, 113), (300, 1_126)] {
             let latency = Duration::from_millis(latency);
             let (took, under_way) = crawl(Concurrency::auto(2_000), 2_500, latency).await;
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_low_rate_needs_few_and_slow_answers_never_more_than_the_bound() {
+    async fn low_rates_need_few_and_slow_responses_stay_in_bounds() {
         let (took, under_way) = crawl(Concurrency::auto(256), 250, Duration::from_millis(30)).await;
         assert!(took < Duration::from_millis(2_000) && under_way == LEAST, "{took:?}, {under_way}");
         let (_, under_way) = crawl(Concurrency::auto(256), 2_500, Duration::from_secs(20)).await;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_number_is_an_upper_bound() {
+    async fn a_configured_number_is_an_upper_bound() {
         let latency = Duration::from_millis(30);
         for most in [1, 5, 50] {
             assert_eq!(crawl(Concurrency::at_most(most), 2_500, latency).await.1, most);
@@ -148,9 +148,9 @@ mod tests {
         assert_eq!(crawl(Concurrency::at_most(100), 0, latency).await.1, 100);
     }
 
-    /// The third is waited for from the 25th second on, when the first has ended.
+    /// The third item is awaited from the 25th second on, when the first has ended.
     #[tokio::test(start_paused = true)]
-    async fn items_that_come_late_are_run_when_they_come() {
+    async fn items_that_arrive_late_are_run_when_they_arrive() {
         let begun = Instant::now();
         let items = stream::iter(0..3_u64).then(|item| async move {
             tokio::time::sleep(Duration::from_secs(10)).await;

@@ -1,7 +1,8 @@
 //! Describes the tables of a scope, many at a time.
 //!
-//! A table that cannot be described is a value in the stream, with its reason: neither an error that ends the stream
-//! nor a line in a log. This crate does not know how tables are found, nor what becomes of a description.
+//! A table that cannot be described is a value in the stream, with its reason: neither an error
+//! that ends the stream nor a line in a log. This crate does not know how tables are found or how
+//! descriptions are used.
 
 mod concurrency;
 mod probes;
@@ -17,14 +18,14 @@ use futures_util::{FutureExt, Stream};
 pub use probes::{ALL as PROBES, Probe, ProbeAnswer, ProbeStatus, ProbeValue, ProbeValues};
 use serde::{Deserialize, Serialize};
 
-/// What became of one table.
+/// The outcome for one table.
 #[derive(Debug)]
 pub enum Fetched<T> {
-    /// Described: what the decoder made of the answer, and what the probes answered.
+    /// Described: the decoded response, and the values of the probes.
     Described(TableName, T, ProbeValues),
     /// Not described.
     Failed(FailedTable),
-    /// Not described, and no other table can be either: the credentials are gone.
+    /// Not described, and no other table can be either: the credentials no longer work.
     NoCredentials(CallError),
 }
 
@@ -35,13 +36,13 @@ pub struct FailedTable {
     pub name: TableName,
     /// The kind of failure.
     pub reason: FailureReason,
-    /// AWS's error code, or a word of ours in `snake_case`.
+    /// AWS's error code, or dynacrawl's own in `snake_case`.
     pub code: String,
-    /// What was said about it.
+    /// The error message.
     pub message: String,
     /// How many requests were sent for it.
     pub attempts: u32,
-    /// Whether what was wrong may have passed in a while.
+    /// Whether the failure may be temporary.
     pub may_pass: bool,
 }
 
@@ -50,12 +51,13 @@ pub struct FailedTable {
 pub struct Fetcher<'a, D> {
     /// The scope's client.
     pub client: &'a ScopeClient,
-    /// From the raw answer to what is wanted.
+    /// Decodes the raw response.
     pub decode: D,
-    /// How long after a `ResourceNotFoundException` a listed table is asked for once more: DescribeTable is
-    /// eventually consistent, and a table that was just created may not be there yet.
+    /// How long after a `ResourceNotFoundException` a listed table is described once more:
+    /// DescribeTable is eventually consistent, and a table that was just created may not be visible
+    /// yet.
     pub recheck_after: Duration,
-    /// What else is called for each table that was described.
+    /// The probes to call for each table that was described.
     pub probes: &'a [&'static Probe],
 }
 
@@ -63,7 +65,8 @@ impl<'a, D, T> Fetcher<'a, D>
 where
     D: Fn(&[u8]) -> Result<T, DecodeFailure>,
 {
-    /// Describes the tables of `names`, as many at a time as `concurrency` says, in the order in which they are answered.
+    /// Describes the tables of `names`, as many at a time as `concurrency` allows. Results come in
+    /// the order of the responses.
     pub fn describe_all<'f>(
         &'f self,
         names: impl Stream<Item = TableName> + 'f,
@@ -73,7 +76,7 @@ where
         concurrency::run_each(names, |name| self.describe(name), most)
     }
 
-    /// Describes one table. A panic on the way is a failed table, not a lost one.
+    /// Describes one table. A panic makes it a failed table, not a lost one.
     pub async fn describe(&self, name: TableName) -> Fetched<T> {
         let described = AssertUnwindSafe(self.describe_or_recheck(&name)).catch_unwind().await;
         match described {
@@ -81,7 +84,7 @@ where
                 let probes = self.probe(&name).await;
                 Fetched::Described(name, value, probes)
             }
-            // A clock that is wrong for one table may be right for the next one.
+            // A clock that is wrong for one table may be corrected for the next one.
             Ok(Err(failed)) if failed.error.class.is_about_credentials() && !failed.error.class.may_pass() => {
                 Fetched::NoCredentials(failed)
             }
@@ -104,7 +107,7 @@ where
         }
     }
 
-    /// One probe after the other: each takes its turn of the budget, as the description did.
+    /// Calls one probe after the other. Each takes a permit of the budget, as the description did.
     async fn probe(&self, name: &TableName) -> ProbeValues {
         let mut values = ProbeValues::new();
         for probe in self.probes {
@@ -135,10 +138,10 @@ fn reason(failed: &CallError) -> FailureReason {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a fault in dynacrawl: {}", said.unwrap_or("panic"))
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a fault in dynacrawl: {}", text.unwrap_or("panic"))
 }
 
 #[cfg(test)]
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_table_that_is_not_there_yet_is_asked_for_once_more() {
+    async fn a_table_that_does_not_exist_yet_is_described_once_more() {
         let tables = Tables::new().late("late", 1, &small("late")).late("later", 2, &small("later")).vanishing("gone");
         let (simulator, client) = scope(tables).await;
         let fetcher = Fetcher { client: &client, decode: length, recheck_after: Duration::from_millis(1), probes: &[] };
@@ -226,7 +229,8 @@ mod tests {
         assert_eq!(reasons, [None, None, Some(FailureReason::Denied)]);
     }
 
-    /// A probe that has a value for one table, nothing for another, a fault for the third and is denied the rest.
+    /// A probe that has a value for one table, none for another, panics for the third and is denied
+    /// the rest.
     static SAMPLE: Probe = Probe {
         name: "sample",
         operation: dynacrawl_model::Operation::DescribeTable,

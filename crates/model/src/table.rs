@@ -41,7 +41,7 @@ pub struct Table {
     pub indexes: Option<Vec<Index>>,
     /// `BillingModeSummary.BillingMode`. AWS sends no summary for a table that was never on demand: such a table is
     /// `PROVISIONED`.
-    pub billing_mode: Option<String>,
+    pub billing_mode: Option<Cow<'static, str>>,
     /// `BillingModeSummary.LastUpdateToPayPerRequestDateTime`.
     pub last_update_to_pay_per_request_at: Option<Timestamp>,
     /// `ProvisionedThroughput`.
@@ -69,7 +69,7 @@ pub struct Table {
     /// `MultiRegionConsistency`: `EVENTUAL` or `STRONG`.
     pub multi_region_consistency: Option<String>,
     /// `TableClassSummary.TableClass`. AWS sends no summary for a table that was always `STANDARD`.
-    pub table_class: Option<String>,
+    pub table_class: Option<Cow<'static, str>>,
     /// `TableClassSummary.LastUpdateDateTime`.
     pub table_class_updated_at: Option<Timestamp>,
     /// `DeletionProtectionEnabled`.
@@ -245,10 +245,10 @@ pub struct Stream {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Encryption {
     /// `Status`.
-    pub status: Option<String>,
+    pub status: Option<Cow<'static, str>>,
     /// `SSEType`: `KMS` or `AES256`; `AWS_OWNED_KEY` if AWS sent no `SSEDescription`.
     #[serde(rename = "type")]
-    pub encryption_type: Option<String>,
+    pub encryption_type: Option<Cow<'static, str>>,
     /// `KMSMasterKeyArn`.
     pub kms_master_key_arn: Option<String>,
     /// `InaccessibleEncryptionDateTime`: when DynamoDB found that it cannot use the key.

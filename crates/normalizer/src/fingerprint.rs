@@ -11,12 +11,13 @@ pub const FINGERPRINT_VERSION: u32 = 3;
 
 /// The fingerprint of a table: the version, a colon, and 128 bits of a SHA-256 in hexadecimal.
 pub fn fingerprint(table: &Table) -> String {
-    use std::fmt::Write;
-    let mut canonical = Vec::with_capacity(1024);
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut canonical = Vec::with_capacity(2048);
     table.put(&mut canonical);
     let mut text = format!("{FINGERPRINT_VERSION}:");
     for byte in &Sha256::digest(&canonical)[..16] {
-        let _ = write!(text, "{byte:02x}");
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
     }
     text
 }

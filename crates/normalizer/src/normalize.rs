@@ -11,7 +11,7 @@ use crate::wire;
 /// the table, the index or the replica.
 pub(crate) fn table(wire: wire::TableDescription) -> Table {
     let mut extra = Extra::from(wire.extra);
-    let mut defaulted = Vec::new();
+    let mut defaulted = Vec::with_capacity(3);
     let attributes = attributes(wire.attribute_definitions.unwrap_or_default(), &mut extra);
     let types = KeyTypes(&attributes);
 
@@ -57,7 +57,11 @@ pub(crate) fn table(wire: wire::TableDescription) -> Table {
         created_at: time(wire.creation_date_time, "CreationDateTime", &mut extra),
         key_schema: Some(key_schema),
         indexes: Some(indexes),
-        billing_mode: if no_billing { Some(model::BILLING_MODE_PROVISIONED.to_owned()) } else { billing.billing_mode },
+        billing_mode: if no_billing {
+            Some(model::BILLING_MODE_PROVISIONED.into())
+        } else {
+            billing.billing_mode.map(Into::into)
+        },
         last_update_to_pay_per_request_at,
         provisioned_throughput: wire.provisioned_throughput.map(|throughput| provisioned(throughput, &mut extra)),
         on_demand_throughput: wire.on_demand_throughput.map(|throughput| on_demand(throughput, &mut extra)),
@@ -74,7 +78,11 @@ pub(crate) fn table(wire: wire::TableDescription) -> Table {
         global_table_witnesses: witnesses,
         global_table_settings_replication_mode: wire.global_table_settings_replication_mode,
         multi_region_consistency: wire.multi_region_consistency,
-        table_class: if no_class { Some(model::TABLE_CLASS_STANDARD.to_owned()) } else { class.table_class },
+        table_class: if no_class {
+            Some(model::TABLE_CLASS_STANDARD.into())
+        } else {
+            class.table_class.map(Into::into)
+        },
         table_class_updated_at,
         deletion_protection_enabled: wire.deletion_protection_enabled,
         disassociation_protection_enabled: wire.disassociation_protection_enabled,
@@ -295,8 +303,8 @@ fn encryption(wire: wire::SseDescription, extra: &mut Extra) -> model::Encryptio
     let inaccessible_at = time(wire.inaccessible_encryption_date_time, "InaccessibleEncryptionDateTime", &mut unknown);
     extra.keep(ENCRYPTION, unknown);
     model::Encryption {
-        status: wire.status,
-        encryption_type: wire.sse_type,
+        status: wire.status.map(Into::into),
+        encryption_type: wire.sse_type.map(Into::into),
         kms_master_key_arn: wire.kms_master_key_arn,
         inaccessible_at,
     }
@@ -305,8 +313,8 @@ fn encryption(wire: wire::SseDescription, extra: &mut Extra) -> model::Encryptio
 /// How a table is encrypted of which AWS sends no description.
 fn aws_owned_key() -> model::Encryption {
     model::Encryption {
-        status: Some("ENABLED".to_owned()),
-        encryption_type: Some(model::ENCRYPTION_AWS_OWNED_KEY.to_owned()),
+        status: Some("ENABLED".into()),
+        encryption_type: Some(model::ENCRYPTION_AWS_OWNED_KEY.into()),
         kms_master_key_arn: None,
         inaccessible_at: None,
     }

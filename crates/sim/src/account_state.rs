@@ -1,4 +1,4 @@
-//! An account as it runs.
+//! The state of an account in a running simulator.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -9,21 +9,21 @@ use crate::place::Place;
 use crate::quota::Limit;
 use crate::scope::Scope;
 
-/// An account as it runs.
+/// The state of an account in a running simulator.
 #[derive(Debug)]
 pub(crate) struct AccountState {
     pub(crate) index: usize,
     pub(crate) id: String,
     pub(crate) partition: String,
     pub(crate) roles: Vec<Role>,
-    /// Also those of Regions that the account has opted out of.
+    /// Includes Regions that the account has opted out of.
     scopes: HashMap<String, Scope>,
     pub(crate) list_accounts_quota: Limit,
     pub(crate) list_regions_quota: Limit,
 }
 
 impl AccountState {
-    /// An account of the estate, which has this number there.
+    /// An account of the estate, and its number there.
     pub(crate) fn new(index: usize, account: Account, options: &Options) -> Self {
         let Account { id, partition, roles, regions, .. } = account;
         let scopes = regions.into_iter().map(|(region, tables)| {
@@ -44,17 +44,17 @@ impl AccountState {
         }
     }
 
-    /// The account in a Region, if it has the Region.
+    /// The scope of a Region, if the account has the Region.
     pub(crate) fn scope(&self, region: &str) -> Option<&Scope> {
         self.any_scope(region).filter(|scope| !scope.opted_out.load(Ordering::Relaxed))
     }
 
-    /// The account in a Region, also if it has opted out of the Region.
+    /// The scope of a Region, also if the account has opted out of it.
     pub(crate) fn any_scope(&self, region: &str) -> Option<&Scope> {
         self.scopes.get(region)
     }
 
-    /// The account in all Regions, also in those that it has opted out of.
+    /// The scopes of all Regions, also of those that the account has opted out of.
     pub(crate) fn all_scopes(&self) -> impl Iterator<Item = &Scope> {
         self.scopes.values()
     }

@@ -1,5 +1,5 @@
-//! From a request to its answer: authentication, faults, quota, denials, then the operation itself. Nothing here
-//! waits or writes.
+//! Answers a request: authentication, faults, quota, denials, and then the operation itself.
+//! Nothing here waits or does I/O.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ fn count(state: &State, call: &Call<'_>, caller: &Caller<'_>, outcome: Outcome<'
     }
 }
 
-/// The error that a fault stands for, if it stands for one.
+/// The error that an effect answers with, if it is an error.
 fn failure(
     state: &State,
     call: &Call<'_>,
@@ -138,7 +138,7 @@ fn failure(
     })
 }
 
-/// Answers a request that no fault has stopped.
+/// Answers a request that no fault has failed.
 fn perform(
     state: &State,
     call: &Call<'_>,
@@ -163,7 +163,7 @@ fn perform(
     answer(&Request { state, call, caller, tables, effect })
 }
 
-/// The caller that an effect puts in the place of the right one.
+/// The caller with which an effect replaces the real one.
 fn substitute<'a>(state: &'a State, caller: &Caller<'a>, effect: Option<&Effect>) -> Option<Caller<'a>> {
     let Some(Effect::AsAccount(id)) = effect else { return None };
     let account = state.account(id)?;

@@ -1,4 +1,4 @@
-//! Who is asking: the Authorization header, session tokens and signatures.
+//! Authentication: the Authorization header, session tokens and signatures.
 
 use std::sync::atomic::Ordering;
 
@@ -31,7 +31,7 @@ pub(crate) struct Authorization<'a> {
 }
 
 impl<'a> Authorization<'a> {
-    /// Reads the header; what is missing stays empty.
+    /// Reads the header. Missing parts stay empty.
     pub(crate) fn parse(header: &'a str) -> Option<Self> {
         let fields = header.strip_prefix("AWS4-HMAC-SHA256")?;
         let mut parsed = Self::default();
@@ -64,7 +64,7 @@ impl<'a> Authorization<'a> {
     }
 }
 
-/// A request that was refused before anything was looked at, and where it counts.
+/// The error of a request without valid credentials, and the scope that counts it.
 #[derive(Debug)]
 pub(crate) struct Refused<'a> {
     pub(crate) account_id: &'a str,
@@ -72,7 +72,7 @@ pub(crate) struct Refused<'a> {
     pub(crate) error: AwsError,
 }
 
-/// Finds out who is asking and checks that they may ask here at all.
+/// Determines the caller, and checks that the caller may use the service in this Region.
 pub(crate) fn authenticate<'a>(state: &'a State, call: &'a Call<'_>) -> Result<Caller<'a>, Refused<'a>> {
     let service = call.service;
     let header = call.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -161,7 +161,7 @@ fn verify(
         headers.extend(values.iter().filter_map(|value| value.to_str().ok()).map(|value| (name, value)));
     }
     if !call.headers.contains_key(HOST) && authorization.signed_headers.split(';').any(|name| name == HOST) {
-        // Without a connection nobody has written the header yet.
+        // Without a connection, no client has added the header.
         headers.extend(call.uri.authority().map(|authority| (HOST.as_str(), authority.as_str())));
     }
     let must_sign = |name: &str| headers.iter().any(|(signed, _)| *signed == name);

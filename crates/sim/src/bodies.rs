@@ -1,4 +1,4 @@
-//! Answers that no service gives: pages of proxies, and bodies that are broken, nested or without an end.
+//! Answers that no service gives: proxies' pages, and bodies that are broken, nested or endless.
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE};
@@ -12,10 +12,10 @@ const SIGN_IN: &[u8] =
     b"<!DOCTYPE html>\n<html><head><title>Sign in to the network</title></head><body><h1>Welcome</h1>\
                          <p>Please accept the terms of use to go on.</p></body></html>\n";
 
-/// An answer in the place of the service's.
+/// An answer instead of the service's.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// The name that it is counted by.
+    /// The name under which it is counted.
     pub(crate) name: &'static str,
     pub(crate) status: u16,
     /// None for the service's own.
@@ -31,7 +31,7 @@ impl Page {
         Self { name, status, content_type: Some(HTML), headers, body, delivery: Delivery::Whole }
     }
 
-    /// The answer that an effect puts in the place of the service's, if it does.
+    /// The answer with which an effect replaces the service's, if it does.
     pub(crate) fn of(effect: &Effect) -> Option<Self> {
         Some(match effect {
             Effect::GarbageBody => Self::new("GarbageBody", 200, SIGN_IN),
@@ -66,7 +66,7 @@ impl Page {
     }
 }
 
-/// A right answer of this type that is longer, or deeper, than it should be.
+/// A correct answer of this type, made longer or deeper.
 pub(crate) fn inflated(content_type: &str, answer: Bytes, effect: &Effect) -> Bytes {
     match *effect {
         Effect::LargeBody(bytes) if answer.len() < bytes => {
@@ -82,7 +82,7 @@ pub(crate) fn inflated(content_type: &str, answer: Bytes, effect: &Effect) -> By
 fn nested(content_type: &str, answer: &[u8], depth: usize) -> Bytes {
     let text = String::from_utf8_lossy(answer);
     let xml = content_type.starts_with("text/xml");
-    // Inside of the last object or element, and for a description inside of its table.
+    // Inside the last object or element; for a description, inside its table.
     let end = if xml { text.rfind("</") } else { text.rfind("}}").or_else(|| text.rfind('}')) };
     let (head, tail) = text.split_at(end.unwrap_or(text.len()));
     let inside = if xml {

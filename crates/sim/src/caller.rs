@@ -11,14 +11,14 @@ use crate::sessions::Session;
 pub(crate) struct Caller<'a> {
     pub(crate) account: &'a AccountState,
     pub(crate) region: &'a str,
-    /// None for a service that answers in a Region without the account being opted in.
+    /// None if the service answers in a Region that the account has not opted in to.
     pub(crate) scope: Option<&'a Scope>,
     /// None for the account's user.
     pub(crate) session: Option<Arc<Session>>,
 }
 
 impl Caller<'_> {
-    /// The ARN as messages and GetCallerIdentity give it.
+    /// The ARN that messages and GetCallerIdentity show.
     pub(crate) fn arn(&self) -> String {
         let AccountState { partition, id, .. } = self.account;
         match &self.session {

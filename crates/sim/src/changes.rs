@@ -1,13 +1,13 @@
-//! What happened to the tables while the service ran, for tests of those who find it out from outside.
+//! What happened to the tables while the service ran, for tests of clients that detect changes.
 
 use serde_json::{Map, Value};
 
-/// What changes without anybody having changed the table: what DynamoDB counts about every six hours, and the
-/// capacity that auto scaling sets.
+/// Members that change although nobody changes the table: what DynamoDB counts about every six
+/// hours, and the capacity that auto scaling sets.
 const DRIFTING: [&str; 5] =
     ["IndexSizeBytes", "ItemCount", "ProvisionedThroughput", "ProvisionedThroughputOverride", "TableSizeBytes"];
 
-/// Something that happened to a table, as [`Control::log`](crate::Control::log) has it.
+/// Something that happened to a table, as an entry of [`Control::log`](crate::Control::log).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Change {
     /// The table's account.
@@ -22,26 +22,26 @@ pub struct Change {
 
 /// What can happen to a table.
 ///
-/// A table is there if it has a description. One that is listed without any ([`Tables::vanishing`](crate::Tables)) is
-/// created when it is put, and nothing happens when it is removed.
+/// A table exists if it has a description. If it is listed without one
+/// ([`Tables::vanishing`](crate::Tables)), putting it creates it, and removing it is not logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeKind {
-    /// A table was put where none was.
+    /// A table was put that did not exist.
     Created,
-    /// A table was put in the place of itself (both descriptions have the same `TableId`, or one of them has none), and
-    /// the two differ in something else than members named `ItemCount`, `TableSizeBytes`, `IndexSizeBytes`,
-    /// `ProvisionedThroughput` or `ProvisionedThroughputOverride`, at whatever depth: the table's, its indexes' and its
-    /// replicas'. Everything else counts, also states in passing, times, warm throughput and the order of lists. Where
-    /// nothing else differs, nothing is logged.
+    /// A table got another description: both have the same `TableId`, or one of them has none. They
+    /// differ in more than the members `ItemCount`, `TableSizeBytes`, `IndexSizeBytes`,
+    /// `ProvisionedThroughput` and `ProvisionedThroughputOverride` of the table, its indexes and
+    /// its replicas. All other differences count, including transient states, times, warm
+    /// throughput and the order of lists. If only these members differ, nothing is logged.
     Updated,
     /// A table was removed.
     Removed,
-    /// A table was put in the place of another: their `TableId`s differ.
+    /// A table replaced another: their `TableId`s differ.
     Recreated,
 }
 
 impl ChangeKind {
-    /// What it means that a description takes another's place, if it means anything.
+    /// The change if a description replaces another, if it is one.
     pub(crate) fn between(before: &Value, after: &Value) -> Option<Self> {
         match (before["TableId"].as_str(), after["TableId"].as_str()) {
             (Some(before), Some(after)) if before != after => Some(Self::Recreated),
@@ -107,13 +107,13 @@ mod tests {
         });
         let quiet: Vec<&String> = quiet.collect();
         assert!(quiet.iter().all(|place| place.split('/').any(is_drifting)), "{quiet:?}");
-        // The table's own two, two of each of its three indexes, and the capacity: five members of the table and of its
-        // global index, one of the replica and one of the replica's index.
+        // Two of the table, two of each of its three indexes, and the capacity: five members of the
+        // table and of its global index, one of the replica and one of the replica's index.
         assert_eq!(quiet.len(), 20);
     }
 
     #[test]
-    fn members_and_elements_that_come_or_go_are_updates_unless_they_are_counts() {
+    fn added_and_removed_members_are_updates_unless_they_are_counts() {
         for edit in [
             |table: &mut Value| table["NewField"] = json!(1),
             |table: &mut Value| drop(table.as_object_mut().unwrap().remove("SSEDescription")),

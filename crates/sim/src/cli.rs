@@ -1,4 +1,4 @@
-//! The command line, for the simulator's own binary and for others that embed it.
+//! The command line, for the simulator's own binary and for programs that embed the simulator.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The estate that was asked for.
+    /// The estate that the arguments select.
     #[must_use]
     pub fn estate(&self) -> Estate {
         match self.accounts {
@@ -55,7 +55,7 @@ impl Args {
         }
     }
 
-    /// The behaviour that was asked for.
+    /// The behavior that the arguments select.
     #[must_use]
     pub fn options(&self) -> Options {
         Options {
@@ -68,8 +68,9 @@ impl Args {
     }
 }
 
-/// Serves what the arguments ask for until SIGTERM, SIGINT or, if asked for, the end of standard input. Prints one
-/// line with the address on standard output and, for a person, how to use it on standard error.
+/// Serves the estate of the arguments until SIGTERM, SIGINT or, with `--until-stdin-closes`, the
+/// end of standard input. Prints one line with the address to standard output and, if
+/// `for_a_person`, how to use it to standard error.
 ///
 /// # Errors
 /// If the port is taken.
@@ -80,7 +81,7 @@ pub fn run(args: &Args, for_a_person: bool) -> io::Result<()> {
     serve_blocking(estate, &args.options(), stop, |address| {
         let url = format!("http://{address}");
         let mut out = io::stdout().lock();
-        // Whoever does not read them has no need for them.
+        // If the output is closed, nobody needs the address.
         let _ = writeln!(out, "listening on {url}").and_then(|()| out.flush());
         if let Some(access) = access {
             let _ = write!(io::stderr().lock(), "\n{}", usage(&access, &url));

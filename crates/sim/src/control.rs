@@ -1,4 +1,4 @@
-//! What a test sets and reads while a simulated service runs.
+//! Controls a simulated service while it runs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,8 +30,8 @@ pub enum MoveKeyError {
     Account(#[from] UnknownAccount),
 }
 
-/// The hands on a running [`Simulator`](crate::Simulator) or [`InProcess`](crate::InProcess) service. Clones control
-/// the same service, also from other threads.
+/// Controls a running [`Simulator`](crate::Simulator) or [`InProcess`](crate::InProcess) service.
+/// Clones control the same service, also from other threads.
 #[derive(Clone, Debug)]
 pub struct Control {
     state: Arc<State>,
@@ -46,7 +46,7 @@ impl Control {
         &self.state
     }
 
-    /// How a client reaches the accounts, as the estate has it.
+    /// How a client reaches the accounts of the estate.
     #[must_use]
     pub fn access(&self) -> &DemoAccess {
         &self.state.access
@@ -78,12 +78,12 @@ impl Control {
         self.state.denials.add(denial);
     }
 
-    /// Takes all IAM denials back, also those of the estate.
+    /// Removes all IAM denials, also those of the estate.
     pub fn clear_denials(&self) {
         self.state.denials.clear();
     }
 
-    /// Replaces the quota of one scope; none lifts it.
+    /// Replaces the quota of one scope. `None` removes it.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -105,7 +105,7 @@ impl Control {
         self.state.counts()
     }
 
-    /// Starts counting anew.
+    /// Resets all counts.
     pub fn reset_counts(&self) {
         self.state.reset_counts();
     }
@@ -115,13 +115,13 @@ impl Control {
         self.state.sessions.expire_all();
     }
 
-    /// Lets time pass for sessions, and for nothing else.
+    /// Advances the clock of sessions, and no other.
     pub fn advance_sessions(&self, by: Duration) {
         self.state.sessions.advance(by);
     }
 
-    /// Gives a user's access key, with its secret, to the user of another account: what is signed with it is that
-    /// account's from now on.
+    /// Moves a user's access key, with its secret, to the user of another account: requests that
+    /// are signed with it belong to that account from now on.
     ///
     /// # Errors
     /// If no user has the key, or the estate has no such account.
@@ -144,12 +144,13 @@ impl Control {
         deleted.map(drop).ok_or_else(|| UnknownKey { access_key_id: access_key_id.to_owned() })
     }
 
-    /// Puts the clock that signatures are checked by ahead of the real one by so many seconds, or behind.
+    /// Sets how many seconds the clock for checking signatures is ahead of the real one, or behind
+    /// if negative.
     pub fn set_clock_skew(&self, seconds: i64) {
         self.state.skew_seconds.store(seconds, Ordering::Relaxed);
     }
 
-    /// Creates or replaces a table. `description` is what DescribeTable's `Table` shall hold.
+    /// Creates or replaces a table. `description` becomes the `Table` of DescribeTable's answer.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -163,7 +164,7 @@ impl Control {
         self.change(account_id, region, name, |tables| ((), tables.put(name, description)))
     }
 
-    /// Removes a table; says whether it was there.
+    /// Removes a table. Returns whether it existed.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -171,8 +172,8 @@ impl Control {
         self.change(account_id, region, name, |tables| tables.remove(name))
     }
 
-    /// Edits the description of a table; says whether it was there. `edit` must not ask for tables of the same scope:
-    /// they are locked meanwhile.
+    /// Edits the description of a table. Returns whether it existed. `edit` must not access tables
+    /// of the same scope, because they are locked meanwhile.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -186,8 +187,8 @@ impl Control {
         self.change(account_id, region, name, |tables| tables.edit(name, edit))
     }
 
-    /// Puts another table in the place of one, with the same description but for its `TableId` and a `CreationDateTime`
-    /// one hour later; says whether there was one.
+    /// Replaces a table by another one with the same description, except for its `TableId` and a
+    /// `CreationDateTime` one hour later. Returns whether it existed.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -200,8 +201,8 @@ impl Control {
         })
     }
 
-    /// Lets a table hold so many items of the weight that they had, and changes nothing else; says whether it was
-    /// there. [`Control::log`] does not have this.
+    /// Sets the number of items of a table, with the same average size, and changes nothing else.
+    /// Returns whether it existed. [`Control::log`] does not contain this.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -214,7 +215,7 @@ impl Control {
         })
     }
 
-    /// Changes a table and writes down what happened.
+    /// Changes a table and logs what happened.
     fn change<T>(
         &self,
         account_id: &str,
@@ -224,7 +225,7 @@ impl Control {
     ) -> Result<T, UnknownScope> {
         let mut tables = write(&self.state.scope(account_id, region)?.tables);
         let (result, kind) = change(&mut tables);
-        // As long as the tables are locked, so that the log has the order in which they changed.
+        // While the tables are locked, so that the log has the order in which they changed.
         lock(&self.state.changes).extend(kind.map(|kind| Change {
             account_id: account_id.to_owned(),
             region: region.to_owned(),
@@ -234,20 +235,22 @@ impl Control {
         Ok(result)
     }
 
-    /// What happened to tables since the start, or since [`Control::take_log`], in order. It grows until it is taken.
+    /// What happened to tables since the start, or since [`Control::take_log`], in order. The log
+    /// grows until it is taken.
     #[must_use]
     pub fn log(&self) -> Vec<Change> {
         lock(&self.state.changes).clone()
     }
 
-    /// The same, and begins a new log.
+    /// Returns [`Control::log`], and begins a new one.
     #[must_use]
     pub fn take_log(&self) -> Vec<Change> {
         std::mem::take(&mut lock(&self.state.changes))
     }
 
-    /// Suspends an account: Organizations says so, and nobody can assume its roles any more. Sessions of these roles
-    /// and the keys of its user still work; see [`Control::expire_sessions`].
+    /// Suspends an account: Organizations shows it, and its roles can no longer be assumed.
+    /// Sessions of these roles and the keys of its user still work; see
+    /// [`Control::expire_sessions`].
     ///
     /// # Errors
     /// If neither the estate nor its organization has the account.
@@ -255,7 +258,7 @@ impl Control {
         self.set_account_state(account_id, MemberState::Suspended)
     }
 
-    /// Makes an account active, whatever it was.
+    /// Makes an account active, whatever its state was.
     ///
     /// # Errors
     /// If neither the estate nor its organization has the account.
@@ -274,8 +277,8 @@ impl Control {
         Ok(())
     }
 
-    /// Opts an account out of a Region: to all services the Region is as one that the account never had. Its tables
-    /// stay, and all methods here still reach them.
+    /// Opts an account out of a Region: all services behave as if the account had never had it. Its
+    /// tables stay, and all methods here still reach them.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -283,8 +286,8 @@ impl Control {
         self.state.scope(account_id, region).map(|scope| scope.opted_out.store(true, Ordering::Relaxed))
     }
 
-    /// Opts an account in to a Region again. For a Region that is to come later, put it into the estate and opt out
-    /// first.
+    /// Opts an account in to a Region again. To add a Region later, put it into the estate and opt
+    /// out of it first.
     ///
     /// # Errors
     /// If the estate has no such scope.
@@ -292,13 +295,14 @@ impl Control {
         self.state.scope(account_id, region).map(|scope| scope.opted_out.store(false, Ordering::Relaxed))
     }
 
-    /// The description of a table as DescribeTable would give it if nothing went wrong; none for a table that vanishes.
+    /// The description of a table that DescribeTable would return without faults, or `None` if the
+    /// table vanishes.
     #[must_use]
     pub fn describe_json(&self, account_id: &str, region: &str, name: &str) -> Option<Value> {
         read(&self.state.scope(account_id, region).ok()?.tables).describe_json(name)
     }
 
-    /// All names that ListTables would give, in order; none if the estate has no such scope.
+    /// All names that ListTables would return, in order. Empty if the estate has no such scope.
     #[must_use]
     pub fn table_names(&self, account_id: &str, region: &str) -> Vec<String> {
         self.state.scope(account_id, region).map(|scope| read(&scope.tables).names()).unwrap_or_default()

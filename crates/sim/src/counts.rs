@@ -1,4 +1,4 @@
-//! What was asked of the simulator.
+//! Counts requests and connections.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,13 +14,14 @@ use crate::operation::Operation;
 /// The counts of one operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OperationCounts {
-    /// Requests that came in.
+    /// Requests received.
     pub requests: u64,
-    /// Requests answered as they should be.
+    /// Requests answered without an error.
     pub ok: u64,
-    /// Requests answered with a throttling error; they stand among the errors, too.
+    /// Requests answered with a throttling error. `errors` includes them.
     pub throttled: u64,
-    /// Requests that failed, by error code; `DropConnection`, `TruncateBody` and `GarbageBody` stand for themselves.
+    /// Requests that failed, by error code. Faults without one, such as `DropConnection`,
+    /// `TruncateBody` and `GarbageBody`, are counted by their name.
     pub errors: BTreeMap<String, u64>,
     /// The most requests within a second, measured in steps of 100 ms.
     pub peak_per_second: u64,
@@ -35,7 +36,7 @@ pub struct ScopeCounts {
     pub region: String,
     /// The most ListTables and DescribeTable requests within a second.
     pub peak_per_second: u64,
-    /// By operation; those never asked for are left out.
+    /// By operation, for those that were requested.
     pub operations: BTreeMap<Operation, OperationCounts>,
 }
 
@@ -44,7 +45,7 @@ pub struct ScopeCounts {
 pub struct Counts {
     /// Over all scopes and operations.
     pub total: OperationCounts,
-    /// Scopes that were asked at least once, by account and Region.
+    /// Scopes with at least one request, sorted by account and Region.
     pub scopes: Vec<ScopeCounts>,
     /// AssumeRole calls by role ARN, granted or not.
     pub assumed_roles: BTreeMap<String, u64>,
@@ -59,7 +60,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The counts of one operation in one scope; zeros if it was never asked for.
+    /// The counts of one operation in one scope. Zeros if it was never requested.
     #[must_use]
     pub fn of(&self, account_id: &str, region: &str, operation: Operation) -> OperationCounts {
         self.scopes
@@ -76,7 +77,7 @@ impl Counts {
     }
 }
 
-/// How a request ended, as the counts see it.
+/// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome<'a> {
     Ok,
@@ -100,13 +101,13 @@ struct Window {
 impl Window {
     fn count(&mut self, now_ms: u64) {
         let step = now_ms / STEP_MS;
-        let gone = step.saturating_sub(self.step).min(STEPS as u64);
-        for k in 1..=gone {
+        let passed = step.saturating_sub(self.step).min(STEPS as u64);
+        for k in 1..=passed {
             let slot = &mut self.steps[((self.step + k) % STEPS as u64) as usize];
             self.sum -= *slot;
             *slot = 0;
         }
-        if gone == STEPS as u64 {
+        if passed == STEPS as u64 {
             self.steps = [0; STEPS];
             self.sum = 0;
         }
@@ -164,7 +165,7 @@ impl ScopeMeter {
         }
     }
 
-    /// The counts so far, or none if nothing was asked.
+    /// The counts so far, or `None` without a request.
     pub(crate) fn snapshot(&self, account_id: &str, region: &str) -> Option<ScopeCounts> {
         let operations: BTreeMap<_, _> =
             self.operations.iter().map(|meter| (meter.operation, meter.counts.clone())).collect();
@@ -177,7 +178,7 @@ impl ScopeMeter {
     }
 }
 
-/// The counters that belong to no single scope.
+/// The counters that do not belong to a scope of the estate.
 #[derive(Debug)]
 pub(crate) struct Meters {
     started: Instant,
@@ -203,7 +204,7 @@ impl Meters {
         }
     }
 
-    /// Counts a request in the total, and returns the time for the scope's own counters.
+    /// Counts a request in the total, and returns the time for the counters of its scope.
     pub(crate) fn tick(&self, now: Instant) -> u64 {
         let now_ms = u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX);
         lock(&self.all).count(now_ms);
@@ -237,7 +238,7 @@ impl Meters {
         self.in_flight.enter()
     }
 
-    /// Everything, with the scopes that the caller read.
+    /// All counts, including those of these scopes.
     pub(crate) fn snapshot(&self, mut scopes: Vec<ScopeCounts>) -> Counts {
         let strangers = lock(&self.strangers);
         scopes.extend(strangers.iter().filter_map(|((account, region), meter)| meter.snapshot(account, region)));
@@ -272,7 +273,7 @@ impl Meters {
     }
 }
 
-/// How many there are now, and the most there were.
+/// A number that goes up and down, and its peak.
 #[derive(Debug, Default)]
 struct Gauge {
     now: AtomicU64,
@@ -286,13 +287,13 @@ impl Gauge {
         Entered(self)
     }
 
-    /// Forgets the peak; what is there now stays.
+    /// Resets the peak to the current number.
     fn reset(&self) {
         self.peak.store(self.now.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
-/// One that is there until this is dropped.
+/// Counts in a [`Gauge`] until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Entered<'a>(&'a Gauge);
 

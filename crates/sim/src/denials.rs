@@ -17,8 +17,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// Denies `operation` to everybody in `account`, in all Regions and for all tables. For AssumeRole the account is
-    /// the caller's.
+    /// Denies `operation` to every identity of `account`, in all Regions and for all tables. For
+    /// AssumeRole, it is the account of the caller.
     #[must_use]
     pub fn new(account: impl Into<String>, operation: Operation) -> Self {
         Self { account: account.into(), region: None, operation, table: None }
@@ -31,7 +31,7 @@ impl Denial {
         self
     }
 
-    /// Only for tables of this name, or whose names start with what stands before a final `*`.
+    /// Only for tables with this name, or with the prefix before a final `*`.
     #[must_use]
     pub fn table(mut self, pattern: impl Into<String>) -> Self {
         self.table = Some(pattern.into());

@@ -1,4 +1,4 @@
-//! An organization as it is listed.
+//! An organization, in the form in which it is listed.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use crate::estate::{Member, MemberState, Organization, OrganizationalUnit};
 
 const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// An organization as it is listed.
+/// An organization, in the form in which it is listed.
 #[derive(Debug)]
 pub(crate) struct Directory {
     partition: String,
@@ -19,10 +19,10 @@ pub(crate) struct Directory {
     states: bool,
     /// Whether an empty page comes before each page of a list.
     pub(crate) empty_pages: bool,
-    /// Who may call.
+    /// The accounts that may call Organizations.
     readers: HashSet<String>,
     members: HashSet<String>,
-    /// All accounts; those of one parent stand together.
+    /// All accounts, grouped by parent.
     pub(crate) accounts: Vec<Value>,
     pub(crate) roots: Vec<Value>,
     parents: HashMap<String, Parent>,
@@ -81,7 +81,7 @@ impl Directory {
         unit.units.iter().for_each(|unit| self.add(unit));
     }
 
-    /// An account as a list has it.
+    /// An account in the form in which it is listed.
     pub(crate) fn account(&self, member: &Member) -> Value {
         let id = &member.id;
         let method = if *id == self.management_account { "INVITED" } else { "CREATED" };
@@ -101,7 +101,7 @@ impl Directory {
         }
     }
 
-    /// A page of a list with the states that its accounts were put into since.
+    /// A page of a list, with the current states of its accounts.
     pub(crate) fn current(&self, page: &[Value], states: &HashMap<String, MemberState>) -> Vec<Value> {
         let mut page = page.to_vec();
         for account in &mut page {
@@ -127,12 +127,12 @@ impl Directory {
         self.members.contains(account) || self.may_read(account)
     }
 
-    /// The accounts directly below a root or a unit; none if there is no such parent.
+    /// The accounts directly below a root or a unit, or `None` if there is no such parent.
     pub(crate) fn accounts_below(&self, parent: &str) -> Option<&[Value]> {
         self.parents.get(parent).map(|parent| &self.accounts[parent.accounts.clone()])
     }
 
-    /// The units directly below a root or a unit; none if there is no such parent.
+    /// The units directly below a root or a unit, or `None` if there is no such parent.
     pub(crate) fn units_below(&self, parent: &str) -> Option<&[Value]> {
         self.parents.get(parent).map(|parent| &parent.units[..])
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// What a fault does to a request. An effect that does not concern the operation leaves the right answer as it is.
+/// What a fault does to a request. An effect that does not apply to the operation does not change
+/// the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
@@ -25,37 +26,37 @@ pub enum Effect {
     UnrecognizedClient,
     /// An access-denied error.
     Deny,
-    /// An expired-token error; the session that was used is ended, too.
+    /// An expired-token error. It also ends the session of the request.
     ExpireToken,
     /// The error of a table that does not exist.
     NotFound,
 
-    /// The answer comes later. Rules after this one still apply.
+    /// Delays the answer. Rules after this one still apply.
     Delay(Duration),
     /// The connection is closed without an answer.
     DropConnection,
-    /// The answer announces its full length, and the connection closes halfway through.
+    /// The answer announces its full length, and the connection closes after half of it.
     TruncateBody,
-    /// The right answer in sixteen pieces, with this pause before each.
+    /// The correct answer in sixteen pieces, with this pause before each.
     SlowBody {
         /// The pause.
         chunk_delay: Duration,
     },
     /// A status line that is not HTTP. In process, the connection breaks.
     BrokenHttp,
-    /// The right answer with a header of so many bytes. In process, the connection breaks if there are more than
-    /// 256 KiB.
+    /// The correct answer with a header of this many bytes. In process, the connection breaks if
+    /// there are more than 256 KiB.
     OversizedHeader(usize),
     /// A body that never ends. In process, the connection breaks after [`InProcess::MOST`](crate::InProcess::MOST)
     /// bytes, unless the answer is read piece by piece.
     EndlessBody,
-    /// The right answer, padded with spaces to at least so many bytes.
+    /// The correct answer, padded with spaces to at least this many bytes.
     LargeBody(usize),
-    /// The right answer with a member, or an element, that nests so deeply.
+    /// The correct answer with a member, or an element, that is nested this deeply.
     NestedBody(usize),
     /// HTTP 200 with a page of HTML, as a captive portal or a broken proxy sends it.
     GarbageBody,
-    /// A proxy's page of HTML with this status; 407 asks for the proxy's credentials.
+    /// A proxy's page of HTML with this status. 407 requests credentials for the proxy.
     ProxyPage(u16),
     /// An answer that claims to be compressed with gzip and is not.
     FalseGzip,
@@ -69,18 +70,19 @@ pub enum Effect {
 
     /// DescribeTable's answer with these edits, one after the other.
     EditTable(Vec<TableEdit>),
-    /// ListTables answers otherwise than it should.
+    /// A wrong answer of ListTables.
     List(Listing),
 
-    /// The request is answered as if this account had sent it, also if the caller is a session. For AssumeRole, the
-    /// role is the one that was asked for, but its session belongs to this account.
+    /// Answers as if this account had sent the request, also if the caller is a session. For
+    /// AssumeRole, the role is the requested one, but its session belongs to this account.
     AsAccount(String),
-    /// AssumeRole says that the session ends so many seconds from now; the session itself is not affected.
+    /// AssumeRole answers that the session expires in this many seconds. The session itself is not
+    /// affected.
     ClaimExpiration(i64),
 
-    /// The lists of accounts of an organization have their first so many accounts only.
+    /// Lists of an organization's accounts contain only this many of their first accounts.
     FirstAccounts(usize),
-    /// The lists of accounts have these ids, as those of another organization.
+    /// Lists of accounts have these ids instead, like those of another organization.
     OtherAccounts(Vec<String>),
 }
 
@@ -92,30 +94,30 @@ pub enum TableEdit {
     Name(String),
     /// The same ARNs have this account.
     ArnAccount(String),
-    /// The same ARNs have this Region: an emulator's `ddblocal`, or another Region of AWS.
+    /// The same ARNs have this Region: `ddblocal` of an emulator, or another Region of AWS.
     ArnRegion(String),
-    /// Nothing but `TableName` is left.
+    /// Only `TableName` remains.
     Stub,
-    /// The member that this JSON Pointer names is left out.
+    /// Removes the member at this JSON Pointer.
     Without(String),
-    /// The value that this JSON Pointer names is another one, perhaps of another type. A member that is missing is
-    /// added if its parent is there.
+    /// Replaces the value at this JSON Pointer, perhaps by another type. A missing member is added
+    /// if its parent exists.
     Set(String, Value),
 }
 
-/// How ListTables answers otherwise than it should.
+/// A wrong answer of ListTables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Listing {
-    /// The first name of a page stands at its end, too.
+    /// The first name of a page is repeated at its end.
     RepeatInPage,
-    /// The list's first name stands at the end of each later page, too.
+    /// The first name of the list is repeated at the end of each later page.
     RepeatOnPages,
     /// Two pages point at each other.
     Cycle,
-    /// The start name is part of its page.
+    /// The page includes the start name.
     InclusiveStart,
-    /// An empty page after the other, each with another `LastEvaluatedTableName`.
+    /// Endless empty pages, each with another `LastEvaluatedTableName`.
     EmptyPages,
     /// Names of these patterns (a name, or a prefix and a final `*`) are left out.
     LeaveOut(Vec<String>),

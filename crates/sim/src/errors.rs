@@ -1,10 +1,10 @@
-//! AWS errors, and the questions that each service answers about its own.
+//! AWS errors, and the trait with which each service defines its own.
 
 use std::borrow::Cow;
 
 use crate::operation::Operation;
 
-/// The text of the error of a body that is not the JSON that it should be.
+/// The message if a body is not the expected JSON.
 pub(crate) const NOT_JSON: &str = "The request body could not be read as JSON of the expected types.";
 
 /// An error answer.
@@ -42,7 +42,7 @@ impl AwsError {
         &self.qualified
     }
 
-    /// Whether clients have to slow down.
+    /// Whether it is throttling.
     pub(crate) fn is_throttle(&self) -> bool {
         const CODES: [&str; 6] = [
             "ThrottlingException",
@@ -56,13 +56,13 @@ impl AwsError {
     }
 }
 
-/// The errors of a service: their codes, their texts and how they are written.
+/// The errors of a service: codes, messages and format.
 pub(crate) trait Errors {
     /// The body of an error.
     fn body(&self, error: &AwsError, request_id: &str) -> String;
 
-    /// An error about the caller. All services have these: the JSON protocols by the one code, the Query protocols by the
-    /// other.
+    /// An error about the caller. All services have these: the JSON protocols use `json_code`, and
+    /// the Query protocols `query_code`.
     fn about_caller(&self, json_code: &'static str, query_code: &'static str, message: String) -> AwsError;
 
     fn throttled(&self) -> AwsError;
@@ -75,10 +75,10 @@ pub(crate) trait Errors {
         AwsError::plain("SerializationException", 400, NOT_JSON)
     }
 
-    /// What was asked for does not exist.
+    /// The error of a requested resource that does not exist.
     fn not_found(&self, what: &str) -> AwsError;
 
-    /// The code of an internal error with HTTP status 500, if the service has one of its own.
+    /// The service's own code of an internal error with HTTP status 500, if it has one.
     fn internal_code(&self) -> Option<&'static str>;
 
     /// The code of an error with HTTP status 503.
@@ -86,7 +86,7 @@ pub(crate) trait Errors {
         "ServiceUnavailable"
     }
 
-    /// An error whose parts a test or the service chose.
+    /// An error with these parts.
     fn chosen(&self, code: &str, message: &str, status: u16) -> AwsError {
         AwsError::plain(code.to_owned(), status, message)
     }

@@ -21,18 +21,18 @@ pub enum When {
     Always,
     /// The first n.
     First(u64),
-    /// All but the first n.
+    /// All except the first n.
     After(u64),
-    /// The n-th only, counted from 1.
+    /// Only the n-th, counted from 1.
     Nth(u64),
     /// Each n-th: n, 2n, 3n …
     Every(u64),
-    /// All within this time after the first matching one, on tokio's clock.
+    /// All within this time after the first matching request, on tokio's clock.
     For(Duration),
-    /// All within a span of time, counted from when the fault was set, on tokio's clock.
+    /// All between these times after the fault was set, on tokio's clock.
     Between(Duration, Duration),
-    /// Each with this probability. The draw follows from the seed, from what is asked for, and from how often that was
-    /// asked for before, so that it is the same in whichever order different requests come.
+    /// Each with this probability. The draw depends on the seed, on what is requested, and on how
+    /// often that was requested before. So the order of different requests does not matter.
     Probability {
         /// Between 0 and 1.
         p: f64,
@@ -41,8 +41,8 @@ pub enum When {
     },
 }
 
-/// Which requests fail, how and when. Only authenticated requests are matched. Of several rules, the first that fires
-/// decides; rules behind it do not see the request.
+/// Which requests fail, how and when. Rules match only authenticated requests. Of several rules,
+/// the first that fires decides, and later rules do not see the request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultRule {
     /// The account whose credentials sign the request.
@@ -53,13 +53,13 @@ pub struct FaultRule {
     pub operation: Option<Operation>,
     /// The table's name, or a prefix and a final `*`.
     pub table: Option<String>,
-    /// The ARN of the role that AssumeRole asks for, or a prefix and a final `*`.
+    /// The ARN of the role in AssumeRole, or a prefix and a final `*`.
     pub role: Option<String>,
-    /// The `Retry-After` header of answers that are errors.
+    /// The `Retry-After` header of error answers.
     pub retry_after: Option<String>,
     /// What happens.
     pub effect: Effect,
-    /// To which of the matching requests.
+    /// Which of the matching requests it hits.
     pub when: When,
 }
 
@@ -107,21 +107,21 @@ impl FaultRule {
         self
     }
 
-    /// Only AssumeRole for roles of this ARN, or with the prefix before a final `*`.
+    /// Only AssumeRole for the role with this ARN, or for roles with the prefix before a final `*`.
     #[must_use]
     pub fn role(mut self, pattern: impl Into<String>) -> Self {
         self.role = Some(pattern.into());
         self
     }
 
-    /// Adds a `Retry-After` header to answers that are errors: seconds, or an HTTP date.
+    /// Adds a `Retry-After` header to error answers: seconds, or an HTTP date.
     #[must_use]
     pub fn retry_after(mut self, value: impl Into<String>) -> Self {
         self.retry_after = Some(value.into());
         self
     }
 
-    /// Which of the matching requests are hit.
+    /// Sets which of the matching requests it hits.
     #[must_use]
     pub fn when(mut self, when: When) -> Self {
         self.when = when;
@@ -156,7 +156,7 @@ impl FaultRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultId(u64);
 
-/// What a rule is matched against.
+/// The request that rules are matched against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) account: &'a str,
@@ -164,7 +164,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) operation: Operation,
     pub(crate) table: Option<&'a str>,
     pub(crate) role: Option<&'a str>,
-    /// After which name a list continues.
+    /// The name after which a list continues.
     pub(crate) start: Option<&'a str>,
 }
 
@@ -175,7 +175,7 @@ impl Subject<'_> {
     }
 }
 
-/// What the rules say about one request.
+/// What the rules do to one request.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
     pub(crate) delay: Duration,
@@ -190,7 +190,7 @@ struct Entry {
     active: bool,
     seen: u64,
     hits: u64,
-    /// How often each subject was drawn for, where that matters.
+    /// How often each subject was drawn for, with `When::Probability`.
     drawn: HashMap<u64, u64>,
     set_at: Instant,
     first_at: Option<Instant>,
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_are_the_same_in_whichever_order_different_requests_come() {
+    fn draws_do_not_depend_on_the_order_of_different_requests() {
         let names: Vec<String> = (0..200).map(|number| format!("table-{number}")).collect();
         let draws = |names: Vec<&String>| {
             let faults = FaultTable::default();
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_windows_go_by_the_clock_of_tokio() {
+    async fn time_windows_use_tokios_clock() {
         let faults = FaultTable::default();
         faults.add(FaultRule::new(Effect::Throttle).when(When::For(Duration::from_secs(3))));
         let window = When::Between(Duration::from_secs(8), Duration::from_secs(9));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn role_pattern_matches_the_role_that_is_asked_for() {
+    fn role_pattern_matches_the_requested_role() {
         let subject = Subject { operation: Operation::AssumeRole, table: None, role: Some("arn:1:role/A"), ..SUBJECT };
         for (rule, expected) in [("arn:1:*", true), ("arn:1:role/A", true), ("arn:2:*", false)] {
             let faults = FaultTable::default();
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn delay_adds_up_and_lets_the_next_rule_decide() {
+    fn delays_add_up_and_the_next_rule_decides() {
         let faults = FaultTable::default();
         let delay = faults.add(FaultRule::new(Effect::Delay(Duration::from_secs(1))));
         faults.add(FaultRule::new(Effect::NotFound));

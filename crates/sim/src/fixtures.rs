@@ -10,8 +10,8 @@ pub fn small_table(name: &str, account_id: &str, region: &str) -> Value {
     TableBuilder::new(account_id, region, name).hash("id", "S").build()
 }
 
-/// A description in which every field of the service's model is set, at every depth, to a value of its own: whoever
-/// loses or mixes up a field cannot get the same values out again.
+/// A description in which every field of the service's model has a different value, at every depth.
+/// So code that loses or mixes up a field cannot reproduce it.
 #[must_use]
 pub fn full_table(name: &str, account_id: &str, region: &str) -> Value {
     let arn = format!("arn:aws:dynamodb:{region}:{account_id}:table/{name}");

@@ -16,18 +16,19 @@ use crate::server::{self, NotHttp};
 use crate::state::State;
 use crate::wire::AnswerBody;
 
-/// More than this in the headers breaks the connection, as it does for HTTP clients.
+/// Larger headers break the connection, as they do with HTTP clients.
 const MOST_OF_HEAD: usize = 256 << 10;
 
-/// The simulated service as a function, with all methods of [`Control`]. It waits on tokio's clock only, so that a
-/// paused one drives its latencies and quotas. Signatures are checked, and sessions end, by the system's clock.
+/// The simulated service as a function, with all methods of [`Control`]. Latencies and quotas use
+/// tokio's clock, which a test can pause. Signatures and the end of sessions use the system's
+/// clock.
 #[derive(Clone, Debug)]
 pub struct InProcess {
     control: Control,
 }
 
 impl InProcess {
-    /// The service of an estate. The options' port means nothing here.
+    /// The service of an estate. It ignores the port of the options.
     #[must_use]
     pub fn new(estate: Estate, options: &Options) -> Self {
         Self { control: Control::new(Arc::new(State::new(estate, options))) }
@@ -42,7 +43,8 @@ impl InProcess {
     /// The future needs a tokio runtime with time.
     ///
     /// # Errors
-    /// Where a client would see the connection break: it is dropped, the body is cut short, or there is no end of it.
+    /// If a client would see a broken connection: it is dropped, or the body is cut short or
+    /// endless.
     pub fn answer(&self, request: Request<Bytes>) -> impl Future<Output = io::Result<Response<Bytes>>> + Send + use<> {
         let answer = self.begin(request);
         async move {
@@ -53,10 +55,10 @@ impl InProcess {
         }
     }
 
-    /// The same as [`InProcess::answer`], with a body that is still to be read, piece by piece.
+    /// As [`InProcess::answer`], with a body that the caller reads piece by piece.
     ///
     /// # Errors
-    /// Where a client would see the connection break before the body.
+    /// If a client would see a broken connection before the body.
     pub fn begin(
         &self,
         request: Request<Bytes>,

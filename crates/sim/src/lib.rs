@@ -16,12 +16,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The pieces: an [`Estate`] says what exists, [`Options`] how the service behaves, [`FaultRule`] and [`Denial`] what
-//! goes wrong, and [`Counts`] what was asked. While it runs, [`Control`] changes what exists, by hand or by an
-//! [`Evolution`], and has a log of what happened to the tables, as [`Change`]s. [`InProcess`] is the same service without
-//! sockets, for tests on paused time. The crate shares no code with what it tests.
+//! An [`Estate`] defines what exists, [`Options`] how the service behaves, [`FaultRule`] and
+//! [`Denial`] what goes wrong, and [`Counts`] has the requests so far. While the service runs,
+//! [`Control`] changes what exists, directly or with an [`Evolution`], and logs what happened to
+//! the tables as [`Change`]s. [`InProcess`] is the same service without sockets, for tests on
+//! paused time. The crate shares no code with what it tests.
 
-// One fixture is a single JSON literal of a hundred fields.
+// One fixture is a JSON literal of a hundred fields.
 #![recursion_limit = "256"]
 
 mod account_state;

@@ -28,7 +28,7 @@ operations! {
     ListTables,
     /// DynamoDB `DescribeTable`.
     DescribeTable,
-    /// DynamoDB `Scan`, which finds no items; it is outside of the quota.
+    /// DynamoDB `Scan`, which finds no items and does not use the quota.
     Scan,
     /// STS `AssumeRole`.
     AssumeRole,
@@ -46,6 +46,6 @@ operations! {
     ListRegions,
     /// EC2 `DescribeRegions`.
     DescribeRegions,
-    /// Anything else; it is counted and refused.
+    /// Any other operation. It is counted and refused.
     Other,
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::quota::Quota;
 
-/// The behaviour of a [`Simulator`](crate::Simulator), or of an [`InProcess`](crate::InProcess) service, that is set
-/// when it starts.
+/// The behavior of a [`Simulator`](crate::Simulator) or an [`InProcess`](crate::InProcess) service,
+/// which is set when it starts.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whether signatures (and the age of requests) are checked. Benchmarks turn it off.
@@ -15,19 +15,24 @@ pub struct Options {
     pub latency: Duration,
     /// Latencies of single scopes, by account id and Region.
     pub latency_overrides: BTreeMap<(String, String), Duration>,
-    /// The quota that ListTables and DescribeTable share in each account and Region; none means no limit.
+    /// The quota that ListTables and DescribeTable share in each account and Region. `None` means
+    /// no limit.
     pub quota: Option<Quota>,
-    /// Quotas of single scopes, by account id and Region; `None` lifts the default quota.
+    /// Quotas of single scopes, by account id and Region. `None` means no limit.
     pub quota_overrides: BTreeMap<(String, String), Option<Quota>>,
-    /// The quota of ListAccounts in each account; none means no limit. AWS has [`Quota::LIST_ACCOUNTS`].
+    /// The quota of ListAccounts in each account. `None` means no limit. AWS has
+    /// [`Quota::LIST_ACCOUNTS`].
     pub list_accounts_quota: Option<Quota>,
-    /// The quota of ListRegions in each account; none means no limit. AWS has [`Quota::LIST_REGIONS`].
+    /// The quota of ListRegions in each account. `None` means no limit. AWS has
+    /// [`Quota::LIST_REGIONS`].
     pub list_regions_quota: Option<Quota>,
     /// The loopback port; 0 lets the system choose.
     pub port: u16,
-    /// Ends every session after this time, however long it was asked for. The `Expiration` in the answer says so.
+    /// Ends every session after this time, whatever the request says. The `Expiration` in the
+    /// answer shows it.
     pub max_session: Option<Duration>,
-    /// Names that a page of ListTables has at most, also if the client asks for more; none means AWS's 100.
+    /// The most names on a page of ListTables, also if the client requests more. `None` means AWS's
+    /// 100.
     pub list_page_size: Option<usize>,
 }
 

@@ -2,12 +2,12 @@
 
 use crate::derived::hash;
 
-/// The pages of a list, made when they are asked for.
+/// The pages of a list, generated on request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pages<'a, T> {
     /// What is listed.
     pub(crate) items: &'a [T],
-    /// A name of the list; tokens of other lists are refused.
+    /// The name of the list. Tokens of other lists are refused.
     pub(crate) list: &'a str,
     /// Items a page.
     pub(crate) size: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Pages<'a, T> {
 }
 
 impl<'a, T> Pages<'a, T> {
-    /// The page that a token stands for, and the next token if there is more; nothing for an invalid token.
+    /// The page of a token, and the next token if there is more; `None` if the token is invalid.
     pub(crate) fn page(&self, token: Option<&str>) -> Option<(&'a [T], Option<String>)> {
         let (start, empty) = match token {
             None => (0, self.empty),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_good_for_its_own_list_only() {
+    fn token_is_valid_only_for_its_own_list() {
         let pages = Pages { items: &[0; 6], list: "a", size: 4, empty: false };
         let (_, token) = pages.page(None).unwrap();
         assert_eq!(Pages { list: "b", ..pages }.page(token.as_deref()), None);

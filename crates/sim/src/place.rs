@@ -1,4 +1,4 @@
-//! Where tables are.
+//! The place of tables.
 
 /// The account and the Region of tables.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The parameters of the Query protocols, as STS and EC2 take them.
+//! The parameters of the Query protocols of STS and EC2.
 
 use crate::sigv4::percent_decode;
 

@@ -1,4 +1,4 @@
-//! Request quotas: a token bucket whose time is handed in.
+//! Request quotas: a token bucket whose caller passes the time.
 
 use std::sync::Mutex;
 
@@ -9,9 +9,9 @@ use crate::locks::lock;
 /// A token bucket: `burst` requests at once, refilled at `per_second`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quota {
-    /// Tokens that come back in a second.
+    /// Tokens that are refilled in a second.
     pub per_second: f64,
-    /// Tokens that a full bucket holds.
+    /// Tokens in a full bucket.
     pub burst: u32,
 }
 
@@ -21,7 +21,7 @@ impl Quota {
     /// What AWS grants an account for ListRegions.
     pub const LIST_REGIONS: Self = Self { per_second: 5.0, burst: 5 };
 
-    /// A quota of `per_second` requests with a burst of one second's worth.
+    /// A quota of `per_second` requests, with a burst of one second's worth.
     #[must_use]
     pub fn per_second(per_second: u32) -> Self {
         Self { per_second: f64::from(per_second), burst: per_second }
@@ -48,7 +48,7 @@ impl Bucket {
         Self { quota, tokens: f64::from(quota.burst), filled_at: now }
     }
 
-    /// Takes a token; false if there is none.
+    /// Takes a token. Returns false if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * self.quota.per_second).min(f64::from(self.quota.burst));
@@ -75,7 +75,7 @@ impl Limit {
         *lock(&self.0) = quota.map(|quota| Bucket::new(quota, Instant::now()));
     }
 
-    /// Takes a request from the quota; false if it is used up.
+    /// Counts a request against the quota. Returns false if the quota is used up.
     pub(crate) fn admits(&self, now: Instant) -> bool {
         lock(&self.0).as_mut().is_none_or(|bucket| bucket.take(now))
     }

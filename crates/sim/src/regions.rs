@@ -1,4 +1,4 @@
-//! The Regions of AWS, and how an account stands to them.
+//! The Regions of AWS, and their opt-in status in an account.
 
 use crate::account_state::AccountState;
 
@@ -43,7 +43,7 @@ pub(crate) const COMMERCIAL: [&str; 34] = [
     "mx-central-1",
 ];
 
-/// How an account stands to a Region.
+/// The opt-in status of a Region in an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OptIn {
     NotRequired,
@@ -51,7 +51,7 @@ pub(crate) enum OptIn {
     Open,
 }
 
-/// The Regions that an account has and, in `aws`, those that it could opt in to, by name.
+/// The Regions that an account has and, in `aws`, those that it could opt in to, sorted by name.
 pub(crate) fn regions_of(account: &AccountState) -> Vec<(&str, OptIn)> {
     let commercial = account.partition == "aws";
     let mut regions: Vec<(&str, OptIn)> = account
@@ -69,7 +69,7 @@ pub(crate) fn regions_of(account: &AccountState) -> Vec<(&str, OptIn)> {
     regions
 }
 
-/// The Region of a partition that no account can turn off.
+/// The Region of a partition that no account can disable.
 pub(crate) fn home_region(partition: &str) -> &'static str {
     match partition {
         "aws-cn" => "cn-north-1",
@@ -81,7 +81,7 @@ pub(crate) fn home_region(partition: &str) -> &'static str {
     }
 }
 
-/// The Region of a partition that requests to its global services are signed for.
+/// The Region for which requests to the global services of a partition are signed.
 pub(crate) fn global_region(partition: &str) -> &'static str {
     if partition == "aws-cn" { "cn-northwest-1" } else { home_region(partition) }
 }

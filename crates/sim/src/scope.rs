@@ -1,4 +1,4 @@
-//! One account in one Region as it runs.
+//! One account in one Region, in a running simulator.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -17,9 +17,9 @@ use crate::tables::LiveTables;
 pub(crate) struct Scope {
     pub(crate) place: Arc<Place>,
     pub(crate) tables: RwLock<LiveTables>,
-    /// Of ListTables and DescribeTable together.
+    /// Shared by ListTables and DescribeTable.
     pub(crate) quota: Limit,
-    /// Whether the account has opted out of the Region, whose tables stay where they are.
+    /// Whether the account has opted out of the Region. Its tables stay.
     pub(crate) opted_out: AtomicBool,
     meter: Mutex<ScopeMeter>,
     latency_us: AtomicU64,
@@ -48,12 +48,12 @@ impl Scope {
         self.latency_us.store(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Counts a request that came at this time.
+    /// Counts a request that was received at this time.
     pub(crate) fn record(&self, operation: Operation, outcome: Outcome<'_>, now_ms: u64) {
         lock(&self.meter).record(operation, outcome, now_ms);
     }
 
-    /// The counts so far, or none if nothing was asked.
+    /// The counts so far, or `None` without a request.
     pub(crate) fn counts(&self) -> Option<ScopeCounts> {
         lock(&self.meter).snapshot(&self.place.account_id, &self.place.region)
     }

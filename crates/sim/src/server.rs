@@ -1,4 +1,4 @@
-//! The HTTP side: connections in, answers out.
+//! The HTTP server.
 
 use std::error::Error;
 use std::io;
@@ -25,14 +25,14 @@ use crate::wire::{AnswerBody, Delivery};
 
 const MAX_REQUEST: usize = 1 << 20;
 
-/// Serves connections until `stop` is cancelled; open connections are closed then.
+/// Serves connections until `stop` is cancelled, and then closes the open ones.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => {
-                // An error here is about a connection that is already gone, or a shortage of descriptors that passes.
+                // The connection is closed already, or file descriptors are short for a moment.
                 let Ok((stream, _)) = accepted else {
                     tokio::task::yield_now().await;
                     continue;
@@ -47,7 +47,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: Cancel
 
 async fn connection(stream: TcpStream, state: Arc<State>) {
     let _open = state.meters.connection();
-    // Without it the answers still arrive, only later.
+    // If this fails, answers only arrive later.
     let _ = stream.set_nodelay(true);
     let (stream, spoiler) = Spoiled::new(stream);
     let (state, spoiler) = (&state, &spoiler);
@@ -58,8 +58,8 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
         }
         io::Result::Ok(answer)
     });
-    // A connection ends with an error when the client leaves or when a fault broke it off; neither is the server's
-    // concern.
+    // A connection ends with an error if the client closes it or a fault breaks it. Neither
+    // concerns the server.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -67,7 +67,7 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NotHttp;
 
-/// Answers one request; an error makes hyper close the connection without an answer.
+/// Answers one request. After an error, hyper closes the connection without an answer.
 pub(crate) async fn handle<B>(state: &State, request: Request<B>) -> io::Result<Response<AnswerBody>>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,

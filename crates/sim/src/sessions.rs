@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::locks::{read, write};
 
-/// Expired sessions are forgotten when there are more than this many, so that a long-lived simulator does not grow.
+/// If there are more sessions than this, expired ones are removed, so that memory does not grow.
 const KEEP: usize = 10_000;
 
 /// The temporary credentials of a role.
@@ -25,7 +25,7 @@ pub(crate) struct Session {
     expires_ms: AtomicI64,
 }
 
-/// All sessions, by access key, and the clock that ends them.
+/// All sessions by access key, and their clock.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_key: RwLock<HashMap<String, Arc<Session>>>,
@@ -33,18 +33,18 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// The time that sessions go by, in milliseconds since 1970.
+    /// The time of the sessions' clock, in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
         unix_ms() + self.ahead_ms.load(Ordering::Relaxed)
     }
 
-    /// Lets time pass for sessions only.
+    /// Advances the sessions' clock.
     pub(crate) fn advance(&self, by: Duration) {
         self.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Issues a session and says when it ends. The end is on a whole second, as in AWS's answers, unless the session
-    /// is shorter.
+    /// Issues a session, and returns it with its expiration. As in AWS's answers, that is a whole
+    /// second, unless the session is shorter than two seconds.
     pub(crate) fn issue(
         &self,
         account: usize,

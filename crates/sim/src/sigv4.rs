@@ -1,7 +1,7 @@
-//! AWS Signature Version 4: what a client writes into its `Authorization` header.
+//! AWS Signature Version 4: the `Authorization` header of a request.
 //!
-//! The simulator computes the same signature to check a request; a plain client in a test or a benchmark can sign
-//! with it.
+//! The simulator computes the signature to check a request. Clients in tests and benchmarks use it
+//! to sign.
 
 use std::fmt::Write as _;
 
@@ -74,13 +74,13 @@ pub fn signature(secret_access_key: &str, scope: &SigningScope<'_>, request: &Si
     hex(&key)
 }
 
-/// The time as `X-Amz-Date` writes it.
+/// The time in the format of `X-Amz-Date`.
 #[must_use]
 pub fn amz_date(unix_seconds: i64) -> String {
     jiff::Timestamp::from_second(unix_seconds).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// The seconds since 1970 that an `X-Amz-Date` stands for.
+/// The time of an `X-Amz-Date`, in seconds since 1970.
 #[must_use]
 pub fn parse_amz_date(text: &str) -> Option<i64> {
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
@@ -97,8 +97,8 @@ fn canonical_request(request: &Signable<'_>) -> String {
     text
 }
 
-/// Headers by lower-case name; runs of spaces become one, and values of the same name are joined in the order they
-/// were sent.
+/// Headers sorted by lower-case name. Runs of spaces become one space, and values of the same name
+/// are joined in the order of the request.
 fn sorted_headers(request: &Signable<'_>) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers.len());
     for (name, value) in request.headers {
@@ -120,7 +120,7 @@ fn signed_headers(request: &Signable<'_>) -> String {
     sorted_headers(request).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(";")
 }
 
-/// The path without dot segments, and encoded once more: all services but S3 sign it that way.
+/// The path without dot segments, encoded once more. All services except S3 sign it in this way.
 fn canonical_path(path: &str) -> String {
     let mut segments: Vec<String> = Vec::new();
     for segment in path.split('/') {
@@ -147,7 +147,7 @@ fn canonical_query(query: &str) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// The bytes that percent-encoded text stands for; in forms a plus is a space.
+/// Decodes percent-encoded text. In forms, a plus is a space.
 pub(crate) fn percent_decode(text: &str, form: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -183,7 +183,7 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 fn mac(key: &[u8], data: &[u8]) -> Vec<u8> {
-    // HMAC takes keys of any length, so this cannot fail.
+    // HMAC accepts keys of any length, so this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(data);
     mac.finalize().into_bytes().to_vec()
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn canonical_parts_are_normalised() {
+    fn canonical_parts_are_normalized() {
         assert_eq!(canonical_path("/a/./b/../c%20d/"), "/a/c%2520d/");
         assert_eq!(canonical_path("/"), "/");
         assert_eq!(canonical_query("b=2&a=x%20y&c"), "a=x%20y&b=2&c=");

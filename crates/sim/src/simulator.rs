@@ -1,4 +1,4 @@
-//! The simulator as a value to hold in a test, and as a process of its own.
+//! Runs the simulator: on a thread that a test owns, or as a separate process.
 
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use crate::options::Options;
 use crate::server;
 use crate::state::State;
 
-/// A running simulator on a thread of its own, with all methods of [`Control`]. Dropping it stops the server and waits
-/// for its thread.
+/// A simulator that runs on its own thread, with all methods of [`Control`]. Dropping it stops the
+/// server and waits for the thread.
 #[derive(Debug)]
 pub struct Simulator {
     control: Control,
@@ -40,7 +40,7 @@ impl Simulator {
             runtime.block_on(async move {
                 match server::bind(port).await {
                     Ok((listener, address)) => {
-                        // The one who started it waits; if they gave up, `stop` is cancelled, too.
+                        // `start` waits for this. If it is gone, `stop` is cancelled as well.
                         let _ = ready.send(Ok(address));
                         server::serve(listener, shared, stopped).await;
                     }
@@ -77,7 +77,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
-            // A server that panicked has written to standard error already.
+            // After a panic, the message is already on standard error.
             let _ = thread.join();
         }
     }
@@ -88,13 +88,13 @@ impl Drop for Simulator {
 pub struct StopWhen {
     /// SIGTERM or SIGINT.
     pub signals: bool,
-    /// The end of standard input: the parent is gone, or wants to stop.
+    /// The end of standard input: the parent has ended, or closes it to stop this process.
     pub stdin_closes: bool,
-    /// Cancelled by the caller.
+    /// The caller cancels it.
     pub token: CancellationToken,
 }
 
-/// Serves an estate on this thread until it is stopped. `on_ready` learns the address.
+/// Serves an estate on this thread until it is stopped. `on_ready` gets the address.
 ///
 /// # Errors
 /// If the port is taken, or signals cannot be watched.
@@ -109,7 +109,8 @@ pub fn serve_blocking(
         let (listener, address) = server::bind(options.port).await?;
         if stop.stdin_closes {
             let token = stop.token.clone();
-            // Nothing can interrupt a read of standard input, so this thread is not joined: it ends with the process.
+            // A read of standard input cannot be interrupted. So this thread is not joined, and
+            // ends with the process.
             thread::Builder::new().name("stdin".to_owned()).spawn(move || {
                 let mut sink = [0; 1024];
                 while matches!(io::stdin().read(&mut sink), Ok(1..)) {}
@@ -130,7 +131,7 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Ends with the first SIGTERM or SIGINT; never, if they are not wanted.
+/// Completes at the first SIGTERM or SIGINT, or never if they are not wanted.
 #[cfg(unix)]
 fn signals(wanted: bool) -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -149,7 +150,7 @@ fn signals(wanted: bool) -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Ends with the first Ctrl-C; never, if it is not wanted.
+/// Completes at the first Ctrl-C, or never if it is not wanted.
 #[cfg(not(unix))]
 fn signals(wanted: bool) -> io::Result<impl Future<Output = ()>> {
     Ok(async move {

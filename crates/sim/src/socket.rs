@@ -1,4 +1,4 @@
-//! A connection whose next answer can be spoiled behind hyper's back.
+//! A connection that can spoil the status line of its next answer, which hyper itself cannot.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What an answer that is not HTTP begins with, in the place of `HTTP/1.1`.
+/// The beginning of an answer that is not HTTP, instead of `HTTP/1.1`.
 const NOT_HTTP: &[u8] = b"\x16\x03\x01 OOP";
 
 /// Spoils the next answer of one connection.

@@ -1,4 +1,4 @@
-//! What all connections share.
+//! The state that all connections share.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;
@@ -29,7 +29,7 @@ pub(crate) struct UserKey {
     pub(crate) secret: Arc<str>,
 }
 
-/// Everything that requests are answered from.
+/// Everything that answers depend on.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) access: DemoAccess,
@@ -37,7 +37,7 @@ pub(crate) struct State {
     pub(crate) by_key: RwLock<HashMap<String, UserKey>>,
     pub(crate) by_id: HashMap<String, usize>,
     pub(crate) organization: Option<Directory>,
-    /// States that accounts were put into since the start.
+    /// States of accounts that were changed since the start.
     pub(crate) account_states: RwLock<HashMap<String, MemberState>>,
     /// What happened to tables.
     pub(crate) changes: Mutex<Vec<Change>>,
@@ -107,7 +107,7 @@ impl State {
             .ok_or_else(|| UnknownScope { account_id: account_id.to_owned(), region: region.to_owned() })
     }
 
-    /// Counts a request, in its scope if the estate has it.
+    /// Counts a request, in its scope if the estate has that scope.
     pub(crate) fn record(&self, account_id: &str, region: &str, operation: Operation, outcome: Outcome<'_>) {
         let now_ms = self.meters.tick(Instant::now());
         match self.scope(account_id, region) {
@@ -116,7 +116,7 @@ impl State {
         }
     }
 
-    /// The same for a scope that is at hand.
+    /// Counts a request in this scope.
     pub(crate) fn record_in(&self, scope: &Scope, operation: Operation, outcome: Outcome<'_>) {
         let now_ms = self.meters.tick(Instant::now());
         scope.record(operation, outcome, now_ms);

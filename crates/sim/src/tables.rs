@@ -1,4 +1,4 @@
-//! The tables of one scope as they run: listed, described, created and removed.
+//! The tables of one scope in a running simulator: listed, described, created and removed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::changes::ChangeKind;
 use crate::estate::{Shape, StoredTable, Tables};
 use crate::place::Place;
 
-/// A page of names, and after which name the list continues.
+/// A page of names, and the name after which the list continues.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) names: Vec<String>,
@@ -23,13 +23,13 @@ pub(crate) struct Page {
 
 #[derive(Debug)]
 struct Live {
-    /// The ready answer; none for a table that is listed but cannot be described.
+    /// DescribeTable's answer, or `None` if the table is listed but cannot be described.
     body: Option<Bytes>,
-    /// How many more times DescribeTable does not know the table yet.
+    /// How many more calls of DescribeTable do not find the table.
     unknown_for: AtomicU32,
 }
 
-/// Tables whose names and descriptions follow from their numbers.
+/// Tables whose names and descriptions are derived from their numbers.
 #[derive(Debug)]
 struct Generated {
     count: u64,
@@ -131,7 +131,7 @@ impl LiveTables {
         self.names_after(None).map(Cow::into_owned).collect()
     }
 
-    /// The answer to DescribeTable; each call counts for a table that appears late.
+    /// DescribeTable's answer. For a table that appears late, each call counts.
     pub(crate) fn describe(&self, name: &str) -> Option<Bytes> {
         let Some(live) = self.stored.get(name) else { return self.generate(name) };
         let late =
@@ -139,7 +139,7 @@ impl LiveTables {
         if late { None } else { live.body.clone() }
     }
 
-    /// Whether DescribeTable would know a table now; this counts as no call of it.
+    /// Whether DescribeTable would find a table now. This does not count as a call.
     pub(crate) fn is_known(&self, name: &str) -> bool {
         match self.stored.get(name) {
             Some(live) => live.body.is_some() && live.unknown_for.load(Ordering::Relaxed) == 0,
@@ -156,7 +156,7 @@ impl LiveTables {
         (!self.removed.contains(name)).then(|| generated.shape.render(&generated.place, name, index))
     }
 
-    /// The description without any of the tricks.
+    /// The description, also of a table that appears late.
     pub(crate) fn describe_json(&self, name: &str) -> Option<Value> {
         table_of(&self.body(name)?)
     }
@@ -168,12 +168,12 @@ impl LiveTables {
         }
     }
 
-    /// Puts a table, and says what has happened by that.
+    /// Puts a table, and returns the change.
     pub(crate) fn put(&mut self, name: &str, description: &Value) -> Option<ChangeKind> {
         let body = StoredTable::body(description);
         let change = match self.body(name) {
             None => Some(ChangeKind::Created),
-            // What is read back need not be the same to the last digit.
+            // Compared as text, because numbers that are parsed may differ in their last digit.
             Some(before) if before == body => None,
             Some(before) => table_of(&before).and_then(|before| ChangeKind::between(&before, description)),
         };
@@ -181,8 +181,8 @@ impl LiveTables {
         change
     }
 
-    /// Edits a description and says what has happened by that; false if there is none. A table that appears late
-    /// appears no sooner.
+    /// Edits a description. Returns whether there is one, and the change. A table that appears late
+    /// does not appear sooner.
     pub(crate) fn edit(&mut self, name: &str, edit: impl FnOnce(&mut Value)) -> (bool, Option<ChangeKind>) {
         let Some(mut description) = self.describe_json(name) else { return (false, None) };
         edit(&mut description);
@@ -194,7 +194,7 @@ impl LiveTables {
         (true, change)
     }
 
-    /// Removes a table and says what has happened by that; false if it was not listed.
+    /// Removes a table. Returns whether it was listed, and the change.
     pub(crate) fn remove(&mut self, name: &str) -> (bool, Option<ChangeKind>) {
         let change = self.body(name).map(|_| ChangeKind::Removed);
         let stored = self.stored.remove(name).is_some();
@@ -208,7 +208,7 @@ fn table_of(body: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Value>(body).ok()?.get_mut("Table").map(Value::take)
 }
 
-/// Two sorted sequences without common elements as one.
+/// Merges two sorted sequences without common elements.
 struct Merged<L: Iterator, R: Iterator> {
     left: Peekable<L>,
     right: Peekable<R>,
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn late_table_that_is_edited_appears_no_sooner() {
+    fn an_edit_does_not_make_a_late_table_appear_sooner() {
         let mut tables = live_with(Tables::new().late("new", 2, &json!({"TableName": "new"})).vanishing("gone"));
         let edit = |table: &mut Value| table["DeletionProtectionEnabled"] = json!(true);
         assert_eq!(tables.edit("new", edit), (true, Some(ChangeKind::Updated)));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn table_without_a_description_is_not_there_for_the_log() {
+    fn table_without_a_description_does_not_exist_for_the_log() {
         let mut tables = live_with(Tables::new().vanishing("gone").vanishing("back"));
         assert_eq!(tables.remove("gone"), (true, None));
         assert_eq!(tables.put("back", &json!({})), Some(ChangeKind::Created));

@@ -1,4 +1,4 @@
-//! The errors of asking for what does not exist.
+//! The errors of requests for something that does not exist.
 
 use thiserror::Error;
 
@@ -6,9 +6,9 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the estate has no account {account_id} with Region {region}")]
 pub struct UnknownScope {
-    /// The account that was asked for.
+    /// The requested account.
     pub account_id: String,
-    /// The Region that was asked for.
+    /// The requested Region.
     pub region: String,
 }
 
@@ -16,7 +16,7 @@ pub struct UnknownScope {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("neither the estate nor its organization has an account {account_id}")]
 pub struct UnknownAccount {
-    /// The account that was asked for.
+    /// The requested account.
     pub account_id: String,
 }
 
@@ -24,6 +24,6 @@ pub struct UnknownAccount {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("no user has the access key {access_key_id}")]
 pub struct UnknownKey {
-    /// The access key that was asked for.
+    /// The requested access key.
     pub access_key_id: String,
 }

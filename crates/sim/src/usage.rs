@@ -7,7 +7,7 @@ use crate::estate::{DemoAccess, DemoAccount};
 /// How many accounts are shown.
 const SHOWN: usize = 10;
 
-/// How to use a simulator that answers at `url`. The keys exist in the simulator only.
+/// How to use a simulator that answers at `url`. The keys exist only in the simulator.
 #[must_use]
 pub(crate) fn usage(access: &DemoAccess, url: &str) -> String {
     let mut text = "Any AWS client reaches it with these variables:\n\n".to_owned();
@@ -18,7 +18,7 @@ pub(crate) fn usage(access: &DemoAccess, url: &str) -> String {
     let _ = writeln!(text, "  export AWS_ENDPOINT_URL={url}");
     let _ = writeln!(text, "  export AWS_ACCESS_KEY_ID={}", first.access_key_id);
     let _ = writeln!(text, "  export AWS_SECRET_ACCESS_KEY={}", first.secret_access_key);
-    // The SDKs read the one, boto3 the other.
+    // The SDKs read the first one, and boto3 the second.
     let _ = writeln!(text, "  export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n");
     text.push_str("For example:\n\n  aws dynamodb list-tables\n");
     let _ = writeln!(text, "  dynacrawl crawl --region {region}\n");
@@ -51,7 +51,7 @@ mod tests {
     use crate::Estate;
 
     #[test]
-    fn the_usage_has_what_a_client_needs_and_few_accounts() {
+    fn usage_has_what_a_client_needs_and_few_accounts() {
         let demo = Estate::demo();
         let text = usage(&demo.access, "http://127.0.0.1:7777");
         let keys = &demo.access.accounts[0];

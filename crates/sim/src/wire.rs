@@ -1,4 +1,4 @@
-//! Answers on their way to the socket, whole or broken.
+//! Sends the bodies of answers, complete or broken.
 
 use std::future::Future;
 use std::io;
@@ -10,16 +10,16 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// What an endless body is made of, after the start of an answer.
+/// The repeated part of an endless body, after the start of an answer.
 const ENDLESS: &[u8] = &[b'a'; 64 << 10];
 
-/// Pieces that a slow body is sent in.
+/// The number of pieces of a slow body.
 const SLOW_PIECES: usize = 16;
 
 /// How an answer is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// As it should be.
+    /// Completely.
     #[default]
     Whole,
     /// Not at all: the connection closes.
@@ -28,13 +28,14 @@ pub(crate) enum Delivery {
     Truncated,
     /// In pieces, with a pause before each.
     Slow(Duration),
-    /// Without an end.
+    /// Endlessly.
     Endless,
-    /// Behind a status line that is not HTTP.
+    /// After a status line that is not HTTP.
     NotHttp,
 }
 
-/// The body of an answer, which may come slowly, break off or never end. Its size hint is the full length, so that hyper announces it.
+/// The body of an answer, which may be slow, break off or never end. Its size hint is the full
+/// length, so that hyper announces it.
 #[derive(Debug)]
 pub struct AnswerBody {
     rest: Bytes,
@@ -50,7 +51,7 @@ enum Way {
         sleep: Pin<Box<Sleep>>,
     },
     Half,
-    /// The half is on its way; hyper flushes it when the body has nothing more to give for now.
+    /// The half has been sent. hyper flushes it while the body is pending.
     Flush,
     Break,
     Endless,

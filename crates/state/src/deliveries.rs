@@ -13,35 +13,36 @@ use crate::{State, StateError};
 /// How much of the outbox is read at once, in bytes.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How many events a sink, by its name, has not taken yet.
+/// How many events the sink of a name has not taken yet.
 const OWED: &str = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT cursor FROM sinks WHERE name = ?)";
 
 /// A day, in milliseconds.
 const A_DAY: i64 = 24 * 3600 * 1000;
 
-/// How far a sink is in the outbox. Only the state knows what is in it.
+/// How far a sink is in the outbox. Its content is the state's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(i64);
 
-/// One thing to deliver.
+/// An event to deliver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutboxEvent {
-    /// The place behind it.
+    /// The place after it.
     pub cursor: Cursor,
-    /// Its id: the same however often it is delivered.
+    /// Its id, which stays the same however often it is delivered.
     pub event_id: String,
     /// The change, `scope_completed`, `target_failed` or `run_completed`; `None` if it cannot be read.
     pub record: Option<Record>,
-    /// The `table` record of the table that it is about, as it was.
+    /// The `table` record of the table that it is about, as it was at the time.
     pub table: Option<Record>,
 }
 
 impl State {
-    /// Sets which sinks there are. A new sink begins after everything that is in the outbox. A sink that is no longer named loses
-    /// its cursor. Returns the names of those sinks, each with how many events it had not taken.
+    /// Sets which sinks there are. A new sink begins after everything that is in the outbox. A sink
+    /// that is no longer named loses its cursor. Returns the names of the sinks that lose theirs,
+    /// each with how many events it had not taken.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_sinks(&mut self, names: &[String]) -> Result<Vec<(String, u64)>, StateError> {
         let mut removed = Vec::new();
         self.all_or_nothing(|writing| {
@@ -63,10 +64,11 @@ impl State {
         Ok(removed)
     }
 
-    /// What a sink has not taken yet, in order: at most `limit` events, and no more than are read into memory at once.
+    /// The events that a sink has not taken yet, in order: at most `limit`, and about 8 MiB of
+    /// records.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If they cannot be read.
     pub fn undelivered(&self, sink: &str, limit: usize) -> Result<Vec<OutboxEvent>, StateError> {
         let read = || -> rusqlite::Result<_> {
             let sql = "SELECT seq, event_id, type, record, table_record, \
@@ -90,15 +92,15 @@ impl State {
     /// How many events a sink has not taken yet.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn owed(&self, sink: &str) -> Result<u64, StateError> {
         self.connection.query_row(OWED, [sink], |row| unsigned(row, "owed")).map_err(|source| self.failed(source))
     }
 
-    /// A sink has taken everything up to a place. What all sinks have taken goes.
+    /// Stores that a sink has taken everything up to a place. Deletes what all sinks have taken.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn delivered(&mut self, sink: &str, up_to: Cursor) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?) WHERE name = ?", params![up_to.0, sink])?;
@@ -106,11 +108,12 @@ impl State {
         })
     }
 
-    /// Drops what was settled longer ago than `keep`, whoever has not taken it. Gives the sinks that lose events by it, and how many.
-    /// Since the last run a day has passed at most: a clock that is wrong for once must not make everything look old.
+    /// Deletes the events that were settled longer ago than `keep`, also those that a sink has not
+    /// taken. Returns the sinks that lose events, and how many each. `now` counts as at most a day
+    /// after the last run, so that a clock that is wrong once does not make everything look old.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn expire_outbox(&mut self, now: Timestamp, keep: Duration) -> Result<Vec<(String, u64)>, StateError> {
         let mut lost = Vec::new();
         self.all_or_nothing(|writing| {
@@ -118,7 +121,8 @@ impl State {
             let run: Option<i64> = writing.query_row(run, [], |row| row.get(0)).optional()?;
             let now = run.map_or(now.as_millis(), |run| now.as_millis().min(run.saturating_add(A_DAY)));
             let before = now.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
-            // Up to the first that is not old: the clock may have been behind for those after it.
+            // Only up to the first event that is not old: the clock may have been behind for those
+            // after it.
             let last = "SELECT COALESCE((SELECT seq - 1 FROM outbox WHERE at >= ? ORDER BY seq LIMIT 1), \
                         (SELECT MAX(seq) FROM outbox))";
             let last: Option<i64> = writing.query_row(last, [before], |row| row.get(0))?;
@@ -154,7 +158,7 @@ fn readable(kind: &str, record: &str, table: Option<&Value>) -> Option<Record> {
     let mut value: Value = serde_json::from_str(record).ok()?;
     let members = value.as_object_mut()?;
     members.insert("type".to_owned(), kind.into());
-    // A change of a table has the table itself, which is kept once: in its record.
+    // A change of a table includes the table, which the outbox stores only in `table_record`.
     if let (false, Some(table)) = (members.contains_key("table"), table.map(|line| &line["table"])) {
         members.insert("table".to_owned(), table.clone());
     }

@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The file, or the one beside it that locks it, cannot be opened.
+    /// The file, or its lock file, cannot be opened.
     #[error("cannot open {}", path.display())]
     Open {
         /// The file.
@@ -17,48 +17,48 @@ pub enum StateError {
         /// Why.
         source: io::Error,
     },
-    /// Another process is writing it.
+    /// Another process has the state open for writing.
     #[error("{} is in use by another run", path.display())]
     Busy {
         /// The state.
         path: PathBuf,
     },
-    /// It is a database, and not one of dynacrawl's.
+    /// It is the database of another program.
     #[error("{} is another program's database", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// It is a demo's, and a real run was about to use it.
+    /// It is the state of a demo, and a real run was about to use it.
     #[error("{} is the state of demo runs; use another file", path.display())]
     Demo {
         /// The state.
         path: PathBuf,
     },
-    /// It is that of real runs, and a demo was about to use it.
+    /// It is the state of real runs, and a demo was about to use it.
     #[error("{} is the state of real runs, which a demo must not change; use another file", path.display())]
     Real {
         /// The state.
         path: PathBuf,
     },
-    /// It was written by a newer dynacrawl.
+    /// A newer dynacrawl wrote it.
     #[error("{} is of version {found}, and this dynacrawl knows up to version {known}; use a newer one, or another file", path.display())]
     Newer {
         /// The state.
         path: PathBuf,
         /// Its version.
         found: i64,
-        /// What this program knows.
+        /// The newest version that this program supports.
         known: i64,
     },
-    /// It was written by an older dynacrawl, and is only to be read.
+    /// An older dynacrawl wrote it, and it is opened for reading only.
     #[error("{} is of version {found}, and this dynacrawl reads version {known}; the next crawl with it brings it up", path.display())]
     Older {
         /// The state.
         path: PathBuf,
         /// Its version.
         found: i64,
-        /// What this program reads.
+        /// The version that this program reads.
         known: i64,
     },
     /// It lies on a network file system.
@@ -66,10 +66,11 @@ pub enum StateError {
     Network {
         /// The state.
         path: PathBuf,
-        /// Which one.
+        /// The kind of file system, such as `NFS`.
         kind: &'static str,
     },
-    /// SQLite refuses: no database, damaged, or the disk is full.
+    /// SQLite reports an error, such as a file that is not a database, a damaged one, or a full
+    /// disk.
     #[error("cannot use {}", path.display())]
     Database {
         /// The state.
@@ -83,8 +84,8 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// Whether the same may work later without anybody correcting anything: the disk is full, the file system is read-only or
-    /// not mounted yet, another process uses the state.
+    /// Whether a later attempt may succeed without a correction: the disk is full, the file system
+    /// is read-only or not mounted yet, or another process uses the state.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Busy { .. } => true,
@@ -120,7 +121,7 @@ mod tests {
     use super::StateError;
 
     #[test]
-    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+    fn temporary_and_permanent_errors_are_distinguished() {
         let path = PathBuf::from("state.db");
         for (kind, passes) in [
             (ErrorKind::StorageFull, true),

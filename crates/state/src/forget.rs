@@ -1,4 +1,4 @@
-//! What is forgotten, and when.
+//! Deletes old runs, changes and tables.
 
 use dynacrawl_model::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -6,14 +6,16 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::marks;
 use crate::rows::NewRun;
 
-/// By how much a pause between two runs counts at most. A clock that jumps ahead looks like a pause.
+/// The longest pause between two runs that counts, in milliseconds. A clock that jumps ahead looks
+/// like a pause.
 const LONGEST_PAUSE: i64 = 31 * 24 * 3600 * 1000;
 
-/// Of how many runs the scopes are kept.
+/// The number of runs whose scopes are kept.
 const DETAILED_RUNS: u32 = 30;
 
-/// Forgets runs, changes, and tables that are not present any more, from more than the time ago that the new run names. Called
-/// before its row is there. A run whose file is still to be deleted stays until then.
+/// Deletes runs, changes, and tables that are no longer present, if they are older than the new
+/// run's `keep`. Called before the new run has a row. A run whose file is still to be deleted stays
+/// until then.
 pub(crate) fn forget(writing: &Transaction<'_>, run: &NewRun) -> rusqlite::Result<()> {
     let until = time_seen(writing, run.started_at)?.before(run.keep).as_millis();
     writing.execute("DELETE FROM changes WHERE known_at < ?", [until])?;
@@ -37,7 +39,7 @@ pub(crate) fn forget(writing: &Transaction<'_>, run: &NewRun) -> rusqlite::Resul
     Ok(())
 }
 
-/// Forgets what belongs to scopes and targets of all runs but the newest.
+/// Deletes the rows for scopes and targets of all but the newest runs.
 pub(crate) fn forget_details(writing: &Transaction<'_>) -> rusqlite::Result<()> {
     for table in ["run_scopes", "run_targets"] {
         let old = "SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET ?";
@@ -46,8 +48,9 @@ pub(crate) fn forget_details(writing: &Transaction<'_>) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// The time up to which the state has seen runs. It follows the clock, but a pause between two runs adds a month at most: a clock
-/// that is years ahead must not make the whole history look old, however often it runs like that.
+/// The time up to which the state has seen runs. It follows the clock, but a pause between two runs
+/// adds a month at most: a clock that is years ahead must not make the whole history look old,
+/// however often dynacrawl runs with it.
 fn time_seen(writing: &Transaction<'_>, at: Timestamp) -> rusqlite::Result<Timestamp> {
     let last = "SELECT started_at FROM runs ORDER BY rowid DESC LIMIT 1";
     let last: Option<i64> = writing.query_row(last, [], |row| row.get(0)).optional()?;
@@ -56,7 +59,7 @@ fn time_seen(writing: &Transaction<'_>, at: Timestamp) -> rusqlite::Result<Times
     if let Some(last) = last {
         let pause = now.saturating_sub(last).clamp(0, LONGEST_PAUSE);
         seen = marks::get(writing, marks::TIME_SEEN)?.map_or(last, Timestamp::as_millis).saturating_add(pause);
-        // The clock was ahead, and is right again. Further back than that, it is wrong now.
+        // The clock was ahead and is right again. If it is back by more than that, it is wrong now.
         if (0..=LONGEST_PAUSE).contains(&seen.saturating_sub(now)) {
             seen = now;
         }

@@ -1,54 +1,70 @@
-//! What is remembered between processes: runs, how far each scope of them is, and what is known of tables. One SQLite file,
-//! written by one process at a time and readable by `sqlite3` at any time.
+//! The state that dynacrawl keeps between processes: runs, the progress of each of their scopes,
+//! and the tables that runs have found. It is one SQLite file. One process writes it at a time, and
+//! `sqlite3` can read it at any time.
 //!
-//! A commit says how far the output is (`output_offset`) together with everything that is in it up to there, so that a run
-//! that was killed can be gone on with at exactly that place. What a run finds out about tables is staged with its commits, and
-//! becomes what is known only when the run has ended and its output is where it belongs. This crate does not know what a
-//! checkpoint holds, or what makes a change.
+//! A commit stores the length of the output (`output_offset`) together with everything that the
+//! output holds up to there, so a run that was killed resumes at exactly that place. A run stages
+//! what it finds out about tables with its commits. dynacrawl settles the run, which moves the
+//! staged rows to the other tables, only when the run has ended and its output is in its place.
+//! This crate does not know what a checkpoint holds, or what makes a change.
 //!
 //! # Tables
 //!
 //! Times are milliseconds since 1970. `estate` is a view with times as text:
 //! `SELECT account_id, region, name, status, first_seen, last_seen FROM estate`.
 //!
-//! `runs`: one row a run. `ended_at` and `outcome` are null while it is under way, or was killed; `outcome` is that of
-//! `run_completed`, or `abandoned` where a later run began anew; `completed` is the record `run_completed` without its `type`. `active_ms` is
-//! how long its processes worked on it, `schedule` what began it, `targets` (JSON) what it was restricted to. `output` was made from
-//! `output_template`, in the format of the number `output_format`; `files_deleted` is set once the files of an old run have been deleted.
+//! `runs`: one row for each run. `ended_at` and `outcome` are null while the run is in progress, or
+//! if it was killed. `outcome` is that of `run_completed`, or `abandoned` if a later run began
+//! instead of resuming it. `completed` is the record `run_completed` without its `type`.
+//! `active_ms` is how long its processes worked on it, `schedule` the schedule that began it,
+//! `targets` (JSON) the targets that it was restricted to. `output` was made from
+//! `output_template`; `output_format` is the number of its format. `files_deleted` is set once
+//! dynacrawl has deleted the files of an old run.
 //!
-//! `run_scopes`: one row for each scope of one of the last thirty runs that has begun. `outcome` is null while it is under way;
-//! `checkpoint` (JSON) is where it goes on then, `counts`, `requests` and `changes` (JSON) are those of its `scope_completed`
-//! after.
+//! `run_scopes`: one row for each scope that has begun, of the last thirty runs. `outcome` is null
+//! while the scope is in progress, and `checkpoint` (JSON) is the place at which it resumes. After
+//! that, `counts`, `requests` and `changes` (JSON) are those of its `scope_completed`, and
+//! `problems` (JSON) has its first problems. `account_name` is the name of the account, if known.
 //!
-//! `run_targets`: what a run found out about its targets, as the records `accounts_discovered` and `regions_discovered`, and
-//! whether its scopes could not be found out.
+//! `run_targets`: the records `accounts_discovered` and `regions_discovered` of a run's targets.
+//! `failed` is set if the scopes of the target could not be discovered, and `failure` is the record
+//! `target_failed`, which versions before 6 did not keep.
 //!
-//! `scopes`: every account and Region that was ever crawled. `last_listed_at` is when a listing reached its last page,
-//! `last_complete_at` when nothing was missing; `held` counts the tables whose removal waits for a person; `retired_at` is set
-//! where the configuration does not cover it any more.
+//! `scopes`: every account and Region that was ever crawled. `account_name` is the last known name
+//! of the account. `last_listed_at` is when a listing reached its last page, `last_complete_at`
+//! when nothing was missing. `last_problems` (JSON) has the first problems of the last crawl.
+//! `held` counts the tables whose removal waits for a person. `retired_at` is set if the
+//! configuration no longer covers the scope.
 //!
-//! `tables`: every table that was ever described. `status` is `present`, `removed`, `unselected` (a filter leaves it out since)
-//! or `retired` (with its scope). `last_seen_at` is null while the table is listed whenever its scope is: it was seen last at the
-//! scope's `last_listed_at`. `changed_at` is when the last change was found.
+//! `tables`: every table that was ever described. `status` is `present`, `removed`, `unselected` (a
+//! filter has excluded it since) or `retired` (with its scope). `last_seen_at` is null while the
+//! table is listed whenever its scope is: it was last seen at the scope's `last_listed_at`.
+//! `changed_at` is when the last change was found.
 //!
-//! `records`: the `table` record of each table, as it was at its last change; `tables.record_id` names it.
+//! `records`: the `table` record of each table, as it was at its last change. `tables.record_id`
+//! names it.
 //!
-//! `changes`: every change event, without the table that is in its record. `at` is when it was observed, `known_at` when its run
-//! had ended.
+//! `changes`: every change event, without the table, which is in its record. `at` is when the
+//! change was observed, `known_at` when its run had ended.
 //!
-//! `staged`: what the run under way found out; empty between runs.
+//! `staged`: what the run in progress has found out; empty between runs.
 //!
-//! `schedules`: when each schedule of `dynacrawl serve` was due last.
+//! `schedules`: when each schedule of `dynacrawl serve` was last due.
 //!
-//! `table_stats`: how many items and bytes each table had, and its status, when that was seen to be different the last time. It is
-//! no change.
+//! `table_stats`: the item count, size in bytes and status of each table, and when they last
+//! differed. Such a difference is not a change.
 //!
-//! `outbox`: what sinks have to take, in the order of `seq`: of each settled run its changes, `table_record` being the `table`
-//! record of the table as it was, then how its scopes and targets ended, then `run_completed`. `event_id` stays the same however
-//! often an event is delivered. `sinks` has how far each sink is (`cursor`), and how many events it lost because they became too
-//! old (`lost`). What all sinks have taken is deleted. `staged_ends` has how scopes and targets of the run under way ended.
+//! `outbox`: the events that sinks have yet to take, in the order of `seq`. Each settled run
+//! appends its changes, then how its scopes and targets ended, then `run_completed`. `table_record`
+//! is the `table` record of a change's table as it was. `event_id` stays the same however often an
+//! event is delivered. dynacrawl deletes an event when all sinks have taken it.
 //!
-//! `marks`: what holds for the whole state, such as that it is a demo's.
+//! `sinks`: how far each sink is (`cursor`), and how many events it lost because they became too
+//! old (`lost`).
+//!
+//! `staged_ends`: how scopes and targets of the run in progress ended.
+//!
+//! `marks`: facts about the whole state, such as that it belongs to a demo.
 
 mod deliveries;
 mod error;
@@ -79,34 +95,36 @@ pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, Tabl
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStats, TableStatus};
 
-/// How large the write-ahead log stays after a checkpoint, in bytes.
+/// How large the write-ahead log may stay after a checkpoint, in bytes.
 const LOG_BYTES: u32 = 4 * 1024 * 1024;
-/// How long SQLite waits for others.
+/// How long SQLite waits for a lock that another process holds.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// An open state, of which this process is the one writer.
+/// An open state. This process is its only writer.
 #[derive(Debug)]
 pub struct State {
     connection: Connection,
     path: PathBuf,
-    /// Dropped after the connection: closing a file of the database takes SQLite's own locks away.
+    /// Dropped after the connection, because closing a file of the database releases SQLite's own
+    /// locks.
     _locks: place::Locks,
 }
 
 impl State {
-    /// Opens the file, or makes it, for real runs.
+    /// Opens the file for real runs, and creates it if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be opened, is no state of dynacrawl's or a demo's, another process writes it, it comes from a newer
-    /// version, or it lies on a network file system, where SQLite's write-ahead log does not work.
+    /// If it cannot be opened, it is not a state of dynacrawl, it is the state of a demo, another
+    /// process writes it, a newer version wrote it, or it lies on a network file system, where
+    /// SQLite's write-ahead log does not work.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         Self::open_for(path, Purpose::Real)
     }
 
-    /// Opens the file, or makes it, for runs of one purpose.
+    /// Opens the file for runs of one purpose, and creates it if it does not exist.
     ///
     /// # Errors
-    /// As [`State::open`], and when it holds runs of the other purpose.
+    /// As for [`State::open`], and if it holds runs of the other purpose.
     pub fn open_for(path: &Path, purpose: Purpose) -> Result<Self, StateError> {
         let path = &place::real(path);
         place::check(path)?;
@@ -114,7 +132,7 @@ impl State {
         let failed = |source| StateError::Database { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
-        // Read before anything is written into what may be somebody else's.
+        // Read before writing: the file may belong to another program.
         let version = known_version(&connection, path)?;
         let found = place::purpose(&connection, version).map_err(failed)?;
         match (found, purpose) {
@@ -138,7 +156,7 @@ impl State {
     /// The last run, if it has not ended.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn unfinished(&self) -> Result<Option<Unfinished>, StateError> {
         self.read_unfinished().map_err(|source| self.failed(source))
     }
@@ -168,10 +186,11 @@ impl State {
         Ok(Some(run))
     }
 
-    /// Begins a run. Earlier ones that have not ended are given up with all that they staged, and what is too old is forgotten.
+    /// Begins a run. This abandons earlier runs that have not ended, with all that they staged, and
+    /// deletes what is too old.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn begin(&mut self, run: &NewRun) -> Result<(), StateError> {
         let at = run.started_at.as_millis();
         self.all_or_nothing(|writing| {
@@ -206,10 +225,10 @@ impl State {
         })
     }
 
-    /// Says how far a run is: all of it or, where that fails, nothing.
+    /// Stores how far a run is: all of it, or nothing if that fails.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn commit(&mut self, commit: &Commit) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             rows::write(writing, commit)?;
@@ -217,14 +236,14 @@ impl State {
         })
     }
 
-    /// Ends a run whose output is where it belongs: what it staged becomes what is known.
+    /// Ends a run whose output is in its place: moves what it staged to the other tables.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn settle(&mut self, run_id: RunId, completed: &RunCompleted) -> Result<(), StateError> {
         let mut record = serde_json::to_value(Record::of_run(run_id, completed.clone())).unwrap_or_default();
         let last = record.to_string();
-        // The column says what it is.
+        // The name of the column already says the type.
         record.as_object_mut().and_then(|members| members.remove("type"));
         self.all_or_nothing(|writing| {
             end(writing, run_id, completed.ended_at, &rows::word(&completed.outcome).map_err(rows::unwritable)?)?;
@@ -232,7 +251,7 @@ impl State {
                 "UPDATE runs SET completed = ? WHERE run_id = ?",
                 params![rows::json(&record)?, run_id.as_str()],
             )?;
-            // A run that has not seen a single page has nothing to deliver.
+            // A run that has not received a single page has nothing to deliver.
             let delivers = matches!(completed.outcome, RunOutcome::Complete | RunOutcome::Partial);
             if !delivers {
                 writing.execute("DELETE FROM staged_ends", [])?;
@@ -247,10 +266,11 @@ impl State {
         Ok(())
     }
 
-    /// Gives up a run that has not ended, and whose output has taken all that it committed: that becomes what is known all the same.
+    /// Abandons a run that has not ended, but whose output has everything that it committed: moves
+    /// what it staged to the other tables all the same.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn settle_abandoned(&mut self, run_id: RunId, at: Timestamp) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             end(writing, run_id, at, "abandoned")?;
@@ -260,10 +280,10 @@ impl State {
         Ok(())
     }
 
-    /// Ends a run whose output is not where it belongs: what it staged is dropped.
+    /// Ends a run whose output is not in its place: drops what it staged.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn give_up(&mut self, run_id: RunId, at: Timestamp, outcome: RunOutcome) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             end(writing, run_id, at, &rows::word(&outcome).map_err(rows::unwritable)?)?;
@@ -271,10 +291,10 @@ impl State {
         })
     }
 
-    /// Remembers that a schedule was due.
+    /// Stores when a schedule was due.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn was_due(&mut self, schedule: &str, at: Timestamp) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             let put = "INSERT OR REPLACE INTO schedules VALUES (?, ?)";
@@ -282,26 +302,27 @@ impl State {
         })
     }
 
-    /// When a schedule was due last.
+    /// When a schedule was last due.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn last_due(&self, schedule: &str) -> Result<Option<Timestamp>, StateError> {
         let sql = "SELECT last_at FROM schedules WHERE name = ?";
         let found = self.connection.query_row(sql, [schedule], |row| rows::time(row, "last_at")).optional();
         found.map_err(|source| self.failed(source))
     }
 
-    /// Whether somebody has to be notified that `emit` has another default now than when this state was used before: `true` once.
+    /// Whether the user has to be notified that the default of `emit` has changed since this state
+    /// was last used: `true` once.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn take_emit_notice(&mut self) -> Result<bool, StateError> {
         marks::take(&self.connection, marks::EMIT_DEFAULT_CHANGED).map_err(|source| self.failed(source))
     }
 
-    /// Writes the log back into the database and cuts it short. While somebody reads that is not possible; the end of the
-    /// next run is soon enough then.
+    /// Writes the log back into the database and truncates it. That is not possible while another
+    /// process reads; the end of the next run is soon enough then.
     fn shrink_log(&self) {
         let _ = self.connection.busy_timeout(Duration::from_millis(100));
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -331,7 +352,7 @@ fn end(writing: &Transaction<'_>, run_id: RunId, at: Timestamp, outcome: &str) -
     writing.execute(ended, params![at, at, outcome, run_id.as_str()]).map(drop)
 }
 
-/// The version of the tables; 0 where there are none, as after a kill while they were being made.
+/// The version of the tables; 0 if there are none, as after a kill while they were being created.
 fn known_version(connection: &Connection, path: &Path) -> Result<i64, StateError> {
     let number = |sql: &str| {
         let read = connection.query_row(sql, [], |row| row.get::<_, i64>(0));

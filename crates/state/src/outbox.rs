@@ -1,9 +1,9 @@
-//! The outbox: what settled runs have to deliver to sinks, in order, until every sink has taken it.
+//! The outbox: the events of settled runs, in order, until every sink has taken them.
 
 use dynacrawl_model::{Timestamp, event_id};
 use rusqlite::{Transaction, params};
 
-/// Whether a settled run has to be kept for sinks.
+/// Whether there are sinks, so that the events of a settled run have to be kept.
 pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
     writing.query_row("SELECT EXISTS (SELECT * FROM sinks)", [], |row| row.get(0))
 }
@@ -20,7 +20,7 @@ pub(crate) fn append(
     writing.prepare_cached(sql)?.execute(params![event_id(), at.as_millis(), kind, record, table_record]).map(drop)
 }
 
-/// Appends how the scopes and targets of a run ended, as far as that is committed.
+/// Appends how the scopes and targets of a run ended, as far as the run has committed it.
 pub(crate) fn append_ends(writing: &Transaction<'_>, run_id: &str, at: Timestamp) -> rusqlite::Result<()> {
     let mut ends = writing.prepare("SELECT type, record FROM staged_ends WHERE run_id = ? ORDER BY end_id")?;
     let mut rows = ends.query([run_id])?;

@@ -6,15 +6,16 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::{State, StateError};
 
-/// How many files are named at once.
+/// The most files that are returned at once.
 const MOST: u32 = 1000;
 
-/// Which runs' files are asked for.
+/// A query for the files of runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileQuery {
     /// The template that the files' paths were made from.
     pub template: String,
-    /// Only of runs that this schedule began (`Some(None)`: that no schedule began); `None`: of all.
+    /// Only the files of runs that this schedule began. `Some(None)`: of runs that no schedule
+    /// began. `None`: of all runs.
     pub schedule: Option<Option<String>>,
 }
 
@@ -28,11 +29,11 @@ pub struct RunFile {
 }
 
 impl State {
-    /// The files of runs that are older than the newest `keep` that were finished, as far as nobody has deleted them; some of them
-    /// if there are very many.
+    /// The files that are older than those of the `keep` newest finished runs, and that are not
+    /// marked as deleted: at most 1,000 at once.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn old_files(&self, asked: &FileQuery, keep: u32) -> Result<Vec<RunFile>, StateError> {
         let read = || {
             let of_template = "output_template = ?1 AND is_replaced AND (?2 OR schedule IS ?3)";
@@ -60,10 +61,10 @@ impl State {
         read().map_err(|source| self.failed(source))
     }
 
-    /// Remembers that the files of these runs are deleted.
+    /// Stores that the files of these runs are deleted.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn files_are_deleted(&mut self, of: &[RunFile]) -> Result<(), StateError> {
         self.all_or_nothing(|writing| {
             let mut mark = writing.prepare("UPDATE runs SET files_deleted = 1 WHERE run_id = ?")?;

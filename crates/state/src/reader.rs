@@ -1,4 +1,5 @@
-//! What is known, for those who read while another writes: each question by itself, so that no reader holds up the writer.
+//! Reads a state while another process may write it. Each query reads by itself, so no reader
+//! blocks the writer.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,14 +12,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use crate::rows::{parsed, time, time_if_any, unreadable, unsigned};
 use crate::{ScopeKey, StateError, TableRow, TableStats, TableStatus, known_version, place, versions};
 
-/// An open state that is only read.
+/// A state that is open for reading only.
 #[derive(Debug)]
 pub struct Reader {
     pub(crate) connection: Connection,
     path: PathBuf,
 }
 
-/// A known account and Region.
+/// An account and Region in the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownScope {
     /// Its number in the database.
@@ -27,11 +28,11 @@ pub struct KnownScope {
     pub key: ScopeKey,
     /// The name of the account, if known.
     pub account_name: Option<Arc<str>>,
-    /// The target that it belonged to.
+    /// The target that it last belonged to.
     pub target: String,
-    /// When a listing reached its last page.
+    /// When a listing last reached its last page.
     pub last_listed_at: Option<Timestamp>,
-    /// When nothing was missing.
+    /// When a crawl last had nothing missing.
     pub last_complete_at: Option<Timestamp>,
 }
 
@@ -39,7 +40,7 @@ impl Reader {
     /// Opens the file.
     ///
     /// # Errors
-    /// When it is not there, no state of dynacrawl's, or of another version.
+    /// If it does not exist, is not a state of dynacrawl, or is of another version.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let failed = |source| StateError::Database { path: path.to_owned(), source };
         match std::fs::metadata(path) {
@@ -48,7 +49,7 @@ impl Reader {
         }
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
-        // There may be no place for temporary files.
+        // There may be no space for temporary files.
         connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(failed)?;
         let version = known_version(&connection, path)?;
         if version < versions::NEWEST {
@@ -57,10 +58,10 @@ impl Reader {
         Ok(Self { connection, path: path.to_owned() })
     }
 
-    /// A known scope.
+    /// A scope, if it is in the state and not retired.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn scope(&self, key: &ScopeKey) -> Result<Option<KnownScope>, StateError> {
         let sql = format!("{KNOWN_SCOPES} AND partition = ? AND account_id = ? AND region = ?");
         self.read(|| {
@@ -71,21 +72,23 @@ impl Reader {
         })
     }
 
-    /// All scopes that are not retired, and that the run has not told to be.
+    /// All scopes that are not retired, except those for which the run has already staged
+    /// `scope_retired`.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn scopes(&self, run_id: RunId) -> Result<Vec<KnownScope>, StateError> {
-        let told = "SELECT partition, account_id, region FROM staged WHERE run_id = ? AND type = 'scope_retired'";
-        let sql = format!("{KNOWN_SCOPES} AND (partition, account_id, region) NOT IN ({told})");
+        let staged = "SELECT partition, account_id, region FROM staged WHERE run_id = ? AND type = 'scope_retired'";
+        let sql = format!("{KNOWN_SCOPES} AND (partition, account_id, region) NOT IN ({staged})");
         self.read(|| self.connection.prepare(&sql)?.query_map([run_id.as_str()], known_scope)?.collect())
     }
 
-    /// The fingerprints and statistics of those tables that are there and were listed whenever their scope was. This is asked for every page
-    /// of a listing: one after the other, each question would take and return the database's locks.
+    /// Calls `each` with the fingerprint and statistics of those tables that are present and were
+    /// listed whenever their scope was. This runs for every page of a listing, in one transaction:
+    /// separate queries would each acquire and release the database's locks.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn listed<'n>(
         &self,
         scope: i64,
@@ -110,10 +113,10 @@ impl Reader {
         })
     }
 
-    /// What is known of a table.
+    /// A table's row, if there is one.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn table(&self, scope: i64, name: &TableName) -> Result<Option<TableRow>, StateError> {
         self.read(|| {
             self.connection.prepare_cached(ONE_TABLE)?.query_row(params![scope, name.as_str()], table).optional()
@@ -123,7 +126,7 @@ impl Reader {
     /// The statistics of a table, if there are any.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn stats(&self, scope: i64, name: &TableName) -> Result<Option<TableStats>, StateError> {
         self.read(|| {
             let sql = "SELECT item_count, size_bytes, status FROM table_stats WHERE scope_id = ? AND name = ?";
@@ -137,7 +140,7 @@ impl Reader {
     /// The record of a table, as it was at its last change.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn record(&self, of: &TableRow) -> Result<Option<String>, StateError> {
         self.read(|| {
             let mut query = self.connection.prepare_cached("SELECT record FROM records WHERE record_id = ?")?;
@@ -145,19 +148,19 @@ impl Reader {
         })
     }
 
-    /// How many tables of a scope are there.
+    /// How many tables of a scope are present.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn count(&self, scope: i64) -> Result<u64, StateError> {
         let sql = "SELECT count(*) AS tables FROM tables WHERE scope_id = ? AND status = 'present'";
         self.read(|| self.connection.query_row(sql, [scope], |row| unsigned(row, "tables")))
     }
 
-    /// The names of a scope's tables that are there.
+    /// Calls `each` with the names of a scope's tables that are present.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn present(&self, scope: i64, mut each: impl FnMut(&str)) -> Result<(), StateError> {
         self.read(|| {
             let sql = "SELECT name FROM tables WHERE scope_id = ? AND status = 'present'";
@@ -170,10 +173,10 @@ impl Reader {
         })
     }
 
-    /// The names of tables that a run has told to be gone, and whether they are removed (or unselected).
+    /// The names of the tables that a run has staged as removed (`true`) or unselected (`false`).
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn told_gone(&self, run_id: RunId, key: &ScopeKey) -> Result<HashMap<String, bool>, StateError> {
         self.read(|| {
             let sql = "SELECT name, status = 'removed' FROM staged WHERE run_id = ? AND partition = ? AND account_id = ? AND region = ? \
@@ -183,10 +186,10 @@ impl Reader {
         })
     }
 
-    /// The names of the tables of a scope about which a run has staged an event.
+    /// Calls `each` with the names of a scope's tables about which a run has staged an event.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn names_with_event(
         &self,
         run_id: RunId,

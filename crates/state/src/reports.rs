@@ -1,4 +1,4 @@
-//! What people and machines are told of a state.
+//! The reports that people and programs read from a state.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::rows::{optional, time, time_if_any, unsigned};
 use crate::{Reader, StateError};
 
-/// How many rows are read at once. Whoever reads them may pause for as long as it likes in between.
+/// How many rows are read at once. The reader may pause between pages for as long as it likes.
 const PAGE: usize = 300;
 
 /// A run.
@@ -20,9 +20,10 @@ pub struct RunLine {
     pub run_id: String,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it ended; `null` while it is under way, or was killed.
+    /// When it ended; `null` while it is in progress, or if it was killed.
     pub ended_at: Option<Timestamp>,
-    /// How it ended: as `run_completed` says, or `abandoned` where a later run began anew.
+    /// How it ended: the outcome of its `run_completed`, or `abandoned` if a later run began
+    /// instead of resuming it.
     pub outcome: Option<String>,
     /// The schedule that began it.
     pub schedule: Option<String>,
@@ -32,16 +33,17 @@ pub struct RunLine {
     pub output: String,
     /// How long its processes worked on it, in milliseconds.
     pub active_ms: u64,
-    /// Its record `run_completed`.
+    /// Its record `run_completed`, without its `type`.
     pub completed: Option<Value>,
-    /// Why scopes are not complete, the most frequent cause first. Only the last thirty runs have them.
+    /// Why scopes are not complete, the most frequent cause first. Only the last thirty runs have
+    /// causes.
     pub causes: Vec<Cause>,
 }
 
 /// Why scopes of a run are not complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cause {
-    /// The outcome of the scopes, or of the targets whose scopes are unknown.
+    /// The outcome of the scopes, or of the targets whose scopes could not be discovered.
     pub outcome: String,
     /// The code of the problem.
     pub code: String,
@@ -68,17 +70,17 @@ pub struct ScopeLine {
     pub last_outcome: String,
     /// Why its last crawl is not complete; empty if it is.
     pub last_problems: Vec<Problem>,
-    /// When that was.
+    /// When its last crawl ended.
     pub last_run_at: Timestamp,
-    /// When a listing reached its last page.
+    /// When a listing last reached its last page.
     pub last_listed_at: Option<Timestamp>,
-    /// When nothing was missing.
+    /// When a crawl last had nothing missing.
     pub last_complete_at: Option<Timestamp>,
-    /// How many tables it has.
+    /// How many tables are present.
     pub table_count: u64,
-    /// How many of them are gone, and wait for a person to accept that.
+    /// How many of them are missing, and wait for a person to accept their removal.
     pub held: u64,
-    /// Since when the configuration does not cover it any more.
+    /// Since when the configuration no longer covers it.
     pub retired_at: Option<Timestamp>,
 }
 
@@ -97,7 +99,7 @@ pub struct TableLine {
     pub first_seen_at: Timestamp,
     /// When the last change was found.
     pub changed_at: Timestamp,
-    /// When it was listed last.
+    /// When it was last listed.
     pub last_seen_at: Option<Timestamp>,
     /// Its fingerprint.
     pub fingerprint: String,
@@ -127,22 +129,22 @@ pub struct ChangeLine {
     pub change: Value,
 }
 
-/// Which tables are asked for.
+/// A query for tables.
 #[derive(Clone, Debug, Default)]
 pub struct TableQuery {
-    /// A pattern that the whole name matches, with `*` and `?`.
+    /// Only tables whose whole name matches this pattern, with `*` and `?`.
     pub pattern: Option<String>,
-    /// Only of this account.
+    /// Only tables of this account.
     pub account_id: Option<String>,
-    /// Only of this Region.
+    /// Only tables of this Region.
     pub region: Option<String>,
-    /// Also those that are not there any more.
+    /// Also tables that are no longer present.
     pub all: bool,
     /// With their records.
     pub records: bool,
-    /// Only those after this one.
+    /// Only tables after this place.
     pub after: Option<TableCursor>,
-    /// So many at most.
+    /// At most so many.
     pub limit: Option<u64>,
 }
 
@@ -164,20 +166,20 @@ impl TableLine {
     }
 }
 
-/// Which changes are asked for.
+/// A query for changes.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeQuery {
-    /// Only those that became known at this time or later, when their run had ended.
+    /// Only changes whose run ended at this time or later.
     pub since: Option<Timestamp>,
-    /// Only of this account.
+    /// Only changes of this account.
     pub account_id: Option<String>,
-    /// Only of this Region.
+    /// Only changes of this Region.
     pub region: Option<String>,
-    /// Only of tables whose whole name matches this pattern, with `*` and `?`.
+    /// Only changes of tables whose whole name matches this pattern, with `*` and `?`.
     pub pattern: Option<String>,
-    /// Only those after the change of this number.
+    /// Only changes after the one of this number.
     pub after: Option<u64>,
-    /// So many at most.
+    /// At most so many.
     pub limit: Option<u64>,
 }
 
@@ -185,7 +187,7 @@ impl Reader {
     /// The last runs, newest first.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn runs(&self, most: u32) -> Result<Vec<RunLine>, StateError> {
         self.read(|| {
             let mut query = self.connection.prepare("SELECT * FROM runs ORDER BY rowid DESC LIMIT ?")?;
@@ -232,18 +234,19 @@ impl Reader {
     /// All scopes; with `retired` also those that are retired.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn scope_lines(&self, retired: bool) -> Result<Vec<ScopeLine>, StateError> {
         let sql = "SELECT *, (SELECT count(*) FROM tables t WHERE t.scope_id = scopes.scope_id AND status = 'present') AS tables \
                    FROM scopes WHERE ? OR retired_at IS NULL ORDER BY account_id, region";
         self.read(|| self.connection.prepare(sql)?.query_map([retired], scope)?.collect())
     }
 
-    /// Tables, by account, Region and name. `each` is called until it says that it is enough. However long it takes, it holds up
-    /// nobody: a few hundred rows are read at once, and what is written between two pages is seen by the later one.
+    /// Tables, by account, Region and name. Calls `each` until it returns `false`. However long
+    /// `each` takes, it does not block the writer: a few hundred rows are read at once, and a page
+    /// includes what was written before it.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn tables(&self, asked: &TableQuery, mut each: impl FnMut(TableLine) -> bool) -> Result<(), StateError> {
         // Scope by scope, each in the order of its key: nothing has to be sorted before the first row.
         let scopes = "SELECT scope_id, account_id, region FROM scopes WHERE account_id = COALESCE(?, account_id) AND region = COALESCE(?, region) \
@@ -292,10 +295,11 @@ impl Reader {
         Ok(())
     }
 
-    /// Changes, oldest first. `each` is called until it says that it is enough; it holds up nobody, as with [`Reader::tables`].
+    /// Changes, oldest first. Calls `each` until it returns `false`. As for [`Reader::tables`],
+    /// `each` does not block the writer.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn changes(&self, asked: &ChangeQuery, mut each: impl FnMut(ChangeLine) -> bool) -> Result<(), StateError> {
         let sql = format!(
             "SELECT c.change_id, c.at, c.run_id, s.account_id, s.region, c.type, c.name, c.change \
@@ -324,7 +328,7 @@ impl Reader {
     }
 }
 
-/// Takes one of those that are left; `false` if none is.
+/// Takes one of the rows that are left; `false` if none is left.
 fn take(left: &mut u64) -> bool {
     let more = *left > 0;
     *left = left.saturating_sub(1);

@@ -18,7 +18,7 @@ pub struct NewRun {
     pub run_id: RunId,
     /// dynacrawl's version.
     pub version: String,
-    /// The digest of the configuration; a run is gone on with only under the same.
+    /// The digest of the configuration. A run is resumed only with the same one.
     pub config_digest: String,
     /// When it began.
     pub started_at: Timestamp,
@@ -26,11 +26,11 @@ pub struct NewRun {
     pub output: String,
     /// The template that the output's path was made from; the path itself if it has no placeholders.
     pub output_template: String,
-    /// The number of the format of its records. A run continues only in the same.
+    /// The number of the format of its records. A run is resumed only in the same one.
     pub output_format: u32,
-    /// Whether old files of the output are deleted, which the runs' rows name.
+    /// Whether old files of the output are to be deleted. The rows of the runs name these files.
     pub keeps_files: bool,
-    /// For how long runs, changes, and tables that are not present any more are kept.
+    /// For how long runs, changes, and tables that are no longer present are kept.
     pub keep: Duration,
     /// The schedule that began it, if one did.
     pub schedule: Option<String>,
@@ -38,7 +38,8 @@ pub struct NewRun {
     pub only: Option<Vec<String>>,
     /// The scopes whose removals a person has accepted, as ACCOUNT/REGION.
     pub accepted: Vec<String>,
-    /// Whether the output is a file that is replaced only when the run has ended: what goes anywhere else is delivered at once.
+    /// Whether the output is a file that is replaced only when the run has ended. Any other output
+    /// receives records at once.
     pub is_replaced: bool,
 }
 
@@ -47,11 +48,11 @@ pub struct NewRun {
 pub struct Unfinished {
     /// The run.
     pub run_id: RunId,
-    /// The version of the dynacrawl that began it.
+    /// The version of dynacrawl that began it.
     pub version: String,
     /// The digest of its configuration.
     pub config_digest: String,
-    /// When it was committed last.
+    /// When it last committed.
     pub updated_at: Timestamp,
     /// How long its processes worked on it, in milliseconds.
     pub active_ms: u64,
@@ -61,7 +62,7 @@ pub struct Unfinished {
     pub output_template: String,
     /// The number of the format of its records.
     pub output_format: u32,
-    /// How many bytes of the output belong to what is committed.
+    /// How many bytes of the output are committed.
     pub output_offset: u64,
     /// How many lines those are.
     pub output_lines: u64,
@@ -73,9 +74,9 @@ pub struct Unfinished {
     pub accepted: Vec<String>,
     /// Whether the output is a file that is replaced only when the run has ended.
     pub is_replaced: bool,
-    /// Its scopes, as far as they have begun.
+    /// Those of its scopes that have begun.
     pub scopes: Vec<ScopeRow>,
-    /// What was found out about its targets.
+    /// What it has found out about its targets.
     pub targets: Vec<TargetRow>,
 }
 
@@ -99,7 +100,7 @@ pub struct ScopeRow {
 /// How far a scope is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScopeProgress {
-    /// Under way: where it goes on, as JSON.
+    /// In progress: the checkpoint at which it resumes, as JSON.
     Walking(String),
     /// Ended.
     Ended(EndedScope),
@@ -110,19 +111,19 @@ pub enum ScopeProgress {
 pub struct EndedScope {
     /// Its outcome.
     pub outcome: Outcome,
-    /// Its tables by what became of them.
+    /// Its tables, by result.
     pub counts: Counts,
     /// Its requests.
     pub requests: Requests,
     /// What changed in it.
     pub changes: Option<ChangeCounts>,
-    /// Whether at least one page of its listing came.
+    /// Whether at least one page of its listing was received.
     pub listed_a_page: bool,
     /// Why it is not complete; only the first problems, if there are many.
     pub problems: Vec<Problem>,
 }
 
-/// What was found out about a target.
+/// What a run has found out about a target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TargetRow {
     /// The target.
@@ -142,25 +143,25 @@ pub struct TargetRow {
 pub struct Commit {
     /// The run.
     pub run_id: RunId,
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
     /// How long its processes worked on it, in milliseconds.
     pub active_ms: u64,
-    /// How many bytes of the output all this stands for.
+    /// How many bytes of the output this commit covers, from the beginning.
     pub output_offset: u64,
     /// How many lines those are.
     pub output_lines: u64,
-    /// The scopes about which there is something new.
+    /// The scopes with new information.
     pub scopes: Vec<ScopeRow>,
-    /// The targets about which there is something new.
+    /// The targets with new information.
     pub targets: Vec<TargetRow>,
-    /// What was found out about tables.
+    /// What the run has found out about tables.
     pub staged: Vec<crate::Staged>,
-    /// How scopes and targets ended: records `scope_completed` and `target_failed`.
+    /// How scopes and targets ended: their records `scope_completed` and `target_failed`.
     pub ends: Vec<dynacrawl_model::Record>,
 }
 
-/// Keeps how scopes and targets ended, for sinks.
+/// Stores how scopes and targets ended, for sinks.
 fn write_ends(writing: &Transaction<'_>, run_id: RunId, ends: &[dynacrawl_model::Record]) -> rusqlite::Result<()> {
     let mut put = writing.prepare_cached("INSERT INTO staged_ends (run_id, type, record) VALUES (?, ?, ?)")?;
     for end in ends {
@@ -187,8 +188,8 @@ pub(crate) fn write(writing: &Transaction<'_>, commit: &Commit) -> rusqlite::Res
         return Err(rusqlite::Error::StatementChangedRows(updated));
     }
     write_ends(writing, commit.run_id, &commit.ends)?;
-    // An account once found stays: a resumed process may commit before it has found the account again, and what is
-    // staged for the scope is settled under it.
+    // An account that was found once stays: a resumed process may commit before it has found the
+    // account again, and the rows that are staged for the scope are settled under that account.
     let mut put = writing.prepare_cached(
         "INSERT INTO run_scopes (run_id, target, region, partition, account_id, updated_at, outcome, listed_a_page, \
          counts, requests, checkpoint, changes, account_name, problems) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
@@ -252,7 +253,7 @@ pub(crate) fn unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
         active_ms: unsigned(row, "active_ms")?,
         output_template: match row.get("output_template")? {
             Some(template) => template,
-            // Versions before templates.
+            // The version that made the state had no templates.
             None => row.get("output")?,
         },
         output_format: row.get("output_format")?,
@@ -303,7 +304,7 @@ pub(crate) fn target(row: &Row<'_>) -> rusqlite::Result<TargetRow> {
     })
 }
 
-/// The word that stands for a value in the output.
+/// The word for a value in the output.
 pub(crate) fn word(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
 }
@@ -316,7 +317,7 @@ pub(crate) fn unwritable(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
-/// What SQLite cannot hold is larger than any disk.
+/// SQLite's integers are signed. A number that they cannot hold is larger than any disk.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -350,6 +351,6 @@ fn from_json<T: DeserializeOwned>(column: &str, text: &str) -> rusqlite::Result<
 }
 
 pub(crate) fn unreadable(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
-    let said = format!("{column}: {}", error.into());
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, said.into())
+    let message = format!("{column}: {}", error.into());
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, message.into())
 }

@@ -1,12 +1,13 @@
-//! What a run found out about tables. It is staged with each commit, and becomes what is known only when the run has ended
-//! and its output is where it belongs: what a run that was given up has told, the next one tells again.
+//! What a run has found out about tables. Each commit stages it. It moves to the other tables of
+//! the state only when the run has ended and its output is in its place: the next run finds again
+//! whatever a run found that was given up.
 
 use dynacrawl_model::{AccountId, Partition, RecordKind, Region, RunId, Scope, TableArn, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Statement, Transaction, params};
 
 use crate::outbox;
 
-/// What tells a scope from the others.
+/// The key that identifies a scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScopeKey {
     /// The partition.
@@ -18,7 +19,7 @@ pub struct ScopeKey {
 }
 
 impl ScopeKey {
-    /// That of a scope, where its account is known.
+    /// The key of a scope, if its account is known.
     pub fn of(scope: &Scope) -> Option<Self> {
         let account_id = scope.account_id.clone()?;
         Some(Self { partition: scope.partition.clone(), account_id, region: scope.region.clone() })
@@ -31,16 +32,16 @@ impl ScopeKey {
     }
 }
 
-/// How a known table stands.
+/// The status of a table in the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableStatus {
-    /// It is there.
+    /// It exists.
     Present,
-    /// It is gone.
+    /// It no longer exists.
     Removed,
-    /// It was there, and the filters left it out since.
+    /// The filters have excluded it since it was last present.
     Unselected,
-    /// It was there, and its scope was retired since.
+    /// Its scope has been retired since it was last present.
     Retired,
 }
 
@@ -60,26 +61,26 @@ impl TableStatus {
     }
 }
 
-/// A known table: a row of `tables`.
+/// A table in the state: a row of `tables`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableRow {
     /// The name.
     pub name: TableName,
-    /// How it stands.
+    /// Its status.
     pub status: TableStatus,
-    /// The fingerprint that it had last.
+    /// Its last fingerprint.
     pub fingerprint: String,
     /// When it was described for the first time.
     pub first_seen_at: Timestamp,
     /// When the last change was found.
     pub changed_at: Timestamp,
-    /// When it was listed last; `None`: whenever its scope was.
+    /// When it was last listed; `None`: whenever its scope was.
     pub last_seen_at: Option<Timestamp>,
     /// The ARN.
     pub arn: Option<TableArn>,
     /// AWS's `TableId`.
     pub table_id: Option<String>,
-    /// The number of its record in the database, where it has been read from there.
+    /// The number of its record in the database, if the row was read from there.
     pub record_id: Option<i64>,
 }
 
@@ -92,7 +93,7 @@ pub struct StagedChange {
     pub json: String,
 }
 
-/// What changes about a table without being a change of it.
+/// The values of a table that may differ without counting as a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableStats {
     /// AWS's `ItemCount`.
@@ -103,20 +104,20 @@ pub struct TableStats {
     pub status: Option<String>,
 }
 
-/// What a run found out about a table, or about a whole scope.
+/// What a run has found out about a table, or about a whole scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
     /// The account and Region.
     pub scope: ScopeKey,
-    /// When.
+    /// When it was observed.
     pub at: Timestamp,
-    /// What is known of the table from now on; none for an event that is about the scope.
+    /// The table's new row; `None` for an event about the scope, and if the row stays the same.
     pub table: Option<TableRow>,
-    /// The table's record as JSON, where it is another than before.
+    /// The table's record as JSON, if it has changed.
     pub record: Option<String>,
     /// The event about it.
     pub change: Option<StagedChange>,
-    /// The table's statistics, where they are others than before.
+    /// The table's statistics, if they have changed.
     pub stats: Option<(TableName, TableStats)>,
 }
 
@@ -126,7 +127,7 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
          last_seen_at, arn, table_id, record_id, type, change, has_stats, item_count, size_bytes, table_status) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    // Written once: what becomes known later is only which record a table has.
+    // Each record is written only once: settling the run changes only which record a table has.
     let mut keep = writing.prepare_cached("INSERT INTO records (record) VALUES (?)")?;
     for Staged { scope, at, table, record, change, stats } in staged {
         let table = table.as_ref();
@@ -159,23 +160,23 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
     Ok(())
 }
 
-/// Makes what a run staged, and how its scopes ended, what is known. Row by row: in statements over many rows SQLite keeps what it
-/// would need to take them back in temporary files, for which there may be no place.
-/// With sinks, every change goes into the outbox as well, with its table as it was, and after the changes how scopes and targets
-/// ended.
+/// Moves what a run staged, and how its scopes ended, to the other tables. Works row by row: for a
+/// statement over many rows, SQLite keeps what it needs for a rollback in temporary files, for
+/// which there may be no space. If there are sinks, it also appends every change to the outbox,
+/// with its table as it was, and then how scopes and targets ended.
 pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timestamp) -> rusqlite::Result<()> {
     settle_scopes(writing, run_id)?;
     let has_sinks = outbox::has_sinks(writing)?;
     let mut scopes = Scopes::new(writing, run_id)?;
     let mut record = writing.prepare("SELECT record_id FROM tables WHERE scope_id = ? AND name = ?")?;
     let mut forget = writing.prepare("DELETE FROM records WHERE record_id = ?")?;
-    // A table that nothing new was recorded about keeps its record.
+    // A table without a new record keeps its record.
     let mut put = writing.prepare(
         "INSERT OR REPLACE INTO tables (scope_id, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, \
          table_id, record_id) SELECT ?, name, status, fingerprint, first_seen_at, changed_at, last_seen_at, arn, table_id, \
          COALESCE(record_id, ?) FROM staged WHERE staged_id = ?",
     )?;
-    let mut tell = writing.prepare(
+    let mut put_change = writing.prepare(
         "INSERT INTO changes (at, known_at, run_id, scope_id, type, name, change) \
          SELECT at, ?, run_id, ?, type, name, change FROM staged WHERE staged_id = ?",
     )?;
@@ -189,7 +190,7 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
     let mut retire = writing.prepare("UPDATE scopes SET held = 0, retired_at = ? WHERE scope_id = ?")?;
     let mut of_scope =
         writing.prepare("SELECT name FROM tables WHERE scope_id = ? AND status IN ('present', 'unselected')")?;
-    let mut leave =
+    let mut retire_table =
         writing.prepare("UPDATE tables SET status = 'retired', changed_at = ? WHERE scope_id = ? AND name = ?")?;
     let mut staged = writing.prepare(
         "SELECT staged_id, partition, account_id, region, at, name, record_id, type, change, status IS NOT NULL AS is_known, \
@@ -212,7 +213,7 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
             }
         }
         if let Some(kind) = &kind {
-            tell.execute([known_at.as_millis(), scope_id, staged_id])?;
+            put_change.execute([known_at.as_millis(), scope_id, staged_id])?;
             if has_sinks {
                 let table: Option<String> =
                     as_it_was.query_row(params![scope_id, name], |row| row.get(0)).optional()?;
@@ -223,7 +224,7 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
             retire.execute([at, scope_id])?;
             let names: Vec<String> = of_scope.query_map([scope_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
             for name in names {
-                leave.execute(params![at, scope_id, name])?;
+                retire_table.execute(params![at, scope_id, name])?;
             }
         }
     }
@@ -246,7 +247,7 @@ impl<'c> Scopes<'c> {
     fn new(writing: &'c Transaction<'_>, run_id: RunId) -> rusqlite::Result<Self> {
         let find =
             writing.prepare("SELECT scope_id FROM scopes WHERE partition = ?1 AND account_id = ?2 AND region = ?3")?;
-        // The target is that of the run's row for the Region that has lost its account.
+        // The target is that of the run's row for the Region, which has lost its account.
         let insert = writing.prepare(
             "INSERT INTO scopes (partition, account_id, region, target, first_run_at, last_run_at, last_outcome) \
              SELECT ?1, ?2, ?3, COALESCE((SELECT target FROM run_scopes WHERE run_id = ?5 AND partition = ?1 \
@@ -255,8 +256,9 @@ impl<'c> Scopes<'c> {
         Ok(Self { run_id, find, insert })
     }
 
-    /// The number of a scope. A missing one is added from the staged row's own key: versions up to 2 could lose the
-    /// account of a run's scope, and a row that belongs to no scope would keep the run from ever being settled.
+    /// The number of a scope. Adds a missing one with the staged row's own key: versions up to 2
+    /// could lose the account of a run's scope, and a row that belongs to no scope would prevent
+    /// the run from ever being settled.
     fn id(&mut self, [partition, account_id, region]: [&str; 3], at: Timestamp) -> rusqlite::Result<i64> {
         let found = self.find.query_row([partition, account_id, region], |row| row.get(0)).optional()?;
         match found {
@@ -269,8 +271,9 @@ impl<'c> Scopes<'c> {
     }
 }
 
-/// A listing that reached its end has seen every table: that is the one mark that an unchanged run writes. A scope without changes
-/// was not compared, because nothing proved whose tables it has.
+/// Updates the scopes of a run. A listing that reached its end has seen every table: a run without
+/// changes writes only this one time for each scope. A scope whose `changes` are null was not
+/// compared, because nothing proved which account its tables belong to.
 fn settle_scopes(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<()> {
     let mut put = writing.prepare(
         "INSERT INTO scopes (partition, account_id, region, target, first_run_at, last_run_at, last_outcome, last_listed_at, \
@@ -295,7 +298,7 @@ fn settle_scopes(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Drops what a run that was given up has staged.
+/// Drops what a run staged that was given up.
 pub(crate) fn drop_all(writing: &Transaction<'_>) -> rusqlite::Result<()> {
     writing.execute(
         "DELETE FROM records WHERE record_id IN (SELECT record_id FROM staged WHERE record_id IS NOT NULL)",

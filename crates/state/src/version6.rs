@@ -1,5 +1,6 @@
-//! Version 6 of the tables: records in the shape in which each key has one type. It works on JSON and not on the types of the
-//! records, because those change with later versions, and this step must not.
+//! Version 6 of the tables: records in the shape in which each key has one type. This step works on
+//! JSON instead of the types of the records, because those change with later versions, and this
+//! step must not.
 
 use rusqlite::{Transaction, params};
 use serde_json::{Map, Value, json};
@@ -36,8 +37,8 @@ pub(crate) fn bring_up(writing: &Transaction<'_>) -> rusqlite::Result<()> {
     rewrite_targets(writing, "regions_discovered")
 }
 
-/// Rewrites a column of JSON, page by page. `kind` and `name` are the SQL of a record's type and of its table's name. What is not
-/// JSON stays as it is.
+/// Rewrites a column of JSON, page by page. `kind` and `name` are SQL expressions for a record's
+/// type and its table's name. A value that is not JSON stays as it is.
 fn rewrite(writing: &Transaction<'_>, table: &str, column: &str, kind: &str, name: &str) -> rusqlite::Result<()> {
     let page = format!(
         "SELECT rowid, {kind}, {name}, {column} FROM {table} WHERE rowid > ? AND {column} IS NOT NULL ORDER BY rowid LIMIT {PAGE}"
@@ -59,7 +60,8 @@ fn rewrite(writing: &Transaction<'_>, table: &str, column: &str, kind: &str, nam
     }
 }
 
-/// Rewrites the records about targets. The table has no rowid, and a row for each target.
+/// Rewrites the records about targets. The table has no rowid, and one row for each target of a
+/// run.
 fn rewrite_targets(writing: &Transaction<'_>, column: &str) -> rusqlite::Result<()> {
     let all = format!("SELECT run_id, target, {column} FROM run_targets WHERE {column} IS NOT NULL");
     let rows: Vec<(String, String, String)> = writing
@@ -76,7 +78,7 @@ fn rewrite_targets(writing: &Transaction<'_>, column: &str) -> rusqlite::Result<
     Ok(())
 }
 
-/// Brings a record to the new shape.
+/// Converts a record to the new shape.
 fn upgrade(kind: &str, table_name: Option<&str>, record: &mut Value) {
     let Some(members) = record.as_object_mut() else { return };
     if members.contains_key("scope") {
@@ -158,7 +160,7 @@ fn changes_as_text(members: &mut Map<String, Value>) {
     }
 }
 
-/// The objects inside a table, an index or a replica that had an `extra` of their own, with AWS's names.
+/// The objects inside a table, an index or a replica that had their own `extra`, with AWS's names.
 const OBJECTS: [(&str, &str); 10] = [
     ("projection", "Projection"),
     ("provisioned_throughput", "ProvisionedThroughput"),
@@ -214,7 +216,7 @@ fn upgrade_table(table: &mut Map<String, Value>) {
         ),
         ("table_class", "TableClassSummary", json!("STANDARD")),
     ] {
-        // What could not be read is in `extra`.
+        // A value that could not be read is in `extra`, and has no default.
         if table.get(field).is_none_or(Value::is_null) && extra.get(object).is_none() {
             table.insert(field.to_owned(), value);
             defaulted.push(field);
@@ -224,7 +226,7 @@ fn upgrade_table(table: &mut Map<String, Value>) {
     upgrade_extra(table, Map::new());
 }
 
-/// Makes `extra` text, with the unknown members of the objects inside.
+/// Converts `extra` to text, and adds the unknown members of the objects inside.
 fn upgrade_extra(members: &mut Map<String, Value>, inside: Map<String, Value>) {
     let mut extra = own_extra(members);
     extra.extend(unknown_inside(members));

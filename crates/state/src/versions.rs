@@ -1,4 +1,5 @@
-//! The versions of the tables. A state is brought from whichever version it has to the newest, step by step.
+//! The versions of the tables. dynacrawl upgrades a state of any version to the newest, step by
+//! step.
 
 use rusqlite::{Connection, Transaction};
 
@@ -6,10 +7,11 @@ use crate::version6;
 
 /// The version of the tables that this program writes.
 pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 1;
-/// `dyna`, so that another program's database is told apart.
+/// `dyna`: distinguishes a state from another program's database.
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
-/// From each version to the next, up to version 5. These statements never change: they have made states that are in use.
+/// From each version to the next, up to version 5. These statements never change, because states
+/// that are in use were made with them.
 const STEPS: [&str; 5] = [
     "
 CREATE TABLE runs (
@@ -180,10 +182,10 @@ ALTER TABLE staged ADD COLUMN table_status TEXT;
 ",
 ];
 
-/// Brings the tables from one version to the next.
+/// Upgrades the tables from one version to the next.
 type Step = Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()>>;
 
-/// Brings the tables from `version` to the newest. A kill leaves one of the versions in between.
+/// Upgrades the tables from `version` to the newest. A kill leaves one of the versions in between.
 pub(crate) fn bring_up(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     let statements = |sql: &'static str| move |making: &Transaction<'_>| making.execute_batch(sql);
     let steps =

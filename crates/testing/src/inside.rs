@@ -1,4 +1,4 @@
-//! The simulator inside the process, in the place of a network: for tests on simulated time.
+//! The simulator inside the process, in place of a network: for tests on simulated time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 /// The account whose user crawls.
 pub const HUB: &str = "999999999999";
 
-/// How long an attempt may take, as over a network.
+/// How long an attempt may take, as on a network.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The simulator in the place of a network.
+/// The simulator in place of a network.
 #[derive(Clone)]
 struct Inside(InProcess);
 
@@ -84,12 +84,12 @@ pub fn plan_with(simulator: &InProcess, config: Config, account: impl Fn(&Target
     plan_over(SharedHttpClient::new(Inside(simulator.clone())), &Arc::new(config.run), config.request, account)
 }
 
-/// The plan of one run with the keys of [`HUB`]'s user.
+/// A plan of one run, with the keys of [`HUB`]'s user.
 pub fn plan_for(simulator: &InProcess, settings: &Arc<Settings>, request: RunRequest) -> RunPlan {
     plan_over(SharedHttpClient::new(Inside(simulator.clone())), settings, request, |_| Account::new(HUB))
 }
 
-/// The same over any client.
+/// A plan of one run over any client.
 pub fn plan_over(
     http: SharedHttpClient,
     settings: &Arc<Settings>,
@@ -137,7 +137,7 @@ fn sent<T: Serialize + DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The same for settings.
+/// Like [`plan_of`], for settings as text.
 pub fn plan(simulator: &InProcess, settings: &str) -> RunPlan {
     plan_of(simulator, config(settings))
 }

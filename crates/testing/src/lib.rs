@@ -1,4 +1,4 @@
-//! For tests of runs: the simulator in the place of a network, and estates that change.
+//! For tests of runs: the simulator in place of a network, and estates that change.
 
 pub mod inside;
 pub mod sink_contract;

@@ -1,4 +1,4 @@
-//! What every sink must hold to. Each kind of sink has one test that calls [`holds`].
+//! The contract that every sink must keep. Each kind of sink has one test that calls [`holds`].
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -22,13 +22,13 @@ use crate::world::{World, table};
 pub struct Candidate {
     /// The kind of sink with its destination in a directory.
     pub kind: fn(&Path) -> SinkKind,
-    /// What the destination has, in the order in which it came: the id and the record of each event.
+    /// What the destination has, in the order of arrival: the id and the record of each event.
     pub received: fn(&Path) -> Vec<(String, Value)>,
 }
 
-/// The name under which the sink is known to the state.
+/// The name of the sink in the state.
 const NAME: &str = "test";
-/// Another sink, which takes nothing until it is asked to.
+/// Another sink, to which nothing is delivered.
 const OTHER: &str = "other";
 
 /// An estate with a sink, after two runs with changes.
@@ -88,14 +88,14 @@ impl<'a> Scene<'a> {
         self.drive(sink, Until::Empty, &CancellationToken::new()).await;
     }
 
-    /// What arrived, each event where it came first.
+    /// What arrived, each event where it arrived first.
     fn arrived(&self) -> Vec<(String, Value)> {
         let mut seen = HashSet::new();
         let received = (self.candidate.received)(self.world.directory.path());
         received.into_iter().filter(|(id, _)| seen.insert(id.clone())).collect()
     }
 
-    /// All that was expected has arrived, in order, and nothing is owed.
+    /// Checks that everything expected has arrived, in order, and that nothing is owed.
     fn assert_whole(&self, what: &str) {
         let expected: Vec<_> = self.expected.iter().map(id_and_record).collect();
         let arrived = self.arrived();
@@ -118,10 +118,10 @@ fn kinds(events: &[OutboxEvent]) -> Vec<&'static str> {
     events.iter().map(|event| record(event).kind().as_str()).collect()
 }
 
-/// Checks a kind of sink against everything that is asked of sinks. The clock has to be paused.
+/// Checks a kind of sink against the whole contract. The clock has to be paused.
 ///
 /// # Panics
-/// When the sink does not hold to it.
+/// If the sink does not keep the contract.
 pub async fn holds(candidate: &Candidate) {
     in_order_and_whole(candidate).await;
     failures_in_mid_batch(candidate).await;
@@ -138,7 +138,7 @@ async fn in_order_and_whole(candidate: &Candidate) {
     sink.health().await.expect("the destination is there");
     scene.deliver_all(&mut *sink).await;
     scene.assert_whole("in order");
-    // Of each run the changes, then the ends, and nothing after its last record.
+    // Each run has its changes, then the ends, and nothing after its last record.
     let kinds = kinds(&scene.expected);
     let ends = |kind: &&str| ["scope_completed", "target_failed", "run_completed"].contains(kind);
     assert!(kinds[..25].iter().all(|kind| *kind == "table_added"), "{kinds:?}");
@@ -148,26 +148,26 @@ async fn in_order_and_whole(candidate: &Candidate) {
     let run_of = |event: &OutboxEvent| record(event).run_id;
     assert!(scene.expected[..27].iter().all(|event| run_of(event) == run_of(&scene.expected[0])));
     assert!(scene.expected[27..].iter().all(|event| run_of(event) == run_of(&scene.expected[31])));
-    // Each change has its table as it was, also one that removes it.
+    // Each change has its table as it was, even one that removes it.
     assert!(scene.expected.iter().all(|event| event.table.is_some() != ends(&record(event).kind().as_str())));
 }
 
-/// A sink that does something else than the one in it.
+/// A sink with a fault around another sink.
 struct Faulty<'a> {
     inner: Box<dyn Sink>,
     fault: Fault<'a>,
 }
 
 enum Fault<'a> {
-    /// So many times only the first half of a batch is taken, and then the sink fails.
+    /// This many times, the sink takes only the first half of a batch, and then fails.
     Half(u32),
-    /// The destination refuses these for good.
+    /// The destination refuses these permanently.
     Refuses(HashSet<String>),
-    /// Nothing is taken until a time. How often that was tried.
+    /// Nothing is accepted until a time. Counts the attempts.
     Down(Instant, &'a Mutex<u32>),
-    /// Each batch takes a while.
+    /// Each batch is accepted only after a while.
     Slow(Duration),
-    /// Each batch is taken at once, and acknowledged after a while.
+    /// Each batch is accepted at once, and acknowledged after a while.
     Late(Duration),
 }
 
@@ -178,7 +178,7 @@ impl Sink for Faulty<'_> {
                 Fault::Half(left) if *left > 0 => {
                     *left -= 1;
                     self.inner.deliver(&batch[..batch.len() / 2]).await?;
-                    Err(DeliveryError::new("broken off"))
+                    Err(DeliveryError::new("interrupted"))
                 }
                 Fault::Refuses(ids) => {
                     let (refused, taken): (Vec<Event>, Vec<Event>) =
@@ -242,7 +242,7 @@ async fn down_for_days(candidate: &Candidate) {
     scene.assert_whole("down for days");
     let (took, tries) = (began.elapsed(), *tries.lock().expect("no panic"));
     assert!(took >= days && took < days + Duration::from_secs(600), "{took:?}");
-    assert!((500..2000).contains(&tries), "{tries} tries in three days");
+    assert!((500..2000).contains(&tries), "{tries} attempts in three days");
 }
 
 async fn slow_beside_a_run(candidate: &Candidate) {
@@ -282,7 +282,7 @@ async fn shutdown_and_restart(candidate: &Candidate) {
             let ended = timeout(Duration::from_secs(25), async { tokio::join!(driving, stopping) }).await;
             assert!(ended.is_ok(), "it ends after the batch under way");
         } else {
-            assert!(timeout(Duration::from_secs(5), driving).await.is_err(), "it is stopped by nobody");
+            assert!(timeout(Duration::from_secs(5), driving).await.is_err(), "nothing stops it");
         }
     }
     scene.deliver_all(&mut *scene.sink()).await;
@@ -292,12 +292,12 @@ async fn shutdown_and_restart(candidate: &Candidate) {
 async fn pruning_waits_for_the_slowest(candidate: &Candidate) {
     let scene = Scene::new(candidate).await;
     scene.deliver_all(&mut *scene.sink()).await;
-    assert_eq!(scene.owed(OTHER), scene.expected, "the other one has its events still");
+    assert_eq!(scene.owed(OTHER), scene.expected, "the other sink still has its events");
     let last = scene.expected.last().expect("events").cursor;
     scene.state.lock().expect("no panic").delivered(OTHER, last).expect("written");
     assert_eq!(scene.owed(OTHER), []);
     let left = rows(&scene.world.path("state.db"), "outbox");
-    assert_eq!(left, 0, "what all have taken is deleted");
+    assert_eq!(left, 0, "events that all sinks have accepted are deleted");
 }
 
 /// How many rows a table of a state has.

@@ -1,4 +1,4 @@
-//! An estate that changes between crawls that remember it, on simulated time.
+//! An estate that changes between crawls with a state, on simulated time.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::inside::{HUB, config, plan_of};
 
 /// The Region of most tests.
 pub const REGION: &str = "us-east-1";
-/// Another one.
+/// Another Region.
 pub const OTHER_REGION: &str = "eu-west-1";
 
-/// An estate, and what is remembered of it.
+/// An estate, and the state that crawls keep of it.
 pub struct World {
     /// The simulator.
     pub simulator: InProcess,
@@ -29,7 +29,7 @@ pub struct World {
 
 /// What a crawl wrote.
 pub struct Crawl {
-    /// How it went.
+    /// The report of the run.
     pub report: RunReport,
     /// The lines of its output.
     pub records: Vec<Value>,
@@ -57,13 +57,13 @@ impl Crawl {
         ChangeKind::ALL.iter().map(|kind| self.of(kind.record().as_str()).len()).sum()
     }
 
-    /// The scope's last record; there is one scope.
+    /// The last record of the only scope.
     pub fn scope(&self) -> &Value {
         let [scope] = self.of("scope_completed")[..] else { panic!("one scope") };
         scope
     }
 
-    /// The problem with a code; the first one of all scopes.
+    /// The first problem with a code, in all scopes.
     pub fn problem(&self, code: &str) -> &Value {
         let problems =
             self.of("scope_completed").into_iter().flat_map(|scope| scope["problems"].as_array().expect("a list"));
@@ -72,17 +72,17 @@ impl Crawl {
 }
 
 impl World {
-    /// The hub's account with so many tables in a Region.
+    /// The hub's account with `tables` tables in a Region.
     pub fn new(tables: u64) -> Self {
         Self::of([Account::new(HUB).region(REGION, Tables::new().generated(tables))])
     }
 
-    /// These accounts.
+    /// An estate of these accounts.
     pub fn of(accounts: impl IntoIterator<Item = Account>) -> Self {
         Self::estate(Estate::new(accounts))
     }
 
-    /// An estate that nobody has crawled.
+    /// An estate that has not been crawled.
     pub fn estate(estate: Estate) -> Self {
         let options = Options { verify_signatures: false, latency: Duration::from_millis(20), ..Options::default() };
         let directory = tempfile::tempdir().expect("a directory");
@@ -94,7 +94,8 @@ impl World {
         self.directory.path().join(name).display().to_string()
     }
 
-    /// A configuration with a state, an output, and these settings; without a target in them, the hub is one.
+    /// A configuration with a state, an output, and these settings. If they have no target, the hub
+    /// is one.
     pub fn config(&self, settings: &str) -> Config {
         let target = if settings.contains("[[target]]") {
             String::new()
@@ -102,7 +103,7 @@ impl World {
             format!("[[target]]\nname = \"hub\"\nregions = [\"{REGION}\"]\n")
         };
         let (state, output) = (self.path("state.db"), self.path("out.jsonl"));
-        // The tests look at tables and at changes; one that does not says what it looks at.
+        // Most tests check both tables and changes. A test that does not sets `emit`.
         let settings = if settings.contains("emit = ") {
             settings.to_owned()
         } else if settings.contains("[changes]\n") {
@@ -140,7 +141,7 @@ impl World {
         Crawl { report, records }
     }
 
-    /// A crawl that does not get a single page: its output is not put in its place.
+    /// A crawl that does not get a single page, so that its output is not put in place.
     pub async fn crawl_to_nothing(&self, settings: &str) -> RunReport {
         let plan = plan_of(&self.simulator, self.config(settings));
         let start = PreparedRun::new(&plan, false).expect("a start");

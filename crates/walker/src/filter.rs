@@ -1,4 +1,4 @@
-//! Which tables are wanted, by name.
+//! Selects tables by name.
 
 use dynacrawl_model::{FilterRule, FilterRuleKind};
 use regex::Regex;
@@ -14,7 +14,8 @@ pub struct InvalidPattern {
     pub problem: String,
 }
 
-/// Include and exclude expressions. Each must match a whole name; exclude wins; without includes all names are in.
+/// Include and exclude expressions. Each must match a whole name; exclude wins; without includes,
+/// all names are selected.
 #[derive(Clone, Debug, Default)]
 pub struct TableFilter {
     include: Vec<Pattern>,
@@ -27,10 +28,10 @@ struct Pattern {
     whole: Regex,
 }
 
-/// Whether a table is wanted, and the rule that decided.
+/// Whether a table is selected, and the rule that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether it is to be described.
+    /// Whether to describe the table.
     pub selected: bool,
     /// The rule.
     pub rule: FilterRule,
@@ -40,20 +41,20 @@ impl TableFilter {
     /// Compiles the expressions.
     ///
     /// # Errors
-    /// At the first expression that is none.
+    /// The first invalid expression, if any.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, InvalidPattern> {
         let compile =
             |patterns: &[String]| patterns.iter().map(|text| Pattern::new(text)).collect::<Result<Vec<_>, _>>();
         Ok(Self { include: compile(include)?, exclude: compile(exclude)? })
     }
 
-    /// Whether the table is wanted.
+    /// Whether the table is selected.
     pub fn selects(&self, name: &str) -> bool {
         !self.exclude.iter().any(|pattern| pattern.matches(name))
             && (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(name)))
     }
 
-    /// Whether the table is wanted, with the first rule that decides.
+    /// Whether the table is selected, with the first rule that decides.
     pub fn verdict(&self, name: &str) -> Verdict {
         let decided = |selected, kind, pattern: Option<&Pattern>| Verdict {
             selected,
@@ -75,9 +76,10 @@ impl TableFilter {
 impl Pattern {
     fn new(text: &str) -> Result<Self, InvalidPattern> {
         let invalid = |error: &regex::Error| InvalidPattern { pattern: text.to_owned(), problem: place(text, error) };
-        // Compiled as it was typed first, so that the place in the message is the place that the user sees.
+        // Compiled as typed first, so that the position in the message is the one that the user
+        // sees.
         Regex::new(text).map_err(|error| invalid(&error))?;
-        // A comment at the end of an extended expression goes on to the end of the line.
+        // A comment at the end of an extended expression extends to the end of the line.
         let whole = Regex::new(&format!(r"\A(?:{text})\z"))
             .or_else(|_| Regex::new(&format!("\\A(?:{text}\n)\\z")))
             .map_err(|error| invalid(&error))?;
@@ -89,7 +91,7 @@ impl Pattern {
     }
 }
 
-/// What is wrong, in one line, with the character at which it is. The library draws a caret under the expression.
+/// The problem in one line, with its position. The library draws a caret under the expression.
 fn place(text: &str, error: &regex::Error) -> String {
     let drawn = error.to_string();
     let reason = drawn.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -142,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn without_an_include_everything_else_is_in() {
+    fn without_an_include_all_other_tables_are_selected() {
         let filter = filter(&[], &["x.*"]);
         assert!(filter.selects("orders"));
         assert_eq!(filter.verdict("orders").rule.kind, FilterRuleKind::Default);
     }
 
     #[test]
-    fn an_invalid_expression_is_refused_with_the_place() {
+    fn an_invalid_expression_is_refused_with_its_position() {
         let refused = |pattern: &str| TableFilter::new(&[pattern.to_owned()], &[]).expect_err(pattern).to_string();
         assert_eq!(
             refused("orders-(prod"),

@@ -1,4 +1,4 @@
-//! Which tables a scope has, and which of them are wanted: ListTables to its last page, and the filters on names.
+//! Finds and filters the tables of a scope: ListTables to its last page, and the filters on names.
 //!
 //! This crate does not know how a table is described.
 

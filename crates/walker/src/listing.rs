@@ -6,11 +6,12 @@ use std::hash::{BuildHasher, RandomState};
 use dynacrawl_client::{AwsError, CallError, ErrorClass, Page, ScopeClient};
 use dynacrawl_model::{Operation, TableName};
 
-/// How many pages in a row may name no new table without being the last. DynamoDB sends none; a listing that turns in a circle
-/// sends nothing else.
+/// A listing fails after this many pages in a row without a new table, unless the last page is
+/// among them. DynamoDB sends none; a listing that loops sends nothing else.
 const BARREN_PAGES: u32 = 4;
 
-/// A walk through all pages of ListTables. An error ends it; [`Listing::is_complete`] tells an end from a failure.
+/// A walk through all pages of ListTables. An error ends it; [`Listing::is_complete`] distinguishes
+/// the end from a failure.
 #[derive(Debug)]
 pub struct Listing<'a> {
     client: &'a ScopeClient,
@@ -18,23 +19,24 @@ pub struct Listing<'a> {
     seen: Seen,
 }
 
-/// What earlier pages named.
+/// The names on earlier pages.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Hashes of the names: a scope may have many, and each of them is kept once already by whoever describes it.
+    /// Hashes of the names: a scope may have many, and the code that describes the tables already
+    /// keeps each name.
     names: HashSet<u64>,
     hasher: RandomState,
-    /// Pages in a row that named nothing new.
+    /// Pages in a row without a new name.
     barren: u32,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The next page begins after this name; at the first one where there is none.
+    /// The next page begins after this name, or with the first table if there is none.
     Next(Option<TableName>),
-    /// The last page came.
+    /// The last page was read.
     Complete,
-    /// A page did not come.
+    /// A page could not be read.
     Failed,
 }
 
@@ -44,7 +46,7 @@ impl<'a> Listing<'a> {
         Self { client, state: State::Next(start), seen: Seen::default() }
     }
 
-    /// After which name the next page begins, where there is one and it is not the first.
+    /// The name after which the next page begins; `None` for the first page and at the end.
     pub fn next_start(&self) -> Option<&TableName> {
         match &self.state {
             State::Next(start) => start.as_ref(),
@@ -52,10 +54,12 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// The names of the next page that no page before it had; `None` after the last one and after an error. There may be none.
+    /// The names of the next page that were on no earlier page, possibly none; `None` after the
+    /// last page and after an error.
     ///
     /// # Errors
-    /// When the page did not come, or several pages in a row named no new table. What came before stays valid.
+    /// If the page cannot be read, or several pages in a row have no new table. Earlier pages stay
+    /// valid.
     pub async fn next_page(&mut self) -> Option<Result<Vec<TableName>, CallError>> {
         let State::Next(start) = &self.state else { return None };
         let page = self.client.list_tables(start.as_ref()).await.and_then(|page| self.seen.take(page));
@@ -71,14 +75,14 @@ impl<'a> Listing<'a> {
         })
     }
 
-    /// Whether the last page came.
+    /// Whether the last page was read.
     pub fn is_complete(&self) -> bool {
         matches!(self.state, State::Complete)
     }
 }
 
 impl Seen {
-    /// Leaves out what an earlier page named.
+    /// Removes the names that were on an earlier page.
     fn take(&mut self, mut page: Page) -> Result<Page, CallError> {
         page.names.retain(|name| self.names.insert(self.hasher.hash_one(name.as_str())));
         let barren = page.names.is_empty() && page.next.is_some();

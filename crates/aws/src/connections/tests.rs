@@ -17,17 +17,17 @@ fn now(gate: &Gate, origin: &OriginKey) -> Option<Admission> {
 }
 
 #[tokio::test]
-async fn no_more_connections_than_allowed_over_all_endpoints() {
+async fn connections_are_bounded_over_all_endpoints() {
     let gate = Gate::new(3);
     let (one, two) = (origin("one.example"), origin("two.example"));
     let first = now(&gate, &one).expect("at once");
     gate.opened(&one);
     gate.opened(&one);
     drop(first);
-    // Two are open to the first endpoint, so the second one gets one.
+    // Two of three are open to the first endpoint, so the second endpoint gets one.
     let second = now(&gate, &two).expect("at once");
     assert!(now(&gate, &two).is_none());
-    // The open ones are there to be used.
+    // The open connections can be used.
     let again = now(&gate, &one).expect("at once");
     let more = now(&gate, &one).expect("at once");
     assert!(now(&gate, &one).is_none());
@@ -36,7 +36,7 @@ async fn no_more_connections_than_allowed_over_all_endpoints() {
 }
 
 #[tokio::test]
-async fn requests_are_let_through_in_turn() {
+async fn waiting_requests_are_admitted_in_order() {
     let gate = Gate::new(1);
     let (one, two, three) = (origin("one.example"), origin("two.example"), origin("three.example"));
     gate.opened(&one);
@@ -86,11 +86,11 @@ async fn an_endpoint_with_more_than_its_share_gives_a_connection_back() {
     let mut held: Vec<_> = std::iter::from_fn(|| now(&gate, &one)).collect();
     assert_eq!(held.len(), 4);
     assert!(now(&gate, &one).is_none());
-    assert!(!gate.takes_back(&one), "it may want more itself");
+    assert!(!gate.takes_back(&one), "no other endpoint needs one");
     let mut waiting = Box::pin(gate.admit(two));
     assert!(waiting.as_mut().now_or_never().is_none());
-    assert!(gate.takes_back(&one) && !gate.takes_back(&one), "one connection for one look");
-    // The request whose connection it was has ended.
+    assert!(gate.takes_back(&one) && !gate.takes_back(&one), "one connection for one starved endpoint");
+    // The request on that connection has ended.
     gate.closed(&one);
     drop(held.pop());
     drop(waiting.as_mut().now_or_never().expect("its turn").expect("reachable"));

@@ -19,7 +19,7 @@ fn places(total: usize, scopes: usize) -> Places {
     Places::new(total, scopes, &Connections::default())
 }
 
-/// A scope with so many workers, which send so many requests together.
+/// Runs `workers` that send `requests` in all, and returns when they ended.
 async fn scope(share: Share, workers: usize, requests: usize, takes: Duration) -> Instant {
     let share = Arc::new(share);
     let mut tasks = JoinSet::new();
@@ -39,7 +39,7 @@ async fn scope(share: Share, workers: usize, requests: usize, takes: Duration) -
     Instant::now()
 }
 
-/// When the last of the healthy scopes ends, beside so many that do nothing but hang.
+/// How long 24 healthy scopes take beside scopes whose requests only hang.
 async fn healthy_beside(hanging: usize) -> Duration {
     let places = places(256, 64);
     let started = Instant::now();
@@ -47,7 +47,7 @@ async fn healthy_beside(hanging: usize) -> Duration {
     for _ in 0..hanging {
         others.spawn(scope(places.share(""), 64, 64 * 100, TIMEOUT));
     }
-    // They come first, and take what they can get.
+    // The hanging scopes start first, and take all they can get.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut healthy = JoinSet::new();
     for _ in 0..24 {
@@ -68,7 +68,7 @@ async fn scopes_that_hang_do_not_slow_others_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_that_begins_to_hang_leaves_the_reserve_and_then_shrinks() {
+async fn a_hanging_scope_leaves_the_reserve_and_then_shrinks() {
     let places = places(64, 16);
     let (hanging, healthy) = (places.share(""), places.share(""));
     scope(hanging.clone(), 32, 320, Duration::from_millis(10)).await;
@@ -77,10 +77,10 @@ async fn a_scope_that_begins_to_hang_leaves_the_reserve_and_then_shrinks() {
     while let Some(Ok(place)) = hanging.acquire().now_or_never() {
         held.push(place);
     }
-    assert_eq!(held.len(), 48, "a quarter is reserved for those below their base");
+    assert_eq!(held.len(), 48, "a quarter is reserved for scopes below their base");
     let base: Vec<_> = std::iter::from_fn(|| healthy.acquire().now_or_never()).take(4).collect();
     assert!(base.len() == 4 && base.iter().all(Result::is_ok));
-    assert!(healthy.acquire().now_or_never().is_none(), "above its base the reserve is for others");
+    assert!(healthy.acquire().now_or_never().is_none(), "above its base, a scope cannot use the reserve");
     // All of them time out together, which halves the limit once.
     held.drain(..).for_each(|place| place.ended(true));
     assert_eq!(hanging.limit(), 32);
@@ -93,7 +93,7 @@ async fn a_scope_that_begins_to_hang_leaves_the_reserve_and_then_shrinks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_free_place_goes_to_the_scope_with_the_fewest_and_then_in_turn() {
+async fn a_freed_place_goes_to_the_scope_that_holds_the_fewest() {
     let places = places(4, 1);
     let shares: BTreeMap<_, _> = [("a", places.share("")), ("b", places.share("")), ("c", places.share(""))].into();
     let hold = |name: &str| shares[name].acquire().now_or_never().expect("now").expect("a place");
@@ -111,20 +111,21 @@ async fn a_free_place_goes_to_the_scope_with_the_fewest_and_then_in_turn() {
     let (mut names, mut kept) = (Vec::new(), Vec::new());
     while let Some(place) = held.pop() {
         drop(place);
-        let (name, place) = served.recv().await.expect("somebody");
+        let (name, place) = served.recv().await.expect("a place");
         names.push(name);
         kept.push(place);
     }
-    // Scope a has two when the first place becomes free, then one like b, and came before it.
+    // Scope a still holds two when the first place is freed. Later it holds one, like b, but came
+    // first.
     assert_eq!(names, ["c", "b", "a", "b"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_leaves_loses_no_place() {
+async fn a_cancelled_request_loses_no_place() {
     let places = places(1, 1);
     let (one, two) = (places.share(""), places.share(""));
     let held = one.acquire().await.expect("a place");
-    // One leaves before it is served, the other one after it, and before it has seen it.
+    // One is cancelled before it is served, the other after that, before it has seen its place.
     let mut early = Box::pin(two.acquire());
     let mut late = Box::pin(two.acquire());
     assert!(early.as_mut().now_or_never().is_none() && late.as_mut().now_or_never().is_none());
@@ -141,7 +142,7 @@ async fn waiting_for_a_connection_is_bounded_and_holds_no_place() {
     let origin = |host: &str| OriginKey::from_uri(&format!("https://{host}/").parse().expect("a URI"));
     let (one, two) = (origin("one").expect("an origin"), origin("two").expect("an origin"));
     let (first, second) = (places.share("one"), places.share("two"));
-    // Each learns its endpoint by its first request.
+    // Each share learns its endpoint from its first request.
     for (share, origin) in [(&first, &two), (&first, &one), (&second, &two)] {
         let mut place = share.acquire().await.expect("a place");
         let admission = place.admission.take().expect("with a connection");
@@ -151,13 +152,13 @@ async fn waiting_for_a_connection_is_bounded_and_holds_no_place() {
     let started = Instant::now();
     let (waited, ()) = tokio::join!(second.acquire(), async {
         tokio::task::yield_now().await;
-        // The only place is there for those who have a connection.
+        // The place is available to a scope that has a connection.
         drop(first.acquire().now_or_never().expect("now").expect("a place"));
     });
     let error = waited.expect_err("the only connection goes elsewhere");
     assert_eq!((error.code.as_str(), started.elapsed()), ("no_connection_free", Duration::from_secs(30)));
     assert!(error.class.may_pass() && error.ends_call());
-    // Once it is closed, who waits gets both.
+    // Once that connection is closed, the waiting request gets both.
     let (served, ()) = tokio::join!(second.acquire(), async {
         tokio::task::yield_now().await;
         gate.closed(&one);

@@ -10,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 use crate::exit::Exit;
+use crate::nearest::nearest;
 
 /// The prefix of dynacrawl's environment variables.
 const PREFIX: &str = "DYNACRAWL_";
@@ -122,7 +123,7 @@ fn unknown_variables(known: &[String], variables: impl Iterator<Item = OsString>
         .collect();
     unknown.sort();
     let message = |name: String| {
-        let nearest = super::nearest(&name, known.iter().map(String::as_str));
+        let nearest = nearest(&name, known.iter().map(String::as_str));
         let hint = nearest.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
         format!("dynacrawl does not read the environment variable {}{hint}", dynacrawl_model::Escaped(&name))
     };

@@ -49,7 +49,7 @@ impl ConfigError {
     }
 
     /// The same error under the name that the user typed: a flag or an environment variable.
-    pub(crate) fn as_typed(self, typed: &Typed) -> Self {
+    pub(crate) fn in_typed_words(self, typed: &Typed) -> Self {
         match self {
             Self::Value(error) => Self::value(typed.rename(&error.key), typed.rename(&error.problem)),
             other => other,

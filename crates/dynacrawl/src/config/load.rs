@@ -46,7 +46,7 @@ impl Config {
     /// The configuration of a command. The environment and the flags override the file, and the
     /// file overrides the reference.
     pub(crate) fn load(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
-        Self::load_layers(global, flags).map_err(|error| error.as_typed(&global.typed))
+        Self::load_layers(global, flags).map_err(|error| error.in_typed_words(&global.typed))
     }
 
     fn load_layers(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
@@ -75,7 +75,7 @@ impl Config {
 
     /// The configuration of a command that runs against the embedded simulator.
     pub(crate) fn load_demo(global: &GlobalArgs, flags: &Flags<'_>, demo: &Demo) -> Result<Self, ConfigError> {
-        Self::load_demo_layers(global, flags, demo).map_err(|error| error.as_typed(&global.typed))
+        Self::load_demo_layers(global, flags, demo).map_err(|error| error.in_typed_words(&global.typed))
     }
 
     fn load_demo_layers(global: &GlobalArgs, flags: &Flags<'_>, demo: &Demo) -> Result<Self, ConfigError> {

@@ -1,15 +1,15 @@
-//! What is reported about changes, and when a removal needs a person.
+//! How changes are reported, and when a person has to accept a removal.
 
-/// What is reported about changes, and when a removal needs a person.
+/// How changes are reported, and when a person has to accept a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeSettings {
     /// What the output holds.
     pub emit: Emit,
-    /// Whether that is configured, and not the default.
+    /// Whether `emit` is configured, and not the default.
     pub emit_is_given: bool,
-    /// Whether what drifts by itself counts as a change.
+    /// Whether fields that drift by themselves count as changes.
     pub drift: bool,
-    /// How many tables may go at once.
+    /// How many tables may be removed at once.
     pub fail_safe: FailSafe,
 }
 
@@ -24,12 +24,12 @@ pub enum Emit {
     Both,
 }
 
-/// How many of a scope's tables may go at once without a person accepting it.
+/// How many of a scope's tables may be removed at once without a person accepting it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailSafe {
-    /// From this share of the known tables on, in percent, removals are held back.
+    /// The share of the tables in the state, in percent, from which removals are held back.
     pub percent: u32,
-    /// Where so many tables are known, or more.
+    /// How many tables the state must have for `percent` to apply.
     pub from: u64,
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::FailSafe;
 
     #[test]
-    fn the_fail_safe_holds_from_its_share_on_and_where_nothing_would_be_left() {
+    fn the_fail_safe_holds_from_its_share_on_or_if_nothing_is_left() {
         let fail_safe = FailSafe { percent: 30, from: 10 };
         for (known, going, holds) in [
             (10, 2, false),

@@ -13,7 +13,7 @@ use super::output::Destination;
 /// How to crawl.
 #[derive(Clone, Debug)]
 pub struct CrawlSettings {
-    /// Requests a second and scope; `None`: no limit.
+    /// Requests per second in a scope; `None`: no limit.
     pub rate: Option<Rate>,
     /// Tables described at once in a scope.
     pub concurrency: Concurrency,
@@ -23,9 +23,9 @@ pub struct CrawlSettings {
     pub requests: usize,
     /// How often a call is tried.
     pub retry: RetryPolicy,
-    /// How long after `ResourceNotFoundException` a listed table is asked for once more.
+    /// How long after a `ResourceNotFoundException` a listed table is requested again.
     pub recheck_after: Duration,
-    /// What else is called for each table.
+    /// The additional calls for each table.
     pub probes: Vec<&'static Probe>,
     /// Include expressions.
     pub include: Vec<String>,
@@ -39,9 +39,9 @@ pub struct CrawlSettings {
     pub output: Destination,
     /// How many finished files of a template are kept; 0: all.
     pub keep_files: u32,
-    /// How long sinks may take to take what a run has for them, before the run fails.
+    /// How long sinks may take to accept the events of a run before the run fails.
     pub deliver_within: Duration,
-    /// How long what is under way may take to end after an interrupt.
+    /// How long the scopes under way may take to end after an interrupt.
     pub grace: Duration,
     /// Whether tables are only listed.
     pub dry_run: bool,

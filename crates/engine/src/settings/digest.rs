@@ -1,4 +1,5 @@
-//! What tells whether an interrupted run can be resumed: it had the same settings.
+//! The digest that decides whether an interrupted run can be resumed: the settings must be the
+//! same.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -22,7 +23,7 @@ impl Settings {
             let roles: Vec<_> = asked_by.chain(group.roles.iter().map(|role| role.arn.as_str())).collect();
             json!([group.summary(), format!("{:?}", asked.base), format!("{:?}", group.filter), roles])
         };
-        // What AWS's default chain begins with, as far as it stays the same from one session to the next.
+        // Where AWS's default chain begins, as far as it is the same in every session.
         let ambient = ["AWS_PROFILE", "AWS_ROLE_ARN"].map(|name| std::env::var(name).ok());
         let mut settings = json!({
             "targets": chosen.targets.iter().map(target).collect::<Vec<_>>(),
@@ -34,7 +35,7 @@ impl Settings {
             "endpoint_url": self.endpoints.dynamodb_url,
             "ambient": ambient,
         });
-        // Without probes it is the digest of versions that had none.
+        // Without probes, the digest is that of versions that had no probes.
         if !self.crawl.probes.is_empty() {
             settings["probes"] = format!("{:?}", self.crawl.probes).into();
         }

@@ -6,14 +6,16 @@ use dynacrawl_model::{Account, Partition, TargetSummary};
 use super::error::SettingError;
 use super::target::{RoleTemplate, Target};
 
-/// A target that stands for the accounts of an organization, which are found out when the run begins.
+/// A target that stands for the accounts of an organization, which are discovered when the run
+/// begins.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Who asks the organization: the credentials, and the roles up to the first that names the account.
+    /// The target that calls AWS Organizations: the credentials, and the roles before the first
+    /// that names the account.
     pub discovery: Target,
-    /// Which accounts are wanted.
+    /// Which accounts to crawl.
     pub filter: AccountFilter,
-    /// The roles on the way into an account, as they were typed.
+    /// The roles on the way into an account, as the user typed them.
     pub roles: Vec<RoleTemplate>,
 }
 
@@ -26,7 +28,7 @@ impl Group {
     /// The target of one of its accounts.
     ///
     /// # Errors
-    /// When the account's own id makes the roles impossible; the form of all else has been checked.
+    /// If the account's id makes the roles invalid. All other parts of the roles have been checked.
     pub fn target(&self, account: &Account) -> Result<Target, SettingError> {
         let member = Target {
             name: format!("{}/{}", self.name(), account.id),
@@ -49,7 +51,8 @@ impl Group {
         first.map(|role| role.arn.replace("{partition}", partition.as_str())).unwrap_or_default()
     }
 
-    /// Who assumes the last role, where that is another role, and the last role's external id; both with `{account}`.
+    /// The role that assumes the last role, if there is one, and the last role's external id; both
+    /// with `{account}`.
     pub fn trust_template(&self, partition: &Partition) -> (Option<String>, Option<String>) {
         let fill = |text: &str| text.replace("{partition}", partition.as_str());
         match self.roles.as_slice() {

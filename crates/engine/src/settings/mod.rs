@@ -1,4 +1,5 @@
-//! What runs are given to go by: small values that were checked before, without the configuration that they come from.
+//! The settings of runs: small, validated values, independent of the configuration that they come
+//! from.
 
 mod changes;
 mod crawl;

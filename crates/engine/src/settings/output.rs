@@ -19,7 +19,7 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Whether a placeholder stands in the path.
+    /// Whether the path has the placeholder.
     pub fn has(&self, placeholder: Placeholder) -> bool {
         matches!(self, Self::File(path) if path.has(placeholder))
     }
@@ -28,18 +28,18 @@ impl Destination {
 /// A file's path, with placeholders that each run fills in once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputPath {
-    /// Absolute, so that it means the same from wherever dynacrawl is started.
+    /// An absolute path, so that it does not depend on the directory in which dynacrawl starts.
     pub template: String,
 }
 
-/// What may stand in an output's path.
+/// A placeholder in an output's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placeholder {
     /// `{run_id}`
     RunId,
-    /// `{date}`: of the run's start, in UTC.
+    /// `{date}`: the date of the run's start, in UTC.
     Date,
-    /// `{schedule}`: the schedule's name, as far as it can be part of a file name; `manual` for other runs.
+    /// `{schedule}`: the schedule's name, made safe for a file name; `manual` for other runs.
     Schedule,
 }
 
@@ -56,10 +56,10 @@ impl Placeholder {
 }
 
 impl Destination {
-    /// Checks what was typed.
+    /// Parses an output as the user typed it.
     ///
     /// # Errors
-    /// When it is empty, or has a placeholder that does not exist.
+    /// If it is empty, or has an unknown placeholder.
     pub fn parse(text: &str) -> Result<Self, SettingError> {
         match text {
             "" => Err(SettingError::new(KEY, "is empty; expected a file or -")),
@@ -68,7 +68,7 @@ impl Destination {
         }
     }
 
-    /// The template, as the state remembers it.
+    /// The template, as the state keeps it.
     pub fn template(&self) -> &str {
         match self {
             Self::Stdout => "-",
@@ -96,19 +96,19 @@ impl OutputPath {
         Ok(Self { template: whole.display().to_string() })
     }
 
-    /// Whether a placeholder stands in it.
+    /// Whether the path has the placeholder.
     pub fn has(&self, placeholder: Placeholder) -> bool {
         self.template.contains(placeholder.as_str())
     }
 
-    /// Whether any placeholder stands in it.
+    /// Whether the path has any placeholder.
     pub fn is_template(&self) -> bool {
         Placeholder::ALL.into_iter().any(|one| self.has(one))
     }
 
     /// The path of a run that starts at a time.
     pub fn resolve(&self, run_id: RunId, at: Timestamp, schedule: Option<&str>) -> PathBuf {
-        // A time is written as 2026-01-31T00:00:00.000Z.
+        // A time has the form 2026-01-31T00:00:00.000Z.
         let at = at.to_string();
         let date = at.split('T').next().unwrap_or_default();
         self.template
@@ -118,7 +118,8 @@ impl OutputPath {
             .into()
     }
 
-    /// Whether a run would replace a file, and not write into a stream. The place of a template is not looked at.
+    /// Whether a run would replace a file, instead of writing to a stream. The path of a template
+    /// is not checked.
     pub fn is_replaced(&self) -> bool {
         self.is_template() || Output::replaces(Path::new(&self.template))
     }
@@ -136,7 +137,7 @@ pub fn in_file_name(schedule: Option<&str>) -> String {
     if safe.is_empty() { "_".to_owned() } else { safe }
 }
 
-/// The file of an output that is also a file of the state: writing it would destroy what the state remembers.
+/// The file of an output that is also a file of the state: writing it would destroy the state.
 pub fn collision(output: &Path, state: &Path) -> Option<PathBuf> {
     let files = Output::files(output).ok().flatten()?;
     files.into_iter().find(|file| dynacrawl_state::has_file(state, file))
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_placeholder_is_refused() {
+    fn an_unknown_placeholder_is_refused() {
         for (wrong, shown) in [
             ("x-{run}.jsonl", "'{run}'"),
             ("{date}-{RUN_ID}", "'{RUN_ID}'"),
@@ -192,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn an_output_is_no_file_of_the_state_whatever_leads_to_it() {
+    fn an_output_that_is_a_file_of_the_state_is_found() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         let state = path("state.db");
         for own in ["state.db", "state.db-wal", "state.db-shm", "state.db-journal", "state.db.lock"] {
-            assert_eq!(collision(&path(own), &state), Some(path(own)), "{own} is not there yet");
+            assert_eq!(collision(&path(own), &state), Some(path(own)), "{own} does not exist yet");
         }
         assert_eq!(collision(&path("state"), &path("state.partial")), Some(path("state.partial")));
         assert_eq!(collision(&path("out.jsonl"), &state), None);

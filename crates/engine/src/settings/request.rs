@@ -1,4 +1,4 @@
-//! What one run is asked to do, beside the settings that all runs share.
+//! What one run is to do, besides the settings that all runs share.
 
 use std::collections::BTreeSet;
 
@@ -6,40 +6,40 @@ use dynacrawl_model::{AccountId, Escaped, Region, Scope};
 
 use super::error::SettingError;
 
-/// What one run is asked to do, beside the settings that all runs share.
+/// What one run is to do, besides the settings that all runs share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunRequest {
     /// The targets, by the names under which they are configured; `None`: all.
     pub targets: Option<Vec<String>>,
-    /// The schedule that begins the run; `None`: a person, or the start of the daemon.
+    /// The schedule that starts the run; `None`: a person, or the start of the daemon.
     pub schedule: Option<String>,
     /// What a person has accepted.
     pub accepted: Accepted,
-    /// Whether flags or environment variables describe the target, and not a file.
+    /// Whether flags or environment variables describe the target, instead of a file.
     pub described_by_flags: bool,
 }
 
-/// The scopes about which a person has decided.
+/// The scopes whose removals or retirement a person has accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// The scopes whose removals are accepted, however many tables are gone.
+    /// The scopes whose removals are accepted, however many tables are removed.
     pub removals: BTreeSet<(AccountId, Region)>,
     /// The scopes whose retirement is accepted.
     pub retirements: BTreeSet<(AccountId, Region)>,
 }
 
-/// What an accepted retirement begins with in the state.
+/// The prefix of an accepted retirement in the state.
 const RETIREMENT: &str = "retirement:";
 
 impl Accepted {
-    /// As the state keeps it with a run.
+    /// As words, which the state keeps with a run.
     pub fn words(&self) -> Vec<String> {
         let word = |prefix: &str, (account, region): &(AccountId, Region)| format!("{prefix}{account}/{region}");
         let removals = self.removals.iter().map(|scope| word("", scope));
         removals.chain(self.retirements.iter().map(|scope| word(RETIREMENT, scope))).collect()
     }
 
-    /// From what the state keeps with a run. What cannot be read was not accepted.
+    /// From the words that the state keeps with a run. A word that cannot be read was not accepted.
     pub fn of_words(words: &[String]) -> Self {
         let mut accepted = Self::default();
         for word in words {
@@ -65,10 +65,10 @@ impl Accepted {
     }
 }
 
-/// Scopes, each as ACCOUNT/REGION.
+/// Parses scopes, each as ACCOUNT/REGION.
 ///
 /// # Errors
-/// When a text is none; the error names `key`.
+/// If a text is not a scope; the error names `key`.
 pub fn scopes(key: &str, texts: &[String]) -> Result<BTreeSet<(AccountId, Region)>, SettingError> {
     let scope = |text: &String| {
         let parts = text
@@ -90,7 +90,7 @@ mod tests {
     use super::{Accepted, scopes};
 
     #[test]
-    fn what_was_accepted_comes_back_from_the_state() {
+    fn acceptances_are_the_same_when_read_from_the_state() {
         let one = |text: &str| scopes("key", &[text.to_owned()]).expect("a scope");
         let accepted = Accepted { removals: one("123456789012/eu-west-1"), retirements: one("123456789012/us-east-1") };
         assert_eq!(Accepted::of_words(&accepted.words()), accepted);

@@ -1,4 +1,4 @@
-//! What all runs of one configuration share, and the targets of one of them.
+//! What all runs of one configuration share, and the targets of one run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,21 +26,21 @@ pub struct Settings {
     pub credentials_timeout: Duration,
     /// Which endpoints are called.
     pub endpoints: EndpointSettings,
-    /// The Region whose STS is asked, by partition.
+    /// The Region whose STS endpoint is called, by partition.
     pub sts_regions: BTreeMap<Partition, Region>,
     /// How AWS's other quotas are used.
     pub budgets: Budgets,
-    /// Where to ask for accounts and Regions.
+    /// The endpoints that list accounts and Regions.
     pub discovery: DiscoveryUrls,
-    /// What is remembered between processes; `None`: nothing.
+    /// The state, which is kept between processes; `None`: no state.
     pub state: Option<StateSettings>,
     /// The sinks.
     pub sinks: Vec<SinkSettings>,
-    /// What is reported about changes.
+    /// How changes are reported.
     pub changes: ChangeSettings,
     /// The names of the targets, as they are configured.
     pub target_names: Vec<String>,
-    /// What to crawl.
+    /// The targets to crawl.
     pub targets: Vec<Target>,
     /// The organizations whose accounts are to be crawled.
     pub groups: Vec<Group>,
@@ -53,7 +53,7 @@ pub struct Chosen<'a> {
     pub targets: Vec<&'a Target>,
     /// The organizations whose accounts it crawls.
     pub groups: Vec<&'a Group>,
-    /// What is configured, and not part of the run.
+    /// Targets that are configured, but not part of the run.
     pub unselected: Vec<UnselectedTarget>,
 }
 
@@ -65,7 +65,7 @@ pub struct UnknownTarget {
 }
 
 impl UnknownTarget {
-    /// The error about it, in the value of a key.
+    /// The error about the name in the value of a key.
     pub fn in_key(self, key: &str, place: &str) -> SettingError {
         let name = Escaped(&self.name);
         SettingError::new(key, format!("'{name}' is not a target of {place}; it has {}", self.there_are.join(", ")))
@@ -76,7 +76,7 @@ impl Settings {
     /// Chooses the targets with these names, each with all the accounts that it stands for; `None`: all.
     ///
     /// # Errors
-    /// When no target has one of the names.
+    /// If no target has one of the names.
     pub fn choose(&self, names: Option<&[String]>) -> Result<Chosen<'_>, UnknownTarget> {
         known(names.unwrap_or_default(), &self.target_names)?;
         let is_chosen = |target: &Target| target.is_one_of(names);
@@ -84,14 +84,14 @@ impl Settings {
         let (groups, other_groups): (Vec<_>, Vec<_>) =
             self.groups.iter().partition(|group| is_chosen(&group.discovery));
         let mut unselected: Vec<_> = others.into_iter().map(UnselectedTarget::of).collect();
-        // The accounts of an organization are not known before it is asked.
+        // The accounts of an organization are unknown until the run lists them.
         let any_account =
             |group: &Group| UnselectedTarget { account_id: None, ..UnselectedTarget::of(&group.discovery) };
         unselected.extend(other_groups.into_iter().map(any_account));
         Ok(Chosen { targets, groups, unselected })
     }
 
-    /// The Region whose STS is asked for a target.
+    /// The Region whose STS endpoint is called for a target.
     pub fn sts_region(&self, target: &Target) -> Region {
         let partition = target.partition();
         match self.sts_regions.get(&partition) {
@@ -101,10 +101,10 @@ impl Settings {
     }
 }
 
-/// Refuses a name that is none of those that there are.
+/// Refuses a name that is not among the existing ones.
 ///
 /// # Errors
-/// When there is such a name.
+/// If a name does not exist.
 pub fn known(names: &[String], there_are: &[String]) -> Result<(), UnknownTarget> {
     match names.iter().find(|name| !there_are.contains(name)) {
         Some(name) => Err(UnknownTarget { name: name.clone(), there_are: there_are.to_vec() }),

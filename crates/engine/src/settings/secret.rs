@@ -1,4 +1,5 @@
-//! Where an access key is: in an environment variable or a file, never in the configuration or on the command line.
+//! Where an access key is stored: in an environment variable or a file, never in the configuration
+//! or on the command line.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use super::error::SettingError;
 pub enum SecretRef {
     /// An environment variable.
     Env(String),
-    /// A file; white space around what is in it does not count.
+    /// A file. White space around its content is ignored.
     File(PathBuf),
 }
 
@@ -19,7 +20,8 @@ impl SecretRef {
     /// Reads the secret.
     ///
     /// # Errors
-    /// When it is not there, or no key. The error names `key` and the place, never what was found there.
+    /// If it is missing, or not a key. The error names `key` and the place, never what was found
+    /// there.
     pub fn read(&self, key: &str) -> Result<SecretString, SettingError> {
         let text = match self {
             Self::Env(name) => std::env::var(name)

@@ -1,21 +1,21 @@
-//! What is remembered between processes.
+//! The settings of the state, which is kept between processes.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use dynacrawl_state::Purpose;
 
-/// What is remembered between processes.
+/// The settings of the state, which is kept between processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateSettings {
-    /// The file.
+    /// The file of the state.
     pub path: PathBuf,
-    /// What for.
+    /// What the state is used for.
     pub purpose: Purpose,
-    /// How old the last commit of a run may be for the run to be resumed.
+    /// The maximum age of a run's last commit for the run to be resumed.
     pub resume_within: Duration,
-    /// For how long events wait for a sink that does not take them.
+    /// How long events wait for a sink that does not accept them.
     pub undelivered: Duration,
-    /// For how long changes, and tables that are gone, are remembered.
+    /// How long changes and removed tables are kept.
     pub keep: Duration,
 }

@@ -17,15 +17,16 @@ pub struct Target {
     pub name: String,
     /// The name of the `[[target]]` that it comes from, which may stand for many accounts.
     pub configured_as: String,
-    /// The account, as far as the configuration names it.
+    /// The account, if the configuration names it.
     pub account_id: Option<AccountId>,
-    /// The name of the account, if its organization gave it.
+    /// The name of the account, if AWS Organizations returned it.
     pub account_name: Option<Arc<str>>,
-    /// The Regions; empty where they are all that the account has enabled, and as long as they are left to AWS's own settings.
+    /// The Regions. Empty if the target has all Regions that the account has enabled, and as long
+    /// as AWS's own settings decide.
     pub regions: Vec<Region>,
-    /// Whether it is all Regions that the account has enabled.
+    /// Whether the target has all Regions that the account has enabled.
     pub all_regions: bool,
-    /// The partition, where the configuration names it.
+    /// The partition, if the configuration names it.
     pub named_partition: Option<Partition>,
     /// Where credentials begin.
     pub base: TargetBase,
@@ -52,7 +53,7 @@ pub enum TargetBase {
     },
 }
 
-/// A target that is configured, and not part of a run.
+/// A target that is configured, but not part of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnselectedTarget {
     /// Its account; `None`: any.
@@ -61,21 +62,21 @@ pub struct UnselectedTarget {
     pub regions: Option<Vec<Region>>,
 }
 
-/// A role to assume, in which `{account}` and `{partition}` may stand.
+/// A role to assume, which may contain `{account}` and `{partition}`.
 #[derive(Clone, Debug)]
 pub struct RoleTemplate {
     /// The role's ARN.
     pub arn: String,
-    /// What the role's trust policy asks for.
+    /// The external id that the role's trust policy requires.
     pub external_id: Option<String>,
-    /// Under which name the role's session shows in CloudTrail.
+    /// The name of the role's session in CloudTrail.
     pub session_name: SessionName,
     /// How long a session lasts.
     pub duration: Duration,
 }
 
 impl RoleTemplate {
-    /// The same with an account and a partition in the place of `{account}` and `{partition}`.
+    /// The same with an account and a partition in place of `{account}` and `{partition}`.
     pub fn filled(&self, account: &str, partition: &Partition) -> Self {
         let fill = |text: &str| text.replace("{account}", account).replace("{partition}", partition.as_str());
         Self { arn: fill(&self.arn), external_id: self.external_id.as_deref().map(fill), ..self.clone() }
@@ -96,13 +97,13 @@ impl RoleTemplate {
 }
 
 impl UnselectedTarget {
-    /// What a target may have.
+    /// The accounts and Regions that a target may have.
     pub fn of(target: &Target) -> Self {
         let regions = (!target.all_regions && !target.regions.is_empty()).then(|| target.regions.clone());
         Self { account_id: target.account_id.clone(), regions }
     }
 
-    /// Whether an account and Region may be the target's.
+    /// Whether an account and Region may belong to the target.
     pub fn may_be(&self, account_id: &AccountId, region: &Region) -> bool {
         self.account_id.as_ref().is_none_or(|own| own == account_id)
             && self.regions.as_ref().is_none_or(|own| own.contains(region))
@@ -118,7 +119,8 @@ impl Target {
     /// The target with these roles, which it assumes in order.
     ///
     /// # Errors
-    /// When a role cannot be one, is another account's than the target's, or cannot be assumed with the one before it.
+    /// If a role is invalid, belongs to another account than the target, or cannot be assumed with
+    /// the session of the one before it.
     pub fn with_roles(self, roles: &[RoleTemplate]) -> Result<Self, SettingError> {
         let key = |field: &str| format!("target '{}': {field}", Escaped(&self.name));
         let partition = template_partition(self.named_partition.as_ref(), &self.regions, roles);
@@ -143,10 +145,11 @@ impl Target {
         Ok(target)
     }
 
-    /// Regions and roles of one target belong to one partition: credentials do not cross it.
+    /// Checks that the Regions and roles of a target belong to one partition: credentials are not
+    /// valid in another one.
     ///
     /// # Errors
-    /// When they do not.
+    /// If they do not.
     pub fn check_partitions(&self) -> Result<(), SettingError> {
         let regions = self.regions.iter().map(|region| (region.partition(), region.to_string()));
         let roles = self.chain.iter().map(|step| (step.arn.partition().clone(), step.arn.to_string()));
@@ -192,7 +195,7 @@ impl Target {
     /// Reads the target's secrets.
     ///
     /// # Errors
-    /// When one is not where the configuration says.
+    /// If a secret is not where the configuration says.
     pub fn credentials(&self) -> Result<CredentialSpec, SettingError> {
         let key = |field: &str| format!("target '{}': credentials.{field}", Escaped(&self.name));
         let base = match &self.base {
@@ -207,7 +210,8 @@ impl Target {
     }
 }
 
-/// What `{partition}` stands for: what the configuration names, else the Regions' partition, else that of another role.
+/// What `{partition}` stands for: the partition that the configuration names, else that of the
+/// Regions, else that of another role.
 pub fn template_partition(named: Option<&Partition>, regions: &[Region], roles: &[RoleTemplate]) -> Partition {
     let of_role = || roles.iter().filter_map(|step| step.arn.split(':').nth(1)).find(|part| !part.contains('{'));
     let of_regions = || regions.first().map(Region::partition);

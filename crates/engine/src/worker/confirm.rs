@@ -1,5 +1,5 @@
-//! Whether tables that were not listed are gone. What DescribeTable does not find is gone only if the credentials are still those
-//! of the scope's account.
+//! Confirms whether tables that were not listed were deleted. A table that DescribeTable does not
+//! find was deleted only if the credentials still belong to the scope's account.
 
 use dynacrawl_fetcher::Fetched;
 use dynacrawl_model::{Problem, TableName};
@@ -13,7 +13,7 @@ use crate::event::{Candidates, What};
 use crate::ledger::is_witness;
 
 impl ScopeWorker<'_> {
-    /// Requests the candidates. Those that DescribeTable finds are emitted like any other table.
+    /// Describes the candidates. Those that DescribeTable finds are emitted like any other table.
     pub(super) async fn confirm(&self, candidates: &Candidates) -> Result<(), Unread> {
         let vanished = self.describe_candidates(&candidates.tables).await? || candidates.others_vanished;
         if vanished && !self.stop.is_cancelled() {
@@ -23,8 +23,9 @@ impl ScopeWorker<'_> {
         Ok(())
     }
 
-    /// Whether DescribeTable does not find one of the tables. Of requests under way nothing is left when this returns: they hold
-    /// places and turns of the budget, and the next request waits for those.
+    /// Describes the tables, and returns whether DescribeTable does not find one of them. No
+    /// request is under way when this returns: each holds a place and a turn of the budget, for
+    /// which the next request would wait.
     async fn describe_candidates(&self, tables: &[TableName]) -> Result<bool, Unread> {
         let mut vanished = false;
         let fetcher = self.fetcher();
@@ -55,7 +56,7 @@ impl ScopeWorker<'_> {
         }
     }
 
-    /// Lists all names once more.
+    /// Lists all names again.
     pub(super) async fn list_again(&self) -> Result<(), Unread> {
         let mut listing = Listing::new(self.client(), None);
         while let Some(page) = listing.next_page().await {
@@ -65,7 +66,7 @@ impl ScopeWorker<'_> {
                     self.emit(What::PageListed(page)).await?;
                 }
                 Err(failed) => {
-                    let message = format!("which tables are gone is not known: {}", failed.error.message);
+                    let message = format!("it is unknown which tables were deleted: {}", failed.error.message);
                     let problem = Problem::new(&*failed.error.code, message);
                     let problem = Problem { operation: Some(failed.operation), ..problem };
                     self.emit(What::ProblemNoted(problem)).await?;
@@ -78,9 +79,10 @@ impl ScopeWorker<'_> {
         Ok(())
     }
 
-    /// Whether the credentials are still those of the scope's account, or why that is not sure. Keys may have become another
-    /// account's in mid-run, which does not have the tables. A table that was described just now is the witness. Without one
-    /// STS is asked, and if it cannot be reached, what was proven before stays proven.
+    /// Whether the credentials still belong to the scope's account, or why that is uncertain. Keys
+    /// may have become another account's in mid-run, and that account does not have the tables. The
+    /// witness is a table that was described a moment ago. Without one, the worker asks STS; if STS
+    /// cannot be reached, the earlier proof stands.
     async fn still_own(&self) -> Result<(), String> {
         let scope = self.scope();
         let (witness, foreign_arns) = {
@@ -95,7 +97,7 @@ impl ScopeWorker<'_> {
                     Some(why) => Err(format!("another account may have answered: {why}")),
                 },
                 Fetched::Failed(_) | Fetched::NoCredentials(_) => {
-                    Err("it does not describe a table either that it described just now".to_owned())
+                    Err("it also fails for a table that it described a moment ago".to_owned())
                 }
             };
         }
@@ -105,9 +107,9 @@ impl ScopeWorker<'_> {
         match self.connection.ask_sts().await {
             Ok(caller) if scope.account_id.as_ref().is_none_or(|own| *own == caller.account_id) => Ok(()),
             Ok(caller) if self.connection.is_emulated(&caller.account_id) => Ok(()),
-            Ok(caller) => Err(format!("the credentials are those of the account {} now", caller.account_id)),
+            Ok(caller) => Err(format!("the credentials now belong to the account {}", caller.account_id)),
             Err(failed) if failed.error.class.is_about_credentials() => {
-                Err(format!("nobody can tell whose credentials they are: {failed}"))
+                Err(format!("it is unknown whose credentials these are: {failed}"))
             }
             Err(_) => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! How answers of DescribeTable are read.
+//! Decodes responses of DescribeTable.
 
 use dynacrawl_client::{DecodeFailure, ErrorClass};
 use dynacrawl_fetcher::Fetched;
@@ -7,19 +7,19 @@ use dynacrawl_normalizer::{DecodeError, Decoded};
 
 use crate::description_problems::description_problems;
 
-/// A description as it was read.
+/// A decoded description.
 #[derive(Debug)]
 pub(super) struct Description {
-    /// Boxed, because a record is large and goes through several hands.
+    /// Boxed, because a record is large and is moved several times.
     pub(super) record: Box<TableRecord>,
-    /// The fields that had another type than expected.
+    /// The fields with an unexpected type.
     pub(super) unexpected: Vec<String>,
 }
 
-/// What became of a table.
+/// The result of describing a table.
 pub(super) type FetchedTable = Fetched<Description>;
 
-/// Reads an answer of DescribeTable.
+/// Decodes a response of DescribeTable.
 pub(super) fn decode(body: &[u8]) -> Result<Description, DecodeFailure> {
     let Decoded { table, unexpected, undefined } =
         dynacrawl_normalizer::decode(body).map_err(|error| decode_failure(&error))?;
@@ -33,8 +33,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Description, DecodeFailure> {
     Ok(Description { record, unexpected })
 }
 
-/// What the client makes of a body that is no description. DynamoDB does not send what is not even
-/// JSON: it was damaged on the way, or somebody else answered.
+/// How the client treats a body that is not a description. DynamoDB always sends JSON: anything
+/// else was damaged on the way, or something else answered.
 pub fn decode_failure(error: &DecodeError) -> DecodeFailure {
     let class = match error {
         DecodeError::Json(_) => ErrorClass::Transient,
@@ -54,9 +54,9 @@ mod tests {
     use super::decode_failure;
 
     #[test]
-    fn a_body_that_is_not_json_is_damaged_and_one_without_a_table_is_no_description() {
+    fn a_body_that_is_not_json_may_be_damaged_in_transit() {
         for (body, class) in [("<html>", ErrorClass::Transient), (r#"{"Table":5}"#, ErrorClass::Other)] {
-            let error = dynacrawl_normalizer::decode(body.as_bytes()).expect_err("no description");
+            let error = dynacrawl_normalizer::decode(body.as_bytes()).expect_err("not a description");
             assert_eq!(decode_failure(&error).class, class, "{body}");
         }
     }

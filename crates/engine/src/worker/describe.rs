@@ -1,4 +1,4 @@
-//! The second half of a scope's crawl: what the walker hands on is described.
+//! The second half of a scope's crawl: describing the tables that the walker hands on.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -17,11 +17,12 @@ use crate::event::{TableDescribed, What};
 use crate::stop_reason::StopReason;
 use crate::tables::MAX_DEFERRED;
 
-/// How many tables are described at once in the last pass: what failed there, failed under load.
+/// How many tables the last pass describes at once. It is low, because they failed under load.
 const LAST_PASS_CONCURRENCY: usize = 8;
 
 impl ScopeWorker<'_> {
-    /// Describes what the walker hands on. Nothing is emitted before it is proven whose tables these are.
+    /// Describes the tables that the walker hands on. Emits nothing before it is proven which
+    /// account they belong to.
     pub(super) async fn fetch(
         &self,
         queue: mpsc::Receiver<TableName>,
@@ -34,7 +35,8 @@ impl ScopeWorker<'_> {
             let mut fetched = std::pin::pin!(fetcher.describe_all(received(queue), self.settings.concurrency));
             let mut results = 0;
             while flow.is_continue() {
-                // Results that are held back keep their pages open, and the walker may wait for one of these to be done.
+                // Results that are held back keep their pages open, and the walker may wait for one
+                // of these pages.
                 let next = if gate.holds() {
                     tokio::select! {
                         biased;
@@ -65,10 +67,10 @@ impl ScopeWorker<'_> {
             self.last_pass(&fetcher, &mut gate).await?;
         }
         if self.view().foreign || self.deserves_a_retry() {
-            // None of them is the scope's, or they have their second chance then.
+            // Either none of the tables is the scope's, or the retry describes the deferred ones.
             return Ok(());
         }
-        // Those that did not get their second chance have failed the first time.
+        // A deferred table that was not tried again keeps its first failure.
         let deferred: Vec<_> = self.view().ledger.deferred().values().cloned().collect();
         for failed in deferred {
             self.emit(What::TableFailed(failed)).await?;
@@ -76,7 +78,8 @@ impl ScopeWorker<'_> {
         Ok(())
     }
 
-    /// Takes a result, or the end of them, as soon as it is proven whose tables these are.
+    /// Passes a result, or the end of the results, through the gate, and emits what the gate
+    /// releases.
     async fn admit(&self, gate: &mut Gate, next: Option<FetchedTable>) -> Result<ControlFlow<()>, Unread> {
         if gate.is_open()
             && let Some(one) = next
@@ -102,7 +105,8 @@ impl ScopeWorker<'_> {
         }
     }
 
-    /// Lets through what is held back, if the walker waits for it and no further result can come.
+    /// Releases the results that are held back, if the walker waits for them and no further result
+    /// can come.
     async fn relieve(&self, gate: &mut Gate, results: u64) -> Result<ControlFlow<()>, Unread> {
         if !self.is_starved(results) {
             return Ok(Continue(()));
@@ -121,7 +125,8 @@ impl ScopeWorker<'_> {
         Ok(Continue(()))
     }
 
-    /// A table's ARN has proven whose tables these are. It names the account, if nothing else has.
+    /// Reports that a table's ARN has proven the account. It also names the account, if nothing
+    /// else has.
     async fn prove(&self, account_id: Option<AccountId>) -> Result<(), Unread> {
         let own = self.scope().account_id.clone();
         let learned = if own.is_none() { account_id.clone() } else { None };
@@ -134,7 +139,7 @@ impl ScopeWorker<'_> {
         Ok(())
     }
 
-    /// What describes tables of the scope.
+    /// The fetcher for tables of the scope.
     pub(super) fn fetcher(&self) -> Fetcher<'_, impl Fn(&[u8]) -> Result<Description, DecodeFailure>> {
         Fetcher {
             client: self.client(),
@@ -144,7 +149,7 @@ impl ScopeWorker<'_> {
         }
     }
 
-    /// Requests the tables that failed once more: what was wrong then may have passed.
+    /// Describes the deferred tables again: the reason for their failure may have passed.
     async fn last_pass<D>(&self, fetcher: &Fetcher<'_, D>, gate: &mut Gate) -> Result<(), Unread>
     where
         D: Fn(&[u8]) -> Result<Description, DecodeFailure>,
@@ -170,7 +175,7 @@ impl ScopeWorker<'_> {
         Ok(())
     }
 
-    /// Turns an answer that is about something else into a failure of the table that was requested.
+    /// Turns a response that does not describe the requested table into a failure of that table.
     pub(super) async fn checked(&self, one: FetchedTable) -> Result<FetchedTable, Unread> {
         let scope = self.scope();
         let expected = Expected::of(&scope, self.connection);
@@ -187,7 +192,7 @@ impl ScopeWorker<'_> {
         Ok(one)
     }
 
-    /// Emits what became of a table.
+    /// Emits the result of a table.
     async fn take(&self, fetched: FetchedTable) -> Result<ControlFlow<()>, Unread> {
         match self.checked(fetched).await? {
             Fetched::Described(name, found, probes) => self.described(name, found, probes, false).await?,
@@ -231,7 +236,7 @@ fn received<T>(mut queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     poll_fn(move |context| queue.poll_recv(context))
 }
 
-/// A table as it failed, for the confirmation of removals.
+/// Whether DescribeTable did not find a table, for the confirmation of removals.
 pub(super) fn has_vanished(failed: &FailedTable) -> bool {
     failed.reason == dynacrawl_model::FailureReason::Vanished
 }

@@ -1,5 +1,6 @@
-//! Whose tables a scope has. Nothing is written for a scope before GetCallerIdentity or the ARN of a table has proven it: the keys
-//! of another account, with tables of the same names, would make every table look changed and every other one removed.
+//! Which account a scope's tables belong to. Nothing is written for a scope before
+//! GetCallerIdentity or the ARN of a table has proven it: with the keys of another account, tables
+//! of the same names would look changed, and all others removed.
 
 use dynacrawl_fetcher::{FailedTable, Fetched};
 use dynacrawl_model::{AccountId, Escaped, FailureReason, Problem, Scope, Table, TableName};
@@ -7,25 +8,25 @@ use dynacrawl_model::{AccountId, Escaped, FailureReason, Problem, Scope, Table, 
 use super::decode::FetchedTable;
 use crate::target::{EMULATOR_ACCOUNT, NamedBy, TargetConnection};
 
-/// How many results are held back at most until a table's ARN has proven the identity.
+/// The most results that are held back until a table's ARN has proven the identity.
 const HELD: usize = 100;
-/// How many tables may name another account or Region before the scope is taken for foreign, if STS has named the right account:
-/// a single answer may be broken.
+/// How many tables must name another account or Region before the scope counts as foreign, if STS
+/// has named the right account: a single response may be broken.
 const FOREIGN: usize = 4;
 
-/// What of an ARN is not as it should be.
+/// The part of an ARN that does not fit the scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Foreign {
     Account(AccountId),
     Region(String),
 }
 
-/// What a table's ARN says about the scope.
+/// What a table's ARN shows about the scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It names the scope's Region, and its account if that is known.
     Own,
-    /// It is an emulator's, which has no accounts and Regions of its own.
+    /// It is an emulator's, which has no accounts and Regions.
     Emulator(Foreign),
     Foreign(Foreign),
     /// There is no ARN, or it names no account or Region.
@@ -42,14 +43,15 @@ pub struct Expected<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// What the tables of a scope are expected to be, asked at the target's endpoint.
+    /// What the tables of a scope are compared with at the target's endpoint.
     pub(super) fn of(scope: &'a Scope, connection: &TargetConnection) -> Self {
         Self { scope, custom_endpoint: connection.custom_endpoint }
     }
 
     fn judge(&self, table: &Table) -> Verdict {
         let Some(arn) = &table.arn else { return Verdict::Silent };
-        // Nearly all are the scope's own: that is found out without parsing.
+        // Nearly all ARNs are the scope's own, which a comparison of prefixes shows without
+        // parsing.
         if self.scope.account_id.as_ref().is_some_and(|own| is_own(arn.as_str(), self.scope, own)) {
             return Verdict::Own;
         }
@@ -66,7 +68,7 @@ impl<'a> Expected<'a> {
         if emulator { Verdict::Emulator(foreign) } else { Verdict::Foreign(foreign) }
     }
 
-    /// Why an answer is no description of the table that was asked for; `None` if it is one.
+    /// Why a response does not describe the requested table; `None` if it does.
     pub fn wrong_answer(&self, asked: &TableName, table: &Table) -> Option<String> {
         self.wrong(asked, table, &self.judge(table))
     }
@@ -89,8 +91,8 @@ impl<'a> Expected<'a> {
         }
     }
 
-    /// Turns an answer that is about something else into a failure of the table that was asked for. With what the ARN of a
-    /// description names.
+    /// Turns a response that does not describe the requested table into a failure of that table.
+    /// Also returns what the ARN of the description shows.
     pub(super) fn checked(&self, one: FetchedTable) -> (FetchedTable, Verdict) {
         let Fetched::Described(name, found, probes) = one else { return (one, Verdict::Silent) };
         let verdict = self.judge(&found.record.table);
@@ -150,11 +152,11 @@ impl Foreign {
     }
 }
 
-/// What becomes of a result.
+/// What happens with a result.
 pub(super) enum Passed {
     /// These may be emitted.
     Through(Vec<FetchedTable>),
-    /// The same, after the ARN of a table has proven whose these are; with the account that it names.
+    /// The same, after the ARN of a table has proven the identity; with the account that it names.
     Proven(Option<AccountId>, Vec<FetchedTable>),
     /// The tables belong to another account or Region.
     Foreign(Problem),
@@ -165,13 +167,13 @@ pub(super) enum Passed {
 pub(super) struct Gate {
     /// Whether STS has named the scope's account.
     by_sts: bool,
-    /// Nothing is held back any more.
+    /// Whether results are no longer held back.
     open: bool,
-    /// Something was written.
+    /// Whether a result has passed without proof.
     passed: bool,
     held: Vec<FetchedTable>,
     foreign: Vec<Foreign>,
-    /// What named the account that is expected.
+    /// What named the expected account.
     named_by: Option<NamedBy>,
 }
 
@@ -186,7 +188,7 @@ impl Gate {
             return Passed::Through(vec![one]);
         }
         let verdict = match &one {
-            // An answer about another table proves nothing.
+            // A response about another table proves nothing.
             Fetched::Described(name, found, _) if found.record.table.name.as_ref().is_none_or(|own| own == name) => {
                 expected.judge(&found.record.table)
             }
@@ -222,7 +224,8 @@ impl Gate {
         }
     }
 
-    /// No more results come for now. A table that is described later may still prove the identity, if none was before.
+    /// Ends the results for now. A table that is described later may still prove the identity, if
+    /// none has so far.
     pub(super) fn end(&mut self, expected: &Expected<'_>) -> Passed {
         if self.open || self.foreign.is_empty() {
             Passed::Through(self.relieve(expected))
@@ -241,8 +244,9 @@ impl Gate {
         !self.held.is_empty()
     }
 
-    /// Lets through what is held back although nothing is proven. A table that is described later may still prove the identity,
-    /// unless records are written now that would have to name another account than those to come.
+    /// Releases the results that are held back although nothing is proven. A table that is
+    /// described later may still prove the identity, unless records written now would have to name
+    /// another account than later ones.
     pub(super) fn relieve(&mut self, expected: &Expected<'_>) -> Vec<FetchedTable> {
         let is_unknown = expected.scope.account_id.is_none();
         self.open |= self.held.iter().any(|one| match one {
@@ -261,7 +265,8 @@ impl Gate {
         results
     }
 
-    /// All that came is foreign. If something was written already, each of these tables fails for itself.
+    /// Handles results that are all foreign. If something was written already, each of these tables
+    /// fails on its own.
     fn close(&mut self, expected: &Expected<'_>) -> Passed {
         match self.foreign.first() {
             Some(foreign) if !self.passed => Passed::Foreign(foreign.problem(expected, self.named_by.as_ref())),
@@ -270,17 +275,18 @@ impl Gate {
     }
 }
 
-/// What STS says about whose credentials a scope has.
+/// What STS says about the account of a scope's credentials.
 pub enum Asked {
-    /// It names the scope's account, or the only one that there is.
+    /// It names the expected account, or none is expected.
     Proven(AccountId),
-    /// It does not say, or an emulator answers.
+    /// It gives no answer, or an emulator answers.
     Unproven(String),
-    /// It names another account than the one that is expected.
+    /// It names another account than the expected one.
     Foreign(Problem),
 }
 
-/// Asks STS whose credentials they are, and compares that with what the configuration or an earlier process says.
+/// Asks STS which account the credentials belong to, and compares it with the one that the
+/// configuration or an earlier process names.
 pub async fn ask(connection: &TargetConnection, expected: Option<(&AccountId, &NamedBy)>) -> Asked {
     let identity = match connection.identity().await {
         Ok(identity) => identity,
@@ -298,7 +304,7 @@ pub async fn ask(connection: &TargetConnection, expected: Option<(&AccountId, &N
         return Asked::Proven(identity.account_id);
     }
     let message = format!(
-        "the credentials are those of the account {} ({}), as sts:GetCallerIdentity says, and {by} names {account}",
+        "sts:GetCallerIdentity says that the credentials belong to the account {} ({}), but {by} names {account}",
         identity.account_id,
         Escaped(&identity.arn)
     );
@@ -351,14 +357,14 @@ mod tests {
         for (region, account) in [("ddblocal", "000000000000"), ("dynoxide", OWN), ("eu-west-1", "000000000000")] {
             assert!(matches!(judge(true, region, account), Verdict::Emulator(_)), "{region} {account}");
         }
-        // Also behind an endpoint of one's own another account is another account.
+        // Another account is foreign behind a custom endpoint, too.
         assert!(matches!(judge(true, "eu-west-1", "222222222222"), Verdict::Foreign(_)));
         assert!(matches!(judge(true, "us-east-1", OWN), Verdict::Foreign(_)));
         assert_eq!(Expected { scope: &scope, custom_endpoint: false }.judge(&Table::default()), Verdict::Silent);
     }
 
     #[test]
-    fn an_answer_about_another_table_and_a_stub_are_no_descriptions() {
+    fn a_response_about_another_table_or_a_stub_is_wrong() {
         let scope = scope();
         let expected = Expected { scope: &scope, custom_endpoint: false };
         let wrong = |table: &Table| expected.wrong_answer(&TableName::from("t"), table);
@@ -370,7 +376,7 @@ mod tests {
         let stub = Table { name: Some("t".into()), ..Table::default() };
         assert!(wrong(&stub).is_some_and(|why| why.contains("describes nothing")));
         let partial = Table { status: Some("ACTIVE".to_owned()), ..stub };
-        assert_eq!(wrong(&partial), None, "a table without an ARN is one");
+        assert_eq!(wrong(&partial), None, "a table needs no ARN");
     }
 
     fn pass(gate: &mut Gate, region: &str, account: &str) -> Passed {
@@ -380,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn without_sts_the_first_arn_decides_and_nothing_passes_before() {
+    fn without_sts_nothing_passes_before_the_first_arn_decides() {
         let mut gate = Gate::new(false, None);
         let silent = Table { status: Some("ACTIVE".to_owned()), name: Some("t".into()), ..Table::default() };
         let scope = scope();
@@ -401,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn with_sts_one_foreign_arn_among_others_is_a_failed_table_and_nothing_but_foreign_ones_ends_the_scope() {
+    fn with_sts_a_scope_ends_only_if_all_arns_are_foreign() {
         let mut gate = Gate::new(true, None);
         let Passed::Through(none) = pass(&mut gate, "us-east-1", OWN) else { panic!("one may be broken") };
         assert!(none.is_empty());

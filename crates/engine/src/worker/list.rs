@@ -10,11 +10,12 @@ use crate::checkpoint::Cursor;
 use crate::event::{PageListed, What};
 use crate::stop_reason::StopReason;
 
-/// How many pages may be listed and not done with: one table that hangs must not have thousands of names wait behind it.
+/// How many listed pages may be unfinished. The limit keeps thousands of names from waiting behind
+/// one table that hangs.
 const OPEN_PAGES: usize = 8;
 
 impl ScopeWorker<'_> {
-    /// Lists to the last page, and hands on the names that are selected.
+    /// Lists to the last page, and hands on the selected names.
     pub(super) async fn walk(&self, names: mpsc::Sender<TableName>, walking: &CancellationToken) -> Result<(), Unread> {
         let client = self.client();
         let cursor = self.view().ledger.cursor().clone();
@@ -47,8 +48,8 @@ impl ScopeWorker<'_> {
         }
     }
 
-    /// Emits a page, and hands on the names that are to be described. If nobody takes them any more, they are counted all the
-    /// same.
+    /// Emits a page, and hands on the names to describe. They count even if nothing receives them
+    /// any more.
     async fn select(
         &self,
         page: Vec<TableName>,
@@ -63,7 +64,7 @@ impl ScopeWorker<'_> {
             page.selected.iter().filter(|name| !view.ledger.is_done(name)).cloned().collect()
         };
         self.view().handed_on += open.len() as u64;
-        // Before the first of its tables.
+        // The page has to come before the first of its tables.
         self.emit(What::PageListed(page)).await?;
         for name in open {
             if names.send(name).await.is_err() {
@@ -73,14 +74,14 @@ impl ScopeWorker<'_> {
         Ok(())
     }
 
-    /// A page as the filters see it.
+    /// A page, divided by the filters.
     pub(super) fn page(&self, page: Vec<TableName>, next: Option<&TableName>) -> PageListed {
         let filter = &self.settings.filter;
         let (selected, unselected) = page.into_iter().partition(|name| filter.selects(name.as_str()));
         PageListed { selected, unselected, next: next.cloned(), pace: self.client().pace() }
     }
 
-    /// Waits until so few pages are open that one more may be listed.
+    /// Waits until few enough pages are open to list another.
     async fn room_for_a_page(&self) {
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
@@ -99,7 +100,8 @@ impl ScopeWorker<'_> {
         view.is_full
     }
 
-    /// Whether the walker waits for room although each of the `results` tables that it has handed on has a result.
+    /// Whether the walker waits for room although all tables that it has handed on have a result.
+    /// `results` is how many have one.
     pub(super) fn is_starved(&self, results: u64) -> bool {
         let view = self.view();
         view.is_full && view.handed_on == results

@@ -23,7 +23,8 @@ use crate::target::{Connector, ReadyTarget, TargetConnection};
 /// How many events of a scope wait for the coordinator.
 const QUEUED_EVENTS: usize = 32;
 
-/// A target of a run: its credentials, and the connection that its scopes share, made by the first of them.
+/// A target of a run: its credentials, and the connection that its scopes share. The first scope
+/// makes it.
 #[derive(Debug)]
 pub(crate) struct RunTarget {
     pub(crate) ready: ReadyTarget,
@@ -31,13 +32,13 @@ pub(crate) struct RunTarget {
 }
 
 impl RunTarget {
-    /// The connection. Nothing is called yet.
+    /// The connection. Getting it makes no call to AWS.
     pub(crate) async fn connection(&self, connector: &Connector) -> &TargetConnection {
         self.connection.get_or_init(|| connector.connect(&self.ready)).await
     }
 }
 
-/// The targets of a run, by name, as long as somebody has them.
+/// The targets of a run, by name, as long as something else holds them.
 #[derive(Debug, Default)]
 pub(crate) struct RunTargets(Mutex<HashMap<String, Weak<RunTarget>>>);
 
@@ -47,7 +48,7 @@ impl RunTargets {
         let name = ready.target.name.clone();
         let target = Arc::new(RunTarget { ready, connection: OnceCell::new() });
         let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A reference that leads nowhere keeps the memory of what it led to.
+        // A dead weak reference still keeps the memory of its target allocated.
         targets.retain(|_, other| other.strong_count() > 0);
         targets.insert(name, Arc::downgrade(&target));
         drop(targets);
@@ -75,7 +76,7 @@ impl Workers for LocalWorkers {
         let working = async move {
             let refused = |why: String| StopReason::for_good(Outcome::Failed, Problem::new("invalid_job", why));
             let Some(target) = target else {
-                return refuse(&job, &events, refused(format!("the target '{}' is not known", job.key.target))).await;
+                return refuse(&job, &events, refused(format!("unknown target '{}'", job.key.target))).await;
             };
             if job.settings != settings.digest {
                 return refuse(&job, &events, refused("the worker has other settings".to_owned())).await;
@@ -86,7 +87,7 @@ impl Workers for LocalWorkers {
             if let Err(panic) = worked {
                 let problem = Problem::new("panic", panic_message(&*panic));
                 worker.stop(StopReason::for_good(Outcome::Failed, problem));
-                // If nobody reads it, the job was cancelled.
+                // If nothing receives the event, the job was cancelled.
                 let _ = worker.finish().await;
             }
         };
@@ -105,11 +106,11 @@ async fn refuse(job: &ScopeJob, events: &mpsc::Sender<ScopeEvent>, reason: StopR
     let finished = Finished { stopped: Some(reason), foreign: false, foreign_arns: false, pace: Default::default() };
     let what = What::Finished(finished);
     let event = ScopeEvent { key: job.key.clone(), requests: Default::default(), what };
-    // If nobody reads it, the job was cancelled.
+    // If nothing receives the event, the job was cancelled.
     let _ = events.send(event).await;
 }
 
-/// The events of a worker's task, which ends with them.
+/// The events of a worker's task. Dropping them aborts the task.
 struct Events {
     received: mpsc::Receiver<ScopeEvent>,
     _task: AbortOnDropHandle<()>,

@@ -1,5 +1,5 @@
-//! The worker of a scope: from a job, credentials and settings to a stream of events. It knows no state, no other scope, and
-//! not where records go.
+//! The worker of a scope. It turns a job, credentials and settings into a stream of events. It has
+//! no access to the state or to other scopes, and does not know where records go.
 
 mod confirm;
 pub(crate) mod decode;
@@ -28,36 +28,38 @@ use super::target::{NamedBy, TargetConnection};
 pub use local::LocalWorkers;
 pub(crate) use local::{RunTarget, RunTargets};
 
-/// How many names wait between listing and describing: a page and the next, so that listing runs ahead.
+/// How many names may wait between listing and describing: two pages, so that listing runs ahead.
 const QUEUED_NAMES: usize = 200;
 
-/// Who does jobs.
+/// Runs jobs.
 pub trait Workers: Send + Sync {
-    /// Does a job. The stream ends after [`What::Finished`]; if it ends before, the worker is lost. Dropping the stream cancels
-    /// the worker. Once `stop` is cancelled, the worker finishes what is under way, and lists nothing more.
+    /// Runs a job. The stream ends after [`What::Finished`]; if it ends earlier, the worker is
+    /// lost. Dropping the stream cancels the worker. Once `stop` is cancelled, the worker finishes
+    /// what is under way, and lists no more pages.
     fn run(&self, job: ScopeJob, stop: CancellationToken) -> BoxStream<'static, ScopeEvent>;
 
-    /// The scope has ended: what was kept for its next step, as its client with the budget, may go.
+    /// The scope has ended. The worker may drop what it kept for the next step, such as the client
+    /// with its budget.
     fn end(&self, target: &str, region: &Region);
 }
 
-/// What a worker has to know besides its job.
+/// What a worker needs besides its job.
 #[derive(Debug)]
 pub(crate) struct WorkerSettings {
-    /// The digest of the configuration that these settings are from.
+    /// The digest of the configuration that these settings come from.
     pub(crate) digest: String,
     pub(crate) filter: TableFilter,
     /// How many tables are described at once.
     pub(crate) concurrency: Concurrency,
-    /// How long after a `ResourceNotFoundException` a listed table is requested once more.
+    /// How long after a `ResourceNotFoundException` the worker requests a listed table again.
     pub(crate) recheck_after: Duration,
-    /// What else is called for each table.
+    /// The additional calls for each table.
     pub(crate) probes: Vec<&'static Probe>,
-    /// Whether tables are listed and not described.
+    /// Whether tables are only listed.
     pub(crate) dry_run: bool,
 }
 
-/// Nobody reads the events any more.
+/// The receiver of the events was dropped.
 #[derive(Debug)]
 struct Unread;
 
@@ -70,31 +72,31 @@ struct ScopeWorker<'a> {
     stop: CancellationToken,
     client: OnceLock<Arc<ScopeClient>>,
     view: Mutex<View>,
-    /// A table has ended.
+    /// Wakes the walker: a table may have ended.
     settled: Notify,
-    /// The walker waits for room.
+    /// Wakes the fetcher: the walker waits for room.
     full: Notify,
 }
 
-/// What the worker knows of its scope.
+/// The worker's view of its scope.
 struct View {
     /// The same fold as the coordinator's. Here it shows what is left to do.
     ledger: Ledger,
     scope: Arc<Scope>,
-    /// The requests that an event has reported.
+    /// The requests that events have already reported.
     reported: Requests,
     stopped: Option<StopReason>,
     /// Whether the credentials or the tables belong to another account or Region.
     foreign: bool,
     /// Whether an ARN named another account or Region.
     foreign_arns: bool,
-    /// A table that named the scope's.
+    /// A table whose ARN named the scope's account and Region.
     witness: Option<TableName>,
-    /// How many tables the walker has handed on.
+    /// How many tables the walker has handed on to be described.
     handed_on: u64,
     /// Whether the walker waits for room.
     is_full: bool,
-    /// Whether the note about an emulator's ARNs is made.
+    /// Whether the note about an emulator's ARNs has been emitted.
     emulator_noted: bool,
 }
 
@@ -148,7 +150,7 @@ impl<'a> ScopeWorker<'a> {
         self.view().scope.clone()
     }
 
-    /// The client of the scope. It is the same in all steps, because it has the scope's budget.
+    /// The client of the scope. All steps share it, because it holds the scope's budget.
     fn client(&self) -> &Arc<ScopeClient> {
         self.client.get_or_init(|| {
             let client = self.connection.client(&self.job.key.region);
@@ -160,7 +162,7 @@ impl<'a> ScopeWorker<'a> {
         })
     }
 
-    /// Does the job.
+    /// Runs the job.
     async fn work(&self) -> Result<(), Unread> {
         match &self.job.work {
             Work::Crawl(_) => self.crawl().await?,
@@ -181,7 +183,7 @@ impl<'a> ScopeWorker<'a> {
         self.emit(What::Finished(finished)).await
     }
 
-    /// Emits an event, and counts what it says.
+    /// Emits an event, and applies it to the ledger.
     async fn emit(&self, what: What) -> Result<(), Unread> {
         let permit = self.events.reserve().await.map_err(|_| Unread)?;
         let mut view = self.view();
@@ -197,8 +199,9 @@ impl<'a> ScopeWorker<'a> {
         Ok(())
     }
 
-    /// Emits whose tables the scope has, and waits until that is read: if another target crawls the account, the worker is
-    /// cancelled, as a rule before its next call.
+    /// Emits which account the tables belong to, and waits until the coordinator has read it. If
+    /// another target crawls the account, the coordinator cancels the worker, usually before its
+    /// next call.
     async fn identified(&self, account_id: Option<AccountId>, doubt: Option<String>) -> Result<(), Unread> {
         if let Some(account_id) = &account_id {
             let mut view = self.view();
@@ -208,12 +211,12 @@ impl<'a> ScopeWorker<'a> {
         self.events.reserve_many(self.events.max_capacity()).await.map(drop).map_err(|_| Unread)
     }
 
-    /// The job ends here. The first reason stays: what follows is its consequence.
+    /// Stops the job. The first reason is kept: later ones are its consequences.
     fn stop(&self, reason: StopReason) {
         self.view().stopped.get_or_insert(reason);
     }
 
-    /// The credentials or the tables belong to another account or Region.
+    /// Stops the job because the credentials or the tables belong to another account or Region.
     fn foreign(&self, problem: dynacrawl_model::Problem) {
         let mut view = self.view();
         view.foreign = true;
@@ -246,7 +249,7 @@ impl<'a> ScopeWorker<'a> {
                 return Ok(());
             }
         };
-        // Ended by an interrupt of the run, or because no table can be described any more.
+        // Cancelled by an interrupt of the run, or when no more tables can be described.
         let walking = self.stop.child_token();
         let (names, queue) = mpsc::channel(QUEUED_NAMES);
         let gate = Gate::new(by_sts, expected.map(|(_, by)| by));
@@ -255,13 +258,14 @@ impl<'a> ScopeWorker<'a> {
         self.proven_by_another_scope().await
     }
 
-    /// The account that the scope is expected to be in, and what says so.
+    /// The account that the scope is expected to belong to, and what names it.
     fn expected_account(&self) -> Option<(AccountId, NamedBy)> {
         let before = || self.job.account_id.clone().map(|account_id| (account_id, NamedBy::EarlierProcess));
         self.connection.expected_account().or_else(before)
     }
 
-    /// Another scope of the target, with the same credentials, may have proven meanwhile whose they are.
+    /// Adopts the account that another scope of the target, with the same credentials, may have
+    /// proven meanwhile.
     async fn proven_by_another_scope(&self) -> Result<(), Unread> {
         let Some(account_id) = self.connection.proven_account() else { return Ok(()) };
         let (is_open, own, described) = {
@@ -275,7 +279,7 @@ impl<'a> ScopeWorker<'a> {
         if is_open && fits { self.identified(Some(account_id), None).await } else { Ok(()) }
     }
 
-    /// Whether the second try of the scope is to come, so that what failed has its second chance then.
+    /// Whether the scope will be retried. The tables that failed are then described in the retry.
     fn deserves_a_retry(&self) -> bool {
         let view = self.view();
         self.job.key.step == Step::Crawl && view.stopped.as_ref().is_some_and(|reason| reason.may_pass)

@@ -1,4 +1,4 @@
-//! What is told to have changed, from crawl to crawl.
+//! The changes that are reported from crawl to crawl.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use dynacrawl_testing::world::{REGION, World, counts, table};
 use serde_json::{Value, json};
 
 #[tokio::test(start_paused = true)]
-async fn the_first_crawl_adds_every_table_and_the_next_tells_nothing() {
+async fn the_first_crawl_adds_every_table_and_the_next_none() {
     let world = World::new(250);
     let first = world.crawl().await;
     assert_eq!((first.of("table").len(), first.of("table_added").len(), first.changes()), (250, 250, 250));
@@ -23,7 +23,7 @@ async fn the_first_crawl_adds_every_table_and_the_next_tells_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_told_once_with_what_was_and_what_is() {
+async fn a_change_is_reported_once_with_both_values() {
     let world = World::new(3);
     let first = world.crawl().await;
     world.edit(&table(1), |table| table["DeletionProtectionEnabled"] = json!(false));
@@ -43,7 +43,7 @@ async fn a_change_is_told_once_with_what_was_and_what_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_comes_later_is_added_and_one_that_goes_is_removed() {
+async fn a_new_table_is_added_and_a_deleted_one_is_removed() {
     let world = World::new(3);
     world.crawl().await;
     let mut description = world.simulator.describe_json(HUB, REGION, &table(0)).expect("a table");
@@ -62,7 +62,7 @@ async fn a_table_that_comes_later_is_added_and_one_that_goes_is_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_and_created_under_the_same_name_is_recreated() {
+async fn a_table_created_again_under_its_name_is_recreated() {
     let world = World::new(3);
     world.crawl().await;
     let before = world.simulator.describe_json(HUB, REGION, &table(1)).expect("a table")["TableId"].clone();
@@ -77,7 +77,7 @@ async fn dropped_and_created_under_the_same_name_is_recreated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_ids_the_time_of_creation_tells_a_table_from_another() {
+async fn without_ids_the_creation_time_identifies_a_table() {
     let world = World::new(1);
     world.edit(&table(0), |table| table["TableId"] = Value::Null);
     world.crawl().await;
@@ -86,32 +86,32 @@ async fn without_ids_the_time_of_creation_tells_a_table_from_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drift_is_told_only_where_it_is_asked_for() {
+async fn drift_is_reported_only_on_request() {
     let world = World::new(3);
     world.crawl().await;
     world.simulator.set_items(HUB, REGION, &table(1), 4711).expect("a scope");
     world.edit(&table(2), |table| table["TableStatus"] = json!("UPDATING"));
     assert_eq!(world.crawl().await.changes(), 0);
-    let asked = world.crawl_with("[changes]\ndrift = true").await;
-    assert_eq!(asked.names("table_changed"), [table(1), table(2)]);
-    let items = &asked.of("table_changed")[0]["changes"];
+    let drift = world.crawl_with("[changes]\ndrift = true").await;
+    assert_eq!(drift.names("table_changed"), [table(1), table(2)]);
+    let items = &drift.of("table_changed")[0]["changes"];
     assert!(items.as_array().expect("a list").iter().any(|one| one["path"] == "/item_count" && one["after"] == "4711"));
     assert_eq!(world.crawl_with("[changes]\ndrift = true").await.changes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_emitted_is_chosen() {
+async fn emit_chooses_what_is_written() {
     let world = World::new(3);
     let changes = world.crawl_with("[changes]\nemit = \"changes\"").await;
     assert_eq!((changes.of("table").len(), changes.of("table_added").len()), (0, 3));
     world.edit(&table(0), |table| table["DeletionProtectionEnabled"] = json!(false));
     let snapshot = world.crawl_with("[changes]\nemit = \"snapshot\"").await;
     assert_eq!((snapshot.of("table").len(), snapshot.changes(), counts(&snapshot)), (3, 0, [0, 1, 0, 0, 0, 0]));
-    assert_eq!(world.crawl().await.changes(), 0, "it is known all the same");
+    assert_eq!(world.crawl().await.changes(), 0, "the state has it all the same");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_without_a_name_is_no_change() {
+async fn an_unknown_field_is_not_a_change() {
     let world = World::new(5);
     world.crawl().await;
     for number in 0..5 {
@@ -120,12 +120,12 @@ async fn a_field_without_a_name_is_no_change() {
     assert_eq!(world.crawl().await.changes(), 0);
 }
 
-/// Makes a state one of an older version, whose fingerprints are others.
+/// Turns a state into one of an older version, which has other fingerprints.
 fn downgrade(state: &rusqlite::Connection) {
     state.execute("UPDATE tables SET fingerprint = '1:' || substr(fingerprint, 3)", []).expect("written");
 }
 
-/// Makes a state one of version 5, as that version would have written it about these tables.
+/// Turns a state into one of version 5, as that version would have written it for these tables.
 fn to_version_5(state: &mut rusqlite::Connection) {
     let writing = state.transaction().expect("a transaction");
     let records: Vec<(i64, String)> = writing
@@ -178,7 +178,7 @@ fn of_version(state: &rusqlite::Connection, version: u32) -> i64 {
     state.query_row("SELECT count(*) FROM tables WHERE fingerprint LIKE ?1", [like], |row| row.get(0)).expect("a count")
 }
 
-/// From now on every row that is written about tables is counted, by the database itself.
+/// Makes the database count every row that is written about tables from now on.
 fn count_rows(state: &rusqlite::Connection) -> impl Fn() -> i64 {
     let mut sql = "CREATE TABLE written (rows INTEGER); INSERT INTO written VALUES (0);".to_owned();
     for table in ["tables", "records", "changes", "staged"] {
@@ -194,7 +194,7 @@ fn count_rows(state: &rusqlite::Connection) -> impl Fn() -> i64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_of_the_fingerprint_reports_exactly_what_changed_since() {
+async fn a_fingerprint_upgrade_reports_exactly_what_changed_since() {
     let world = World::new(1_000);
     let first = world.crawl().await;
     let mut state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
@@ -224,7 +224,7 @@ async fn an_upgrade_of_the_fingerprint_reports_exactly_what_changed_since() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_takes_a_table_as_it_is_where_its_stored_record_cannot_be_read() {
+async fn an_upgrade_replaces_a_stored_record_that_cannot_be_read() {
     let world = World::new(3);
     world.crawl().await;
     let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
@@ -249,9 +249,9 @@ async fn provisioned_capacity_is_reported_as_drift_only() {
         table["OnDemandThroughput"] = json!({"MaxReadRequestUnits": 100, "MaxWriteRequestUnits": 100});
     });
     assert_eq!(world.crawl().await.names("table_changed"), [table(2)], "a person sets the maxima");
-    let asked = world.crawl_with("[changes]\ndrift = true").await;
-    assert_eq!(asked.names("table_changed"), [table(0), table(1)]);
-    let units = &asked.of("table_changed")[0]["changes"][0];
+    let drift = world.crawl_with("[changes]\ndrift = true").await;
+    assert_eq!(drift.names("table_changed"), [table(0), table(1)]);
+    let units = &drift.of("table_changed")[0]["changes"][0];
     assert_eq!(
         (&units["path"], &units["after"]),
         (&json!("/provisioned_throughput/write_capacity_units"), &json!("41"))
@@ -259,7 +259,7 @@ async fn provisioned_capacity_is_reported_as_drift_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_that_is_never_complete_tells_each_table_once() {
+async fn a_scope_that_is_never_complete_reports_each_table_once() {
     let world = World::new(12);
     world.simulator.deny(Denial::new(HUB, Operation::DescribeTable).table(table(3)));
     let first = world.crawl().await;
@@ -274,7 +274,7 @@ async fn a_scope_that_is_never_complete_tells_each_table_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_layout_or_the_other_changes_hold_the_whole_table() {
+async fn changes_have_the_whole_table_in_either_layout() {
     let world = World::new(2);
     let crawl = world.crawl_with("layout = \"entities\"").await;
     assert!(crawl.of("table")[0]["table"]["key_schema"].is_null());
@@ -284,7 +284,7 @@ async fn the_first_layout_or_the_other_changes_hold_the_whole_table() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_of_another_type_is_named_and_its_table_described_with_one_request() {
+async fn a_field_with_an_unexpected_type_is_named_without_a_retry() {
     let world = World::new(3);
     world.edit(&table(1), |table| table["ItemCount"] = json!("many"));
     world.edit(&table(2), |table| table["Replicas"] = json!([{"RegionName": 7}]));
@@ -303,7 +303,7 @@ async fn a_field_of_another_type_is_named_and_its_table_described_with_one_reque
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_a_table_is_asked_for_once_more() {
+async fn a_response_without_a_table_is_retried() {
     let world = World::new(3);
     let empty = Effect::Error { code: "Login".to_owned(), message: "login required".to_owned(), status: 200 };
     world.simulator.add_fault(FaultRule::new(empty).operation(Operation::DescribeTable).table(table(1)));
@@ -314,7 +314,7 @@ async fn an_answer_without_a_table_is_asked_for_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_in_another_output_format_begins_anew_and_the_state_stays() {
+async fn a_run_of_another_format_is_not_resumed_but_its_state_is_used() {
     for (format, resumes) in [(2, true), (1, false)] {
         let world = World::new(250);
         assert_eq!(world.crawl().await.changes(), 250);

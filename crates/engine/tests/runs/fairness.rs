@@ -1,5 +1,5 @@
-//! How scopes get along with each other, on simulated time: the simulator answers inside the process, and the clock jumps
-//! from one event to the next.
+//! How scopes affect each other, on simulated time: the simulator answers inside the process, and
+//! the clock jumps from one event to the next.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) const REGION: &str = "us-east-1";
 
-/// Accounts with so many tables each, in this order, and a hub that may assume a role in each.
+/// Accounts with these numbers of tables, in this order, and a hub that may assume a role in each.
 pub(super) fn estate(tables: &[u64]) -> Estate {
     let member = |(number, tables): (usize, &u64)| {
         Account::new(account(number))
@@ -31,7 +31,8 @@ pub(super) fn account(number: usize) -> String {
     format!("{:012}", 100_000_000_000 + number)
 }
 
-/// Crawls the first `accounts` accounts; gives the end of each scope's crawl, by account, and the report.
+/// Crawls the first `accounts` accounts. Returns the end of each scope's crawl, by account, and the
+/// report.
 pub(super) async fn crawl(
     simulator: &InProcess,
     accounts: usize,
@@ -45,12 +46,12 @@ pub(super) async fn crawl(
              assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Reader\" }}]\n"
         ),
     );
-    let (records, mut said) = mpsc::channel::<RunEvent>(256);
+    let (records, mut received) = mpsc::channel::<RunEvent>(256);
     let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
     let started = Instant::now();
     let listen = async {
         let mut ended = BTreeMap::new();
-        while let Some(one) = said.recv().await {
+        while let Some(one) = received.recv().await {
             for record in one.into_records() {
                 let (Some(scope), Body::ScopeCompleted(completed)) = (record.scope, record.body) else { continue };
                 let account = scope.account_id.as_ref().expect("an account").to_string();
@@ -70,14 +71,15 @@ pub(super) fn options() -> Options {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_scopes_end_early_beside_a_large_one_that_never_waits_for_them() {
+async fn small_scopes_end_early_and_a_large_one_never_waits() {
     let mut tables = vec![20; 301];
     tables[150] = 10_000;
     let simulator = InProcess::new(estate(&tables), &options());
     let (mut ended, report) = crawl(&simulator, 301, "").await;
     assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, 16_000));
     let (large_ended, large) = ended.remove(&account(150)).expect("the large one");
-    // 10,101 requests at 250 a second, of which the burst of 25 is free: it is as fast as it may be.
+    // 10,101 requests at 250 a second, of which the burst of 25 is free: the scope is as fast as
+    // allowed.
     let least = 10_076.0 / 250.0;
     let took = large.duration_ms as f64 / 1000.0;
     assert!(took >= least - 0.1 && took < least * 1.02, "{took} s, at least {least} s");
@@ -87,7 +89,7 @@ async fn small_scopes_end_early_beside_a_large_one_that_never_waits_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_others_end_as_if_a_throttled_scope_were_not_there() {
+async fn a_throttled_scope_does_not_delay_any_other() {
     const THROTTLED: usize = 30;
     let tables = [100; 60];
     let alone = InProcess::new(estate(&tables), &options());
@@ -115,7 +117,7 @@ async fn all_others_end_as_if_a_throttled_scope_were_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_throttled_scopes_keep_no_other_from_the_places_for_requests() {
+async fn many_throttled_scopes_do_not_take_the_places_of_others() {
     let mut tables = vec![40; 60];
     tables.extend([40; 100]);
     let simulator = InProcess::new(estate(&tables), &options());
@@ -128,7 +130,7 @@ async fn many_throttled_scopes_keep_no_other_from_the_places_for_requests() {
     assert_eq!(report.scopes.complete, 100);
     let outcomes = (0..60).map(|number| ended[&account(number)].1.outcome);
     assert!(outcomes.into_iter().all(|outcome| outcome == Outcome::Partial));
-    // Four scopes at a time, which alone take some 0.2 s each.
+    // Four scopes at a time, which alone take about 0.2 s each.
     let last = (60..160).map(|number| ended[&account(number)].0).max().expect("others");
     assert!(last < Duration::from_secs(20), "{last:?}");
 }
@@ -138,7 +140,8 @@ async fn scopes_that_hang_do_not_slow_others_down() {
     const HANGING: usize = 8;
     let mut tables = vec![64; HANGING];
     tables.extend([80; 24]);
-    // Each scope wants as many requests at once as there are places: whoever hangs would take all of them.
+    // Each scope wants as many requests at once as there are places: one that hangs would take all
+    // of them.
     let settings = "rate = 0\nrequests = 64\nconcurrency = 64\nscopes = 64\nmax_attempts = 1";
     let healthy_end = async |simulator: InProcess| {
         let (ended, _) = crawl(&simulator, 32, settings).await;
@@ -157,7 +160,7 @@ async fn scopes_that_hang_do_not_slow_others_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tables_that_failed_under_load_are_there_after_the_last_pass() {
+async fn tables_that_failed_under_load_succeed_in_the_last_pass() {
     let simulator = InProcess::new(estate(&[200]), &options());
     // Ten tables, each at all three attempts of its turn.
     let fault = FaultRule::new(Effect::Status(503)).operation(Operation::DescribeTable).table("table-00010*");
@@ -169,7 +172,7 @@ async fn tables_that_failed_under_load_are_there_after_the_last_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_is_reached_by_default_at_a_usual_latency_and_a_number_is_an_upper_bound() {
+async fn the_rate_is_reached_by_default_and_concurrency_caps_it() {
     const TABLES: u64 = 5_000;
     let options = Options { latency: Duration::from_millis(30), ..options() };
     let simulator = InProcess::new(estate(&[TABLES]), &options);

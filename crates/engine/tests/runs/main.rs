@@ -1,5 +1,6 @@
-//! Runs against the simulator inside the process, on simulated time. With `DYNACRAWL_TEST_WORKERS=serialising` each worker gets
-//! its jobs and sends its events as JSON, as if it were on another machine.
+//! Runs against the simulator inside the process, on simulated time. With
+//! `DYNACRAWL_TEST_WORKERS=serialising` each worker gets its jobs and sends its events as JSON, as
+//! if it were on another machine.
 
 mod changes;
 mod chaos;

@@ -1,4 +1,5 @@
-//! Faults that pass, and such that do not, on simulated time: what a crawl outlasts, and when it gives up.
+//! Faults that pass and faults that do not, on simulated time: what a crawl outlasts, and when it
+//! gives up.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ fn error(code: &str, message: &str) -> Effect {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_with_nothing_but_server_errors_is_given_up() {
+async fn a_scope_with_only_server_errors_is_given_up() {
     let simulator = InProcess::new(estate(&[10_000, 100]), &options());
     let broken = FaultRule::new(Effect::Status(500)).account(account(0)).operation(Operation::DescribeTable);
     simulator.add_fault(broken);
@@ -24,7 +25,7 @@ async fn a_scope_with_nothing_but_server_errors_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_with_nothing_but_calls_that_hang_is_given_up() {
+async fn a_scope_whose_calls_all_hang_is_given_up() {
     let simulator = InProcess::new(estate(&[10_000, 100]), &options());
     let hanging = FaultRule::new(Effect::Delay(Duration::from_secs(3600))).account(account(0));
     simulator.add_fault(hanging.operation(Operation::DescribeTable));
@@ -39,7 +40,7 @@ async fn a_scope_with_nothing_but_calls_that_hang_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_listing_outlasts_half_a_minute_of_server_errors() {
     let simulator = InProcess::new(estate(&[250]), &options());
-    // Ten attempts take some eight seconds, each further one some five.
+    // Ten attempts take about eight seconds, each further one about five.
     simulator.add_fault(FaultRule::new(Effect::Status(503)).operation(Operation::ListTables).first(16));
     let (ended, report) = crawl(&simulator, 1, "").await;
     assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, 250));
@@ -47,7 +48,7 @@ async fn a_listing_outlasts_half_a_minute_of_server_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_unknown_for_a_moment_does_not_end_its_scope() {
+async fn a_session_that_is_briefly_unknown_does_not_end_its_scope() {
     let simulator = InProcess::new(estate(&[200]), &options());
     let unknown = error("UnrecognizedClientException", "The security token included in the request is invalid.");
     for operation in [Operation::ListTables, Operation::DescribeTable] {
@@ -61,7 +62,7 @@ async fn a_session_that_is_unknown_for_a_moment_does_not_end_its_scope() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_is_not_lost_to_seconds_of_a_broken_sts() {
+async fn an_account_survives_a_broken_sts_for_seconds() {
     let simulator = InProcess::new(estate(&[20]), &options());
     simulator.add_fault(FaultRule::new(Effect::Status(503)).operation(Operation::AssumeRole).first(10));
     let (_, report) = crawl(&simulator, 1, "").await;
@@ -69,7 +70,7 @@ async fn an_account_is_not_lost_to_seconds_of_a_broken_sts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_was_refused_for_a_wrong_clock_gets_the_last_pass() {
+async fn a_table_refused_for_a_wrong_clock_gets_the_last_pass() {
     let simulator = InProcess::new(estate(&[20]), &options());
     let skewed = error("InvalidSignatureException", "Signature expired: 20260101T000000Z is now earlier than …");
     simulator.add_fault(FaultRule::new(skewed).operation(Operation::DescribeTable).table("table-000007").first(4));

@@ -1,4 +1,4 @@
-//! What is told to be gone, and above all what is not.
+//! What is reported as removed, and above all what is not.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use serde_json::json;
 const MEMBER: &str = "111122223333";
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_breaks_off_removes_nothing() {
+async fn an_incomplete_listing_removes_nothing() {
     for effect in [Effect::Deny, Effect::Throttle, Effect::Status(500), Effect::DropConnection] {
         let world = World::new(250);
         world.crawl().await;
         world.remove(240..250);
         let fault = FaultRule::new(effect.clone()).operation(Operation::ListTables);
-        // The first page comes, no other does.
+        // Only the first page comes.
         world.simulator.add_fault(fault.when(When::After(1)));
         let crawl = world.crawl_with("max_attempts = 1\npatience = \"1s\"").await;
         assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial), "{effect:?}");
@@ -43,14 +43,14 @@ async fn a_denied_listing_and_an_unreachable_region_remove_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_cannot_be_described_any_more_is_not_removed() {
+async fn a_table_that_can_no_longer_be_described_is_not_removed() {
     let world = World::new(12);
     world.crawl().await;
     // Listed, and denied.
     world.simulator.deny(Denial::new(HUB, Operation::DescribeTable).table(table(3)));
     let crawl = world.crawl().await;
     assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
-    // Not listed, and nobody tells whether it is gone.
+    // Not listed, and whether it was deleted is unknown.
     world.remove(3..4);
     let crawl = world.crawl().await;
     assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Partial));
@@ -61,7 +61,7 @@ async fn a_table_that_cannot_be_described_any_more_is_not_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_vanishes_between_listing_and_describing_is_removed() {
+async fn a_table_that_vanishes_after_its_listing_is_removed() {
     let world = World::new(12);
     world.crawl().await;
     let fault = FaultRule::new(Effect::NotFound).operation(Operation::DescribeTable).table(table(3));
@@ -87,7 +87,7 @@ async fn a_changed_filter_unselects_and_selects_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_too_many_are_gone_they_stay_until_a_person_accepts_it() {
+async fn too_many_removals_wait_until_a_person_accepts_them() {
     let world = World::new(20);
     world.crawl().await;
     world.remove(0..10);
@@ -96,8 +96,8 @@ async fn where_too_many_are_gone_they_stay_until_a_person_accepts_it() {
         assert_eq!((crawl.changes(), crawl.report.outcome, counts(&crawl)[5]), (0, RunOutcome::Partial, 10));
         let held = crawl.problem("removals_held");
         assert_eq!((&held["table_count"], held["table_names"].as_array().expect("names").len()), (&json!(10), 10));
-        let said = held["message"].as_str().expect("a message");
-        assert!(said.contains("10 of 20") && said.contains(&format!("--accept-removals {HUB}/{REGION}")), "{said}");
+        let text = held["message"].as_str().expect("a message");
+        assert!(text.contains("10 of 20") && text.contains(&format!("--accept-removals {HUB}/{REGION}")), "{text}");
         assert_eq!(crawl.of("scope_completed")[0]["outcome"], "partial");
     }
     let other = world.crawl_with(&format!("[changes]\naccept_removals = [\"{HUB}/{OTHER_REGION}\"]")).await;
@@ -108,7 +108,7 @@ async fn where_too_many_are_gone_they_stay_until_a_person_accepts_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fewer_than_the_share_go_by_themselves_and_those_that_are_back_stay() {
+async fn removals_below_the_share_need_no_person() {
     let world = World::new(20);
     world.crawl().await;
     world.remove(0..5);
@@ -122,13 +122,13 @@ async fn fewer_than_the_share_go_by_themselves_and_those_that_are_back_stay() {
     assert_eq!((crawl.of("table_removed").len(), crawl.changes()), (4, 4), "4 of 15");
 }
 
-/// What is told before a kill is not told again, and counts all the same.
+/// A removal that was reported before a kill is not reported again, but still counts.
 #[tokio::test(start_paused = true)]
-async fn after_a_kill_the_fail_safe_holds_as_it_would_have() {
+async fn after_a_kill_the_fail_safe_still_holds() {
     let world = World::new(50);
     world.crawl().await;
     world.remove(0..30);
-    // One is unselected before the kill, and whether the others are gone is being asked.
+    // One is unselected before the kill, and the others are being confirmed.
     let settings = "exclude = [\"table-000040\"]";
     let hangs = FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::DescribeTable);
     world.simulator.add_fault(hangs.table("table-00000*"));
@@ -143,7 +143,7 @@ async fn after_a_kill_the_fail_safe_holds_as_it_would_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_person_accepted_holds_after_a_kill() {
+async fn accepted_removals_stay_accepted_after_a_kill() {
     let world = World::new(50);
     world.crawl().await;
     world.remove(0..30);
@@ -152,15 +152,11 @@ async fn what_a_person_accepted_holds_after_a_kill() {
     let accepted = format!("[changes]\naccept_removals = [\"{HUB}/{REGION}\"]");
     world.crawl_until_killed(&accepted, Duration::from_secs(5)).await;
     world.simulator.clear_faults();
-    assert_eq!(
-        world.crawl().await.of("table_removed").len(),
-        30,
-        "the run that goes on is the one it was accepted for"
-    );
+    assert_eq!(world.crawl().await.of("table_removed").len(), 30, "the resumed run is the one it was accepted for");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_proof_of_the_account_nothing_is_removed_and_the_scope_is_partial() {
+async fn without_proof_of_the_account_nothing_is_removed() {
     let world = World::new(20);
     world.crawl().await;
     world.remove(0..20);
@@ -173,7 +169,7 @@ async fn without_a_proof_of_the_account_nothing_is_removed_and_the_scope_is_part
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_with_another_name_is_covered_also_where_it_is_not_crawled_or_reached() {
+async fn a_renamed_target_is_covered_even_if_it_is_not_reached() {
     let reader = Role::new("Reader").trusts(HUB);
     let member = Account::new(MEMBER).role(reader).region(REGION, Tables::new().generated(12));
     let world = World::of([Account::new(HUB).region(REGION, Tables::new().generated(3)), member]);
@@ -194,7 +190,7 @@ async fn a_target_with_another_name_is_covered_also_where_it_is_not_crawled_or_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_does_not_fall_to_zero_by_itself() {
+async fn the_removal_of_all_tables_waits_for_a_person() {
     let world = World::new(2);
     world.crawl().await;
     world.remove(0..2);
@@ -206,11 +202,11 @@ async fn a_scope_does_not_fall_to_zero_by_itself() {
     let world = World::new(1);
     world.crawl().await;
     world.remove(0..1);
-    assert_eq!(world.crawl().await.of("table_removed").len(), 1, "a single table may go");
+    assert_eq!(world.crawl().await.of("table_removed").len(), 1, "a single table may be removed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_was_not_listed_was_seen_last_when_it_was() {
+async fn a_table_was_last_seen_when_it_was_last_listed() {
     let world = World::new(20);
     let seen = |name: &str| -> i64 {
         let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
@@ -232,7 +228,7 @@ async fn a_table_that_was_not_listed_was_seen_last_when_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_that_left_the_configuration_is_retired_and_comes_back_anew() {
+async fn a_scope_that_leaves_the_configuration_is_retired() {
     let tables = || Tables::new().generated(12);
     let world = World::of([Account::new(HUB).region(REGION, tables()).region(OTHER_REGION, tables())]);
     let both = format!("[[target]]\nname = \"hub\"\nregions = [\"{REGION}\", \"{OTHER_REGION}\"]");
@@ -247,7 +243,7 @@ async fn a_scope_that_left_the_configuration_is_retired_and_comes_back_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_crawled_this_time_or_cannot_be_reached_is_not_retired() {
+async fn a_target_that_is_not_crawled_or_reached_is_not_retired() {
     let reader = Role::new("Reader").trusts(HUB);
     let member = Account::new(MEMBER).role(reader).region(REGION, Tables::new().generated(12));
     let world = World::of([Account::new(HUB).region(REGION, Tables::new().generated(3)), member]);
@@ -265,7 +261,7 @@ async fn what_is_not_crawled_this_time_or_cannot_be_reached_is_not_retired() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_is_gone_and_a_region_that_was_opted_out_remove_nothing() {
+async fn a_suspended_account_and_a_disabled_region_remove_nothing() {
     let world = organization(12);
     let crawl = world.crawl_with(ORGANIZATION).await;
     assert_eq!((crawl.of("table_added").len(), crawl.report.outcome), (24, RunOutcome::Complete), "{:?}", crawl.report);
@@ -283,15 +279,15 @@ async fn an_account_that_is_gone_and_a_region_that_was_opted_out_remove_nothing(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_organization_does_not_tell_is_not_retired() {
+async fn accounts_and_regions_that_are_not_listed_are_not_retired() {
     let world = organization(3);
     world.crawl_with(ORGANIZATION).await;
-    for (operation, said) in [(Operation::ListAccounts, "accounts"), (Operation::ListRegions, "Regions")] {
+    for (operation, what) in [(Operation::ListAccounts, "accounts"), (Operation::ListRegions, "Regions")] {
         world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(operation));
         let report = world.crawl_to_nothing(ORGANIZATION).await;
-        assert_ne!(report.outcome, RunOutcome::Cancelled, "{said}");
+        assert_ne!(report.outcome, RunOutcome::Cancelled, "{what}");
         world.simulator.clear_faults();
-        assert_eq!(world.crawl_with(ORGANIZATION).await.changes(), 0, "{said}");
+        assert_eq!(world.crawl_with(ORGANIZATION).await.changes(), 0, "{what}");
     }
 }
 
@@ -315,7 +311,8 @@ async fn keys_that_end_while_removals_are_confirmed_end_the_scope() {
     let world = World::new(250);
     world.crawl().await;
     world.remove(0..100);
-    // Of the many requests that wait for the budget, one is refused for good. The ones behind it must not hold up what follows.
+    // Of the many requests that wait for the budget, one is refused permanently. The ones after it
+    // must not hold up what follows.
     let refused = FaultRule::new(Effect::UnrecognizedClient).operation(Operation::DescribeTable);
     world.simulator.add_fault(refused.table(table(10)));
     let settings = format!("rate = 20\n[changes]\naccept_removals = [\"{HUB}/{REGION}\"]");

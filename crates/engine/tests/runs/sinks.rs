@@ -16,12 +16,12 @@ fn file(directory: &Path) -> SinkKind {
     SinkKind::File(FileSettings { path: directory.join("events.jsonl"), max_bytes: 3_000, daily: false })
 }
 
-/// The events of a file and of those that were put aside before it.
+/// The events of a file, and of the files that were rotated before it.
 fn received(directory: &Path) -> Vec<(String, Value)> {
     let mut files: Vec<_> =
         std::fs::read_dir(directory).expect("read").map(|entry| entry.expect("one").path()).collect();
     files.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("events.jsonl")));
-    // One that was put aside has a longer name, and with a number at its end if there are several of a second.
+    // A rotated file has a longer name, with a number at its end if several have the same second.
     let number = |path: &Path| {
         let name = path.display().to_string();
         let (time, number) = name.rsplit_once("Z-").map_or((name.as_str(), "0"), |(time, number)| (time, number));
@@ -45,7 +45,7 @@ fn received(directory: &Path) -> Vec<(String, Value)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_holds_to_the_contract_of_sinks() {
+async fn a_file_keeps_the_contract_of_sinks() {
     holds(&Candidate { kind: file, received }).await;
 }
 
@@ -68,7 +68,7 @@ async fn an_interrupted_or_failed_run_delivers_nothing() {
     let settings = sink(&world, "audit");
     world.crawl_until_killed(&settings, Duration::from_millis(900)).await;
     assert!(rows(&world.path("state.db"), "staged") > 0);
-    assert_eq!(owed(&world, "audit"), [], "not before it settles");
+    assert_eq!(owed(&world, "audit"), [], "nothing before it settles");
     world.crawl_with(&settings).await;
     let events = owed(&world, "audit");
     assert_eq!(events.len(), 302, "all of it, once");
@@ -81,10 +81,10 @@ async fn an_interrupted_or_failed_run_delivers_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_sink_begins_with_the_next_run_and_one_that_is_gone_gives_up_its_place() {
+async fn a_new_sink_begins_with_the_next_run_and_a_removed_one_ends() {
     let world = World::new(3);
     world.crawl().await;
-    assert_eq!(rows(&world.path("state.db"), "outbox"), 0, "nobody wants it");
+    assert_eq!(rows(&world.path("state.db"), "outbox"), 0, "there is no sink");
     world.crawl_with(&sink(&world, "first")).await;
     assert_eq!(owed(&world, "first").len(), 2, "nothing changed");
     world.remove(0..1);
@@ -93,7 +93,7 @@ async fn a_new_sink_begins_with_the_next_run_and_one_that_is_gone_gives_up_its_p
     let removed = &owed(&world, "second")[0];
     let was = removed.table.as_ref().map(|record| serde_json::to_value(record).expect("JSON")["table"]["name"].clone());
     assert_eq!((kind(removed), was), ("table_removed", Some(table(0).into())));
-    // What only the first one has not taken goes with it.
+    // What only the first sink has not accepted is deleted with it.
     world.crawl_with(&sink(&world, "second")).await;
     assert_eq!(rows(&world.path("state.db"), "outbox"), 5);
     world.crawl().await;
@@ -101,19 +101,19 @@ async fn a_new_sink_begins_with_the_next_run_and_one_that_is_gone_gives_up_its_p
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_sink_does_not_take_for_too_long_is_dropped_and_counted() {
+async fn events_that_a_sink_does_not_accept_in_time_are_dropped() {
     let world = World::new(3);
     world.crawl_with(&sink(&world, "audit")).await;
     let path = world.path("state.db");
     let state = rusqlite::Connection::open(&path).expect("a state");
-    // One that looks old because the clock was behind, after one that is new.
+    // An event that looks old because the clock was behind, after a new one.
     let behind = "UPDATE outbox SET at = 0 WHERE seq = (SELECT MAX(seq) FROM outbox)";
     state.execute(behind, []).expect("written");
     world.crawl_with(&sink(&world, "audit")).await;
     assert_eq!(owed(&world, "audit").len(), 7, "nothing is lost");
     state.execute("DELETE FROM outbox WHERE seq > 5", []).expect("written");
     state.execute("UPDATE outbox SET at = at - 31 * 24 * 3600000", []).expect("written");
-    // A clock that is ahead for once makes nothing old.
+    // A clock that is ahead once makes no event old.
     state.execute("UPDATE runs SET started_at = started_at - 40 * 24 * 3600000", []).expect("written");
     world.crawl_with(&sink(&world, "audit")).await;
     assert_eq!(owed(&world, "audit").len(), 7);
@@ -125,7 +125,7 @@ async fn what_a_sink_does_not_take_for_too_long_is_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_state_tables_and_ends_are_delivered_as_they_are_written() {
+async fn without_a_state_tables_and_ends_are_delivered_when_written() {
     let world = World::new(30);
     let directory = world.directory.path();
     let mut config = world.config("[changes]\nemit = \"snapshot\"\n");
@@ -143,7 +143,7 @@ async fn without_a_state_tables_and_ends_are_delivered_as_they_are_written() {
     let got = received(directory);
     assert_eq!(got.iter().map(|(_, record)| record).collect::<Vec<_>>(), wanted);
 
-    // A destination that does not work fails the run.
+    // A broken destination fails the run.
     config.run.crawl.deliver_within = Duration::from_secs(60);
     let SinkKind::File(settings) = &mut config.run.sinks[0].kind;
     settings.path = directory.join("missing/events.jsonl");
@@ -157,7 +157,7 @@ async fn without_a_state_tables_and_ends_are_delivered_as_they_are_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statistics_are_kept_apart_and_written_only_where_they_differ() {
+async fn statistics_are_kept_apart_and_written_only_if_they_differ() {
     let world = World::new(5);
     let path = world.path("state.db");
     world.crawl().await;
@@ -174,7 +174,7 @@ async fn statistics_are_kept_apart_and_written_only_where_they_differ() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crawl_delivers_what_is_owed_within_its_time() {
+async fn a_crawl_delivers_pending_events_within_its_time() {
     let world = World::new(5);
     let settings = sink(&world, "audit");
     world.crawl_with(&settings).await;
@@ -186,7 +186,7 @@ async fn a_crawl_delivers_what_is_owed_within_its_time() {
     let text = std::fs::read_to_string(world.path("audit")).expect("events");
     assert_eq!(text.lines().count(), 7);
     drop(state);
-    // A destination that is away is owed everything.
+    // A destination that is unavailable is owed everything.
     std::fs::remove_file(world.path("audit")).and_then(|()| std::fs::create_dir(world.path("audit"))).expect("away");
     world.crawl_with(&settings).await;
     let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
@@ -196,7 +196,7 @@ async fn a_crawl_delivers_what_is_owed_within_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_cannot_be_read_holds_up_no_other() {
+async fn an_event_that_cannot_be_read_does_not_hold_up_others() {
     let world = World::new(5);
     let settings = sink(&world, "audit");
     world.crawl_with(&settings).await;

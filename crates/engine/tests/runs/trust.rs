@@ -1,4 +1,4 @@
-//! Answers that lie, and credentials that are another account's: nothing wrong may come of them.
+//! False responses, and credentials of another account: neither may lead to a wrong result.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn two_accounts() -> World {
     world
 }
 
-/// The one scope of a run, which ends with its last record alone.
+/// The one scope of a run, which has only its last record.
 fn alone<'a>(report: &'a RunReport, code: &str) -> &'a ScopeCompleted {
     let [CompletedScope { completed: scope, .. }] = &report.notable[..] else { panic!("one scope: {report:?}") };
     assert_eq!(scope.outcome, Outcome::AuthFailed, "{scope:?}");
@@ -53,7 +53,7 @@ async fn nothing_is_lost(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_keys_of_another_account_end_the_scope_before_anything_is_written() {
+async fn keys_of_another_account_end_the_scope_before_any_record() {
     let world = two_accounts().await;
     let hub = Account::new(HUB).access("hub").access_key_id;
     world.simulator.move_key(&hub, DEV).expect("an account");
@@ -65,7 +65,7 @@ async fn the_keys_of_another_account_end_the_scope_before_anything_is_written() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_sts_the_first_arn_finds_out_the_keys_of_another_account() {
+async fn without_sts_the_first_arn_reveals_keys_of_another_account() {
     let world = two_accounts().await;
     let hub = Account::new(HUB).access("hub").access_key_id;
     world.simulator.move_key(&hub, DEV).expect("an account");
@@ -77,7 +77,7 @@ async fn without_sts_the_first_arn_finds_out_the_keys_of_another_account() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_become_another_accounts_in_mid_run_remove_no_table() {
+async fn keys_that_change_their_account_in_mid_run_remove_no_table() {
     let account = |id, tables| Account::new(id).region(REGION, Tables::new().generated(tables));
     let world = World::of([account(HUB, 20), account(DEV, 18)]);
     assert_eq!(world.crawl_with(&hub_with("")).await.report.outcome, RunOutcome::Complete);
@@ -92,13 +92,13 @@ async fn keys_that_become_another_accounts_in_mid_run_remove_no_table() {
         world.simulator.clear_faults();
     }
     nothing_is_lost(&world).await;
-    // A table that is gone is removed all the same.
+    // A deleted table is still removed.
     world.simulator.remove_table(HUB, REGION, &table(3)).expect("a table");
     assert_eq!(world.crawl_with(&hub_with("")).await.of("table_removed").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_whose_session_belongs_to_another_account_ends_the_scope() {
+async fn a_role_session_of_another_account_ends_the_scope() {
     let reader = Role::new("Reader").trusts(HUB);
     let member = Account::new(DEV).role(reader).region(REGION, Tables::new().generated(3));
     let world = World::of([Account::new(HUB).region(REGION, Tables::new().generated(3)), member]);
@@ -125,7 +125,7 @@ async fn tables_of_another_region_end_the_scope() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_the_identity_is_proven_a_foreign_arn_is_a_failed_table() {
+async fn once_the_identity_is_proven_a_foreign_arn_fails_its_table() {
     for foreign in [TableEdit::ArnAccount(DEV.to_owned()), TableEdit::ArnRegion(OTHER_REGION.to_owned())] {
         let world = World::new(20);
         world.crawl().await;
@@ -151,7 +151,7 @@ async fn an_emulators_arns_are_a_note() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_about_something_else_is_a_failed_table_and_no_change() {
+async fn a_response_about_something_else_fails_its_table() {
     for wrong in [TableEdit::Name("other".to_owned()), TableEdit::Stub] {
         let world = World::new(20);
         world.crawl().await;
@@ -167,14 +167,14 @@ async fn an_answer_about_something_else_is_a_failed_table_and_no_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_answer_lacks_does_not_make_it_another_table() {
+async fn a_field_missing_in_a_response_does_not_recreate_a_table() {
     for lacking in ["/TableId", "/TableArn", "/CreationDateTime"] {
         let world = World::new(5);
         world.crawl().await;
         let rule = world.simulator.add_fault(edit(TableEdit::Without(lacking.to_owned())).table(table(2)));
         let crawl = world.crawl().await;
         assert_eq!((crawl.changes(), crawl.report.outcome), (0, RunOutcome::Complete), "{lacking}");
-        // A change beside it is still found, and told once.
+        // A change besides it is still found, and reported once.
         world.edit(&table(2), |table| table["DeletionProtectionEnabled"] = json!(false));
         let crawl = world.crawl().await;
         assert_eq!(crawl.names("table_changed"), [table(2)], "{lacking}");
@@ -199,7 +199,7 @@ async fn a_name_that_is_listed_twice_counts_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_turns_in_a_circle_or_is_empty_without_end_is_incomplete() {
+async fn a_listing_without_an_end_is_incomplete() {
     for listing in [Listing::Cycle, Listing::EmptyPages] {
         let world = World::new(250);
         world.crawl().await;
@@ -218,7 +218,7 @@ async fn a_listing_that_turns_in_a_circle_or_is_empty_without_end_is_incomplete(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_known_table_that_the_listing_leaves_out_is_described_and_counted_by_itself() {
+async fn a_table_that_the_listing_leaves_out_is_still_described() {
     let world = World::new(20);
     world.crawl().await;
     world.edit(&table(3), |table| table["DeletionProtectionEnabled"] = json!(false));
@@ -243,7 +243,7 @@ async fn a_known_table_that_the_listing_leaves_out_is_described_and_counted_by_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_every_listed_table_vanishes_the_scope_is_partial() {
+async fn a_scope_is_partial_if_every_listed_table_vanishes() {
     let world = World::new(2);
     world.simulator.add_fault(FaultRule::new(Effect::NotFound).operation(Operation::DescribeTable));
     let crawl = world.crawl().await;
@@ -271,7 +271,7 @@ fn of_organization(changes: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_answer_of_organizations_retires_nothing_until_a_person_accepts_it() {
+async fn a_short_list_of_accounts_retires_nothing_by_itself() {
     let world = organization(20);
     assert_eq!(world.crawl_with(&of_organization("")).await.of("table").len(), 20);
     world.simulator.add_fault(FaultRule::new(Effect::FirstAccounts(2)).operation(Operation::ListAccounts));
@@ -288,7 +288,7 @@ async fn a_short_answer_of_organizations_retires_nothing_until_a_person_accepts_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_cannot_be_reached_keeps_no_other_from_being_retired() {
+async fn an_unreachable_account_does_not_keep_others_from_retiring() {
     let world = organization(20);
     world.crawl_with(&of_organization("")).await;
     let denied = FaultRule::new(Effect::Deny).operation(Operation::AssumeRole);
@@ -300,7 +300,7 @@ async fn an_account_that_cannot_be_reached_keeps_no_other_from_being_retired() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_flags_do_not_cover_is_retired_only_if_it_is_named() {
+async fn scopes_outside_the_flags_are_retired_only_if_named() {
     let regions = [REGION, OTHER_REGION];
     let account =
         regions.iter().fold(Account::new(HUB), |account, region| account.region(*region, Tables::new().generated(2)));
@@ -321,8 +321,8 @@ async fn what_flags_do_not_cover_is_retired_only_if_it_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_that_failed_for_a_while_is_tried_once_more_at_the_end() {
-    // Longer than a call waits, and over before the second try gives up.
+async fn a_scope_that_failed_for_a_while_is_retried_at_the_end() {
+    // Longer than a call waits, and over before the retry gives up.
     let long = When::For(Duration::from_secs(90));
     for rule in [
         FaultRule::new(Effect::Status(503)).operation(Operation::ListTables).region(OTHER_REGION).when(long.clone()),
@@ -344,7 +344,7 @@ async fn a_scope_that_failed_for_a_while_is_tried_once_more_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_try_continues_where_the_first_one_stopped() {
+async fn a_retry_continues_where_the_first_attempt_stopped() {
     let world = World::new(250);
     // The second page does not come, however long the listing waits; at the end it does.
     let rule = FaultRule::new(Effect::Status(503))
@@ -359,11 +359,12 @@ async fn a_second_try_continues_where_the_first_one_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_try_does_not_continue_in_another_account() {
+async fn a_retry_does_not_continue_in_another_account() {
     let account = |id| Account::new(id).region(REGION, Tables::new().generated(250));
     let world = World::of([account(HUB), account(DEV)]);
     assert_eq!(world.crawl_with(&hub_with("")).await.report.outcome, RunOutcome::Complete);
-    // An ARN proves the account of the first try, and the keys are another account's by the second one.
+    // An ARN proves the account in the first attempt, and the keys are another account's in the
+    // retry.
     world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity).first(1));
     let listing = FaultRule::new(Effect::Status(503)).operation(Operation::ListTables);
     world.simulator.add_fault(listing.when(When::Between(Duration::from_millis(30), Duration::from_secs(75))));
@@ -376,12 +377,12 @@ async fn a_second_try_does_not_continue_in_another_account() {
     let (report, ()) = tokio::join!(world.crawl_to_nothing(&settings), moving);
     let [CompletedScope { completed: scope, .. }] = &report.notable[..] else { panic!("one scope: {report:?}") };
     assert_eq!(scope.problems[0].code, "account_mismatch", "{scope:?}");
-    assert_eq!(scope.counts.described, 100, "those of the first try were written: {scope:?}");
+    assert_eq!(scope.counts.described, 100, "those of the first attempt were written: {scope:?}");
     assert_eq!(report.changes.map(|changes| changes.changed + changes.recreated + changes.removed), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_held_back_does_not_hold_up_the_listing() {
+async fn results_that_are_held_back_do_not_hold_up_the_listing() {
     let world = World::new(1200);
     world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::GetCallerIdentity));
     world.simulator.add_fault(FaultRule::new(Effect::Deny).operation(Operation::DescribeTable));
@@ -392,12 +393,12 @@ async fn what_is_held_back_does_not_hold_up_the_listing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_cannot_be_disabled_is_never_taken_for_one_that_is() {
+async fn a_default_region_never_has_the_outcome_not_opted_in() {
     let world = World::new(3);
     world.simulator.add_fault(FaultRule::new(Effect::UnrecognizedClient).operation(Operation::ListTables));
     let report = world.crawl_to_nothing(&hub_with("")).await;
     assert_eq!(report.notable[0].completed.outcome, Outcome::AuthFailed);
-    // A denied STS does not make it one either.
+    // A denied STS does not change that.
     world.simulator.deny(Denial::new(HUB, Operation::GetCallerIdentity));
     assert_eq!(world.crawl_to_nothing(&hub_with("")).await.notable[0].completed.outcome, Outcome::AuthFailed);
 }

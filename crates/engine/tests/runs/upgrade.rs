@@ -1,4 +1,4 @@
-//! A state of an older version, with a run that was killed in its middle.
+//! A state of an older version, with a run that was killed midway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 const INTERRUPTED: &str = "01M8G8Q7D3SEWG6S0QJX7XM138";
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_run_of_another_output_format_begins_anew() {
+async fn an_interrupted_run_of_another_output_format_is_abandoned() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.db");
     let state = Connection::open(&path).expect("a file");
@@ -23,7 +23,8 @@ async fn an_interrupted_run_of_another_output_format_begins_anew() {
          regions = [\"us-east-1\", \"us-east-2\"]\n",
         path.display()
     );
-    // The dump has another place's output and endpoints, and has become older than an interrupted run may be.
+    // The dump has the output and endpoints of another machine, and is now older than an
+    // interrupted run may be.
     let of_today = "UPDATE runs SET config_digest = ?, output = '/dev/null', output_template = '/dev/null', \
                     is_replaced = 0, updated_at = unixepoch() * 1000 WHERE ended_at IS NULL";
     let options = Options { verify_signatures: false, latency: Duration::from_millis(20), ..Options::default() };
@@ -38,7 +39,7 @@ async fn an_interrupted_run_of_another_output_format_begins_anew() {
     written.expect("written");
     assert_eq!((report.outcome, report.scopes.complete), (RunOutcome::Complete, 2), "{:?}", report.notable);
     assert_eq!((report.counts.listed, report.counts.described), (24, 24));
-    // Every table is as the state has it, by whichever rules that version hashed it.
+    // Every table is as the state has it, however that version computed its fingerprint.
     assert_eq!(simulator.counts().requests(Operation::DescribeTable), 24);
     assert_eq!(report.changes, Some(Default::default()));
     let state = Connection::open(&path).expect("the state");

@@ -21,7 +21,7 @@ async fn crawl_with(world: &World, workers: MakeWorkers) -> Crawl {
     world.crawl_plan(plan.with_workers(workers)).await
 }
 
-/// Workers of which each job is lost after its first page, the first so many times.
+/// Workers that lose their first `losses` jobs after the first page.
 struct Losing {
     local: LocalWorkers,
     losses: AtomicU64,
@@ -44,7 +44,7 @@ impl Workers for Losing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_is_lost_is_replaced_at_the_end_of_the_run() {
+async fn a_lost_worker_is_replaced_at_the_end_of_the_run() {
     let world = World::new(250);
     let lossy: MakeWorkers = |local| Arc::new(Losing { local, losses: AtomicU64::new(1) });
     let crawl = crawl_with(&world, lossy).await;
@@ -94,7 +94,7 @@ impl Workers for Altering {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_about_a_table_that_comes_twice_counts_once() {
+async fn an_event_about_a_table_that_arrives_twice_counts_once() {
     let world = World::new(250);
     let twice: MakeWorkers = |local| {
         let alter = |event: ScopeEvent| match event.what {
@@ -111,7 +111,7 @@ async fn an_event_about_a_table_that_comes_twice_counts_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_of_another_job_are_no_ones() {
+async fn an_event_of_another_job_counts_as_a_lost_worker() {
     let world = World::new(20);
     let foreign: MakeWorkers = |local| {
         let alter = |event: ScopeEvent| {
@@ -127,11 +127,11 @@ async fn events_of_another_job_are_no_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_lost_worker_has_not_confirmed_is_not_removed() {
+async fn a_table_that_a_lost_worker_did_not_confirm_stays() {
     let world = World::new(20);
     world.crawl().await;
     world.remove(3..5);
-    // The tables are not found, but nobody has checked whose credentials these are.
+    // The tables are not found, but the account of the credentials was not checked.
     let unchecked: MakeWorkers = |local| {
         let alter = |event: ScopeEvent| if is_the_check(&event) { Vec::new() } else { vec![event] };
         Arc::new(Altering { local, alter })
@@ -150,7 +150,7 @@ fn is_the_check(event: &ScopeEvent) -> bool {
     matches!(event.what, What::OwnershipChecked(_))
 }
 
-/// Workers that are lost before they have checked whose credentials they have.
+/// Workers that are lost before they have checked the account of their credentials.
 struct LostAtTheEnd(LocalWorkers);
 
 impl Workers for LostAtTheEnd {
@@ -179,11 +179,11 @@ async fn dropping_the_stream_cancels_the_worker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_over_a_wire_is_the_same_as_a_local_one() {
+async fn a_run_over_a_network_is_the_same_as_a_local_one() {
     let local: MakeWorkers = |local| Arc::new(local);
-    let over_a_wire: MakeWorkers = |local| Arc::new(Serialising(local));
+    let over_a_network: MakeWorkers = |local| Arc::new(Serialising(local));
     let mut lines = Vec::new();
-    for workers in [local, over_a_wire] {
+    for workers in [local, over_a_network] {
         let world = World::new(250);
         let denied = FaultRule::new(Effect::Deny).operation(Operation::DescribeTable).table(table(7));
         world.simulator.add_fault(denied);
@@ -201,14 +201,16 @@ async fn a_run_over_a_wire_is_the_same_as_a_local_one() {
 /// A record without what differs from run to run.
 fn without_times(mut record: serde_json::Value) -> String {
     let members = record.as_object_mut().expect("an object");
-    for name in ["run_id", "at", "observed_at", "duration_ms", "pace", "last_seen_at", "config_digest"] {
+    for name in
+        ["run_id", "started_at", "ended_at", "observed_at", "duration_ms", "pace", "last_seen_at", "config_digest"]
+    {
         members.remove(name);
     }
     record.to_string()
 }
 
 #[test]
-fn a_checkpoint_names_the_step_and_one_of_an_earlier_version_is_read() {
+fn a_checkpoint_has_its_step_and_is_read_without_one() {
     let checkpoint = Checkpoint { cursor: Cursor::End, step: Step::Confirm, ..Checkpoint::default() };
     let mut value = serde_json::to_value(&checkpoint).expect("JSON");
     assert_eq!(value["step"], "confirm");

@@ -1,5 +1,6 @@
-//! Probes: optional extra calls for each table that was described. Each is a file in this folder and a line in [`ALL`], which
-//! the fetcher, the configuration, `policy` and `check` read. The output has a place for their values once there is a probe.
+//! Probes: optional extra calls for each table that was described. Each is a file in this folder
+//! and a line in [`ALL`], which the fetcher, the configuration, `policy` and `check` read. The
+//! output gets a place for their values once there is a probe.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +26,7 @@ pub struct ProbeValue {
     pub value: Option<Value>,
     /// AWS's error code, if there is one.
     pub code: Option<String>,
-    /// When AWS answered.
+    /// When AWS responded.
     pub observed_at: Timestamp,
 }
 
@@ -42,7 +43,7 @@ pub enum ProbeStatus {
     Skipped,
 }
 
-/// What the call of a probe answers: `None` if the table has nothing of the kind.
+/// The result of a probe's call: `None` if the table has no such value.
 pub type ProbeAnswer = Result<Option<Value>, CallError>;
 
 /// An optional extra call for each table.
@@ -50,9 +51,9 @@ pub type ProbeAnswer = Result<Option<Value>, CallError>;
 pub struct Probe {
     /// Its name in the configuration and in records.
     pub name: &'static str,
-    /// What it calls. The operation knows its IAM action and its quota.
+    /// What it calls. The operation determines its IAM action and its quota.
     pub operation: Operation,
-    /// For how long an answer is as good as a new one.
+    /// How long a response can be used instead of a new one.
     pub refresh: Duration,
     /// The call.
     pub call: for<'a> fn(&'a ScopeClient, &'a TableName) -> BoxFuture<'a, ProbeAnswer>,
@@ -62,12 +63,12 @@ pub struct Probe {
 pub const ALL: &[Probe] = &[];
 
 impl Probe {
-    /// The probe of a name.
+    /// The probe with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|probe| probe.name == name)
     }
 
-    /// Calls it for a table. A panic on the way is a failed probe of this table, and nothing else.
+    /// Calls it for a table. A panic makes only the probe of this table fail.
     pub(crate) async fn value(&self, client: &ScopeClient, table: &TableName) -> ProbeValue {
         let answered = AssertUnwindSafe((self.call)(client, table)).catch_unwind().await;
         let (status, value, code) = match answered {

@@ -9,11 +9,11 @@ pub struct DemoAccess {
     pub accounts: Vec<DemoAccount>,
 }
 
-/// How a client reaches one account. The keys are the account's own or, with a role, those of the account that
-/// assumes it. They exist in the simulator only.
+/// How a client reaches one account. The keys belong to the account or, with a role, to the account
+/// that assumes it. They exist only in the simulator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DemoAccount {
-    /// A word for the account.
+    /// A short name for the account.
     pub name: String,
     /// The account's id.
     pub account_id: String,
@@ -23,8 +23,8 @@ pub struct DemoAccount {
     pub secret_access_key: String,
     /// The role to assume first, if any.
     pub role_arn: Option<String>,
-    /// The external id that the role asks for, if any.
+    /// The external id that the role requires, if any.
     pub external_id: Option<String>,
-    /// The Regions that hold tables.
+    /// The Regions with tables.
     pub regions: Vec<String>,
 }

@@ -25,7 +25,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account in `aws`, with keys that follow from its id, and without roles or Regions.
+    /// An account in `aws`, with keys derived from its id, and without roles or Regions.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
@@ -66,7 +66,7 @@ impl Account {
         self
     }
 
-    /// Opts in to a Region and puts these tables there.
+    /// Opts in to a Region with these tables.
     #[must_use]
     pub fn region(mut self, region: impl Into<String>, tables: Tables) -> Self {
         self.regions.insert(region.into(), tables);
@@ -79,7 +79,7 @@ impl Account {
         format!("arn:{}:iam::{}:role/{role}", self.partition, self.id)
     }
 
-    /// How a client reaches this account by its own user.
+    /// How a client reaches this account with its own user.
     #[must_use]
     pub fn access(&self, name: impl Into<String>) -> DemoAccount {
         DemoAccount {
@@ -93,7 +93,7 @@ impl Account {
         }
     }
 
-    /// How a client reaches this account by a role that the user of `from` assumes.
+    /// How a client reaches this account with a role that the user of `from` assumes.
     #[must_use]
     pub fn access_by_role(&self, name: impl Into<String>, role: &Role, from: &Self) -> DemoAccount {
         DemoAccount {
@@ -113,14 +113,14 @@ pub struct Role {
     pub name: String,
     /// Who may assume it: account ids, ARNs of users, roles or sessions, or `*`.
     pub trusts: Vec<String>,
-    /// The external id that callers have to bring.
+    /// The external id that callers must send.
     pub external_id: Option<String>,
     /// The longest session; AWS's default is one hour.
     pub max_duration: Duration,
 }
 
 impl Role {
-    /// A role that trusts nobody, asks for no external id and gives sessions of up to one hour.
+    /// A role that trusts nobody, requires no external id and allows sessions of up to one hour.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), trusts: Vec::new(), external_id: None, max_duration: Duration::from_secs(3_600) }
@@ -133,7 +133,7 @@ impl Role {
         self
     }
 
-    /// Asks for an external id.
+    /// Requires an external id.
     #[must_use]
     pub fn external_id(mut self, external_id: impl Into<String>) -> Self {
         self.external_id = Some(external_id.into());

@@ -1,11 +1,11 @@
-//! Descriptions of tables, in the words of the DynamoDB API.
+//! Builds descriptions of tables in the form of the DynamoDB API.
 
 use serde_json::{Map, Value, json};
 
 use crate::derived::{derived_uuid, hash};
 
-/// Builds the `Table` of a DescribeTable answer as AWS would send it. What is not set has the value of a new
-/// on-demand table; times, sizes and ids follow from the account, the Region and the name.
+/// Builds the `Table` of a DescribeTable answer as AWS would send it. The defaults are those of a
+/// new on-demand table. Times, sizes and ids are derived from the account, the Region and the name.
 #[derive(Clone, Debug)]
 pub struct TableBuilder {
     partition: String,
@@ -173,7 +173,7 @@ impl TableBuilder {
         self.field("TableStatus", json!(status))
     }
 
-    /// Sets any field, also one that the builder knows.
+    /// Sets any field, including those that the builder sets itself.
     #[must_use]
     pub fn field(mut self, name: &str, value: Value) -> Self {
         self.fields.insert(name.to_owned(), value);
@@ -256,7 +256,7 @@ fn warm(read: u64, write: u64) -> Value {
     json!({"ReadUnitsPerSecond": read, "WriteUnitsPerSecond": write, "Status": "ACTIVE"})
 }
 
-/// A secondary index of a table; it projects everything unless it is set otherwise.
+/// A secondary index of a table. By default it projects everything.
 #[derive(Clone, Debug)]
 pub struct Index {
     name: String,
@@ -277,21 +277,21 @@ impl Index {
         }
     }
 
-    /// Adds a partition key attribute; the table has to define it.
+    /// Adds a partition key attribute, which the table has to define.
     #[must_use]
     pub fn hash(mut self, attribute: &str) -> Self {
         self.keys.push(json!({"AttributeName": attribute, "KeyType": "HASH"}));
         self
     }
 
-    /// Adds a sort key attribute; the table has to define it.
+    /// Adds a sort key attribute, which the table has to define.
     #[must_use]
     pub fn range(mut self, attribute: &str) -> Self {
         self.keys.push(json!({"AttributeName": attribute, "KeyType": "RANGE"}));
         self
     }
 
-    /// Projects the keys only.
+    /// Projects only the keys.
     #[must_use]
     pub fn keys_only(mut self) -> Self {
         self.projection = json!({"ProjectionType": "KEYS_ONLY"});

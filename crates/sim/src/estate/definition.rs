@@ -11,7 +11,7 @@ use crate::faults::FaultRule;
 pub struct Estate {
     /// The accounts.
     pub accounts: Vec<Account>,
-    /// What IAM does not allow.
+    /// What IAM denies.
     pub denials: Vec<Denial>,
     /// Faults that are set from the start.
     pub faults: Vec<FaultRule>,

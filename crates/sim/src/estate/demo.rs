@@ -14,7 +14,7 @@ const IRELAND: &str = "eu-west-1";
 const VIRGINIA: &str = "us-east-1";
 const SYDNEY: &str = "ap-southeast-2";
 
-/// What every service of the payments account keeps.
+/// The services of the payments account. Each has a table in every environment.
 const SERVICES: [&str; 14] = [
     "orders",
     "customer-profiles",
@@ -52,7 +52,8 @@ const ANALYTICS_TABLES: [&str; 16] = [
 ];
 
 impl Estate {
-    /// A realistic estate that shows every feature of a table that the service knows. It is the same each time.
+    /// A realistic estate with every feature that DynamoDB's tables can have. It is always the
+    /// same.
     #[must_use]
     pub fn demo() -> Self {
         let payments = Account::new(PAYMENTS)
@@ -69,9 +70,9 @@ impl Estate {
         Self { access: DemoAccess { accounts: access }, ..Self::new([payments, analytics]) }
     }
 
-    /// The demo estate in which something is wrong everywhere: `ledger-2025` in payments' us-east-1 is denied, every
-    /// DescribeTable of analytics in ap-southeast-2 is throttled, and the role of a third account, `fraud`, cannot
-    /// be assumed.
+    /// The demo estate with faults: `ledger-2025` of payments in us-east-1 is denied, every
+    /// DescribeTable of analytics in ap-southeast-2 is throttled, and the role of a third account,
+    /// `fraud`, cannot be assumed.
     #[must_use]
     pub fn demo_with_faults() -> Self {
         let mut estate = Self::demo();

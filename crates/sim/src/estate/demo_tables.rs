@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Index, TableBuilder, Tables};
 use crate::derived::{derived_uuid, hash};
 
-/// An everyday table; `kind` goes round the shapes that services use.
+/// An ordinary table. `kind` selects one of the common shapes.
 pub(super) fn regular(account: &str, region: &str, name: &str, kind: usize) -> Value {
     let table = TableBuilder::new(account, region, name);
     let table = match kind % 7 {
@@ -39,7 +39,7 @@ fn add(tables: Tables, table: &TableBuilder) -> Tables {
     tables.table(name, &description)
 }
 
-/// Tables that show one feature each.
+/// Tables that each show one feature.
 pub(super) fn specials_payments(account: &str, region: &str) -> Tables {
     let new = |name: &str| TableBuilder::new(account, region, name);
     let single = |name: &str| new(name).hash("id", "S");
@@ -116,7 +116,7 @@ pub(super) fn specials_payments(account: &str, region: &str) -> Tables {
         .vanishing("tmp-migration-0042")
 }
 
-/// Global tables, with every detail that replicas have.
+/// Global tables, with every field that replicas can have.
 pub(super) fn specials_global(account: &str, region: &str) -> Tables {
     let new = |name: &str| TableBuilder::new(account, region, name);
     let replica_arn = |replica: &str, table: &str| format!("arn:aws:dynamodb:{replica}:{account}:table/{table}");
@@ -174,7 +174,7 @@ pub(super) fn specials_global(account: &str, region: &str) -> Tables {
     [profiles, balances, fees, binary].iter().fold(Tables::new(), add)
 }
 
-/// Vector search and what else only analytics uses.
+/// Vector search and other features that only analytics uses.
 pub(super) fn specials_analytics(account: &str, region: &str) -> Tables {
     let articles = TableBuilder::new(account, region, "article-embeddings")
         .hash("article_id", "S")

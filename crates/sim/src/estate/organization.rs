@@ -1,22 +1,23 @@
 //! An organization of AWS Organizations.
 
-/// A tree of accounts, and who may look at it.
+/// A tree of accounts, and the accounts that may read it.
 #[derive(Clone, Debug)]
 pub struct Organization {
-    /// The id of the management account. It stands in the first root unless it is put elsewhere.
+    /// The id of the management account. Its parent is the first root, unless it is in the tree
+    /// already.
     pub management_account: String,
     /// The ids of other accounts that may call Organizations.
     pub delegated_administrators: Vec<String>,
-    /// The roots; without any there is one, `r-main`.
+    /// The roots. If there are none, the organization gets the root `r-main`.
     pub roots: Vec<OrganizationalUnit>,
-    /// Whether accounts carry their `State`; older servers know the `Status` only.
+    /// Whether accounts have a `State`. Older servers only have `Status`.
     pub states: bool,
     /// Whether an empty page with a `NextToken` comes before each page of a list.
     pub empty_pages: bool,
 }
 
 impl Organization {
-    /// The organization of a management account that is alone so far.
+    /// An organization with only a management account.
     #[must_use]
     pub fn new(management_account: impl Into<String>) -> Self {
         Self {
@@ -86,7 +87,7 @@ impl OrganizationalUnit {
         self
     }
 
-    /// Adds an account, by its id if it is active. It need not be in the estate.
+    /// Adds an account. An id alone stands for an active account. It need not be in the estate.
     #[must_use]
     pub fn account(mut self, member: impl Into<Member>) -> Self {
         self.accounts.push(member.into());
@@ -100,7 +101,7 @@ impl OrganizationalUnit {
         self
     }
 
-    /// Whether an account stands here or anywhere below.
+    /// Whether an account is here or anywhere below.
     pub(crate) fn contains(&self, account: &str) -> bool {
         self.accounts.iter().any(|member| member.id == account) || self.units.iter().any(|unit| unit.contains(account))
     }
@@ -113,7 +114,7 @@ pub struct Member {
     pub id: String,
     /// The account's name.
     pub name: String,
-    /// Where it is in its life.
+    /// The account's state.
     pub state: MemberState,
 }
 
@@ -132,7 +133,7 @@ impl Member {
         self
     }
 
-    /// Puts the account into another state. This changes what Organizations says and nothing else.
+    /// Sets the state of the account. This changes only what Organizations answers.
     #[must_use]
     pub fn state(mut self, state: MemberState) -> Self {
         self.state = state;
@@ -161,7 +162,7 @@ pub enum MemberState {
     Active,
     /// Restricted by AWS.
     Suspended,
-    /// About to be closed; usable so far.
+    /// About to be closed, but still usable.
     PendingClosure,
     /// Closed.
     Closed,
@@ -180,7 +181,7 @@ impl MemberState {
         }
     }
 
-    /// The value of `Status`, which distinguishes less.
+    /// The value of `Status`, which distinguishes fewer states.
     #[must_use]
     pub fn status(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Descriptions of tables that are made when they are asked for.
+//! Descriptions of tables that are generated on request.
 
 use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
@@ -20,14 +20,14 @@ static STANDARD: LazyLock<Shape> = LazyLock::new(Shape::make_standard);
 /// A description with placeholders: `@NAME@`, `@ACCOUNT@`, `@REGION@`, `@PARTITION@`, and `@NUMBER@` for the table's
 /// number as twelve hexadecimal digits.
 ///
-/// Clones share what they hold, so one shape can serve any number of scopes.
+/// Clones share their data, so any number of scopes can use one shape.
 #[derive(Clone, Debug)]
 pub struct Shape {
     pieces: Arc<[Piece]>,
 }
 
 impl Shape {
-    /// Any description with placeholders in its strings.
+    /// A shape from a description whose strings may contain placeholders.
     #[must_use]
     pub fn from_description(description: &Value) -> Self {
         let body = StoredTable::body(description);
@@ -98,7 +98,7 @@ impl Shape {
     }
 }
 
-/// The marker that a text starts with, and what it stands for.
+/// The marker at the beginning of a text, and the piece that it stands for.
 fn marker(text: &str) -> (&'static str, Piece) {
     let markers = [
         (NAME, Piece::Name),

@@ -1,15 +1,15 @@
-//! A table as an estate keeps it.
+//! A table of an estate.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// A table as it is kept: the answer to DescribeTable is ready to be sent.
+/// A table, with DescribeTable's answer ready to be sent.
 #[derive(Clone, Debug)]
 pub(crate) enum StoredTable {
     Present(Bytes),
-    /// Listed, but not known to DescribeTable.
+    /// Listed, but DescribeTable does not find it.
     Vanishing,
-    /// Not known to the first calls of DescribeTable.
+    /// The first calls of DescribeTable do not find it.
     Late {
         body: Bytes,
         unknown_for: u32,
@@ -17,7 +17,7 @@ pub(crate) enum StoredTable {
 }
 
 impl StoredTable {
-    /// The answer that holds a description.
+    /// The answer with a description.
     pub(crate) fn body(description: &Value) -> Bytes {
         json!({ "Table": description }).to_string().into()
     }

@@ -21,21 +21,23 @@ impl Tables {
         Self::default()
     }
 
-    /// Adds a table: its name, and its description as DescribeTable's `Table` holds it.
+    /// Adds a table with a name and a description, which is the `Table` of DescribeTable's answer.
     #[must_use]
     pub fn table(mut self, name: impl Into<String>, description: &Value) -> Self {
         self.stored.insert(name.into(), StoredTable::Present(StoredTable::body(description)));
         self
     }
 
-    /// Adds a table that ListTables names and DescribeTable does not know: it was deleted in between.
+    /// Adds a table that ListTables returns and DescribeTable does not find, as if it was deleted
+    /// in between.
     #[must_use]
     pub fn vanishing(mut self, name: impl Into<String>) -> Self {
         self.stored.insert(name.into(), StoredTable::Vanishing);
         self
     }
 
-    /// Adds a table that the first `misses` calls of DescribeTable do not know: it was created a moment ago.
+    /// Adds a table that the first `misses` calls of DescribeTable do not find, as if it was just
+    /// created.
     #[must_use]
     pub fn late(mut self, name: impl Into<String>, misses: u32, description: &Value) -> Self {
         self.stored
@@ -43,14 +45,14 @@ impl Tables {
         self
     }
 
-    /// Adds `count` tables named `table-000000` and so on, whose descriptions of about 3 KB are made when they are
-    /// asked for.
+    /// Adds `count` tables named `table-000000` and so on, whose descriptions of about 3 KB are
+    /// generated on request.
     #[must_use]
     pub fn generated(self, count: u64) -> Self {
         self.generated_like(count, Shape::standard())
     }
 
-    /// The same with descriptions of another shape.
+    /// As [`Tables::generated`], with descriptions of another shape.
     #[must_use]
     pub fn generated_like(mut self, count: u64, shape: Shape) -> Self {
         self.generated = Some((count, shape));

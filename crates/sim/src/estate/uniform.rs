@@ -16,13 +16,15 @@ impl Estate {
         format!("{:012}", 100_000_000_000 + index)
     }
 
-    /// `accounts` accounts with `regions` Regions each, each of them with `tables_per_scope` generated tables, and a
-    /// hub account without tables. The Regions are those of AWS, first the ones that are enabled by default; beyond
-    /// them they are numbered. [`Estate::access`] holds the accounts' own keys; the hub's are those of
+    /// `accounts` accounts with `regions` Regions each, each of them with `tables_per_scope`
+    /// generated tables, and a hub account without tables. The Regions are those of AWS, beginning
+    /// with those that are enabled by default. If these are not enough, further ones have numbers.
+    /// [`Estate::access`] has the accounts' own keys; those of the hub are the keys of
     /// [`Account::new`] with [`Estate::HUB`].
     ///
-    /// The hub is the management account of an organization that all accounts belong to: under its one root there is a
-    /// unit for every 100 accounts. The hub has the role `Reader`, too, so that all members can be reached alike.
+    /// The hub is the management account of an organization of all accounts: its only root has a
+    /// unit for every 100 accounts. The hub also has the role `Reader`, so that all members are
+    /// reached in the same way.
     #[must_use]
     pub fn uniform(accounts: usize, regions: usize, tables_per_scope: u64) -> Self {
         let regions: Vec<String> = (0..regions)

@@ -1,4 +1,4 @@
-//! What can be changed about a table without making it another one.
+//! Changes of a table that do not recreate it.
 
 use serde_json::{Value, json};
 
@@ -23,12 +23,12 @@ impl Moment {
         (Self::START + 60 * self.number) * 1_000 + 125
     }
 
-    /// As DescribeTable writes times.
+    /// In the form of DescribeTable's times.
     pub(super) fn seconds(self) -> f64 {
         self.milliseconds() as f64 / 1_000.0
     }
 
-    /// As the labels of streams are written.
+    /// In the form of stream labels.
     fn label(self) -> String {
         let milliseconds = i64::try_from(self.milliseconds()).unwrap_or(i64::MAX);
         let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX);
@@ -36,7 +36,8 @@ impl Moment {
     }
 }
 
-/// A change of one thing. Each makes a difference to every table that it is possible for; throughput is one that drifts.
+/// A change of one property. It makes a difference in every table that allows it. `Throughput` is
+/// drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Edit {
     BillingMode,
@@ -82,7 +83,7 @@ impl Edit {
             Self::AddIndex => add_index(table, moment.number),
             Self::RemoveIndex => remove_index(table, rng),
             Self::Stream if table["StreamSpecification"]["StreamEnabled"] == true => {
-                // What was in the stream can still be read: its label and ARN stay.
+                // The content of the stream can still be read, so its label and ARN stay.
                 remove(table, "StreamSpecification");
             }
             Self::Stream => {
@@ -109,7 +110,7 @@ fn indexes(table: &mut Value) -> impl Iterator<Item = &mut Value> {
     list(table, "GlobalSecondaryIndexes").into_iter().flatten()
 }
 
-/// Of the table and of its global secondary indexes, to keep it simple.
+/// Sets it for the table and all its global secondary indexes, to keep it simple.
 fn set_throughput(table: &mut Value, read: u64, write: u64) {
     let throughput = json!({"NumberOfDecreasesToday": 0, "ReadCapacityUnits": read, "WriteCapacityUnits": write});
     indexes(table).for_each(|index| index["ProvisionedThroughput"] = throughput.clone());
@@ -141,7 +142,7 @@ fn remove_index(table: &mut Value, rng: &mut fastrand::Rng) {
             remove(table, "GlobalSecondaryIndexes");
         }
     }
-    // DynamoDB keeps no attribute that is nobody's key.
+    // DynamoDB defines no attribute that is not part of a key.
     let mut used = Vec::new();
     attributes(table, &mut used);
     if let Some(definitions) = list(table, "AttributeDefinitions") {
@@ -149,7 +150,7 @@ fn remove_index(table: &mut Value, rng: &mut fastrand::Rng) {
     }
 }
 
-/// The attributes that anything but their definitions names.
+/// The attributes that are named anywhere except in their definitions.
 fn attributes(value: &Value, into: &mut Vec<Value>) {
     match value {
         Value::Object(members) => {
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn every_edit_of_every_kind_of_table_is_an_update_and_throughput_drifts() {
+    fn every_edit_is_an_update_except_throughput_which_drifts() {
         let new = || TableBuilder::new("111122223333", "eu-west-1", "orders").hash("id", "S");
         let index = || Index::new("by_status").hash("status");
         let streamed = new().attribute("status", "S").gsi(index()).provisioned(5, 900).stream("KEYS_ONLY").protected();
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn index_comes_and_goes_with_its_attribute() {
+    fn index_is_added_and_removed_with_its_attribute() {
         let table = TableBuilder::new("111122223333", "eu-west-1", "orders").hash("id", "S").build();
         let added = applied(Edit::AddIndex, &table);
         assert_eq!(added["AttributeDefinitions"][1]["AttributeName"], "evolved_7");
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn provisioned_throughput_is_for_provisioned_tables() {
+    fn only_provisioned_tables_have_provisioned_throughput() {
         let table = TableBuilder::new("111122223333", "eu-west-1", "orders").hash("id", "S").on_demand_maximum(40, 10);
         let on_demand = table.build();
         assert!(!Edit::of(&on_demand).contains(&Edit::Throughput));
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_has_a_label_of_its_moment() {
+    fn stream_label_is_the_time_of_the_change() {
         let table = TableBuilder::new("111122223333", "eu-west-1", "orders").hash("id", "S").build();
         let on = applied(Edit::Stream, &table);
         assert_eq!(on["LatestStreamLabel"], "2026-01-01T00:07:00.125");

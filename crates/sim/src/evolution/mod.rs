@@ -12,18 +12,19 @@ use crate::derived::derived_uuid;
 use crate::estate::TableBuilder;
 use crate::unknown::UnknownScope;
 
-/// The tables removed in one step, unless it is set otherwise.
+/// The share of a scope's tables that one step removes at most, by default.
 const REMOVED: f64 = 0.2;
 
-/// Changes an estate at random, by the methods of [`Control`]: tables are created, removed, recreated and updated
-/// (billing mode, global secondary indexes, streams, deletion protection), and their numbers of items and provisioned
-/// throughput drift. What it does follows from its seed, from what it did before and from the tables that it finds.
+/// Changes an estate at random, with the methods of [`Control`]: it creates, removes, recreates and
+/// updates tables (billing mode, global secondary indexes, streams, deletion protection), and their
+/// item counts and provisioned throughput drift. Its changes depend only on its seed, its earlier
+/// changes and the tables that it finds.
 #[derive(Clone, Debug)]
 pub struct Evolution {
     seed: u64,
     rng: fastrand::Rng,
     removed: f64,
-    /// Changes so far. Names, ids and times follow from it.
+    /// Changes so far. Names, ids and times are derived from it.
     changes: u64,
     /// Names of removed tables, by account and Region.
     gone: BTreeMap<(String, String), Vec<String>>,
@@ -43,9 +44,10 @@ impl Evolution {
         self
     }
 
-    /// Makes so many changes to tables of these scopes, given by account id and Region. No table is changed twice in one
-    /// step, so that each change but a drift is one that can be seen after the step, and one in [`Control::log`]. Where
-    /// no table is left to change, one is created; now and then it has the name of one that an earlier step removed.
+    /// Makes this many changes to tables of these scopes, given by account id and Region. No table
+    /// is changed twice in one step, so each change except drift is visible after the step, and is
+    /// one entry of [`Control::log`]. If no table is left to change, a table is created. Some new
+    /// tables have the name of one that an earlier step removed.
     ///
     /// # Errors
     /// If the estate has no such scope. Changes made until then stay.
@@ -101,7 +103,7 @@ impl Evolution {
         Ok(())
     }
 
-    /// A table that nothing was done to in this step.
+    /// A table that this step has not changed yet.
     fn pick(&mut self, control: &Control, account_id: &str, region: &str, pool: &mut Pool) -> Option<(String, Value)> {
         while !pool.untouched.is_empty() {
             let name = pool.untouched.swap_remove(self.rng.usize(..pool.untouched.len()));
@@ -141,7 +143,7 @@ impl Evolution {
         control.put_table(account_id, region, &name, &table)
     }
 
-    /// The name of no table, one in four that of a table that is gone.
+    /// A free name. One in four is the name of a removed table.
     fn name(&mut self, control: &Control, account_id: &str, region: &str) -> String {
         let is_free = |name: &str| control.describe_json(account_id, region, name).is_none();
         let gone = self.gone.get_mut(&(account_id.to_owned(), region.to_owned()));

@@ -63,7 +63,7 @@ impl Service for AccountManagement {
 
 impl Errors for AccountManagement {
     fn body(&self, error: &AwsError, _request_id: &str) -> String {
-        // The code stands in a header.
+        // The code is in a header.
         json!({ "message": error.message }).to_string()
     }
 
@@ -102,7 +102,7 @@ struct RegionsRequest {
     region_opt_status_contains: Option<Vec<String>>,
 }
 
-/// ListRegions: the Regions of an account, and how the account stands to them.
+/// ListRegions: the Regions of an account, with their opt-in status.
 fn list_regions(request: &Request<'_>) -> Result<Bytes, AwsError> {
     let Request { call, caller, .. } = *request;
     let list: RegionsRequest = if call.body.is_empty() {
@@ -140,7 +140,8 @@ fn list_regions(request: &Request<'_>) -> Result<Bytes, AwsError> {
     Ok(body.to_string().into())
 }
 
-/// Another account of the organization, for those who may look at it. One's own account is asked for without an id.
+/// Another account of the organization, for callers that may read it. For their own account they
+/// must not send an id.
 fn member<'a>(request: &Request<'a>, id: &str) -> Result<&'a AccountState, AwsError> {
     let Request { state, caller, .. } = *request;
     let directory = state.organization.as_ref();
@@ -152,7 +153,7 @@ fn member<'a>(request: &Request<'a>, id: &str) -> Result<&'a AccountState, AwsEr
     })
 }
 
-/// The service's word for how an account stands to a Region.
+/// The service's value for the opt-in status of a Region.
 fn region_opt_status(status: OptIn) -> &'static str {
     match status {
         OptIn::NotRequired => "ENABLED_BY_DEFAULT",

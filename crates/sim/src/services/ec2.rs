@@ -127,7 +127,7 @@ fn describe_regions(request: &Request<'_>) -> Result<Bytes, AwsError> {
     .into())
 }
 
-/// Whether a Region passes all filters: each wants one of its values.
+/// Whether a Region matches all filters. Each filter requires one of its values.
 fn fits_filters(parameters: &Parameters, region: &str, status: &str) -> Result<bool, AwsError> {
     for number in 1.. {
         let Some(name) = parameters.get(&format!("Filter.{number}.Name")) else { break };
@@ -143,7 +143,7 @@ fn fits_filters(parameters: &Parameters, region: &str, status: &str) -> Result<b
     Ok(true)
 }
 
-/// The service's word for how an account stands to a Region.
+/// The service's value for the opt-in status of a Region.
 fn opt_in_status(status: OptIn) -> &'static str {
     match status {
         OptIn::NotRequired => "opt-in-not-required",

@@ -94,7 +94,7 @@ impl Errors for Organizations {
     }
 }
 
-/// What the simulator reads of a request.
+/// The part of a request that the simulator reads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct ListRequest {
@@ -110,7 +110,7 @@ impl ListRequest {
     }
 }
 
-/// Picks what a request lists.
+/// Selects what a request lists.
 type Pick = for<'a> fn(&'a Directory, &ListRequest) -> Result<&'a [Value], AwsError>;
 
 /// ListAccounts: all accounts of the organization.

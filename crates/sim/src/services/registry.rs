@@ -16,8 +16,8 @@ use crate::query::Parameters;
 const SERVICES: [&dyn Service; 5] = [&DynamoDb, &Organizations, &AccountManagement, &Ec2, &Sts];
 
 impl<'a> Call<'a> {
-    /// Reads a request. DynamoDB refuses the targets that no service recognizes, and STS refuses all other requests that
-    /// none recognizes.
+    /// Reads a request. If no service recognizes it, DynamoDB refuses it if it has a target, and
+    /// STS otherwise.
     pub(crate) fn new(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap, body: &'a [u8]) -> Self {
         let target = text(headers, "x-amz-target");
         let mut parameters = Parameters::default();

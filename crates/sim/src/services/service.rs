@@ -1,4 +1,5 @@
-//! What a simulated service is: how its requests are recognized, who may send them, and what answers them.
+//! The trait of simulated services: how requests are recognized, who may send them, and what
+//! answers them.
 
 use std::fmt::Debug;
 
@@ -15,7 +16,7 @@ use crate::query::Parameters;
 use crate::quota::Limit;
 use crate::state::State;
 
-/// A request as it came in.
+/// A request as it was received.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) method: &'a Method,
@@ -24,13 +25,13 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) service: &'static dyn Service,
     pub(crate) operation: Operation,
-    /// Of the Query protocols.
+    /// The parameters of the Query protocols.
     pub(crate) parameters: Parameters,
-    /// The id that the request is given.
+    /// The id that the service assigns to the request.
     pub(crate) request_id: String,
 }
 
-/// A request that is allowed, with everything that its answer depends on.
+/// An allowed request, with everything that its answer depends on.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) state: &'a State,
@@ -41,64 +42,65 @@ pub(crate) struct Request<'a> {
     pub(crate) effect: Option<&'a Effect>,
 }
 
-/// Answers the requests for one operation with the body of the answer.
+/// Answers a request for one operation: returns the body of the answer.
 pub(crate) type Answer = fn(&Request<'_>) -> Result<Bytes, AwsError>;
 
-/// A service. It decides about the protocol, the scope of signatures and the way errors are written.
+/// A service. It defines the protocol, the scope of signatures and the format of errors.
 pub(crate) trait Service: Errors + Debug + Sync {
-    /// The name in a signature's scope, which is also the prefix of IAM's actions.
+    /// The name in the scope of signatures, which is also the prefix of the IAM actions.
     fn name(&self) -> &'static str;
 
-    /// The type of answers.
+    /// The content type of answers.
     fn content_type(&self) -> &'static str;
 
-    /// The operations that are simulated, and what answers each.
+    /// The simulated operations, and the function that answers each.
     fn operations(&self) -> &'static [(Operation, Answer)];
 
-    /// The operation of an `X-Amz-Target` header, if this service is meant.
+    /// The operation of an `X-Amz-Target` header, if it belongs to this service.
     fn of_target(&self, _target: &str) -> Option<Operation> {
         None
     }
 
-    /// The operation of a path, if this service is meant.
+    /// The operation of a path, if it belongs to this service.
     fn of_path(&self, _path: &str) -> Option<Operation> {
         None
     }
 
-    /// The operation of the Query protocols' `Action` and `Version` parameters, if this service is meant.
+    /// The operation of the Query protocols' `Action` and `Version` parameters, if they belong to
+    /// this service.
     fn of_action(&self, _action: &str, _version: &str) -> Option<Operation> {
         None
     }
 
-    /// The operation of this name.
+    /// The operation with this name.
     fn operation(&self, name: &str) -> Option<Operation> {
         self.operations().iter().map(|(operation, _)| *operation).find(|operation| operation.as_str() == name)
     }
 
-    /// What the request says about tables.
+    /// The part of the request that is about tables.
     fn table_request<'a>(&self, _body: &'a [u8]) -> Result<TableRequest<'a>, AwsError> {
         Ok(TableRequest::default())
     }
 
-    /// The only Region that requests to a global service are signed for.
+    /// The only Region for which requests to a global service are signed.
     fn signing_region(&self, _partition: &str) -> Option<&'static str> {
         None
     }
 
-    /// Whether the service answers an account in a Region that the account does not have.
+    /// Whether the service answers in a Region that the caller's account does not have.
     fn answers_without_opt_in(&self, partition: &str, region: &str) -> bool;
 
-    /// The quota that an operation takes from, if there is one.
+    /// The quota of an operation, if it has one.
     fn quota<'a>(&self, _operation: Operation, _caller: &Caller<'a>) -> Option<&'a Limit> {
         None
     }
 
-    /// Whether the service looks at denials by itself, along with something else.
+    /// Whether the service itself checks denials, together with other conditions.
     fn weighs_denials(&self) -> bool {
         false
     }
 
-    /// Whether an effect may put another caller in the place of the right one.
+    /// Whether an effect may replace the caller.
     fn accepts_substitute(&self, _operation: Operation) -> bool {
         true
     }
@@ -123,12 +125,12 @@ pub(crate) trait Service: Errors + Debug + Sync {
         uuid_of(fastrand::u64(..), fastrand::u64(..))
     }
 
-    /// Whether the code of an error stands in a header.
+    /// Whether the code of an error is in a header.
     fn has_error_header(&self) -> bool {
         false
     }
 
-    /// Whether answers carry a checksum.
+    /// Whether answers have a checksum.
     fn has_checksum(&self) -> bool {
         false
     }

@@ -45,12 +45,13 @@ impl Service for Sts {
         region == home_region(partition)
     }
 
-    /// AssumeRole weighs denials along with the trust of the role, and nothing denies GetCallerIdentity.
+    /// AssumeRole checks denials together with the trust of the role, and nothing denies
+    /// GetCallerIdentity.
     fn weighs_denials(&self) -> bool {
         true
     }
 
-    /// A role's session can belong to another account, but not the permission to have it.
+    /// The session of a role can belong to another account, but its caller stays the same.
     fn accepts_substitute(&self, operation: Operation) -> bool {
         operation != Operation::AssumeRole
     }
@@ -177,7 +178,7 @@ fn assume_role(request: &Request<'_>) -> Result<Bytes, AwsError> {
     Ok(respond(request, &result))
 }
 
-/// GetCallerIdentity: who signed the request.
+/// GetCallerIdentity: the identity that signed the request.
 fn get_caller_identity(request: &Request<'_>) -> Result<Bytes, AwsError> {
     check_version(request)?;
     let caller = request.caller;
@@ -197,7 +198,7 @@ fn check_version(request: &Request<'_>) -> Result<(), AwsError> {
     if request.call.parameters.get("Version") == Some(VERSION) { Ok(()) } else { Err(Sts.unknown_operation()) }
 }
 
-/// The answer around a result.
+/// Wraps a result in an answer.
 fn respond(request: &Request<'_>, result: &str) -> Bytes {
     let (name, request_id) = (request.call.operation.as_str(), &request.call.request_id);
     format!(
@@ -254,7 +255,7 @@ fn invalid(message: impl Into<String>) -> AwsError {
     Sts.invalid(message.into())
 }
 
-/// The account and the name, with its path, of a role's ARN.
+/// The account and the name (with its path) in the ARN of a role.
 fn split_role_arn(arn: &str) -> Option<(&str, &str)> {
     let mut parts = arn.splitn(6, ':');
     let head = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -1,10 +1,10 @@
-//! What a request says about tables.
+//! The part of a request that is about tables.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// What the simulator reads of a request about tables. Requests of other kinds have nothing of it.
+/// The part of a request about tables that the simulator reads. It is empty for other requests.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(crate) struct TableRequest<'a> {
@@ -17,13 +17,13 @@ pub(crate) struct TableRequest<'a> {
 }
 
 impl TableRequest<'_> {
-    /// The table's name, also if it was asked for by ARN.
+    /// The table's name, also if the request has its ARN.
     pub(crate) fn table(&self) -> Option<&str> {
         let name = self.table_name.as_deref()?;
         Some(if name.starts_with("arn:") { name.rsplit('/').next().unwrap_or(name) } else { name })
     }
 
-    /// After which name a list continues.
+    /// The name after which a list continues.
     pub(crate) fn start(&self) -> Option<&str> {
         self.exclusive_start_table_name.as_deref()
     }

@@ -1,4 +1,4 @@
-//! The log of what happened to tables, and edits of tables that exist.
+//! The log of what happened to tables, and edits of existing tables.
 
 use std::thread;
 
@@ -24,7 +24,7 @@ fn described(sim: &Simulator) -> Value {
 }
 
 #[test]
-fn log_tells_in_order_what_happened_where() {
+fn log_has_changes_and_their_scopes_in_order() {
     let (sim, _) = start();
     assert_eq!(sim.log(), []);
     let orders = |status: &str| {
@@ -78,11 +78,11 @@ fn generated_tables_are_logged_like_others() {
 }
 
 #[test]
-fn table_that_is_edited_is_described_anew() {
+fn edits_appear_in_the_description() {
     let (sim, client) = start();
     let edit = |table: &mut Value| table["DeletionProtectionEnabled"] = json!(false);
     assert_eq!([(); 2].map(|()| sim.update_table(HOME, IRELAND, TABLE, edit)), [Ok(true), Ok(true)]);
-    // The second time nothing was changed.
+    // The second edit changed nothing.
     assert_eq!(taken(&sim), [(TABLE.to_owned(), ChangeKind::Updated)]);
     assert_eq!(client.describe(TABLE).json()["Table"]["DeletionProtectionEnabled"], false);
     assert_eq!(sim.update_table(HOME, IRELAND, "nope", edit), Ok(false));
@@ -91,7 +91,7 @@ fn table_that_is_edited_is_described_anew() {
 }
 
 #[test]
-fn table_that_is_recreated_differs_in_id_and_time() {
+fn recreated_table_differs_in_id_and_creation_time() {
     let (sim, client) = start();
     let mut ids = vec![described(&sim)["TableId"].clone()];
     for hours in 1..=3 {
@@ -111,7 +111,7 @@ fn table_that_is_recreated_differs_in_id_and_time() {
 }
 
 #[test]
-fn items_drift_without_a_word() {
+fn item_counts_change_without_a_log_entry() {
     let (sim, client) = start();
     let before = described(&sim);
     let size = |table: &Value| table["TableSizeBytes"].as_u64().unwrap();
@@ -130,7 +130,7 @@ fn items_drift_without_a_word() {
 }
 
 #[test]
-fn edits_of_two_threads_are_both_there() {
+fn no_edit_of_two_threads_is_lost() {
     let (sim, _) = start();
     let add = |control: crate::Control| {
         move || {

@@ -1,4 +1,4 @@
-//! A blocking client of one connection a request.
+//! A blocking client with one connection for each request.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use crate::sigv4::{Signable, SigningScope, amz_date, authorization};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
 
-/// An access key, its secret and perhaps a session token.
+/// An access key, its secret and an optional session token.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     pub(super) id: String,
@@ -25,13 +25,13 @@ impl Keys {
     }
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) head: String,
     pub(super) body: Vec<u8>,
-    /// The length that was announced.
+    /// The announced length.
     pub(super) announced: usize,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Client {
     pub(super) address: SocketAddr,
     pub(super) keys: Keys,
     pub(super) region: String,
-    /// Added to the time that requests are signed with.
+    /// Added to the time with which requests are signed.
     pub(super) seconds_off: i64,
 }
 
@@ -104,7 +104,7 @@ impl Client {
         self.try_dynamodb(operation, body).unwrap()
     }
 
-    /// An error if no whole head came.
+    /// Fails if the answer has no complete head.
     pub(super) fn try_dynamodb(&self, operation: &str, body: &str) -> io::Result<Answer> {
         let target = format!("DynamoDB_20120810.{operation}");
         self.send("dynamodb", "/", &[("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &target)], body)
@@ -139,7 +139,7 @@ impl Client {
         self.sts(&format!("Action=AssumeRole&RoleArn={arn}&RoleSessionName=tester{more}"))
     }
 
-    /// Sends a request that is signed for any service.
+    /// Sends a request that is signed for this service.
     pub(super) fn send(&self, service: &str, path: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Answer> {
         let signed = self.sign(service, path, &self.address.to_string(), headers, body);
         let headers: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -167,7 +167,7 @@ impl Client {
     }
 }
 
-/// Sends one request on a connection of its own and reads until the server closes it.
+/// Sends one request on its own connection, and reads until the server closes it.
 pub(super) fn exchange(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Answer> {
     let mut text = format!("{line} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));

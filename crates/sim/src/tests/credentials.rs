@@ -31,7 +31,7 @@ fn request_without_signature_is_refused() {
 }
 
 #[test]
-fn wrong_credentials_have_the_codes_of_their_service() {
+fn each_service_has_its_own_codes_for_wrong_credentials() {
     let (_sim, client) = start();
     let unknown = client.with_keys(Keys { id: "AKIAUNKNOWNUNKNOWN00".into(), ..client.keys.clone() });
     assert_eq!(unknown.dynamodb("ListTables", "{}").code(), "UnrecognizedClientException");
@@ -44,7 +44,7 @@ fn wrong_credentials_have_the_codes_of_their_service() {
 }
 
 #[test]
-fn old_and_early_signatures_say_so() {
+fn old_and_early_signatures_are_refused_with_the_reason() {
     let (sim, client) = start();
     for (seconds_off, expected) in [(-1_000, "Signature expired: "), (1_000, "Signature not yet current: ")] {
         let client = Client { seconds_off, ..client.clone() };
@@ -89,7 +89,7 @@ fn identity_names_users_and_sessions() {
 }
 
 #[test]
-fn other_partitions_keep_their_arns() {
+fn other_partitions_have_their_own_arns() {
     let role = Role::new("Reader").trusts("123456789012");
     let account =
         Account::new("123456789012").partition("aws-cn").role(role).region("cn-north-1", Tables::new().generated(1));
@@ -130,7 +130,7 @@ fn role_needs_trust_and_the_right_external_id() {
 }
 
 #[test]
-fn durations_are_held_to_the_limits() {
+fn session_durations_have_limits() {
     let (_sim, client) = start();
     let open = "arn:aws:iam::444455556666:role/team/Open";
     for (arn, more, expected) in [
@@ -151,7 +151,7 @@ fn durations_are_held_to_the_limits() {
 }
 
 #[test]
-fn session_ends_when_it_says() {
+fn session_ends_at_its_expiration() {
     let (sim, client) = start_with(&Options { max_session: Some(Duration::from_secs(60)), ..Options::default() });
     let answer = client.assume(ROLE_ARN, "&ExternalId=ext-1");
     let expiration: jiff::Timestamp = answer.tag("Expiration").unwrap().parse().unwrap();
@@ -176,7 +176,7 @@ fn all_sessions_can_be_ended() {
 }
 
 #[test]
-fn expire_token_fault_ends_the_session_for_good() {
+fn expire_token_fault_ends_the_session_permanently() {
     let (sim, client) = start();
     let session = client.with_keys(client.assume(ROLE_ARN, "&ExternalId=ext-1").keys());
     sim.add_fault(FaultRule::new(Effect::ExpireToken).account(OTHER).first(1));

@@ -54,7 +54,7 @@ fn descriptions(sim: &Simulator) -> Vec<Value> {
 }
 
 #[test]
-fn full_table_has_every_field_of_the_model_with_distinct_values() {
+fn full_table_has_every_field_with_a_distinct_value() {
     let table = full_table("full", "111122223333", "eu-west-1");
     let mut found = BTreeSet::new();
     paths(&table, "", &mut found);
@@ -85,7 +85,7 @@ fn demo_shows_every_feature() {
 
     let mut found = BTreeSet::new();
     all.iter().for_each(|table| paths(table, "", &mut found));
-    assert_eq!(found, model(), "every field stands in some table");
+    assert_eq!(found, model(), "every field is in some table");
 
     let text = serde_json::to_string(&all).unwrap();
     for value in [
@@ -146,7 +146,7 @@ fn attribute_names(list: &Value) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn demo_accounts_are_reached_as_described() {
+fn demo_accounts_are_reached_with_their_access() {
     let sim = Simulator::start(Estate::demo(), &Options::default()).unwrap();
     for account in &sim.access().accounts {
         for region in &account.regions {
@@ -189,7 +189,7 @@ fn demo_is_the_same_each_time() {
 }
 
 #[test]
-fn uniform_estate_is_reached_by_own_keys_and_from_the_hub() {
+fn uniform_estate_is_reached_with_own_keys_and_from_the_hub() {
     let sim = Simulator::start(Estate::uniform(3, 2, 1_000), &Options::default()).unwrap();
     let id = Estate::uniform_account_id(2);
     let own = Client::new(sim.addr(), Keys::of(&Account::new(&id)), "us-east-2");
@@ -237,7 +237,7 @@ fn uniform_estate_is_discovered_through_its_organization() {
 }
 
 #[test]
-fn uniform_regions_are_numbered_beyond_those_of_aws() {
+fn uniform_regions_are_numbered_after_those_of_aws() {
     let estate = Estate::uniform(1, 36, 1);
     let regions: Vec<&str> = estate.accounts[0].regions.keys().map(String::as_str).collect();
     assert_eq!(&regions[34..], ["xx-test-34", "xx-test-35"]);

@@ -31,7 +31,7 @@ fn counted(log: &[Change], kind: ChangeKind) -> usize {
 }
 
 #[test]
-fn same_seed_does_the_same() {
+fn same_seed_makes_the_same_changes() {
     let evolved = |seed: u64| {
         let sim = service();
         let mut evolution = Evolution::new(seed);
@@ -45,7 +45,7 @@ fn same_seed_does_the_same() {
 }
 
 #[test]
-fn what_can_be_seen_after_a_step_is_what_the_log_tells() {
+fn log_matches_the_differences_after_each_step() {
     let sim = service();
     let mut evolution = Evolution::new(3);
     for _ in 0..30 {
@@ -91,7 +91,7 @@ fn every_kind_of_change_is_made() {
     for kind in [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Removed, ChangeKind::Recreated] {
         assert!(counted(&log, kind) > 20, "{kind:?}: {}", counted(&log, kind));
     }
-    // Another table came back under the name of one that was gone.
+    // Another table was created with the name of a removed one.
     let removed: BTreeSet<&str> =
         log.iter().filter(|change| change.kind == ChangeKind::Removed).map(|change| &*change.table).collect();
     assert!(log.iter().any(|change| change.kind == ChangeKind::Created && removed.contains(&*change.table)));
@@ -109,7 +109,7 @@ fn every_kind_of_change_is_made() {
 }
 
 #[test]
-fn no_step_removes_more_than_the_share_of_a_scope() {
+fn no_step_removes_more_than_the_set_share_of_a_scope() {
     for (share, most, some) in
         [(None, 0.2, 0.1), (Some(0.0), 0.0, 0.0), (Some(0.05), 0.05, 0.04), (Some(1.0), 1.0, 0.2)]
     {
@@ -142,7 +142,7 @@ fn tables_of_an_empty_scope_are_created_in_its_partition() {
     assert_eq!(counted(&log, ChangeKind::Created), 10);
     let arn = sim.describe_json(HOME, "cn-north-1", &log[0].table).unwrap()["TableArn"].clone();
     assert_eq!(arn, format!("arn:aws-cn:dynamodb:cn-north-1:{HOME}:table/{}", log[0].table));
-    // Another evolution of the same seed finds the names taken.
+    // For another evolution with the same seed, the names are taken.
     Evolution::new(6).step(&sim, &[(HOME, "cn-north-1")], 3).unwrap();
     assert_eq!(counted(&sim.log(), ChangeKind::Recreated), 0);
     assert!(evolution.step(&sim, &[(HOME, "mars-1")], 1).is_err());

@@ -1,4 +1,4 @@
-//! What faults look like from a client's side.
+//! Faults as a client sees them.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ fn sts_faults_are_xml() {
 }
 
 #[test]
-fn dropped_connection_gives_no_byte() {
+fn dropped_connection_sends_nothing() {
     let (sim, client) = start();
     let id = sim.add_fault(FaultRule::new(Effect::DropConnection).first(1));
     let error = client.try_dynamodb("ListTables", "{}").unwrap_err();
@@ -63,7 +63,7 @@ fn truncated_body_announces_more_than_it_sends() {
 }
 
 #[test]
-fn slow_body_arrives_whole_and_late() {
+fn slow_body_arrives_completely_and_late() {
     let (sim, client) = start();
     let whole = client.describe("table-000001");
     sim.add_fault(FaultRule::new(Effect::SlowBody { chunk_delay: Duration::from_millis(5) }).first(1));
@@ -74,7 +74,7 @@ fn slow_body_arrives_whole_and_late() {
 }
 
 #[test]
-fn delay_and_latency_hold_the_answer_back() {
+fn delay_and_latency_add_up() {
     let (sim, client) = start();
     sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_millis(40))).first(1));
     sim.set_latency(HOME, IRELAND, Duration::from_millis(20)).unwrap();
@@ -96,7 +96,7 @@ fn garbage_is_html_with_status_200() {
 }
 
 #[test]
-fn fault_is_cleared_for_later_requests() {
+fn cleared_fault_does_not_affect_later_requests() {
     let (sim, client) = start();
     let id = sim.add_fault(FaultRule::new(Effect::Throttle).account(HOME).region(IRELAND).table("table-*"));
     assert_eq!(client.describe("table-000001").code(), "ThrottlingException");

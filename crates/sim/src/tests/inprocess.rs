@@ -16,7 +16,8 @@ use crate::{Account, Denial, Effect, FaultRule, InProcess, Operation, Options, Q
 const HOST: &str = "dynamodb.eu-west-1.amazonaws.com";
 pub(super) const DESCRIBE: &str = "{\"TableName\":\"table-000001\"}";
 
-/// A signed request as an HTTP client gets it: with an absolute URI and without a `Host` header.
+/// A signed request as an HTTP client receives it: with an absolute URI and without a `Host`
+/// header.
 fn signed(service: &str, host: &str, headers: &[(&str, &str)], body: &'static str) -> Request<Bytes> {
     let client = Client::new((Ipv4Addr::LOCALHOST, 0).into(), Keys::of(&Account::new(HOME)), IRELAND);
     let headers = client.sign(service, "/", host, headers, body);
@@ -63,7 +64,8 @@ async fn quota_is_refilled_by_the_paused_clock() {
         let answer = service.answer(request("DescribeTable", DESCRIBE)).await.unwrap();
         throttled += u64::from(answer.status() == 400);
     }
-    // The bucket holds two: the third, the one at 499 ms, the second at 500 ms and the last found it empty.
+    // The bucket has two tokens. The third request, the one at 499 ms, the second at 500 ms and the
+    // last found it empty.
     assert_eq!(throttled, 4);
     let counts = service.counts().of(HOME, IRELAND, Operation::DescribeTable);
     assert_eq!((counts.requests, counts.throttled, counts.peak_per_second), (9, 4, 6));
@@ -72,7 +74,7 @@ async fn quota_is_refilled_by_the_paused_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn broken_answers_are_errors_and_slow_ones_take_their_time() {
+async fn broken_answers_are_errors_and_slow_ones_are_late() {
     let service = service(&Options::default());
     service.add_fault(FaultRule::new(Effect::DropConnection).nth(1));
     service.add_fault(FaultRule::new(Effect::TruncateBody).nth(1));
@@ -118,7 +120,7 @@ async fn signature_is_checked_against_the_host_of_the_uri() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_and_regions_change_without_sockets_too() {
+async fn accounts_and_regions_can_change_without_sockets() {
     let service = service(&Options::default());
     let list = async || service.answer(request("ListTables", "{}")).await.unwrap();
     let form = "Action=AssumeRole&Version=2011-06-15&RoleSessionName=tester&ExternalId=ext-1&\
@@ -135,7 +137,7 @@ async fn accounts_and_regions_change_without_sockets_too() {
 }
 
 #[test]
-fn service_is_made_and_controlled_outside_of_a_runtime() {
+fn service_is_created_and_controlled_outside_of_a_runtime() {
     let service = service(&Options { quota: Some(Quota::per_second(1)), ..Options::default() });
     service.deny(Denial::new(HOME, Operation::ListTables));
     assert!(service.remove_table(HOME, IRELAND, "table-000000").unwrap());

@@ -1,4 +1,5 @@
-//! Answers that are well-formed and not true: about tables, lists, callers, sessions and organizations.
+//! Answers that are well-formed and wrong: about tables, lists, callers, sessions and
+//! organizations.
 
 use serde_json::json;
 
@@ -20,7 +21,7 @@ fn reader(client: &Client) -> Client {
 }
 
 #[test]
-fn description_is_edited_and_its_checksum_fits() {
+fn edited_description_has_a_correct_checksum() {
     let (sim, client) = start();
     let edits = vec![
         TableEdit::Name("other".into()),
@@ -40,7 +41,7 @@ fn description_is_edited_and_its_checksum_fits() {
 }
 
 #[test]
-fn list_lies_and_describe_table_still_finds_what_is_left_out() {
+fn describe_table_finds_what_a_wrong_list_omits() {
     let (sim, client) = start();
     let list = |start: &str| client.dynamodb("ListTables", start).json();
     let id = sim.add_fault(FaultRule::new(Effect::List(Listing::Cycle)));
@@ -58,7 +59,7 @@ fn list_lies_and_describe_table_still_finds_what_is_left_out() {
 }
 
 #[test]
-fn pages_have_at_most_the_size_that_is_set() {
+fn pages_have_at_most_the_set_size() {
     let options = Options { list_page_size: Some(7), ..Options::default() };
     let sim = Simulator::start(estate(), &options).unwrap();
     let client = Client::new(sim.addr(), Keys::of(&Account::new(HOME)), IRELAND);
@@ -81,7 +82,7 @@ fn request_is_answered_as_another_account() {
 }
 
 #[test]
-fn session_of_a_role_belongs_to_another_account() {
+fn session_of_a_role_can_belong_to_another_account() {
     let (sim, client) = start();
     let fault = FaultRule::new(Effect::AsAccount(HOME.into())).operation(Operation::AssumeRole).role(ROLE_ARN);
     sim.add_fault(fault.first(1));
@@ -92,7 +93,7 @@ fn session_of_a_role_belongs_to_another_account() {
 }
 
 #[test]
-fn session_says_that_it_has_ended_and_still_works() {
+fn session_that_claims_to_have_expired_still_works() {
     let (sim, client) = start();
     let fault = FaultRule::new(Effect::ClaimExpiration(-3_600)).operation(Operation::AssumeRole).first(1);
     sim.add_fault(fault);
@@ -103,7 +104,7 @@ fn session_says_that_it_has_ended_and_still_works() {
 }
 
 #[test]
-fn faults_of_sts_are_faults_like_others() {
+fn faults_apply_to_sts() {
     let (sim, client) = start();
     for (operation, form) in [(Operation::AssumeRole, None), (Operation::GetCallerIdentity, Some(IDENTITY))] {
         let id = sim.add_fault(FaultRule::new(Effect::Status(503)).operation(operation).first(1));
@@ -114,7 +115,7 @@ fn faults_of_sts_are_faults_like_others() {
 }
 
 #[test]
-fn key_becomes_another_accounts_and_is_deleted() {
+fn key_is_moved_to_another_account_and_deleted() {
     let (sim, client) = start();
     let session = reader(&client);
     sim.move_key(&client.keys.id, OTHER).unwrap();
@@ -134,7 +135,7 @@ fn key_becomes_another_accounts_and_is_deleted() {
 }
 
 #[test]
-fn organization_is_cut_short_or_another_one() {
+fn organization_is_cut_short_or_replaced() {
     let root = OrganizationalUnit::new("r-abcd").account(OTHER);
     let organization = Organization::new(HOME).root(root);
     let sim = Simulator::start(estate().organization(organization), &Options::default()).unwrap();

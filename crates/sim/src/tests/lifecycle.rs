@@ -1,4 +1,4 @@
-//! Accounts that are suspended, and Regions that accounts opt out of, while the service runs.
+//! Accounts are suspended, and opt out of Regions, while the service runs.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::{
 const BAHRAIN: &str = "me-south-1";
 const UNUSED: &str = "200000000000";
 
-/// The estate in an organization, with an account that exists there only, and one more Region.
+/// The estate in an organization, with an account that exists only there, and one more Region.
 fn start_with(organization: Organization) -> (Simulator, Client) {
     let unit = OrganizationalUnit::new("ou-abcd-11111111")
         .account(OTHER)
@@ -45,7 +45,7 @@ fn both(first: (&str, &str), second: (&str, &str)) -> Vec<(String, String)> {
 }
 
 #[test]
-fn suspended_account_is_listed_as_such_until_it_is_active_again() {
+fn suspended_account_is_listed_as_suspended_until_reactivated() {
     let (sim, client) = start();
     let closed = ("SUSPENDED", "CLOSED");
     assert_eq!(states(&client), both(("ACTIVE", "ACTIVE"), closed));
@@ -92,7 +92,7 @@ fn account_without_an_organization_can_be_suspended() {
 }
 
 #[test]
-fn region_that_was_opted_out_of_is_as_one_that_never_was() {
+fn opted_out_region_looks_like_one_that_was_never_enabled() {
     let (sim, client) = start();
     let enabled = || {
         let listed = client.list_regions("{\"RegionOptStatusContains\":[\"ENABLED\",\"ENABLED_BY_DEFAULT\"]}").json();
@@ -122,14 +122,14 @@ fn region_that_was_opted_out_of_is_as_one_that_never_was() {
     assert_eq!((counts.ok, counts.errors["UnrecognizedClientException"]), (1, 1));
     sim.opt_in(HOME, BAHRAIN).unwrap();
     assert_eq!((enabled().len(), there.describe("orders").status), (3, 200));
-    // One that needs no opting in is not even named.
+    // A Region that is enabled by default is not even named.
     sim.opt_out(HOME, IRELAND).unwrap();
     assert!(!client.describe_regions("&AllRegions=true").text().contains(IRELAND));
     assert!(sim.opt_out(HOME, "mars-1").is_err() && sim.opt_in(UNUSED, IRELAND).is_err());
 }
 
 #[test]
-fn region_that_was_opted_out_of_is_so_for_its_own_account() {
+fn opting_out_applies_only_to_its_own_account() {
     let (sim, client) = start();
     sim.opt_out(HOME, IRELAND).unwrap();
     let session = client.with_keys(client.assume(ROLE_ARN, "&ExternalId=ext-1").keys()).in_region(IRELAND);
@@ -139,7 +139,7 @@ fn region_that_was_opted_out_of_is_so_for_its_own_account() {
 }
 
 #[test]
-fn tables_of_a_region_that_was_opted_out_of_stay_and_change() {
+fn tables_of_an_opted_out_region_stay_and_can_change() {
     let (sim, client) = start();
     let there = client.in_region(BAHRAIN);
     sim.opt_out(HOME, BAHRAIN).unwrap();

@@ -12,7 +12,7 @@ use crate::fixtures::small_table;
 use crate::{Counts, Denial, Operation, Options, Quota};
 
 #[test]
-fn pages_are_sorted_complete_and_end() {
+fn pages_are_sorted_and_complete() {
     let (sim, client) = start();
     let mut names: Vec<String> = Vec::new();
     let mut body = "{}".to_owned();
@@ -33,7 +33,7 @@ fn pages_are_sorted_complete_and_end() {
 }
 
 #[test]
-fn full_last_page_names_no_successor() {
+fn full_last_page_has_no_next_page() {
     let (_sim, client) = start();
     let page = client.dynamodb("ListTables", "{\"ExclusiveStartTableName\":\"table-000149\"}").json();
     assert_eq!(page["TableNames"].as_array().unwrap().len(), 100);
@@ -52,7 +52,7 @@ fn limits_outside_the_range_are_invalid() {
 }
 
 #[test]
-fn answer_carries_request_id_and_checksum() {
+fn answer_has_a_request_id_and_a_checksum() {
     let (_sim, client) = start();
     let answer = client.describe("table-000001");
     assert_eq!(answer.header("content-type"), Some("application/x-amz-json-1.0"));
@@ -77,7 +77,7 @@ fn table_is_described_by_name_and_by_arn() {
 }
 
 #[test]
-fn tables_come_and_go_at_runtime() {
+fn tables_are_created_and_removed_at_runtime() {
     let (sim, client) = start();
     sim.put_table(HOME, IRELAND, "aaa", &small_table("aaa", HOME, IRELAND)).unwrap();
     assert_eq!(client.dynamodb("ListTables", "{\"Limit\":1}").json()["TableNames"], json!(["aaa"]));
@@ -89,7 +89,7 @@ fn tables_come_and_go_at_runtime() {
 }
 
 #[test]
-fn denial_hits_its_tables_and_names_the_caller() {
+fn denial_applies_to_its_tables_and_names_the_caller() {
     let (sim, client) = start();
     sim.deny(Denial::new(HOME, Operation::DescribeTable).region(IRELAND).table("table-00001*"));
     let answer = client.describe("table-000017");
@@ -108,8 +108,8 @@ fn denial_hits_its_tables_and_names_the_caller() {
 }
 
 #[test]
-fn quota_is_shared_by_both_calls_of_a_scope_only() {
-    // At one token in about three hours none comes back during the test.
+fn list_and_describe_share_the_quota_of_their_scope() {
+    // One token in about three hours: none is refilled during the test.
     let quota = Quota { per_second: 0.000_1, burst: 3 };
     let (sim, client) = start_with(&Options { quota: Some(quota), ..Options::default() });
     assert_eq!(client.dynamodb("ListTables", "{}").status, 200);
@@ -158,7 +158,7 @@ fn everything_is_counted_and_can_be_reset() {
 }
 
 #[test]
-fn scan_finds_nothing_in_tables_that_exist_and_is_outside_the_quota() {
+fn scan_finds_nothing_and_does_not_use_the_quota() {
     let quota = Some(Quota { per_second: 0.000_1, burst: 1 });
     let (sim, client) = start_with(&Options { quota, ..Options::default() });
     let scan = |table: &str| client.dynamodb("Scan", &json!({"TableName": table, "Limit": 5}).to_string());
@@ -179,7 +179,7 @@ fn scan_finds_nothing_in_tables_that_exist_and_is_outside_the_quota() {
 #[test]
 fn open_connections_are_counted_with_their_peak() {
     let (sim, _) = start();
-    // The server learns of both ends of a connection a moment later.
+    // The server sees the beginning and the end of a connection a moment later.
     let eventually = |open: u64| {
         let deadline = Instant::now() + Duration::from_secs(60);
         while sim.counts().open_connections != open {

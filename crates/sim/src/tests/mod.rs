@@ -1,4 +1,4 @@
-//! Tests over the wire, with a client that knows nothing but sockets and signatures.
+//! Tests over the wire, with a client that uses only sockets and signatures.
 
 mod changes;
 mod client;
@@ -25,7 +25,8 @@ const OTHER: &str = "444455556666";
 const IRELAND: &str = "eu-west-1";
 const ROLE_ARN: &str = "arn:aws:iam::444455556666:role/Reader";
 
-/// Two accounts: one with 250 tables and its own keys, and one that it reaches by a role with an external id.
+/// Two accounts: one with 250 tables and its own keys, and one that it reaches with a role and an
+/// external id.
 fn estate() -> Estate {
     let home = Account::new(HOME).region(IRELAND, Tables::new().generated(250)).region("us-east-1", Tables::new());
     let role = Role::new("Reader").trusts(HOME).external_id("ext-1").max_duration(Duration::from_secs(7_200));

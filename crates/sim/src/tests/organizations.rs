@@ -23,7 +23,7 @@ fn organization() -> Organization {
     Organization::new(HOME).delegated_administrator(OTHER).root(OrganizationalUnit::new("r-abcd").unit(upper))
 }
 
-/// The accounts have Ireland only: Organizations answers in us-east-1 all the same.
+/// The accounts have only Ireland. Organizations answers in us-east-1 nevertheless.
 fn start(organization: Option<Organization>, options: &Options) -> (Simulator, Client) {
     let accounts = [HOME, OTHER, STRANGER].map(|id| Account::new(id).region(IRELAND, Tables::new()));
     let estate = Estate { organization, ..Estate::new(accounts) };
@@ -53,7 +53,7 @@ fn sizes(client: &Client, operation: &str, request: &Value) -> Vec<usize> {
 }
 
 #[test]
-fn accounts_carry_what_aws_says_of_them() {
+fn accounts_have_the_fields_that_aws_sends() {
     let (_sim, client) = start(Some(organization()), &Options::default());
     let answer = client.organizations("ListAccounts", "{\"MaxResults\":2}");
     assert_eq!(answer.header("content-type"), Some("application/x-amz-json-1.1"));
@@ -76,7 +76,7 @@ fn accounts_carry_what_aws_says_of_them() {
 }
 
 #[test]
-fn accounts_come_in_pages_of_twenty_and_all_of_them() {
+fn all_accounts_are_listed_in_pages_of_twenty() {
     let (_sim, client) = start(Some(organization()), &Options::default());
     assert_eq!(sizes(&client, "ListAccounts", &json!({})), [20, 5]);
     assert_eq!(sizes(&client, "ListAccounts", &json!({"MaxResults": 10})), [10, 10, 5]);
@@ -121,7 +121,7 @@ fn tree_is_walked_from_its_roots() {
 }
 
 #[test]
-fn states_have_their_statuses_and_can_be_left_out() {
+fn each_state_has_a_status_and_can_be_left_out() {
     let states = [
         MemberState::Active,
         MemberState::PendingActivation,
@@ -147,7 +147,7 @@ fn states_have_their_statuses_and_can_be_left_out() {
 }
 
 #[test]
-fn only_the_management_account_and_its_delegates_may_ask() {
+fn only_the_management_account_and_delegates_may_call() {
     let (sim, client) = start(Some(organization().root(OrganizationalUnit::new("r-efgh"))), &Options::default());
     let of = |id: &str| client.with_keys(Keys::of(&Account::new(id)));
     assert_eq!(of(OTHER).organizations("ListRoots", "{}").json()["Roots"].as_array().map(Vec::len), Some(2));
@@ -164,7 +164,7 @@ fn only_the_management_account_and_its_delegates_may_ask() {
 }
 
 #[test]
-fn signature_is_for_the_service_and_its_region() {
+fn signature_must_be_for_the_service_and_its_region() {
     let (_sim, client) = start(Some(organization()), &Options::default());
     let elsewhere = client.in_region(IRELAND).organizations("ListAccounts", "{}");
     assert_eq!(elsewhere.code(), "InvalidSignatureException");
@@ -176,7 +176,7 @@ fn signature_is_for_the_service_and_its_region() {
 }
 
 #[test]
-fn quota_of_list_accounts_is_the_accounts_own() {
+fn each_account_has_its_own_list_accounts_quota() {
     let quota = Some(Quota { per_second: 0.000_1, burst: 2 });
     let (sim, client) = start(Some(organization()), &Options { list_accounts_quota: quota, ..Options::default() });
     let codes = [(); 3].map(|()| client.organizations("ListAccounts", "{}").code());
@@ -188,7 +188,7 @@ fn quota_of_list_accounts_is_the_accounts_own() {
 }
 
 #[test]
-fn denials_and_faults_reach_organizations() {
+fn denials_and_faults_apply_to_organizations() {
     let (sim, client) = start(Some(organization()), &Options::default());
     sim.deny(Denial::new(HOME, Operation::ListRoots));
     let answer = client.organizations("ListRoots", "{}");

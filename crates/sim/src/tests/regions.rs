@@ -1,4 +1,4 @@
-//! Regions as AWS Account Management and Amazon EC2 list them.
+//! The lists of Regions of AWS Account Management and Amazon EC2.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::{
     Tables,
 };
 
-/// An account with two of the Regions that are enabled by default and one that it opted in to, but not us-east-1, and
-/// another account that has us-east-1 only.
+/// An account with two Regions that are enabled by default and one that it opted in to, but not
+/// us-east-1; and another account that has only us-east-1.
 fn start(options: &Options) -> (Simulator, Client) {
     let regions = [IRELAND, "sa-east-1", "me-south-1"];
     let home = regions.iter().fold(Account::new(HOME), |account, region| account.region(*region, Tables::new()));
@@ -30,7 +30,7 @@ fn listed(answer: &Answer) -> Vec<(String, String)> {
     regions.map(|region| (text(&region["RegionName"]), text(&region["RegionOptStatus"]))).collect()
 }
 
-/// The texts of an XML element wherever it stands.
+/// The texts of all XML elements with this name.
 fn all<'a>(answer: &'a str, tag: &str) -> Vec<&'a str> {
     let tag = format!("<{tag}>");
     let pieces = answer.split(&tag).skip(1);
@@ -38,21 +38,21 @@ fn all<'a>(answer: &'a str, tag: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn regions_of_the_account_are_enabled_and_others_can_be() {
+fn regions_of_the_account_are_enabled_and_others_disabled() {
     let (_sim, client) = start(&Options::default());
     let answer = client.list_regions("{\"RegionOptStatusContains\":[\"ENABLED\",\"ENABLED_BY_DEFAULT\"]}");
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let expected = [(IRELAND, "ENABLED_BY_DEFAULT"), ("me-south-1", "ENABLED"), ("sa-east-1", "ENABLED_BY_DEFAULT")];
     assert_eq!(listed(&answer), expected.map(|(region, status)| (region.to_owned(), status.to_owned())));
     assert_eq!(answer.json().get("NextToken"), None);
-    // All seventeen Regions to opt in to, and the two that need no opting in.
+    // All seventeen Regions that need an opt-in, and the two that need none.
     let everything = listed(&client.list_regions("{}"));
     assert_eq!(everything.len(), 19);
     assert_eq!(everything.iter().filter(|(_, status)| status == "DISABLED").count(), 16);
 }
 
 #[test]
-fn list_regions_comes_in_pages() {
+fn list_regions_returns_pages() {
     let (_sim, client) = start(&Options::default());
     let whole = listed(&client.list_regions("{}"));
     let mut request = json!({"MaxResults": 8});
@@ -74,7 +74,7 @@ fn list_regions_comes_in_pages() {
 }
 
 #[test]
-fn regions_of_a_member_are_for_the_management_account() {
+fn only_the_management_account_lists_regions_of_a_member() {
     let (_sim, client) = start(&Options::default());
     let enabled = |client: &Client, id: &str| {
         let request = json!({"AccountId": id, "RegionOptStatusContains": ["ENABLED_BY_DEFAULT"]});
@@ -88,7 +88,7 @@ fn regions_of_a_member_are_for_the_management_account() {
 }
 
 #[test]
-fn account_errors_carry_their_code_in_a_header() {
+fn account_errors_have_their_code_in_a_header() {
     let (sim, client) =
         start(&Options { list_regions_quota: Some(Quota { per_second: 0.000_1, burst: 2 }), ..Options::default() });
     sim.deny(Denial::new(HOME, Operation::ListRegions));
@@ -120,7 +120,7 @@ fn account_errors_carry_their_code_in_a_header() {
 }
 
 #[test]
-fn ec2_lists_enabled_regions_unless_asked_for_all() {
+fn ec2_lists_enabled_regions_or_all_on_request() {
     let (_sim, client) = start(&Options::default());
     let answer = client.describe_regions("");
     assert_eq!(answer.header("content-type"), Some("text/xml;charset=UTF-8"));
@@ -140,7 +140,7 @@ fn ec2_lists_enabled_regions_unless_asked_for_all() {
 }
 
 #[test]
-fn ec2_answers_at_home_and_where_the_account_is() {
+fn ec2_answers_in_the_home_region_and_in_enabled_ones() {
     let (sim, client) = start(&Options::default());
     assert_eq!(client.in_region(IRELAND).describe_regions("").status, 200);
     let closed = client.in_region("me-central-1").describe_regions("");
@@ -154,7 +154,7 @@ fn ec2_answers_at_home_and_where_the_account_is() {
 }
 
 #[test]
-fn ec2_errors_have_a_form_of_their_own() {
+fn ec2_errors_have_their_own_format() {
     let (sim, client) = start(&Options::default());
     sim.deny(Denial::new(HOME, Operation::DescribeRegions));
     let answer = client.describe_regions("");

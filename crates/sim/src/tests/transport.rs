@@ -1,4 +1,4 @@
-//! Answers that are broken on their way: bodies, headers, proxies and redirects.
+//! Answers that are broken in transit: bodies, headers, proxies and redirects.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ fn redirect(status: u16) -> Effect {
 }
 
 #[test]
-fn proxies_and_redirects_answer_in_the_place_of_every_service() {
+fn proxies_and_redirects_answer_instead_of_every_service() {
     let (sim, client) = start();
     for (effect, status, header, value) in [
         (Effect::ProxyPage(407), 407, "proxy-authenticate", "Basic realm=\"proxy.example.com\""),
@@ -36,7 +36,7 @@ fn proxies_and_redirects_answer_in_the_place_of_every_service() {
 }
 
 #[test]
-fn retry_after_stands_on_errors_only() {
+fn only_errors_have_a_retry_after_header() {
     let (sim, client) = start();
     for effect in [Effect::Throttle, Effect::Status(503), Effect::ProxyPage(502)] {
         sim.add_fault(FaultRule::new(effect).retry_after("7").first(1));
@@ -47,7 +47,7 @@ fn retry_after_stands_on_errors_only() {
 }
 
 #[test]
-fn unrecognized_client_has_the_form_of_its_service() {
+fn unrecognized_client_has_the_format_of_its_service() {
     let (sim, client) = start();
     sim.add_fault(FaultRule::new(Effect::UnrecognizedClient));
     assert_eq!(client.dynamodb("ListTables", "{}").code(), "UnrecognizedClientException");
@@ -84,7 +84,7 @@ fn bodies_are_large_nested_or_wrongly_compressed() {
 }
 
 #[test]
-fn broken_http_spoils_one_answer_of_its_connection() {
+fn broken_http_affects_one_answer_of_its_connection() {
     let (sim, client) = start();
     let id = sim.add_fault(FaultRule::new(Effect::BrokenHttp).first(1));
     let answer = client.describe("table-000001");
@@ -94,7 +94,7 @@ fn broken_http_spoils_one_answer_of_its_connection() {
 }
 
 #[test]
-fn endless_body_has_no_length_and_continues_as_long_as_it_is_read() {
+fn endless_body_has_no_length_and_never_ends() {
     let (sim, client) = start();
     sim.add_fault(FaultRule::new(Effect::EndlessBody));
     let address = client.address.to_string();
@@ -133,7 +133,7 @@ async fn endless_body_can_be_read_piece_by_piece() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hang_lasts_as_long_as_it_should_and_for_its_operation_only() {
+async fn hang_affects_only_its_operation_for_its_duration() {
     let service = InProcess::new(estate(), &Options::default());
     let hour = Duration::from_secs(3_600);
     service.add_fault(FaultRule::new(Effect::Delay(hour)).operation(Operation::DescribeTable));

@@ -1,4 +1,5 @@
-//! Plays a plan: crawl after crawl, each by one process or by several of which all but the last are killed.
+//! Plays a plan: crawl after crawl, each by one process, or by several of which all but the last
+//! are killed or interrupted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -21,20 +22,20 @@ use super::oracle::Oracle;
 use super::plan::{Access, Act, CrawlPlan, Destination, End, Plan};
 use super::truth::{Truth, description, table_name};
 
-/// No crawl of so small an estate takes so many looks, whatever goes wrong in it.
+/// More checks than a crawl of so small an estate takes, whatever goes wrong in it.
 const MOST_LOOKS: u32 = 1_440;
-/// How often a process that runs is looked at.
+/// How often a running process is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often a process looks whether one that was killed has let go of its files.
+/// How many times a process checks whether a killed one has released its files.
 const LOOKS: usize = 1_000_000;
 
-/// What is known of a run over all its processes.
+/// The facts about a run, over all its processes.
 #[derive(Debug)]
 pub(super) struct RunFacts {
     pub(super) began: Instant,
     pub(super) processes: u32,
     pub(super) kinds: BTreeSet<String>,
-    /// Names that listings left out, as patterns.
+    /// The names that listings left out, as patterns.
     pub(super) left_out: BTreeSet<String>,
 }
 
@@ -44,11 +45,11 @@ pub(super) struct Ended<'a> {
     pub(super) run_id: String,
     pub(super) report: RunReport,
     pub(super) ended: Instant,
-    /// What it wrote, where that can be read.
+    /// What it wrote, if that can be read.
     pub(super) records: Option<Vec<Value>>,
 }
 
-/// Plays a plan; says what is not as it must be.
+/// Plays a plan. The error says what is wrong.
 pub(super) async fn play(plan: &Plan) -> Result<(), String> {
     let simulator = InProcess::new(estate(plan), &options(plan));
     let directory = directory();
@@ -90,7 +91,7 @@ async fn one_crawl<'a>(
         let end = ends.next();
         let run_plan = plan_with(simulator, config(settings), |target| key_of(plan, &target.name));
         let start = start(&run_plan, fresh)?;
-        // Only the first process begins anew: the others continue it.
+        // Only the first process starts a new run: the others resume it.
         fresh = false;
         let run_id = start.run_id.to_string();
         let facts = runs.entry(run_id.clone()).or_insert_with(|| RunFacts {
@@ -130,11 +131,11 @@ async fn one_crawl<'a>(
         let done = tokio::select! {
             biased;
             done = process => Some(done),
-            () = too_long() => return Err(format!("it has not ended after {:?}", LOOK_EVERY * MOST_LOOKS)),
+            () = too_long() => return Err(format!("the crawl has not ended after {:?}", LOOK_EVERY * MOST_LOOKS)),
             () = killed => None,
             () = acts => None,
         };
-        // What was killed leaves tasks behind that end when they are looked at.
+        // A killed process leaves tasks behind, which end when they are polled.
         for _ in 0..32 {
             tokio::task::yield_now().await;
         }
@@ -152,8 +153,8 @@ async fn one_crawl<'a>(
     }
 }
 
-/// Ends when a process has taken too long. Simulated time jumps to the next timer also while nothing but the thread that
-/// writes the output has something to do; so now and then that thread gets real time.
+/// Ends when a process has taken too long. Simulated time jumps to the next timer even while only
+/// the thread that writes the output is busy, so that thread gets some real time now and then.
 async fn too_long() {
     for _ in 0..MOST_LOOKS {
         sleep(LOOK_EVERY).await;
@@ -162,7 +163,7 @@ async fn too_long() {
     }
 }
 
-/// Begins a run as soon as the process before it has let go of its files.
+/// Begins a run as soon as the previous process has released its files.
 fn start(plan: &RunPlan, fresh: bool) -> Result<PreparedRun, String> {
     for _ in 0..LOOKS {
         match PreparedRun::new(plan, fresh) {
@@ -175,20 +176,20 @@ fn start(plan: &RunPlan, fresh: bool) -> Result<PreparedRun, String> {
             started => return started.map_err(|error| format!("the run does not begin: {error:?}")),
         }
     }
-    Err("the process before holds its files for ever".to_owned())
+    Err("the previous process never releases its files".to_owned())
 }
 
-/// The lines of a run, from wherever they are.
+/// The lines of a run, from the file or its partial file.
 fn records(directory: &Path, run_id: &str) -> Result<Vec<Value>, String> {
     let mark = format!("\"run_id\":\"{run_id}\"");
     let names = ["out.jsonl", "out.jsonl.partial"];
     let texts = names.iter().filter_map(|name| std::fs::read_to_string(directory.join(name)).ok());
     let text = texts.into_iter().find(|text| text.lines().next().is_some_and(|line| line.contains(&mark)));
-    let text = text.ok_or_else(|| format!("nobody has written {run_id}"))?;
+    let text = text.ok_or_else(|| format!("no file has the records of {run_id}"))?;
     text.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))).collect()
 }
 
-/// In memory, where there is such a place: the state is synced to the disk four times a second.
+/// A directory in memory, if there is one: the state is synced to the disk four times a second.
 fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a directory")
@@ -222,7 +223,7 @@ fn estate(plan: &Plan) -> Estate {
     Estate::new(accounts.into_values().chain([hub.region("us-east-1", Tables::new())])).organization(organization)
 }
 
-/// The keys of a target: those of the account that it is named after, or the hub's.
+/// The keys of a target: those of the account in its name, or the hub's.
 fn key_of(plan: &Plan, target: &str) -> Account {
     Account::new(if matches!(plan.access, Access::Keys { .. }) { target } else { HUB })
 }
@@ -275,7 +276,7 @@ fn settings(plan: &Plan, crawl: &CrawlPlan, directory: &Path) -> String {
 }
 
 impl RunFacts {
-    /// Whether one of these kinds of trouble was about.
+    /// Whether the run had one of these kinds of trouble.
     pub(super) fn had(&self, kinds: &[Kind]) -> bool {
         kinds.iter().any(|kind| self.kinds.contains(&format!("{kind:?}")))
     }

@@ -1,4 +1,4 @@
-//! The kinds of faults that chaos draws from, each of which can be turned off.
+//! The kinds of faults that chaos draws from. Each can be turned off.
 
 use std::fmt;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) enum Kind {
     DeletedKeys,
 }
 
-/// A fault that is set for a crawl, and what it lies about.
+/// A fault that is set for a crawl, with its kind.
 #[derive(Clone)]
 pub(super) struct Trouble {
     pub(super) kind: Kind,
@@ -61,7 +61,8 @@ impl fmt::Debug for Trouble {
 }
 
 impl Kind {
-    /// All kinds. `DYNACRAWL_CHAOS_KINDS=Throttles,Delays` draws from those alone, `-Delays` from all but those.
+    /// All kinds. `DYNACRAWL_CHAOS_KINDS=Throttles,Delays` draws only from those, `-Delays` from
+    /// all others.
     pub(super) const ALL: [Self; 30] = [
         Self::Throttles,
         Self::ServerErrors,
@@ -185,7 +186,7 @@ impl Kind {
         }
     }
 
-    /// Only for some requests: an operation, and often an account, a Region or a table.
+    /// Limits a rule to some requests: an operation, and often an account, a Region or a table.
     fn narrowed(self, rule: FaultRule, rng: &mut fastrand::Rng, plan: &Plan) -> FaultRule {
         let operation = match self {
             Self::StsErrors => Some([Operation::AssumeRole, Operation::GetCallerIdentity][rng.usize(..2)]),
@@ -195,7 +196,7 @@ impl Kind {
                 Some(Operation::DescribeTable)
             }
             Self::ShortOrganizations | Self::OtherOrganizations => Some(Operation::ListAccounts),
-            // The keys are another account's, whatever is asked.
+            // The keys are another account's for every operation.
             Self::AnswersAsOther => None,
             _ => [None, Some(Operation::ListTables), Some(Operation::DescribeTable)][rng.usize(..3)],
         };
@@ -206,7 +207,7 @@ impl Kind {
             rule
         };
         match rng.u32(..3) {
-            // Keys are one account's in all Regions.
+            // Keys belong to one account in all Regions.
             1 if self == Self::AnswersAsOther => rule,
             0 => rule.account(plan.accounts[rng.usize(..plan.accounts.len())]),
             1 => rule.region(plan.regions[rng.usize(..plan.regions.len())]),
@@ -216,9 +217,9 @@ impl Kind {
 
     fn when(self, rng: &mut fastrand::Rng) -> When {
         match self {
-            // Twice would be the truth as far as anybody can tell.
+            // Twice would look like the truth.
             Self::NotFoundOnce | Self::UnrecognizedOnce => When::First(1),
-            // Were they the right ones again a moment later, nobody could find that out.
+            // If they were the right keys again a moment later, nothing could detect it.
             Self::AnswersAsOther => When::After(rng.u64(..40)),
             _ => match rng.u32(..6) {
                 0 => When::Always,

@@ -1,5 +1,5 @@
-//! Chaos: for each seed an estate, a configuration, and crawls with faults of every kind, on simulated time. After each
-//! crawl an oracle that knows what is true looks at what was written and remembered.
+//! Chaos: for each seed an estate, a configuration, and crawls with faults of every kind, on
+//! simulated time. After each crawl, an oracle that has the truth checks the output and the state.
 //!
 //! `DYNACRAWL_CHAOS_SEEDS=100..200`, or a single number, plays other seeds; `DYNACRAWL_CHAOS_KINDS` narrows the faults.
 
@@ -17,10 +17,11 @@ use std::sync::{Mutex, PoisonError};
 use self::faults::Kind;
 use self::plan::Plan;
 
-/// What a debug build plays in about a minute, beside other tests: half a second of computing each.
+/// The seeds that a debug build plays in about a minute, beside other tests: half a second of
+/// computing each.
 const SEEDS: Range<u64> = 0..100;
-/// How many failing seeds are told.
-const MOST_TOLD: usize = 10;
+/// The most failing seeds that are reported.
+const MOST_REPORTED: usize = 10;
 
 fn seeds() -> Range<u64> {
     let Ok(asked) = std::env::var("DYNACRAWL_CHAOS_SEEDS") else { return SEEDS };
@@ -31,7 +32,7 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// Plays a seed; says what was found wrong.
+/// Plays a seed. The error says what was found wrong.
 fn play(seed: u64, kinds: &[Kind]) -> Result<(), String> {
     fastrand::seed(seed);
     let plan = Plan::draw(seed, kinds);
@@ -47,7 +48,7 @@ fn play(seed: u64, kinds: &[Kind]) -> Result<(), String> {
 }
 
 #[test]
-fn what_is_told_is_true_whatever_goes_wrong() {
+fn every_report_is_true_whatever_goes_wrong() {
     let (seeds, kinds) = (seeds(), Kind::wanted());
     let (next, broken) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -67,6 +68,6 @@ fn what_is_told_is_true_whatever_goes_wrong() {
         }
     });
     let broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let told: Vec<&str> = broken.iter().take(MOST_TOLD).map(String::as_str).collect();
-    assert!(broken.is_empty(), "{} of {} seeds are broken\n{}", broken.len(), seeds.end - seeds.start, told.join("\n"));
+    let list: Vec<&str> = broken.iter().take(MOST_REPORTED).map(String::as_str).collect();
+    assert!(broken.is_empty(), "{} of {} seeds are broken\n{}", broken.len(), seeds.end - seeds.start, list.join("\n"));
 }

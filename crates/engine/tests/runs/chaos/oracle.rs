@@ -15,7 +15,7 @@ use super::truth::{Key, Span, Truth};
 /// What was found wrong.
 type Broken = String;
 
-/// Lies about which accounts there are, below the fail-safe.
+/// False answers about which accounts exist, below the fail-safe.
 const LIES_ABOUT_ACCOUNTS: [Kind; 5] = [
     Kind::ShortOrganizations,
     Kind::OtherOrganizations,
@@ -24,7 +24,7 @@ const LIES_ABOUT_ACCOUNTS: [Kind; 5] = [
     Kind::SessionsOfOther,
 ];
 
-/// Knows the plan, and where the state is.
+/// Checks crawls, with the plan and the path of the state.
 pub(super) struct Oracle<'a> {
     pub(super) plan: &'a Plan,
     pub(super) state: PathBuf,
@@ -38,7 +38,7 @@ struct Event {
     change: Value,
 }
 
-/// What the events of a state come to: the fingerprint of each table that is there.
+/// The result of a state's events: the fingerprint of each existing table.
 type Fold = BTreeMap<Key, String>;
 
 fn ensure(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
@@ -46,7 +46,7 @@ fn ensure(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
 }
 
 impl Oracle<'_> {
-    /// Looks at a crawl that has ended.
+    /// Checks a crawl that has ended.
     pub(super) fn check(
         &self,
         ended: &Ended<'_>,
@@ -61,7 +61,8 @@ impl Oracle<'_> {
         }
         let events = self.events()?;
         self.events_are_true(&events, truth, runs, ended.ended)?;
-        // What was first described without its id is silently taken under another fingerprint once the id is there.
+        // A table first described without its id silently gets another fingerprint once the id is
+        // there.
         let exact = !runs.values().any(|facts| facts.had(&[Kind::MissingFields]));
         let fold = self.fold(&events, exact)?;
         if let Some(records) = &ended.records {
@@ -70,7 +71,7 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    /// Each scope ends once, and the numbers add up.
+    /// Each scope ends once, and the counts add up.
     fn records(&self, records: &[Value], ended: &Ended<'_>) -> Result<(), Broken> {
         ensure(records.first().is_some_and(|one| one["type"] == "run_started"), || "no run_started".into())?;
         let last = records.last().filter(|one| one["type"] == "run_completed").ok_or("no run_completed")?;
@@ -97,12 +98,13 @@ impl Oracle<'_> {
         })?;
         let whole = completed.iter().all(|scope| scope["outcome"] == "complete");
         let complete = ended.report.outcome == dynacrawl_model::RunOutcome::Complete;
-        ensure(whole || !complete, || "complete, and one of its scopes is not".into())
+        ensure(whole || !complete, || "the run is complete, but one of its scopes is not".into())
     }
 
     /// Each table is described once, under its own name, account and Region, as it was at some time of the run.
     fn tables(&self, records: &[Value], truth: &Truth, span: Span, facts: &RunFacts) -> Result<(), Broken> {
-        // What a killed process listed is forgotten, so a listing that repeats itself brings the same names to the next.
+        // What a killed process listed is lost, so a listing that repeats itself gives the same
+        // names to the next one.
         let twice = facts.had(&[Kind::EndlessLists, Kind::RepeatedNames]) && facts.processes > 1;
         let mut seen = BTreeSet::new();
         for record in of(records, "table") {
@@ -144,23 +146,23 @@ impl Oracle<'_> {
             match &*event.kind {
                 "table_removed" => {
                     let gone = truth.versions(&event.key, span).iter().any(Option::is_none);
-                    ensure(gone, || format!("{:?} is reported removed, and is there", event.key))?;
+                    ensure(gone, || format!("{:?} is reported as removed, but exists", event.key))?;
                 }
                 "table_recreated" => {
                     let before = event.change["table_id_before"].as_str();
-                    // Without an ARN nothing tells the table of another account.
+                    // Without an ARN, nothing identifies the table of another account.
                     if facts.had(&[Kind::MissingFields]) && truth.owners(account, span).len() > 1 {
                         continue;
                     }
                     let was = truth.has_had_id(&event.key, before, now);
                     let versions = truth.versions(&event.key, Span(span.0, now));
                     let other = versions.iter().flatten().any(|version| version.id.as_deref() != before);
-                    ensure(was && other, || format!("{:?} is reported recreated, and is the same", event.key))?;
+                    ensure(was && other, || format!("{:?} is reported as recreated, but is the same", event.key))?;
                 }
                 "scope_retired" => {
                     let covered = self.covers(account, region, truth, span);
                     let lied = facts.had(&LIES_ABOUT_ACCOUNTS);
-                    ensure(!covered || lied, || format!("{account}/{region} is reported retired, and is covered"))?;
+                    ensure(!covered || lied, || format!("{account}/{region} is reported as retired, but is covered"))?;
                     let count = retired.entry(&event.run_id).or_default();
                     *count += u64::from(covered);
                     let many = known >= 10 && *count * 100 >= known * 30;
@@ -203,7 +205,7 @@ impl Oracle<'_> {
         Ok(events)
     }
 
-    /// The events, one after the other, give the tables of the state.
+    /// The events, one after the other, result in the tables of the state.
     fn fold(&self, events: &[Event], exact: bool) -> Result<Fold, Broken> {
         let mut fold = Fold::new();
         for Event { kind, key, change, .. } in events {
@@ -216,7 +218,7 @@ impl Oracle<'_> {
                 }
                 _ => fold.remove(key),
             };
-            ensure(before.is_none() == (kind == "table_added"), || format!("{kind} {key:?}, and before: {before:?}"))?;
+            ensure(before.is_none() == (kind == "table_added"), || format!("{kind} {key:?}, but before: {before:?}"))?;
             if let Some(claimed) = change["fingerprint_before"].as_str() {
                 ensure(!exact || before.as_deref() == Some(claimed), || {
                     format!("{kind} {key:?} was {before:?}, not {claimed}")
@@ -231,11 +233,12 @@ impl Oracle<'_> {
         });
         read.map_err(|error| format!("tables cannot be read: {error}"))?;
         let same = if exact { fold == tables } else { fold.keys().eq(tables.keys()) };
-        ensure(same, || format!("the changes come to {fold:?}, and the state has {tables:?}"))?;
+        ensure(same, || format!("the changes result in {fold:?}, but the state has {tables:?}"))?;
         Ok(tables)
     }
 
-    /// A complete scope has all tables that were there all the time, and the state knows them as they are, and no others.
+    /// A complete scope has all tables that existed all the time, and the state has them as they
+    /// are, and no others.
     fn complete(
         &self,
         records: &[Value],
@@ -247,9 +250,10 @@ impl Oracle<'_> {
     ) -> Result<(), Broken> {
         let described: BTreeSet<Key> =
             of(records, "table").map(|record| key(record, &record["table"]["name"])).collect();
-        // Lists of others, and pages that continue somewhere else, leave names out, too.
+        // Listings of another account, and pages that continue somewhere else, leave names out,
+        // too.
         let skips = facts.had(&[Kind::EndlessLists, Kind::AnswersAsOther, Kind::SessionsOfOther, Kind::MovedKeys]);
-        let told = ended.report.outcome != dynacrawl_model::RunOutcome::Failed;
+        let reported = ended.report.outcome != dynacrawl_model::RunOutcome::Failed;
         for scope in of(records, "scope_completed").filter(|scope| scope["outcome"] == "complete") {
             let (account, region, _) = key(scope, &Value::Null);
             for key in truth.keys(&account, &region) {
@@ -261,8 +265,8 @@ impl Oracle<'_> {
                 let known = fold.get(key);
                 match version {
                     Some(version) if selected => {
-                        // A table that no listing ever named is beyond anybody's knowledge, and so is what was listed to
-                        // a process that was killed.
+                        // A table that no listing ever named cannot be known, and neither can one
+                        // that was listed only to a killed process.
                         if hidden && (known.is_none() || facts.processes > 1) {
                             continue;
                         }
@@ -270,11 +274,11 @@ impl Oracle<'_> {
                             format!("{key:?} is missing from a complete scope")
                         })?;
                         let odd = facts.had(&[Kind::MissingFields, Kind::OddTypes]);
-                        ensure(!told || odd || known == Some(&version.fingerprint), || {
-                            format!("{key:?} is {version:?}, and the state knows {known:?}")
+                        ensure(!reported || odd || known == Some(&version.fingerprint), || {
+                            format!("{key:?} is {version:?}, but the state has {known:?}")
                         })?;
                     }
-                    _ => ensure(!told || known.is_none(), || format!("{key:?} is in the state, and not there"))?,
+                    _ => ensure(!reported || known.is_none(), || format!("{key:?} is stored, but does not exist"))?,
                 }
             }
         }
@@ -295,7 +299,8 @@ fn fits(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix))
 }
 
-/// Every selected table, and each that was found without being listed, is described or named by what became of it.
+/// Every selected table, and each that was found without being listed, is described or counted by
+/// its result.
 fn add_up(counts: &Value) -> Result<(), Broken> {
     let of = |field: &str| counts[field].as_u64().unwrap_or_default();
     let outside = ["listed", "unselected", "selected", "unlisted"];

@@ -1,4 +1,4 @@
-//! What happens under one seed: an estate, a configuration, and crawls with what goes wrong in them.
+//! What happens with one seed: an estate, a configuration, and crawls with their faults.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use super::faults::{Kind, Trouble};
 const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-2"];
 const ACCOUNTS: [&str; 4] = ["111111111111", "222222222222", "333333333333", "444444444444"];
 
-/// How the crawler gets at the accounts.
+/// How the crawler gets access to the accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// A target for each account, with the keys of its user.
     Keys {
-        /// Whether the configuration says which account it is.
+        /// Whether the configuration names the account.
         named: bool,
     },
     /// A target for each account, with a role that the hub assumes.
@@ -27,13 +27,13 @@ pub(super) enum Access {
 pub(super) enum Destination {
     /// A file that is replaced at the end.
     File,
-    /// A device that takes everything: what was written has been delivered.
+    /// A device that accepts everything: what was written has been delivered.
     Device,
-    /// A device that takes nothing.
+    /// A device that accepts nothing.
     FullDisk,
 }
 
-/// How a process ends that does not end by itself.
+/// How a process is ended before it ends by itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
     Killed(Duration),
@@ -58,21 +58,21 @@ pub(super) enum Act {
 /// One crawl, from its first process to the end of its last.
 #[derive(Clone, Debug)]
 pub(super) struct CrawlPlan {
-    /// What happened since the last one.
+    /// What happened since the previous crawl.
     pub(super) before: Vec<Act>,
     /// What happens while it runs, by the time since its first process began.
     pub(super) during: Vec<(Duration, Act)>,
     pub(super) troubles: Vec<Trouble>,
     pub(super) ends: Vec<End>,
     pub(super) destination: Destination,
-    /// Leaves out all tables whose names begin with `b`.
+    /// Excludes all tables whose names begin with `b`.
     pub(super) filtered: bool,
     pub(super) fresh: bool,
     /// Accepts removals in all scopes.
     pub(super) accepts: bool,
 }
 
-/// All that follows from a seed.
+/// Everything that follows from a seed.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) accounts: Vec<&'static str>,
@@ -127,14 +127,15 @@ impl Plan {
         let before = acts(rng, 5);
         let mut during: Vec<_> = acts(rng, 3).into_iter().map(|act| (moment(rng), act)).collect();
         during.sort_by_key(|(at, _)| *at);
-        // A key that moves back in the same run hides from everybody what was answered meanwhile.
+        // If a key moves back in the same run, nothing can detect the responses in between.
         let mut moved = false;
         during.retain(|(_, act)| !matches!(act, Act::MoveKey(_)) || !std::mem::replace(&mut moved, true));
-        // The last crawl has a quiet world, so that everything that is pending comes to light.
+        // The last crawl has no faults, so that everything that is pending comes to light.
         let troubles = if last { 0 } else { rng.usize(0..=3) };
         let mut troubles: Vec<Trouble> =
             (0..troubles).filter_map(|_| Some(rng.choice(kinds)?.draw(rng, self))).collect();
-        // The first rule that fits a request is the one: whose keys they are is so for all of them.
+        // The first rule that fits a request applies, and whose keys they are must hold for all
+        // requests.
         troubles.sort_by_key(|trouble| trouble.kind != Kind::AnswersAsOther);
         let ends = if last || rng.bool() { 0 } else { rng.usize(1..=3) };
         let ends = (0..ends).map(|_| {
@@ -165,7 +166,7 @@ impl Plan {
     }
 }
 
-/// Short enough to be read: one line for the estate and the configuration, and one for each crawl.
+/// A short text: one line for the estate and the configuration, and one for each crawl.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { accounts, regions, tables, page, access, all_regions, emit, concurrency, max_attempts, crawls } =

@@ -1,4 +1,5 @@
-//! What is true at each moment of simulated time: which tables there are, and whose the keys are.
+//! What is true at each moment of simulated time: which tables exist, and which accounts the keys
+//! belong to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,8 @@ type Course<T> = Vec<(Instant, T)>;
 pub(super) struct Truth {
     simulator: InProcess,
     tables: BTreeMap<Key, Course<Option<Version>>>,
-    /// The accounts that keys belong to, by the account they were made for; none for a deleted key.
+    /// The accounts that keys belong to, by the account they were made for; `None` for a deleted
+    /// key.
     owners: BTreeMap<String, Course<Option<String>>>,
     suspended: BTreeMap<String, Course<bool>>,
     scopes: Vec<(String, String)>,
@@ -59,7 +61,7 @@ impl Truth {
         truth
     }
 
-    /// Lets something happen.
+    /// Carries out an act.
     pub(super) fn act(&mut self, act: Act) {
         let simulator = self.simulator.clone();
         match act {
@@ -157,11 +159,11 @@ impl Truth {
         self.tables.entry(key).or_default().push((Instant::now(), version));
     }
 
-    /// All that a table was in a span of time; nothing if it never was.
+    /// All versions of a table in a span of time; `None` for a time without it.
     pub(super) fn versions(&self, key: &Key, span: Span) -> Vec<Option<&Version>> {
         let Some(course) = self.tables.get(key) else { return vec![None] };
         let versions = within(course, span).into_iter().map(Option::as_ref);
-        // Before its first entry it was not there.
+        // It did not exist before its first entry.
         let before = course.first().is_none_or(|(from, _)| *from > span.0).then_some(None);
         before.into_iter().chain(versions).collect()
     }
@@ -172,7 +174,7 @@ impl Truth {
         course.filter_map(|(_, version)| version.as_ref()).any(|version| version.id.as_deref() == id)
     }
 
-    /// All tables of a scope that there ever were.
+    /// All tables that ever existed in a scope.
     pub(super) fn keys(&self, account: &str, region: &str) -> impl Iterator<Item = &Key> {
         self.tables.keys().filter(move |(of, at, _)| of == account && at == region)
     }

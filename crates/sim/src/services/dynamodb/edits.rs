@@ -1,4 +1,4 @@
-//! Descriptions of tables that say something else than what is true.
+//! Descriptions of tables that are edited to be wrong.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::estate::StoredTable;
 const REGION: usize = 3;
 const ACCOUNT: usize = 4;
 
-/// DescribeTable's answer with edits; an answer that is no description stays as it is.
+/// DescribeTable's answer with edits. An answer that is not a description stays unchanged.
 pub(crate) fn edited(answer: Bytes, edits: &[TableEdit]) -> Bytes {
     let Ok(mut body) = serde_json::from_slice::<Value>(&answer) else { return answer };
     let Some(table) = body.get_mut("Table") else { return answer };
@@ -46,13 +46,13 @@ fn apply(table: &mut Value, edit: &TableEdit) {
     }
 }
 
-/// What holds the value that a JSON Pointer names, and the value's name.
+/// The parent of the value at a JSON Pointer, and the value's name.
 fn parent<'a>(value: &'a mut Value, pointer: &str) -> Option<(Option<&'a mut Value>, String)> {
     let (parent, name) = pointer.rsplit_once('/')?;
     Some((value.pointer_mut(parent), name.replace("~1", "/").replace("~0", "~")))
 }
 
-/// Edits the table's own ARN and what lies below it: its indexes, its stream, its backups.
+/// Edits the ARN of the table and those below it: of its indexes, its stream and its backups.
 fn for_each_arn(table: &mut Value, edit: &mut impl FnMut(&str) -> String) {
     if let Some(own) = table["TableArn"].as_str().map(str::to_owned) {
         edit_arns(table, &own, edit);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_arn_follows_the_name_the_account_and_the_region() {
+    fn edits_of_name_account_and_region_apply_to_every_arn() {
         let before = arns(&after(&[]));
         assert!(before.len() > 3, "the table, its stream and its indexes: {before:?}");
         let edits = [
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_that_is_no_description_stays_as_it_is() {
+    fn answer_that_is_not_a_description_stays_unchanged() {
         for body in ["", "nonsense", "{\"TableNames\":[]}"] {
             assert_eq!(edited(Bytes::from(body), &[TableEdit::Stub]), body);
         }

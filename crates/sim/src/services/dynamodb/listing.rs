@@ -1,4 +1,4 @@
-//! Pages of ListTables that are not what they should be.
+//! Wrong pages of ListTables.
 
 use crate::effect::Listing;
 use crate::pattern::pattern_matches;
@@ -7,7 +7,7 @@ use crate::tables::{LiveTables, Page};
 const EMPTY: &str = "empty-page-";
 
 impl Listing {
-    /// The page after `start` as this lie has it.
+    /// The wrong page after `start`.
     pub(crate) fn page(&self, tables: &LiveTables, start: Option<&str>, limit: usize) -> Page {
         let truth = || tables.page(start, limit);
         match self {
@@ -51,7 +51,7 @@ impl Listing {
     }
 }
 
-/// The first page, or the second after the first; each gives the other's start.
+/// The first page, or after it the second one. Each continues with the other.
 fn cycle(tables: &LiveTables, start: Option<&str>, limit: usize) -> Page {
     let names = tables.names();
     let size = limit.min(names.len().div_ceil(2)).max(1);
@@ -80,7 +80,7 @@ mod tests {
         LiveTables::new(tables, Arc::new(Place { partition, account_id, region }))
     }
 
-    /// The names of the first pages, each as one text.
+    /// The names of the first pages, one text for each page.
     fn pages(lie: &Listing, names: &[&str], limit: usize, most: usize) -> Vec<String> {
         let tables = tables(names);
         let (mut pages, mut start) = (Vec::new(), None);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_repeated_in_and_over_pages() {
+    fn names_are_repeated_within_and_across_pages() {
         let names = ["a", "b", "c", "d", "e"];
         assert_eq!(pages(&Listing::RepeatInPage, &names, 2, 9), ["a,b,a", "c,d,c", "e,e"]);
         assert_eq!(pages(&Listing::RepeatOnPages, &names, 2, 9), ["a,b", "c,d,a", "e,a"]);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_without_an_end_have_none() {
+    fn endless_lists_never_end() {
         assert_eq!(pages(&Listing::Cycle, &["a", "b", "c", "d", "e"], 2, 5), ["a,b", "c,d", "a,b", "c,d", "a,b"]);
         assert_eq!(pages(&Listing::Cycle, &["a"], 100, 3), ["a", "", "a"]);
         assert_eq!(pages(&Listing::Cycle, &[], 100, 3), ["", "", ""]);

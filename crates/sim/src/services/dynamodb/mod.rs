@@ -1,4 +1,4 @@
-//! Amazon DynamoDB, in AWS JSON 1.0: ListTables, DescribeTable, and Scan as far as it finds nothing.
+//! Amazon DynamoDB, in AWS JSON 1.0: ListTables, DescribeTable, and a Scan that finds nothing.
 
 mod edits;
 mod listing;
@@ -70,7 +70,7 @@ impl Service for DynamoDb {
         table_arn(caller, table.unwrap_or("*"))
     }
 
-    /// 52 capitals and digits.
+    /// 52 capital letters and digits.
     fn request_id(&self) -> String {
         const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUV0123456789";
         let mut id = String::with_capacity(52);
@@ -92,7 +92,7 @@ impl Service for DynamoDb {
 impl Errors for DynamoDb {
     fn body(&self, error: &AwsError, _request_id: &str) -> String {
         let (code, message) = (error.qualified_code(), &error.message);
-        // AccessDeniedException spells its message with a capital, as the service does.
+        // Like the service, AccessDeniedException has `Message` with a capital letter.
         if error.code() == "AccessDeniedException" {
             json!({ "__type": code, "Message": message }).to_string()
         } else {
@@ -197,12 +197,13 @@ fn scan(request: &Request<'_>) -> Result<Bytes, AwsError> {
     if known { Ok(nothing) } else { Err(DynamoDb.not_found(name)) }
 }
 
-/// Where the tables are. Nobody gets here in a Region that the account does not have.
+/// The scope of the request. Requests in a Region that the account does not have were refused
+/// before.
 fn scope<'a>(request: &Request<'a>) -> Result<&'a Scope, AwsError> {
     request.caller.scope.ok_or_else(|| DynamoDb.unrecognized_client())
 }
 
-/// The table's name, if the caller may have it at all.
+/// The table's name, if it is valid and the table can belong to the caller.
 fn checked_table<'a>(request: &Request<'a>) -> Result<&'a str, AwsError> {
     let Request { call, caller, tables, .. } = *request;
     let (Some(asked), Some(name)) = (tables.table_name.as_deref(), tables.table()) else {
