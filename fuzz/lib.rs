@@ -156,6 +156,7 @@ fn made_state() -> (tempfile::TempDir, PathBuf) {
         region: region(),
         partition: "aws".into(),
         account_id: None,
+        account_name: None,
         progress: ScopeProgress::Walking("{}".to_owned()),
     };
     let commit = Commit {

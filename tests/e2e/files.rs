@@ -285,7 +285,7 @@ fn outputs_that_would_lose_records_are_refused_before_any_call() {
     Dynacrawl::crawl()
         .args(["--region", IRELAND, "-o", "x-{runid}"])
         .run()
-        .fails_with(2, "'{runid}' is no placeholder");
+        .fails_with(2, "'{runid}' is not a placeholder");
     assert_eq!(sim.counts().total.requests, 0);
     assert!(files(directory.path(), "").is_empty());
 }

@@ -214,7 +214,7 @@ fn filters_that_leave_no_account_are_reported() {
     let (sim, home) = started(1, Organization::new(HOME).root(OrganizationalUnit::new("r-main").account(id(1))));
     let crawled = with_failed_targets(crawl(&sim, &home, &target("exclude_ous = [\"r-main\"]")), 1);
     assert_eq!((crawled.code, failure(&crawled, "org").1), (4, "no_accounts"));
-    assert!(crawled.stderr.contains("none is to be crawled"), "{}", crawled.stderr);
+    assert!(crawled.stderr.contains("none of the organization's"), "{}", crawled.stderr);
 }
 
 #[test]

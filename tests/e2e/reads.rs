@@ -225,7 +225,7 @@ fn a_state_that_cannot_be_read_is_named() {
     assert!(!fs::exists("/no/such").expect("it can be checked"));
     let (_sim, _home, place, _) = known();
     let changes = Dynacrawl::new("changes").arg("--state").arg(place.state()).args(["--since", "yesterday"]).run();
-    changes.fails_with(2, "--since: 'yesterday' is no time; expected 2026-01-31T00:00:00Z");
+    changes.fails_with(2, "--since: 'yesterday' is not a time; expected 2026-01-31T00:00:00Z");
 }
 
 #[test]

@@ -335,7 +335,7 @@ fn a_run_that_cannot_be_resumed_is_replaced_with_a_notice() {
     let partial = place.directory.path().join("out.jsonl.partial");
     let text = fs::read_to_string(&partial).expect("it is there");
     fs::write(&partial, &text[..200]).expect("it is cut");
-    anew(&place, place.crawl_to_file(&sim, &home), "not there any more");
+    anew(&place, place.crawl_to_file(&sim, &home), "no longer has the earlier output");
 }
 
 #[test]

@@ -95,8 +95,8 @@ fn an_invalid_configuration_is_refused_and_the_old_one_stays() {
         (good.replace(&target("home", &[IRELAND]), &unset), vec!["home", "secret_access_key", "NO_SUCH"]),
         (good.replace("\"TOKEN\"", "\"NO_TOKEN\""), vec!["serve.token", "NO_TOKEN"]),
         (good.replace(&target("home", &[IRELAND]), ""), vec!["[[target]]", "is missing"]),
-        (good.replace("state.db", "other.db"), vec!["state.path", "start it anew"]),
-        (good.replace("127.0.0.1:0", "127.0.0.2:0"), vec!["serve.listen", "start it anew"]),
+        (good.replace("state.db", "other.db"), vec!["state.path", "restart it"]),
+        (good.replace("127.0.0.1:0", "127.0.0.2:0"), vec!["serve.listen", "restart it"]),
         (good.replace("rate = 0", "dry_run = true"), vec!["crawl.dry_run", "dynacrawl serve"]),
     ] {
         assert_ne!(bad, good);

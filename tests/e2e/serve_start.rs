@@ -39,10 +39,10 @@ fn missing_and_wrong_settings_are_named_with_what_is_expected() {
     refused(with("rate = 0", "dry_run = true"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);
     refused(serve(&good).arg("--dry-run"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);
     let open = good.replace("token = { env = \"TOKEN\" }\n", "").replace("127.0.0.1:0", "0.0.0.0:0");
-    refused(serve(&open), 2, &["serve.listen (--listen)", "0.0.0.0:0", "serve.token", "127.0.0.1"]);
+    refused(serve(&open), 2, &["serve.listen: 0.0.0.0:0", "serve.token", "127.0.0.1"]);
     let open = good.replace("token = { env = \"TOKEN\" }\n", "");
-    refused(serve(&open).args(["--listen", "[::]:0"]), 2, &["serve.listen (--listen)", "[::]:0", "serve.token"]);
-    refused(with("127.0.0.1:0", "localhost:0"), 2, &["serve.listen (--listen)", "'localhost:0'", "127.0.0.1:9464"]);
+    refused(serve(&open).args(["--listen", "[::]:0"]), 2, &["--listen: [::]:0", "serve.token"]);
+    refused(with("127.0.0.1:0", "localhost:0"), 2, &["serve.listen", "'localhost:0'", "127.0.0.1:9464"]);
     refused(with("\"TOKEN\"", "\"NO_TOKEN\""), 2, &["serve.token", "NO_TOKEN is not set"]);
     refused(serve(&good).env("TOKEN", ""), 2, &["serve.token", "TOKEN"]);
     refused(with("{ env = \"TOKEN\" }", "{ env = \"TOKEN\", file = \"x\" }"), 2, &["serve.token", "exactly one"]);

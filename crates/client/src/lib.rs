@@ -1,6 +1,6 @@
 //! A DynamoDB client for one scope: one account in one Region.
 //!
-//! Together with `dynacrawl-aws` and `dynacrawl-auth` this is the only crate that touches the SDK.
+//! Only this crate, `dynacrawl-aws`, `dynacrawl-auth` and `dynacrawl-discovery` use the SDK.
 //! Every attempt of every call goes through the retry loop of `dynacrawl-auth`, takes a permit of
 //! the scope's budget, and is counted. The SDK's own retries are off: a limiter around them could
 //! neither meter nor count them.

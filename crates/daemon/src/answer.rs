@@ -1,4 +1,4 @@
-//! One connection, without a daemon.
+//! Serves one connection without a daemon.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::settings::DaemonSettings;
 use crate::shared::Shared;
 use crate::{http, metrics};
 
-/// Answers what comes over one connection as the daemon does that is not running: for tests of what anybody may send. The
-/// token is `secret`, and no run starts.
+/// Answers the requests of one connection as the daemon would, for tests with arbitrary requests.
+/// The token is `secret`, and no run starts.
 #[doc(hidden)]
 pub async fn answer_on(stream: impl AsyncRead + AsyncWrite + Unpin, settings: &DaemonSettings) {
     let Ok(recorder) = metrics::recorder() else { return };

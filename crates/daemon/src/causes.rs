@@ -1,4 +1,4 @@
-//! Errors in messages.
+//! The text of errors in messages.
 
 use dynacrawl_model::Escaped;
 

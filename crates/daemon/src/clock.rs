@@ -1,29 +1,31 @@
-//! What time it is. Schedules go by the clock on the wall, which goes on while the machine sleeps; timers do not.
+//! The clock for schedules. They use the system's clock, which keeps running while the machine
+//! sleeps; timers do not.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// How long is waited at most before the clock is looked at again.
+/// The longest wait before the clock is read again.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// A clock on the wall.
+/// A wall clock.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The system's.
+    /// The system's clock.
     System,
-    /// One that began at a time, and goes by the runtime's timers: for tests on simulated time.
+    /// A clock that begins at a given time and follows the runtime's timers, for tests on simulated
+    /// time.
     Simulated {
-        /// The time at which it began.
+        /// The time at which it begins.
         began_at: Timestamp,
-        /// The same by the runtime's timers.
+        /// The same moment on the runtime's clock.
         began: Instant,
     },
 }
 
 impl Clock {
-    /// Now.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),
@@ -31,7 +33,7 @@ impl Clock {
         }
     }
 
-    /// Waits until a time, or until the clock is set back; without end for none.
+    /// Waits until a time, or until the clock is set back. Never returns for `None`.
     pub async fn until(&self, at: Option<Timestamp>) {
         let Some(at) = at else { return std::future::pending().await };
         let mut last = self.now();

@@ -1,4 +1,5 @@
-//! The daemon: one run after the other, as schedules and people want them, over a configuration that may change.
+//! The daemon: runs one job after the other, as schedules and people request them, while the
+//! configuration may change.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +28,7 @@ use super::words;
 
 /// Why the configuration cannot be used.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
-/// Reads the configuration anew.
+/// Reads the configuration again.
 pub type Load = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<DaemonSettings, LoadError>>>>>;
 /// Makes the plan of a run.
 pub type MakePlan = Box<dyn Fn(&Arc<Settings>, RunRequest) -> Result<RunPlan, SettingError>>;
@@ -35,27 +36,27 @@ pub type MakePlan = Box<dyn Fn(&Arc<Settings>, RunRequest) -> Result<RunPlan, Se
 /// Crawls into an output; see [`crawl_to_output`](dynacrawl_engine::crawl_to_output).
 pub type Crawl =
     Box<dyn Fn(RunPlan, PreparedRun, CancellationToken, Arc<Progress>) -> Pin<Box<dyn Future<Output = Crawled>>>>;
-/// What a crawl found, and what became of its output.
+/// The report of a crawl, and the result of writing its output.
 pub type Crawled = (RunReport, Result<Written, SinkError>);
 
-/// What the daemon is asked to do.
+/// An order for the daemon.
 #[derive(Debug)]
 pub enum Order {
-    /// A run.
+    /// Start a run.
     Run(Job),
-    /// The configuration may have changed.
+    /// Reload the configuration, which may have changed.
     Reload,
 }
 
 /// What the daemon depends on.
 pub struct DaemonDeps {
-    /// Reads the configuration anew.
+    /// Reads the configuration again.
     pub load: Load,
     /// Makes the plan of a run.
     pub make_plan: MakePlan,
     /// Crawls into an output.
     pub crawl: Crawl,
-    /// What time it is.
+    /// The clock for schedules.
     pub clock: Clock,
 }
 
@@ -66,22 +67,23 @@ pub struct Daemon {
     state: SharedState,
     shared: Arc<Shared>,
     queue: Queue,
-    /// A run that the state has under way, and that continues before any other begins, unless it keeps failing. Not in the queue:
-    /// what becomes due meanwhile is not done with it, it may be a day old.
+    /// The unfinished run of the state. It continues before any other run begins, unless it keeps
+    /// failing. It is not in the queue, because it may be a day old: a job that becomes due
+    /// meanwhile is not merged with it.
     unfinished: Option<Job>,
     due: Vec<Due>,
-    /// What was accepted when the daemon was started: for one run of each scope.
+    /// What a person accepted when starting the daemon. It holds for one run of each scope.
     accepted: Accepted,
 }
 
-/// A run under way.
+/// A run in progress.
 struct Running {
     job: Job,
     began_at: dynacrawl_model::Timestamp,
     ending: Pin<Box<dyn Future<Output = Ended>>>,
 }
 
-/// How a run ended; without a report, the message of its panic.
+/// How a run ended: its report, or the message of its panic.
 type Ended = Result<Crawled, String>;
 
 /// Why a run did not begin.
@@ -101,11 +103,11 @@ enum Refused {
 /// How the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonEnd {
-    /// Nothing was under way.
+    /// No run was in progress.
     Idle,
-    /// A run was cut short; the next start goes on with it.
+    /// A run was cut short. The next start resumes it.
     InARun,
-    /// Nobody reads the output any more.
+    /// The reader of the output has closed it.
     OutputGone,
 }
 
@@ -123,7 +125,7 @@ impl Daemon {
         Self { deps, settings, state, shared, queue, unfinished: None, due, accepted }
     }
 
-    /// Runs until `stop` is cancelled; a run under way has the grace time then.
+    /// Runs until `stop` is cancelled. A run in progress then has the grace time to end.
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>, stop: &CancellationToken) -> DaemonEnd {
         self.shared.read_scopes().await;
         self.begin();
@@ -150,7 +152,7 @@ impl Daemon {
                 order = orders.recv() => match order {
                     Some(Order::Run(job)) => self.queue.push(job),
                     Some(Order::Reload) => self.reload().await,
-                    // Those who give orders live as long as the daemon.
+                    // The senders of orders live as long as the daemon.
                     None => return DaemonEnd::Idle,
                 },
                 () = self.deps.clock.until(next) => self.fire(),
@@ -159,7 +161,7 @@ impl Daemon {
         }
     }
 
-    /// The next run that can be tried, and whether the state has it under way.
+    /// The next job that can be tried, and whether it continues the unfinished run of the state.
     fn next_job(&mut self) -> Option<(Job, bool)> {
         match self.unfinished.take_if(|job| job.retry.is_due()) {
             Some(job) => Some((job, true)),
@@ -168,16 +170,18 @@ impl Daemon {
         }
     }
 
-    /// When a run can be tried that waits for its next try.
+    /// When the next job that waits for a retry can be tried.
     fn next_try(&self) -> Option<Instant> {
         self.unfinished.as_ref().map_or_else(|| self.queue.next_try(), |job| job.retry.at())
     }
 
-    /// What is to be done at the start: a run that was killed, what was missed, and what the configuration asks for.
+    /// Collects the jobs of the start: an unfinished run, missed runs, and a run if `run_at_start`
+    /// is set.
     fn begin(&mut self) {
         match opened(&self.state).unfinished() {
             Ok(Some(run)) => {
-                // What was accepted for it is kept with it, and counts also where it begins anew.
+                // The state keeps what a person accepted for this run. It also holds if a new run
+                // has to replace this one.
                 let accepted = Accepted::of_words(&run.accepted);
                 self.unfinished = Some(Job { schedule: run.schedule, targets: run.only, accepted, ..Job::default() });
             }
@@ -193,7 +197,7 @@ impl Daemon {
             match last {
                 Ok(Some(last)) => {
                     let last = time(last);
-                    // It is remembered when its run begins.
+                    // The state stores a due time when its run begins.
                     self.shared.was_due(&schedule.name, last);
                     self.shared.has_begun(&schedule.name, last);
                     self.due.push(Due::since(schedule, last, now));
@@ -203,22 +207,22 @@ impl Daemon {
                     self.due.push(Due::after(schedule, now));
                 }
                 Err(error) => {
-                    tracing::error!(error = %with_causes(&error), "when the schedule was due last cannot be read");
+                    tracing::error!(error = %with_causes(&error), "the last due time of the schedule cannot be read");
                     self.due.push(Due::after(schedule, now));
                 }
             }
         }
         words::log_plan(&self.settings, &self.due);
-        // Before the first run begins: what was missed may be the same.
+        // Before the first run begins, because a missed run may be merged with it.
         self.fire();
     }
 
-    /// Remembers when a schedule was due, so that a later daemon knows what it missed.
+    /// Stores when a schedule was due, so that a later daemon can find out which times it missed.
     fn was_due(&self, schedule: &str, at: Timestamp) {
         let at = dynacrawl_model::Timestamp::from_millis(at.as_millisecond());
         let Some(at) = at else { return };
         if let Err(error) = opened(&self.state).was_due(schedule, at) {
-            tracing::error!(error = %with_causes(&error), "that the schedule was due cannot be remembered");
+            tracing::error!(error = %with_causes(&error), "the due time of the schedule cannot be stored");
         }
     }
 
@@ -232,14 +236,14 @@ impl Daemon {
             self.shared.was_due(name, now);
             self.queue.push(job);
         }
-        self.tell();
+        self.share_due_times();
     }
 
-    fn tell(&self) {
+    fn share_due_times(&self) {
         self.shared.schedules(self.due.iter().map(|due| (due.name().to_owned(), due.at)));
     }
 
-    /// Takes over a changed configuration, if it is valid.
+    /// Applies a changed configuration, if it is valid.
     async fn reload(&mut self) {
         let load = async {
             let settings = (self.deps.load)().await?;
@@ -257,7 +261,7 @@ impl Daemon {
             }
         };
         self.queue.set_by_schedule(settings.run.crawl.output.has(Placeholder::Schedule));
-        // What a run waits for may be there now.
+        // The new configuration may have what a run waits for.
         self.queue.try_now();
         if let Some(job) = &mut self.unfinished {
             job.retry = Default::default();
@@ -267,8 +271,8 @@ impl Daemon {
         self.due = due.collect();
         let names: Vec<_> = self.due.iter().map(|due| due.name().to_owned()).collect();
         let (state, at) = (self.state.clone(), dynacrawl_model::Timestamp::from_millis(now.as_millisecond()));
-        // Where a run is just ending, the state may be busy for a while.
-        let remember = move || {
+        // While a run ends, the state may be busy for some time.
+        let store = move || {
             for name in names {
                 let mut state = opened(&state);
                 if let (Ok(None), Some(at)) = (state.last_due(&name), at) {
@@ -277,19 +281,20 @@ impl Daemon {
             }
             Ok::<(), dynacrawl_state::StateError>(())
         };
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(remember).await {
-            tracing::error!(error = %with_causes(&error), "when schedules are due cannot be remembered");
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(store).await {
+            tracing::error!(error = %with_causes(&error), "the due times of schedules cannot be stored");
         }
         self.settings = settings;
         self.shared.take_over(&self.settings, token);
         tracing::info!("the configuration is reloaded");
         words::log_plan(&self.settings, &self.due);
-        self.tell();
+        self.share_due_times();
     }
 
-    /// Whether a daemon that runs can change over to a configuration. Secrets are read, so that a wrong place shows now.
+    /// Checks that a configuration can replace the current one while the daemon runs. Reads the
+    /// secrets, so that a missing one is reported now.
     fn may_replace(&self, settings: &DaemonSettings) -> Result<Option<SecretString>, SettingError> {
-        let needs = |key: &str| Err(SettingError::new(key, "cannot change while dynacrawl runs; start it anew"));
+        let needs = |key: &str| Err(SettingError::new(key, "cannot change while dynacrawl runs; restart it"));
         let path = |of: &DaemonSettings| of.run.state.as_ref().map(|state| state.path.clone());
         if path(settings) != path(&self.settings) {
             return needs("state.path (--state)");
@@ -305,7 +310,7 @@ impl Daemon {
         Ok(token)
     }
 
-    /// Begins a run, or lets it continue. One that cannot is kept, and tried again later.
+    /// Begins or continues a run. A run that cannot begin is kept and tried again later.
     fn start(&mut self, job: Job, continues: bool, stop: &CancellationToken) -> Option<Running> {
         let mut request = RunRequest {
             targets: job.targets.clone(),
@@ -337,9 +342,9 @@ impl Daemon {
         Some(Running { job, began_at, ending: Box::pin(ending) })
     }
 
-    /// Keeps a run that cannot begin, so that it is not lost until its next time.
+    /// Keeps a run that cannot begin, so that it need not wait until its schedule is due again.
     fn cannot_begin(&mut self, mut job: Job, continues: bool, error: &Refused) {
-        // It counts once, however often it is tried.
+        // It counts as failed only once, however often it is tried.
         if !job.retry.has_failed() {
             self.shared.ended(self.deps.clock.now(), &job, None);
         }
@@ -349,14 +354,17 @@ impl Daemon {
             return;
         }
         let seconds = job.retry.after_failure().as_secs();
-        tracing::error!(schedule, error = %with_causes(error), "the run cannot begin; the next try is in {seconds} s");
+        tracing::error!(
+            schedule, error = %with_causes(error),
+            "the run cannot begin; dynacrawl tries again in {seconds} s"
+        );
         self.keep(job, continues);
     }
 
-    /// Keeps a run for its next try. One that the state has under way comes before any other, so that it can continue; but what
-    /// fails again and again must not hold up all others.
-    fn keep(&mut self, job: Job, under_way: bool) {
-        if under_way && !job.retry.is_persistent() {
+    /// Keeps a run for its next attempt. The unfinished run of the state comes before any other, so
+    /// that it can continue. But a run that fails again and again must not block all others.
+    fn keep(&mut self, job: Job, unfinished: bool) {
+        if unfinished && !job.retry.is_persistent() {
             self.unfinished = Some(job);
         } else {
             self.queue.put_back(job);
@@ -384,7 +392,7 @@ impl Daemon {
         Ok((plan, start))
     }
 
-    /// Tells how a run ended, and whether the daemon ends with it.
+    /// Reports how a run ended. Returns `Some` if the daemon ends with it.
     fn ended(&mut self, mut run: Running, ended: Ended, stop: &CancellationToken) -> Option<DaemonEnd> {
         let report = match &ended {
             Ok((report, Ok(_))) => Some(report),
@@ -397,7 +405,8 @@ impl Daemon {
             Ok((report, Ok(_))) => {
                 let listed = self.shared.listed_since(run.began_at);
                 self.accepted.removals.retain(|scope| !listed.contains(scope));
-                // A run that has decided about all retirements has retired what was accepted.
+                // A run of all targets that decided about retirements has retired every accepted
+                // scope.
                 if is_whole && report.retirements_held.is_some() {
                     self.accepted.retirements.clear();
                 }
@@ -413,9 +422,9 @@ impl Daemon {
                 self.keep(run.job, true);
             }
             Err(panic) => {
-                // Others pass: what makes it panic may do so each time.
+                // Others may go first, because this run may panic each time.
                 let seconds = run.job.retry.after_failure().as_secs();
-                tracing::error!(panic = %Escaped(&panic), "the run panicked; the next try is in {seconds} s");
+                tracing::error!(panic = %Escaped(&panic), "the run panicked; dynacrawl tries again in {seconds} s");
                 self.keep(run.job, false);
             }
         }
@@ -423,7 +432,7 @@ impl Daemon {
     }
 }
 
-/// Waits for the end of the run under way, and takes it away; without end where there is none.
+/// Waits for the end of the run in progress, and takes it. Never returns if there is none.
 async fn ending(running: &mut Option<Running>) -> (Running, Ended) {
     if let Some(run) = running {
         let ended = (&mut run.ending).await;
@@ -434,7 +443,7 @@ async fn ending(running: &mut Option<Running>) -> (Running, Ended) {
     std::future::pending().await
 }
 
-/// Waits until a time; without end for none.
+/// Waits until a time. Never returns for `None`.
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

@@ -1,4 +1,4 @@
-//! When each schedule is due next.
+//! When each schedule is next due.
 
 use std::time::Duration;
 
@@ -7,30 +7,31 @@ use jiff::Timestamp;
 use super::queue::Job;
 use super::settings::NamedSchedule;
 
-/// A schedule, and when it is due next.
+/// A schedule, and when it is next due.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
     schedule: NamedSchedule,
     /// The time that the expression names.
     named: Option<Timestamp>,
-    /// The same with jitter.
+    /// The same time with jitter.
     pub(crate) at: Option<Timestamp>,
-    /// When this was found out.
+    /// When this was computed.
     found_at: Timestamp,
 }
 
-/// By how much the clock may be set back before what is due is found out anew.
+/// How far the clock may be set back before the next due time is computed again.
 const TURN_BACK: Duration = Duration::from_secs(60);
 
 impl Due {
-    /// Due the first time after `now`.
+    /// A schedule that is due at its first time after `now`.
     pub(crate) fn after(schedule: NamedSchedule, now: Timestamp) -> Self {
         let named = schedule.schedule.next(now);
         let delay = schedule.schedule.delay();
         Self { at: named.map(|named| later(named, delay)), named, schedule, found_at: now }
     }
 
-    /// Due now for what was missed since `last`, if anything was.
+    /// A schedule that is due now if it missed a time since `last`, and otherwise at its first time
+    /// after `now`.
     pub(crate) fn since(schedule: NamedSchedule, last: Timestamp, now: Timestamp) -> Self {
         match schedule.schedule.missed(last, now) {
             Some(missed) => Self { named: Some(missed), at: Some(now), schedule, found_at: now },
@@ -42,8 +43,8 @@ impl Due {
         &self.schedule.name
     }
 
-    /// Takes the run that is due, and goes on to the next time after `now`: the clock may have jumped over several, which are
-    /// one run, due at the last of them.
+    /// Takes the run that is due, and moves on to the next time after `now`. If the clock has
+    /// jumped over several times, they are one run, which is due at the last of them.
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<Job> {
         let named = self.named.filter(|_| self.at.is_some_and(|at| at <= now))?;
         let last = self.schedule.schedule.missed(named, now).unwrap_or(named);
@@ -53,16 +54,18 @@ impl Due {
         Some(Job { schedule: Some(name.clone()), due, targets: targets.clone(), ..Job::default() })
     }
 
-    /// Where the clock was set back, it is due by the new time: a machine may begin in a wrong year.
+    /// Computes the next due time again if the clock was set back: a machine may start with a wrong
+    /// year.
     pub(crate) fn correct(&mut self, now: Timestamp) {
         if later(now, TURN_BACK) < self.found_at {
             *self = Self::after(self.schedule.clone(), now);
         }
     }
 
-    /// Takes over a changed configuration: what is due stays due where the expression is the same.
+    /// Applies a changed configuration: a due time stays if the expression is the same.
     pub(crate) fn reloaded(before: &[Self], schedule: NamedSchedule, now: Timestamp) -> Self {
-        // Not by the next time: what is due already and waits for its jitter would be lost.
+        // The next time is not computed again: a run that is already due and waits for its jitter
+        // would be lost.
         let same = |due: &&Self| due.name() == schedule.name && due.schedule.typed == schedule.typed;
         match before.iter().find(same) {
             Some(due) => Self { schedule, ..due.clone() },
@@ -96,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_due_when_the_expression_says_and_not_before() {
+    fn a_schedule_is_due_at_the_time_of_its_expression() {
         let mut due = Due::after(schedule("0 3 * * *", 0), at("2026-01-01T12:00:00Z"));
         assert!(due.take(at("2026-01-02T02:59:59Z")).is_none());
         let job = due.take(at("2026-01-02T03:00:00Z")).expect("due");
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sleep_has_missed_is_due_once() {
+    fn times_missed_during_a_sleep_are_due_once() {
         let mut due = Due::after(schedule("0 * * * *", 0), at("2026-01-01T12:00:00Z"));
         let job = due.take(at("2026-01-08T07:30:00Z")).expect("due");
         assert_eq!(job.due["nightly"], at("2026-01-08T07:00:00Z"));
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_while_the_daemon_was_not_there_is_due_at_once_and_once() {
+    fn times_missed_while_the_daemon_was_down_are_due_once() {
         let now = at("2026-01-08T07:30:00Z");
         let mut due = Due::since(schedule("0 * * * *", 600), at("2026-01-01T12:00:00Z"), now);
         let job = due.take(now).expect("due");
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_moves_it_and_not_the_time_that_is_remembered() {
+    fn jitter_delays_the_run_but_not_the_stored_due_time() {
         for _ in 0..100 {
             let mut due = Due::after(schedule("0 3 * * *", 600), at("2026-01-01T12:00:00Z"));
             let moved = due.at.expect("a time");
@@ -136,21 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn where_the_clock_was_wrong_it_is_due_by_the_right_one() {
+    fn a_corrected_clock_corrects_the_next_due_time() {
         let mut due = Due::after(schedule("0 3 * * *", 0), at("2027-06-01T12:00:00Z"));
         due.correct(at("2027-06-01T11:59:30Z"));
-        assert_eq!(due.at, Some(at("2027-06-02T03:00:00Z")), "a little is nothing");
+        assert_eq!(due.at, Some(at("2027-06-02T03:00:00Z")), "a small correction changes nothing");
         due.correct(at("2026-01-01T12:00:00Z"));
         assert_eq!(due.at, Some(at("2026-01-02T03:00:00Z")));
     }
 
     #[test]
-    fn a_reload_keeps_the_jitter_of_what_stays_the_same() {
+    fn a_reload_keeps_the_jitter_of_an_unchanged_schedule() {
         let now = at("2026-01-01T12:00:00Z");
         let before = [Due::after(schedule("0 3 * * *", 36_000), now)];
         assert_eq!(Due::reloaded(&before, schedule("0 3 * * *", 36_000), now).at, before[0].at);
         let waiting = at("2026-01-02T03:00:01Z");
-        assert_eq!(Due::reloaded(&before, schedule("0 3 * * *", 36_000), waiting).at, before[0].at, "due, and not yet");
+        assert_eq!(Due::reloaded(&before, schedule("0 3 * * *", 36_000), waiting).at, before[0].at, "due, but delayed");
         assert_eq!(Due::reloaded(&before, schedule("0 4 * * *", 0), now).at, Some(at("2026-01-02T04:00:00Z")));
     }
 }

@@ -1,4 +1,4 @@
-//! `dynacrawl serve`: crawls by schedule, reports what changed, and can be watched.
+//! `dynacrawl serve`: crawls by schedule, reports changes, and can be monitored.
 
 mod answer;
 mod causes;

@@ -1,5 +1,5 @@
-//! What Prometheus gets. What belongs to calls is recorded where they are made; all else is what the daemon and the state
-//! know at that moment.
+//! The metrics for Prometheus. Metrics of calls are recorded where the calls are made. All others
+//! are computed from the daemon and the state when the page is requested.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use super::shared::{DaemonStatus, Shared};
 
 const SUMMED_UP_EVERY: Duration = Duration::from_secs(5);
-/// How many scopes have a series of their own at most.
+/// The most scopes that have a series of their own.
 const MOST_SCOPES: usize = 2000;
 /// From the fastest answers that AWS gives to the time-out of an attempt.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 20.0];
 
-/// What records the calls.
+/// The recorder for metrics of calls.
 pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
     let duration = Matcher::Full("dynacrawl_api_request_duration_seconds".to_owned());
     Ok(PrometheusBuilder::new().set_buckets_for_metric(duration, &SECONDS)?.build_recorder())
 }
 
-/// Says what the recorded metrics mean.
+/// Describes the recorded metrics.
 pub fn describe() {
     describe_counter!("dynacrawl_api_requests_total", "Requests to AWS by operation and result; each attempt counts.");
     describe_counter!(
@@ -37,7 +37,8 @@ pub fn describe() {
     );
 }
 
-/// Sums up what was recorded, without end: until then each request takes memory, whether or not anyone asks for the page.
+/// Sums up the recorded metrics repeatedly and forever: until they are summed up, each call to AWS
+/// takes memory, even if no scraper requests the page.
 pub async fn sum_up(recorded: PrometheusHandle) {
     loop {
         tokio::time::sleep(SUMMED_UP_EVERY).await;
@@ -45,7 +46,7 @@ pub async fn sum_up(recorded: PrometheusHandle) {
     }
 }
 
-/// Everything, in Prometheus's text format.
+/// Renders all metrics in Prometheus's text format.
 pub fn render(recorded: &PrometheusHandle, shared: &Shared) -> String {
     metrics_process::Collector::default().collect();
     let mut text = recorded.render();
@@ -53,7 +54,8 @@ pub fn render(recorded: &PrometheusHandle, shared: &Shared) -> String {
     text
 }
 
-/// Adds what the daemon and the state know, with a series of their own for so many scopes at most.
+/// Adds the metrics of the daemon and the state. At most `most_scopes` scopes have a series of
+/// their own.
 pub fn add(text: &mut String, status: &DaemonStatus, most_scopes: usize) {
     let mut page = Page(text);
     page.one("build_info", "gauge", "The version of dynacrawl.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -155,7 +157,7 @@ fn epoch(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
 
-/// A page of metrics in the making.
+/// A page of metrics that is being written.
 struct Page<'a>(&'a mut String);
 
 impl Page<'_> {
@@ -177,7 +179,7 @@ impl Page<'_> {
     }
 }
 
-/// A label's value: somebody's text, which may hold anything.
+/// Escapes the value of a label, which may contain any text.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -187,7 +189,7 @@ mod tests {
     use super::Page;
 
     #[test]
-    fn a_label_is_escaped_and_a_number_is_as_it_is() {
+    fn labels_are_escaped_and_numbers_are_printed_in_full() {
         let mut text = String::new();
         let mut page = Page(&mut text);
         page.one("next", "gauge", "When.", &[("schedule", "a\"b\\c\nd"), ("region", "x")], 1_795_516_522.25);

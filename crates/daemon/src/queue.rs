@@ -1,4 +1,5 @@
-//! The runs that wait for their turn. Runs never overlap, so no scope is ever crawled twice at once.
+//! The jobs that wait for their turn. Runs never overlap, so no scope is ever crawled twice at the
+//! same time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -7,52 +8,53 @@ use dynacrawl_engine::settings::Accepted;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// A run that is wanted.
+/// A run that is to be started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
-    /// The schedule that wants it; `None`: a person, or the start of the daemon.
+    /// The schedule that requested it; `None`: a person, or the start of the daemon.
     pub schedule: Option<String>,
-    /// The schedules that were due, and when: remembered once the run has begun, so that none is lost that waits.
+    /// The schedules that were due, and when. The state stores these times only when the run has
+    /// begun, so that a waiting job is not lost.
     pub due: BTreeMap<String, Timestamp>,
     /// The targets; `None`: all.
     pub targets: Option<Vec<String>>,
     /// What a person has accepted.
     pub accepted: Accepted,
-    /// What became of it so far.
+    /// Its failed attempts so far.
     pub retry: Retry,
 }
 
-/// How often a run failed to begin or to go on, and when it is tried again. By the runtime's clock: one on the wall may be set
-/// back.
+/// How often a run failed to begin or to continue, and when it is tried again. Uses the runtime's
+/// clock, because the system's clock may be set back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retry {
     failures: u32,
     at: Option<Instant>,
 }
 
-/// How long after its first failure a run is tried again; each further failure doubles it.
+/// How long after its first failure a run is tried again. Each further failure doubles this time.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
-/// The longest time between two tries.
+/// The longest time between two attempts.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// After so many failures a run no longer holds up others.
+/// After more than so many failures a run no longer blocks others.
 const PERSISTENT: u32 = 5;
 
 impl Retry {
-    /// Counts a failure, and gives the time until the next try.
+    /// Counts a failure. Returns the time until the next attempt.
     pub fn after_failure(&mut self) -> Duration {
         let doubled = FIRST_DELAY.saturating_mul(2_u32.saturating_pow(self.failures));
         self.after_failure_in(doubled.min(LONGEST_DELAY))
     }
 
-    /// Counts a failure, and tries again after a time.
+    /// Counts a failure, and sets the time until the next attempt.
     pub fn after_failure_in(&mut self, delay: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.at = Some(Instant::now() + delay);
         delay
     }
 
-    /// Whether it has failed so often that others may pass.
+    /// Whether it has failed so often that others may go first.
     pub fn is_persistent(&self) -> bool {
         self.failures > PERSISTENT
     }
@@ -62,7 +64,7 @@ impl Retry {
         self.failures > 0
     }
 
-    /// When it is tried again; `None`: as soon as it is its turn.
+    /// When it is tried again; `None`: at its turn.
     pub fn at(&self) -> Option<Instant> {
         self.at
     }
@@ -73,24 +75,26 @@ impl Retry {
     }
 }
 
-/// The runs that wait.
+/// The jobs that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     jobs: VecDeque<Job>,
-    /// Whether each schedule has an output of its own, so that a run of one is none of another.
+    /// Whether each schedule has an output of its own, so that jobs of different schedules cannot
+    /// be merged.
     by_schedule: bool,
 }
 
 impl Queue {
-    /// Says whether each schedule has an output of its own.
+    /// Sets whether each schedule has an output of its own.
     pub(crate) fn set_by_schedule(&mut self, by_schedule: bool) {
         self.by_schedule = by_schedule;
     }
 
-    /// Puts a run at the end. One that waits already and crawls the same does for both: what was missed while another run was
-    /// under way is done once. If that one has failed to begin, it is tried at once.
+    /// Appends a job. If a waiting job crawls the same, the two are merged: what became due several
+    /// times during another run is done once. If the waiting job has failed before, it is tried
+    /// again at once.
     pub(crate) fn push(&mut self, mut job: Job) {
-        // The same targets are the same, in whichever order they are named.
+        // The order in which targets are named does not matter.
         if let Some(targets) = &mut job.targets {
             targets.sort_unstable();
             targets.dedup();
@@ -105,7 +109,7 @@ impl Queue {
         }
     }
 
-    /// Puts a run back that failed. A newer one that waits and crawls the same does for both.
+    /// Puts a failed job back. If a newer waiting job crawls the same, the two are merged.
     pub(crate) fn put_back(&mut self, job: Job) {
         match self.of_targets(&job) {
             Some(newer) => {
@@ -125,23 +129,23 @@ impl Queue {
         self.jobs.iter_mut().find(|waiting| is_same(waiting))
     }
 
-    /// The next one that can be tried.
+    /// Takes the next job that can be tried.
     pub(crate) fn pop(&mut self) -> Option<Job> {
         let ready = self.jobs.iter().position(|job| job.retry.is_due())?;
         self.jobs.remove(ready)
     }
 
-    /// When the next one can be tried that has to wait for it.
+    /// When the next job that waits for a retry can be tried.
     pub(crate) fn next_try(&self) -> Option<Instant> {
         self.jobs.iter().filter_map(|job| job.retry.at()).min()
     }
 
-    /// Lets all be tried at once: what they wait for may be there.
+    /// Lets all jobs be tried at once: what they wait for may be available now.
     pub(crate) fn try_now(&mut self) {
         self.jobs.iter_mut().for_each(|job| job.retry = Retry::default());
     }
 
-    /// How many wait.
+    /// How many jobs wait.
     pub(crate) fn len(&self) -> usize {
         self.jobs.len()
     }
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_several_times_is_done_once_and_nothing_that_was_accepted_is_lost() {
+    fn runs_of_the_same_targets_are_merged_with_all_they_accept() {
         let mut queue = Queue::default();
         queue.push(job("first", &[], ""));
         queue.push(job("part", &["payments"], ""));
@@ -188,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_with_outputs_of_their_own_are_run_one_by_one() {
+    fn schedules_with_outputs_of_their_own_are_not_merged() {
         let mut queue = Queue::default();
         queue.set_by_schedule(true);
         for schedule in ["first", "second", "first"] {
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_that_failed_is_tried_again_later_and_later_while_others_pass() {
+    async fn a_failed_run_is_retried_with_back_off_while_others_pass() {
         let mut queue = Queue::default();
         queue.push(job("first", &[], ""));
         let mut delays = Vec::new();
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_newer_run_takes_over_what_an_older_one_was_due_for() {
+    async fn a_newer_run_takes_over_the_due_times_of_an_older_one() {
         let mut queue = Queue::default();
         let mut older = job("nightly", &[], "123456789012/eu-west-1");
         older.retry.after_failure();

@@ -1,4 +1,4 @@
-//! When a schedule fires. Pure: no clock and no I/O; the caller says what time it is.
+//! When a schedule fires. Pure: no clock and no I/O; the caller passes the current time.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::{DateTime, date};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
-/// The fields of an expression, each with the words that may stand in it.
+/// The fields of an expression, each with the words that it may contain.
 const FIELDS: [(&str, &str); 5] = [
     ("minute", ""),
     ("hour", ""),
@@ -23,13 +23,13 @@ const FIELDS: [(&str, &str); 5] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// The expression is none, and why.
+    /// The expression is invalid, and the reason.
     #[error(
         "'{}' is not a cron expression ({}); expected five fields: minute, hour, day of month, month, day of week",
         Escaped(.0), Escaped(.1)
     )]
     Cron(String, String),
-    /// The expression names no day that the calendar has.
+    /// The expression names only days that the calendar does not have.
     #[error("'{}' never fires; expected a day that the calendar has", Escaped(.0))]
     Never(String),
     /// The time zone is unknown.
@@ -39,11 +39,13 @@ pub enum ScheduleError {
 
 /// A cron expression in a time zone, with jitter.
 ///
-/// A day of month and a day of week together mean either, as in any cron; `+MON` in place of `MON` means both.
+/// If both a day of month and a day of week are given, either is enough, as in any cron. `+MON`
+/// instead of `MON` requires both.
 ///
-/// Where the hour is `*`, `*/n` or all 24, the expression follows the clock: it fires whenever the clock shows a time
-/// that it names, so in both passes of an hour that comes twice, and not in one that is skipped. Otherwise its times
-/// are fixed: one that comes twice fires the first time, and those that are skipped fire once, right after the gap.
+/// If the hour is `*`, `*/n` or all 24, the expression follows the clock: it fires whenever the
+/// clock shows a time that it names. So it fires in both passes of an hour that comes twice, and
+/// not in one that is skipped. Otherwise its times are fixed: a time that comes twice fires the
+/// first time, and skipped times fire once, right after the gap.
 #[derive(Clone)]
 pub struct Schedule {
     cron: Cron,
@@ -53,13 +55,15 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Reads a cron expression of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly` or `@yearly`.
+    /// Parses a cron expression of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly` or
+    /// `@yearly`.
     ///
     /// # Errors
-    /// Without a valid expression, with one that never fires, or with an unknown time zone.
+    /// If the expression is invalid or never fires, or the time zone is unknown.
     pub fn new(cron: &str, time_zone: &str, jitter: Duration) -> Result<Self, ScheduleError> {
         let parsed = parse(cron).map_err(|problem| ScheduleError::Cron(cron.to_owned(), problem))?;
-        // Any year will do to begin with: the calendar repeats itself every 400, and croner goes on to the year 5000.
+        // Any first year is good enough: the calendar repeats every 400 years, and croner searches
+        // up to the year 5000.
         if parsed.find_next_occurrence(&date(2000, 1, 1).at(0, 0, 0, 0), true).is_err() {
             return Err(ScheduleError::Never(cron.to_owned()));
         }
@@ -69,13 +73,14 @@ impl Schedule {
         Ok(Self { cron: parsed, zone, jitter, follows_clock })
     }
 
-    /// The first time after `after` that the expression names, without jitter. None at the end of the calendar.
+    /// The first time after `after` that the expression names, without jitter. `None` at the end of
+    /// the calendar.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         if self.follows_clock {
             let found = self.cron.find_next_occurrence(&after.to_zoned(self.zone.clone()), false);
             return Some(found.ok()?.timestamp());
         }
-        // In an hour's second pass, the clock shows times that have fired in the first.
+        // In the second pass of an hour, the clock shows times that have fired in the first pass.
         let mut civil = self.zone.to_datetime(after);
         loop {
             civil = self.cron.find_next_occurrence(&civil, false).ok()?;
@@ -86,14 +91,16 @@ impl Schedule {
         }
     }
 
-    /// The last time after `since`, and not after `now`, that the expression names: whatever was missed counts once.
+    /// The last time after `since`, but not after `now`, that the expression names: several missed
+    /// times count once.
     pub fn missed(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
         if self.follows_clock {
             let found = self.cron.find_previous_occurrence(&now.to_zoned(self.zone.clone()), true);
             return found.ok().map(|found| found.timestamp()).filter(|&at| at > since);
         }
         let mut civil = self.zone.to_datetime(now);
-        // In an hour's second pass, times have fired in the first that the clock shows only later.
+        // In the second pass of an hour, times that the clock shows only later have fired in the
+        // first pass.
         if let AmbiguousOffset::Fold { before, .. } = self.zone.to_ambiguous_timestamp(civil).offset() {
             civil = before.to_datetime(now);
         }
@@ -114,9 +121,10 @@ impl Schedule {
         Duration::from_nanos(fastrand::u64(..=jitter))
     }
 
-    /// When a fixed time fires. Croner has these rules too, but only for a single minute of a single hour (for a 02:30
-    /// that is skipped, `30 2,14 * * *` would not fire at all, and for one that is repeated, twice) and for gaps of two
-    /// hours at most that end on a day that is named. So it searches the bare calendar, and the rest is done here.
+    /// When a fixed time fires. croner has these rules, too, but only for a single minute of a
+    /// single hour, and for gaps of at most two hours that end on a day that the expression names:
+    /// `30 2,14 * * *` would not fire for a skipped 02:30, and fire twice for a repeated one.
+    /// Therefore croner only searches the calendar, and this function applies the rules.
     fn fixed(&self, civil: DateTime) -> Option<Timestamp> {
         match self.zone.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil).ok(),
@@ -129,14 +137,14 @@ impl Schedule {
     }
 }
 
-/// Without the thousands of years that croner lists for each expression.
+/// Leaves out the thousands of years that croner lists for each expression.
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Schedule({}, {:?}, {:?})", self.cron, self.zone, self.jitter)
     }
 }
 
-/// The expression, or what is wrong with it.
+/// Parses an expression, or returns what is wrong with it.
 fn parse(cron: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     if cron.trim_start().starts_with('@') {
@@ -147,14 +155,14 @@ fn parse(cron: &str) -> Result<Cron, String> {
     if fields.len() != FIELDS.len() {
         return Err(format!("number of fields: {}", fields.len()));
     }
-    // One after the other, because croner does not say which it dislikes.
+    // One field at a time, because croner's error does not name the field.
     for (place, (&field, (name, words))) in fields.iter().zip(FIELDS).enumerate() {
         let mut alone = ["*"; FIELDS.len()];
         alone[place] = field;
         let refused = || {
             let text = parser.parse(&alone.join(" ")).err()?.to_string().to_lowercase();
-            let said = text.split_once(": ").map_or(&*text, |(_, said)| said);
-            Some(said.trim_start_matches("cronpattern contains ").trim_end_matches('.').to_owned())
+            let reason = text.split_once(": ").map_or(&*text, |(_, reason)| reason);
+            Some(reason.trim_start_matches("cronpattern contains ").trim_end_matches('.').to_owned())
         };
         if let Some(problem) = overlooked(field, words).or_else(refused) {
             return Err(format!("{name} '{field}': {problem}"));
@@ -163,13 +171,14 @@ fn parse(cron: &str) -> Result<Cron, String> {
     parser.parse(cron).map_err(|error| error.to_string())
 }
 
-/// Croner replaces names wherever they stand, so that `0 3 * MON *` would mean January, and ignores what is empty.
+/// What croner overlooks: it replaces names in any field, so that `0 3 * MON *` would mean January,
+/// and ignores empty items.
 fn overlooked(field: &str, words: &str) -> Option<String> {
     if field.trim_start_matches('+').split(',').any(str::is_empty) {
         return Some("empty item".to_owned());
     }
     let field = field.to_uppercase();
-    // An L may follow any weekday: its last in the month.
+    // An L may follow any weekday, and means its last one in the month.
     let mut found = field.split(|c: char| !c.is_alphabetic()).map(|word| word.trim_end_matches('L'));
     found.find(|word| !words.contains(word)).map(|word| format!("{word} does not belong here"))
 }
@@ -199,7 +208,8 @@ mod tests {
         text.parse().expect(text)
     }
 
-    /// The times of some days of UTC, as the clock shows them, with its offset.
+    /// The times at which an expression fires on some days of UTC, as the clock in the zone shows
+    /// them, with its offset.
     fn fires(cron: &str, zone: &str, first_day: &str, days: i64) -> Vec<String> {
         let (schedule, from) = (schedule(cron, zone), at(&format!("{first_day}T00Z")));
         std::iter::successors(schedule.next(from - 1.second()), |&last| schedule.next(last))
@@ -218,7 +228,7 @@ mod tests {
         assert_eq!(berlin("30 1 * * *"), ["29 01:30 +01:00", "30 01:30 +02:00"]);
         assert_eq!(fires("30 2 * * *", NEW_YORK, "2026-03-08", 1), ["08 03:00 -04:00"]);
         assert_eq!(fires("15 2 * * *", LORD_HOWE, "2026-10-03", 1), ["04 02:30 +11:00"]);
-        // Also where the gap ends on a day that is not named.
+        // Also if the gap ends on a day that the expression does not name.
         assert_eq!(fires("30 23 * * 6", "America/Nuuk", "2026-03-29", 1), ["29 00:00 -01:00"]);
         assert_eq!(fires("0 12 30 12 *", "Pacific/Apia", "2011-12-01", 60), ["31 00:00 +14:00"]);
     }
@@ -234,8 +244,8 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_for_every_hour_keeps_firing_through_both_changes() {
-        // Every half hour of a day of UTC, whatever the clock shows.
+    fn an_hourly_expression_keeps_firing_through_clock_changes() {
+        // Every half hour of a UTC day, whatever the clock shows.
         for (zone, days) in [
             (BERLIN, ["2026-03-29", "2026-10-25"]),
             (NEW_YORK, ["2026-03-08", "2026-11-01"]),
@@ -252,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_monday_and_a_day_of_month_or_a_day_of_week_will_do() {
+    fn one_is_monday_and_day_of_month_or_day_of_week_is_enough() {
         let june = |cron| {
             let times = fires(cron, "UTC", "2026-06-01", 30);
             times.iter().map(|time| time[..2].parse().expect("day")).collect::<Vec<u8>>()
@@ -267,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_counts_once() {
+    fn missed_times_count_once() {
         let now = at("2026-06-10T12:34:56Z");
         let missed = |cron, since| schedule(cron, BERLIN).missed(at(since), now);
         assert_eq!(missed("0 3 * * *", "2025-06-10T12:00:00Z"), Some(at("2026-06-10T01:00:00Z")));
@@ -277,7 +287,7 @@ mod tests {
 
     #[test]
     fn nothing_was_missed_since_the_last_time() {
-        // Then the clock goes back and shows 02:30 once more.
+        // After the first 02:30, the clock goes back and shows 02:30 once more.
         let (schedule, fired) = (schedule("30 2 * * *", BERLIN), at("2026-10-25T00:30:00Z"));
         for minutes in [0, 29, 30, 59, 60, 61, 600, 1499] {
             assert_eq!(schedule.missed(fired, fired + minutes.minutes()), None);
@@ -339,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_never_fires_and_an_unknown_time_zone_are_refused() {
+    fn impossible_dates_and_unknown_time_zones_are_refused() {
         assert_eq!(refused("0 3 30 2 *", "UTC"), "'0 3 30 2 *' never fires; expected a day that the calendar has");
         for (zone, shown) in [("Mars/Base", "Mars/Base"), ("", ""), ("a\nb", "a\\u{a}b")] {
             let expected = "is not a time zone; expected a name such as Europe/Berlin or UTC";

@@ -1,4 +1,4 @@
-//! What the daemon does, and when.
+//! The settings of the daemon.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,49 +12,50 @@ use super::schedule::Schedule;
 /// The schedule of a run that no schedule began.
 pub const MANUAL: &str = "manual";
 
-/// What the daemon takes from one state of the configuration.
+/// The settings of the daemon from one version of the configuration.
 #[derive(Clone, Debug)]
 pub struct DaemonSettings {
-    /// What all runs share.
+    /// The settings that all runs share.
     pub run: Arc<Settings>,
-    /// What every run is asked to do.
+    /// The request for every run.
     pub request: RunRequest,
-    /// What the daemon does, and when.
+    /// The settings of `dynacrawl serve`.
     pub serve: ServeSettings,
 }
 
-/// What the daemon does, and when.
+/// The settings of `dynacrawl serve`.
 #[derive(Clone, Debug)]
 pub struct ServeSettings {
-    /// Where HTTP is answered.
+    /// The address of the HTTP server.
     pub listen: SocketAddr,
-    /// Where the token is that starts a run.
+    /// Where to read the token with which requests can start a run.
     pub token: Option<SecretRef>,
-    /// The names by which requests may ask for this daemon, besides IP addresses and `localhost`; in lower case.
+    /// The host names that requests may use for this daemon, besides IP addresses and `localhost`,
+    /// in lower case.
     pub allowed_hosts: Vec<String>,
-    /// Whether a run begins when the daemon does.
+    /// Whether a run begins when the daemon starts.
     pub run_at_start: bool,
-    /// How often the configuration is looked at for changes.
+    /// How often the configuration is checked for changes.
     pub reload_every: Duration,
-    /// When runs begin.
+    /// The schedules of runs.
     pub schedules: Vec<NamedSchedule>,
 }
 
-/// When runs of some targets begin.
+/// A schedule for runs of some targets.
 #[derive(Clone, Debug)]
 pub struct NamedSchedule {
     /// Its name.
     pub name: String,
-    /// When.
+    /// When runs begin.
     pub schedule: Schedule,
-    /// The expression and the time zone, as they were typed.
+    /// The expression and the time zone, as the user typed them.
     pub typed: (String, String),
     /// The targets; `None`: all.
     pub targets: Option<Vec<String>>,
 }
 
 impl ServeSettings {
-    /// Whether somebody with a token may start runs.
+    /// Whether requests with a token can start runs.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
@@ -62,7 +63,7 @@ impl ServeSettings {
     /// Reads the token.
     ///
     /// # Errors
-    /// When it is not where the configuration says.
+    /// If it is not where the configuration says.
     pub fn token(&self) -> Result<Option<SecretString>, SettingError> {
         self.token.as_ref().map(|token| token.read("serve.token")).transpose()
     }

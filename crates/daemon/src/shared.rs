@@ -1,4 +1,4 @@
-//! What the daemon and those who ask it share.
+//! The data that the daemon shares with the handlers of HTTP requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::causes::with_causes;
 use super::queue::Job;
 use super::settings::{DaemonSettings, MANUAL};
 
-/// What the daemon and those who ask it share.
+/// The data that the daemon shares with the handlers of HTTP requests.
 #[derive(Debug)]
 pub struct Shared {
     state_path: PathBuf,
@@ -25,21 +25,21 @@ pub struct Shared {
 /// What the daemon is doing, for requests and metrics.
 #[derive(Debug, Default)]
 pub struct DaemonStatus {
-    /// Whether the daemon is about to end.
+    /// Whether the daemon is stopping.
     pub draining: bool,
-    /// The token that starts a run; `None`: nobody may.
+    /// The token with which requests can start a run; `None`: they cannot.
     pub token: Option<SecretString>,
-    /// The targets that there are.
+    /// The names of the configured targets.
     pub target_names: Vec<String>,
-    /// The names by which requests may ask for this daemon, in lower case.
+    /// The host names that requests may use for this daemon, in lower case.
     pub allowed_hosts: Vec<String>,
-    /// The schedules, by name.
+    /// The times of the schedules, by name.
     pub schedules: BTreeMap<String, ScheduleTimes>,
-    /// Runs that wait for their turn.
+    /// How many runs wait for their turn.
     pub waiting: usize,
-    /// Whether a run is under way.
+    /// Whether a run is in progress.
     pub running: bool,
-    /// How far the run under way is.
+    /// How far the run in progress is.
     pub progress: Option<Arc<Progress>>,
     /// The last run of each schedule: when it ended, and how many seconds it took.
     pub last_runs: BTreeMap<String, (Timestamp, f64)>,
@@ -47,26 +47,26 @@ pub struct DaemonStatus {
     pub runs: BTreeMap<(String, &'static str), u64>,
     /// Accounts and Regions whose retirement waits for a person.
     pub retirements_held: u64,
-    /// All kinds, from the start.
+    /// Changes by record type. Has all types from the start.
     pub changes: BTreeMap<&'static str, u64>,
     /// Whether the last change of the configuration was refused.
     pub reload_failed: bool,
-    /// When the configuration was taken over.
+    /// When the configuration was last applied.
     pub reloaded_at: Option<Timestamp>,
-    /// What the state knows of each scope.
+    /// The scopes in the state.
     pub scopes: Vec<ScopeLine>,
-    /// How long a run may take to end.
+    /// How long a run may take to end after a signal.
     pub grace: Duration,
-    /// How often the configuration is looked at.
+    /// How often the configuration is checked for changes.
     pub reload_every: Duration,
 }
 
 /// When a schedule is and was due.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ScheduleTimes {
-    /// When it is due next.
+    /// When it is next due.
     pub next: Option<Timestamp>,
-    /// When it was due last.
+    /// When it was last due.
     pub due: Option<Timestamp>,
     /// When a run for it last began.
     pub begun: Option<Timestamp>,
@@ -81,23 +81,23 @@ impl Shared {
         shared
     }
 
-    /// The status now. While a caller holds it, all other callers wait.
+    /// The current status. While a caller holds it, all other callers wait.
     pub fn status(&self) -> MutexGuard<'_, DaemonStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The daemon is about to end.
+    /// Sets that the daemon is stopping.
     pub fn drain(&self) {
         self.status().draining = true;
     }
 
-    /// How many runs wait, and whether one is under way.
+    /// Sets how many runs wait, and whether one is in progress.
     pub fn waiting(&self, waiting: usize, running: bool) {
         let mut status = self.status();
         (status.waiting, status.running) = (waiting, running);
     }
 
-    /// The schedules that there are, and when each is due next.
+    /// Sets the schedules, and when each is next due.
     pub fn schedules(&self, next: impl Iterator<Item = (String, Option<Timestamp>)>) {
         let mut status = self.status();
         let before = std::mem::take(&mut status.schedules);
@@ -105,32 +105,32 @@ impl Shared {
         status.schedules = next.map(|(name, next)| (name.clone(), ScheduleTimes { next, ..times(&name) })).collect();
     }
 
-    /// A schedule was due.
+    /// Sets when a schedule was last due.
     pub fn was_due(&self, schedule: &str, at: Timestamp) {
         self.status().schedules.entry(schedule.to_owned()).or_default().due = Some(at);
     }
 
-    /// A run for a schedule began.
+    /// Sets when a run for a schedule last began.
     pub fn has_begun(&self, schedule: &str, at: Timestamp) {
-        // Not for one that a changed configuration has removed.
+        // A changed configuration may have removed the schedule.
         if let Some(times) = self.status().schedules.get_mut(schedule) {
             times.begun = Some(at);
         }
     }
 
-    /// A run began.
+    /// Follows the progress of a run that began.
     pub fn began(&self, run_id: RunId, progress: &Arc<Progress>) {
         tracing::debug!(run = %run_id, "its progress is followed");
         self.status().progress = Some(progress.clone());
     }
 
-    /// What of a configuration is looked at outside of runs.
+    /// Applies the parts of a configuration that are used outside of runs.
     pub fn take_over(&self, settings: &DaemonSettings, token: Option<SecretString>) {
         let mut status = self.status();
         (status.grace, status.reload_every) = (settings.run.crawl.grace, settings.serve.reload_every);
         status.target_names.clone_from(&settings.run.target_names);
         status.allowed_hosts.clone_from(&settings.serve.allowed_hosts);
-        // From the start, so that the first one shows as an increase.
+        // Every counter exists from the start, so that the first run is visible as an increase.
         for schedule in settings.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {
             for outcome in RunOutcome::ALL.map(RunOutcome::as_str) {
                 status.runs.entry((schedule.to_owned(), outcome)).or_default();
@@ -140,12 +140,13 @@ impl Shared {
         (status.reload_failed, status.reloaded_at) = (false, Some(Timestamp::now()));
     }
 
-    /// A changed configuration was refused.
+    /// Sets that a changed configuration was refused.
     pub fn refused(&self) {
         self.status().reload_failed = true;
     }
 
-    /// A run ended; no report where it could not begin, its output failed, or it panicked.
+    /// Counts a run that ended. It has no report if it could not begin, its output failed, or it
+    /// panicked.
     pub fn ended(&self, at: Timestamp, job: &Job, report: Option<&RunReport>) {
         let mut status = self.status();
         status.progress = None;
@@ -154,7 +155,7 @@ impl Shared {
         *status.runs.entry((schedule.clone(), outcome)).or_default() += 1;
         let Some(report) = report else { return };
         status.last_runs.insert(schedule, (at, report.duration.as_secs_f64()));
-        // A run of some targets has not looked at what the others cover.
+        // A run of some targets does not decide about the scopes of the others.
         if let Some(held) = report.retirements_held.as_ref().filter(|_| job.targets.is_none()) {
             status.retirements_held = held.count;
         }
@@ -165,21 +166,21 @@ impl Shared {
         }
     }
 
-    /// The scopes of which a whole listing came since then.
+    /// The scopes that were listed to the end since then.
     pub fn listed_since(&self, since: dynacrawl_model::Timestamp) -> BTreeSet<(AccountId, Region)> {
         let status = self.status();
         let listed = status.scopes.iter().filter(|scope| scope.last_listed_at.is_some_and(|at| at >= since));
         listed.filter_map(|scope| Some((scope.account_id.parse().ok()?, scope.region.parse().ok()?))).collect()
     }
 
-    /// Reads what is known of scopes; a large estate takes its time.
+    /// Reads the scopes of the state, which takes time for a large estate.
     pub async fn read_scopes(&self) {
         let path = self.state_path.clone();
         let reading = move || Reader::open(&path).and_then(|reader| reader.scope_lines(false));
         match tokio::task::spawn_blocking(reading).await {
             Ok(Ok(scopes)) => self.status().scopes = scopes,
-            Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "what is known cannot be read"),
-            Err(error) => tracing::error!(%error, "what is known was not read"),
+            Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "the scopes in the state cannot be read"),
+            Err(error) => tracing::error!(%error, "the scopes in the state were not read"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the daemon logs for people: the targets, the next runs, and how each run ended.
+//! The daemon's log messages for people: the targets, the next runs, and how each run ended.
 
 use dynacrawl_engine::settings::Target;
 use dynacrawl_engine::{RunReport, changes, headline, warnings};
@@ -8,10 +8,10 @@ use super::due::Due;
 use super::queue::Job;
 use super::settings::{DaemonSettings, MANUAL};
 
-/// How many targets are named.
+/// The most targets that are named.
 const NAMED_TARGETS: usize = 20;
 
-/// Logs what is crawled, and when.
+/// Logs the targets, and when the schedules run next.
 pub(crate) fn log_plan(settings: &DaemonSettings, due: &[Due]) {
     let run = &settings.run;
     let single = run.targets.iter().map(|target| format!("{} ({})", Escaped(&target.name), regions(target)));

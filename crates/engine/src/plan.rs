@@ -138,13 +138,14 @@ impl Planner<'_> {
         if found.accounts.is_empty() && found.failed.is_none() {
             let FoundAccounts { listed, inactive, filtered, .. } = &found;
             let message = format!(
-                "of {listed} accounts {inactive} are not active and {filtered} are left out: none is to be crawled"
+                "none of the organization's {listed} accounts is crawled: {inactive} are not active, {filtered} are excluded by the configuration"
             );
             let stopped = StopReason::for_good(Outcome::Failed, Problem::new("no_accounts", message));
             results.extend(self.failed(name.clone(), None, stopped));
         }
         for account in found.not_found {
-            let message = format!("include_accounts names {account}, which is no active account of the organization");
+            let message =
+                format!("include_accounts names {account}, which is not an active account of the organization");
             let stopped = StopReason::for_good(Outcome::Failed, Problem::new("account_not_found", message));
             results.extend(self.failed(format!("{name}/{account}"), Some(account), stopped));
         }

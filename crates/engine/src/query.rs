@@ -23,7 +23,7 @@ pub fn region(key: &str, text: &str) -> Result<String, SettingError> {
 pub fn since(key: &str, text: &str) -> Result<Timestamp, SettingError> {
     let wrong = || {
         let expected = "expected 2026-01-31T00:00:00Z, or how long ago: 90m, 36h, 7d";
-        SettingError::new(key, format!("'{}' is no time; {expected}", Escaped(text)))
+        SettingError::new(key, format!("'{}' is not a time; {expected}", Escaped(text)))
     };
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Timestamp::from_millis(time.as_millisecond()).ok_or_else(wrong);

@@ -178,8 +178,8 @@ impl ScopeRun {
 fn held_back(scope: &ScopeRun, known: u64, gone: &[TableName]) -> Problem {
     let account = scope.scope.account_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let message = format!(
-        "{} of {known} known tables are gone, which is so many that a fault is more likely; they stay until a person accepts it \
-         with --accept-removals {account}/{}",
+        "AWS no longer lists {} of {known} known tables. So many at once suggests a fault, so dynacrawl keeps them; \
+         if they were deleted, accept it with --accept-removals {account}/{}",
         gone.len(),
         scope.scope.region
     );

@@ -1,6 +1,6 @@
-//! What may change.
+//! The kinds of changes.
 
-/// What may change.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeKind {
     /// `table_added`

@@ -1,4 +1,4 @@
-//! What all lines of the output have in common. It is written and read here, and nowhere else.
+//! The envelope, which all lines of the output share. Only this module writes and reads it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -17,7 +17,8 @@ use crate::{
     ChangeKind, RunId, Scope, ScopeRetired, TableAdded, TableChanged, TableRecreated, TableRemoved, TableUnselected,
 };
 
-/// The version of the output contract. Fields may be added within a version; none goes or changes its meaning.
+/// The version of the output contract. Within a version, fields may be added, but none is removed
+/// or changes its meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum SchemaVersion {
@@ -34,7 +35,7 @@ pub struct Record {
     pub run_id: RunId,
     /// The account and Region; `None` for records that are not about one.
     pub scope: Option<Arc<NamedScope>>,
-    /// What the line has after the envelope.
+    /// The members of the line after the envelope.
     pub body: Body,
 }
 
@@ -43,7 +44,8 @@ pub struct Record {
 pub struct NamedScope {
     /// The account and Region.
     pub scope: Scope,
-    /// The name of the account, if known. It is not part of the scope, which is a key: an account may get another name.
+    /// The name of the account, if known. It is not part of the scope, because the scope is a key
+    /// and an account can be renamed.
     pub account_name: Option<Arc<str>>,
 }
 
@@ -73,10 +75,10 @@ impl From<Scope> for Arc<NamedScope> {
     }
 }
 
-/// Declares the kinds of records: the only list of them.
+/// Declares the kinds of records. This is the only list of them.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $kind:ident($body:ty) = $name:literal,)*) => {
-        /// What a line has after the envelope.
+        /// The members of a line after the envelope.
         #[derive(Clone, Debug, PartialEq, JsonSchema)]
         #[serde(tag = "type", rename_all = "snake_case")]
         #[schemars(description = "One line of the output.")]
@@ -173,7 +175,7 @@ struct Line<'a, B> {
     run_id: &'a RunId,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'a Scope>,
-    /// `None` where there is no scope.
+    /// `None` if there is no scope.
     #[serde(skip_serializing_if = "Option::is_none")]
     account_name: Option<Option<&'a str>>,
     #[serde(flatten)]
@@ -240,7 +242,7 @@ impl FromIterator<RecordKind> for RecordKinds {
 }
 
 impl RecordKind {
-    /// The type of a name, as in `type`.
+    /// The kind with this `type`.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
     }
@@ -321,7 +323,7 @@ pub fn table_line(run_id: &RunId, scope: &NamedScope, table: &Table) -> serde_js
 }
 
 impl ChangeKind {
-    /// The kind of record that reports it.
+    /// The kind of record that reports this kind of change.
     pub const fn record(self) -> RecordKind {
         match self {
             Self::Added => RecordKind::TableAdded,
@@ -365,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_has_the_kinds_that_it_was_made_of() {
+    fn a_set_has_exactly_the_kinds_it_was_built_from() {
         let set: super::RecordKinds = [RecordKind::Table, RecordKind::RunCompleted].into_iter().collect();
         for kind in RecordKind::ALL {
             let is_in = matches!(kind, RecordKind::Table | RecordKind::RunCompleted);
@@ -376,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_a_name_of_its_own() {
+    fn every_kind_has_a_unique_name() {
         let names: std::collections::BTreeSet<_> = RecordKind::ALL.iter().map(|kind| kind.as_str()).collect();
         assert_eq!(names.len(), RecordKind::ALL.len());
         for kind in RecordKind::ALL {

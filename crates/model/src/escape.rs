@@ -1,8 +1,8 @@
-//! Showing text that came from outside.
+//! Displays text from outside safely.
 
 use std::fmt;
 
-/// Shows text from outside (table names, error messages) on a terminal or in a log: control and
+/// Displays text from outside (table names, error messages) on a terminal or in a log. Control and
 /// formatting characters, which could move the cursor or reorder the line, are written as escapes.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
@@ -20,7 +20,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Characters that are invisible or change the direction of what follows.
+/// Characters that are invisible or change the direction of the text after them.
 fn is_formatting(character: char) -> bool {
     matches!(character,
         '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_text_is_left_alone() {
+    fn ordinary_text_stays_unchanged() {
         assert_eq!(Escaped("orders-2025_é.x").to_string(), "orders-2025_é.x");
     }
 }

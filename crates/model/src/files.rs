@@ -1,8 +1,8 @@
-//! What errors of files mean.
+//! The meaning of file errors.
 
 use std::io::{Error, ErrorKind};
 
-/// Whether what failed with a file may work later without anybody correcting anything: the disk is full, the file system is
+/// Whether a later attempt may succeed without a correction: the disk is full, the file system is
 /// read-only, or a directory is not mounted yet.
 pub fn file_error_may_pass(error: &Error) -> bool {
     !matches!(

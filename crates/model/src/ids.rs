@@ -1,4 +1,4 @@
-//! Newtypes for what must not be mixed up.
+//! Newtypes for ids and names that must not be mixed up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,14 +6,14 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not an id of the kind asked for.
+/// A text is not a valid id of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{}' is not {expected}", crate::Escaped(value))]
 #[non_exhaustive]
 pub struct InvalidId {
-    /// The text that was refused.
+    /// The text.
     pub value: String,
-    /// What would have been right.
+    /// A description of a valid id.
     pub expected: &'static str,
 }
 
@@ -49,7 +49,8 @@ text_id! {
     Region
 }
 text_id! {
-    /// A table's name. DynamoDB allows 3 to 255 of `[a-zA-Z0-9_.-]`, but what a server answers is taken as it is.
+    /// A table's name. DynamoDB allows 3 to 255 characters of `[a-zA-Z0-9_.-]`, but dynacrawl
+    /// accepts any name that a server returns.
     TableName
 }
 text_id! {
@@ -138,24 +139,25 @@ impl From<&str> for Partition {
 }
 
 impl TableArn {
-    /// The account in `arn:partition:dynamodb:region:account:table/name`, if it is there.
+    /// The account in `arn:partition:dynamodb:region:account:table/name`, if present.
     pub fn account_id(&self) -> Option<AccountId> {
         self.0.split(':').nth(4)?.parse().ok()
     }
 
-    /// The text in the place of the Region, which emulators fill with names of their own; `None` if it is empty.
+    /// The text in the place of the Region, where emulators put names of their own; `None` if it is
+    /// empty.
     pub fn region(&self) -> Option<&str> {
         self.0.split(':').nth(3).filter(|region| !region.is_empty())
     }
 
-    /// The name of the table, if it is there.
+    /// The name of the table, if present.
     pub fn table_name(&self) -> Option<&str> {
         let resource = self.0.splitn(6, ':').nth(5)?;
         resource.strip_prefix("table/").filter(|name| !name.is_empty())
     }
 }
 
-/// A new id for something that is delivered: a ULID, so that such ids sort by the time at which they were made.
+/// A new id for an event: a ULID, so that ids sort by the time at which they were created.
 pub fn event_id() -> String {
     ulid::Ulid::generate().to_string()
 }
@@ -227,7 +229,8 @@ impl JsonSchema for RunId {
 pub struct Scope {
     /// The partition that the Region belongs to.
     pub partition: Partition,
-    /// The account; `null` where nothing told it (a problem of the scope says so then).
+    /// The account; `null` if it could not be determined, which a problem of the scope then
+    /// reports.
     pub account_id: Option<AccountId>,
     /// The Region.
     pub region: Region,
@@ -245,7 +248,7 @@ mod tests {
     use super::{AccountId, Region, RunId, TableArn};
 
     #[test]
-    fn region_names_are_checked_and_know_their_partition() {
+    fn region_names_are_validated_and_have_a_partition() {
         for (name, partition) in [
             ("eu-west-1", "aws"),
             ("cn-north-1", "aws-cn"),
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_tells_its_account() {
+    fn an_arn_contains_its_account_region_and_table() {
         let arn = TableArn::from("arn:aws-cn:dynamodb:cn-north-1:123456789012:table/a:b".to_owned());
         assert_eq!(arn.account_id().expect("an account").as_str(), "123456789012");
         assert_eq!((arn.region(), arn.table_name()), (Some("cn-north-1"), Some("a:b")));

@@ -1,4 +1,4 @@
-//! Values of any type. They are JSON text, so that each key of the output has one type.
+//! Values of any type, as JSON text, so that each key of the output has only one type.
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
@@ -39,11 +39,12 @@ impl JsonSchema for JsonText {
     }
 }
 
-/// Members of AWS's answer that this version of dynacrawl has no field for, under AWS's names. In the output they are the JSON
-/// text of an object, which is `{}` if there are none.
+/// Members of AWS's answer for which this version of dynacrawl has no field, under AWS's names. In
+/// the output they are the JSON text of an object, which is `{}` if there are none.
 ///
-/// A table, an index and a replica have one each. Unknown members of the smaller objects inside them are here under AWS's name
-/// of that object, and those of a list's elements under the name of the element.
+/// Tables, indexes and replicas have an `Extra`. It also has the unknown members of the smaller
+/// objects inside them, under AWS's name of the object, and those of the elements of a list, under
+/// the name of the list and of the element.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extra(Map<String, Value>);
 
@@ -78,7 +79,8 @@ impl Extra {
     }
 }
 
-/// Adds the members of an object to another. Nothing is lost if both have one of the same name: they become a list.
+/// Adds the members of an object to another. Two values of the same name become a list, so that
+/// none is lost.
 fn merge(kept: &mut Value, value: Value) {
     match (kept, value) {
         (Value::Object(kept), Value::Object(members)) => {
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn two_elements_of_one_name_lose_nothing() {
+    fn unknown_members_of_elements_with_one_name_are_all_kept() {
         let members = |value: Value| value.as_object().expect("an object").clone();
         let mut extra = Extra::new();
         extra.keep("Projection", members(json!({})));

@@ -1,8 +1,8 @@
 //! The output contract of dynacrawl: every record that can appear on a line, the ids in it, and the
 //! JSON Schema that describes it.
 //!
-//! This crate knows nothing of AWS's wire format, of networks or of clocks. Fields stand in the
-//! order in which they are written, so the order of the struct fields *is* part of the contract.
+//! This crate does not know AWS's wire format, networks or clocks. Fields are written in the order
+//! of the struct's fields, so that order *is* part of the contract.
 
 mod change;
 mod change_kind;

@@ -1,4 +1,4 @@
-//! The AWS calls, and how often each was sent.
+//! The AWS calls, and the number of requests for each.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An AWS call.
 ///
-/// The schema of the output has those that a problem of a scope may name.
+/// The schema of the output lists only those that a problem of a scope may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline, description = "An API that is called once or more for each scope.")]
 pub enum Operation {
@@ -39,7 +39,8 @@ pub enum Operation {
     DescribeRegions,
 }
 
-/// What AWS, or dynacrawl's configuration, limits together: the operations that share one budget.
+/// A group of operations that AWS, or dynacrawl's configuration, limits together: they share one
+/// budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotaName {
     /// DynamoDB's control plane, for each account and Region.
@@ -48,7 +49,7 @@ pub enum QuotaName {
     Sts,
     /// AWS Organizations.
     Organizations,
-    /// The enabled Regions of an account.
+    /// The calls that list the enabled Regions of an account.
     Account,
 }
 
@@ -80,7 +81,7 @@ impl Operation {
         action.split_at(colon + 1).1
     }
 
-    /// The IAM action that allows it.
+    /// The IAM action that permits it.
     pub const fn action(self) -> &'static str {
         match self {
             Self::ListTables => "dynamodb:ListTables",
@@ -95,7 +96,7 @@ impl Operation {
         }
     }
 
-    /// The quota that it is charged to.
+    /// The quota that it counts against.
     pub const fn quota(self) -> QuotaName {
         match self {
             Self::ListTables | Self::DescribeTable => QuotaName::Tables,
@@ -128,17 +129,17 @@ impl AddAssign for RequestCounts {
     }
 }
 
-/// Requests per API: a map by the operations of a scope.
+/// Requests by operation, for the operations that are counted for each scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests([RequestCounts; Operation::OF_SCOPE.len()]);
 
 impl Requests {
-    /// The requests of each operation of a scope.
+    /// Builds the counts from those of each operation.
     pub fn new(mut of: impl FnMut(Operation) -> RequestCounts) -> Self {
         Self(Operation::OF_SCOPE.map(&mut of))
     }
 
-    /// The requests of an operation; none if it is not counted for scopes.
+    /// The requests of an operation; zero if it is not counted for scopes.
     pub fn of(&self, operation: Operation) -> RequestCounts {
         operation.place().map(|place| self.0[place]).unwrap_or_default()
     }
@@ -217,7 +218,7 @@ mod tests {
     use super::{Operation, RequestCounts, Requests};
 
     #[test]
-    fn names_are_those_in_actions_and_in_json() {
+    fn names_are_the_same_in_actions_and_in_json() {
         for operation in Operation::ALL {
             assert!(operation.action().ends_with(&format!(":{}", operation.name())));
             assert_eq!(serde_json::to_value(operation).expect("JSON"), operation.name());

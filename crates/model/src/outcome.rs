@@ -1,4 +1,4 @@
-//! How a scope and a run ended, in numbers that add up.
+//! How scopes and runs ended, with counts that add up.
 
 use std::ops::AddAssign;
 
@@ -7,31 +7,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ChangeKind, Operation};
 
-/// How many tables a [`Problem`] names at most; its `table_count` says how many there are.
+/// The most tables that a [`Problem`] names; its `table_count` is the number of all of them.
 pub const MAX_NAMED_TABLES: usize = 100;
 
 /// How a scope ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The listing reached its end, and every selected table was described or is gone.
+    /// The listing reached its last page, and every selected table was described or has vanished.
     Complete,
-    /// The listing reached its end; some tables were denied, throttled, failed or not attempted, the listing left out tables
-    /// that exist, all listed tables vanished, or (with a state) it is not settled which are gone.
+    /// The listing reached its last page. But some tables were denied, throttled, failed or not
+    /// attempted, ListTables omitted tables that exist, all listed tables vanished, or (with a
+    /// state) it is not certain which tables were removed.
     Partial,
-    /// At least one page of the listing came, the last one did not.
+    /// The listing received at least one page, but not the last one.
     IncompleteListing,
-    /// No page came: ListTables was denied.
+    /// No page was received: IAM denied ListTables.
     Denied,
-    /// No page came: ListTables was throttled to the last attempt.
+    /// No page was received: AWS throttled every attempt of ListTables.
     Throttled,
-    /// No page came: the Region is not enabled for the account.
+    /// No page was received: the Region is not enabled for the account.
     NotOptedIn,
-    /// The credentials could not be had, were refused, or belong to another account or Region than the scope's.
+    /// The credentials could not be obtained, AWS refused them, or they belong to another account
+    /// or Region than the scope.
     AuthFailed,
-    /// No page came: the endpoint could not be reached.
+    /// No page was received: the endpoint could not be reached.
     Unreachable,
-    /// No page came, for another reason.
+    /// No page was received, for another reason.
     Failed,
     /// The run was interrupted before the scope ended.
     Cancelled,
@@ -73,9 +75,9 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Listing {
-    /// The last page came: the names are all there are.
+    /// The last page was received, so the listing has all names.
     Complete,
-    /// The last page did not come: there may be tables that this run knows nothing of.
+    /// The last page was not received. There may be tables that this run did not list.
     Incomplete,
 }
 
@@ -85,38 +87,40 @@ pub enum Listing {
 pub enum FailureReason {
     /// IAM denied DescribeTable.
     Denied,
-    /// Throttled to the last attempt.
+    /// AWS throttled every attempt.
     Throttled,
-    /// Listed, but DescribeTable says twice that there is no such table: it was deleted meanwhile.
+    /// ListTables returned the name, but DescribeTable answered twice that the table does not
+    /// exist: it was deleted meanwhile.
     Vanished,
-    /// Another error, to the last attempt.
+    /// Another error, up to the last attempt.
     Failed,
 }
 
-/// Tables by what became of them: `listed = unselected + selected` and
+/// Tables by result: `listed = unselected + selected` and
 /// `selected + unlisted = described + denied + throttled + vanished + failed + not_attempted`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
-    /// Names that ListTables gave, each counted once.
+    /// Names that ListTables returned, each counted once.
     pub listed: u64,
-    /// Names that the filters left out.
+    /// Listed names that the filters exclude.
     pub unselected: u64,
-    /// Names that the filters let through.
+    /// Listed names that the filters select.
     pub selected: u64,
-    /// With a state: tables of earlier crawls that ListTables left out and DescribeTable found all the same.
+    /// With a state: tables of earlier crawls that ListTables omitted and DescribeTable found.
     #[serde(default)]
     pub unlisted: u64,
     /// Tables that were described.
     pub described: u64,
-    /// Tables whose DescribeTable was denied.
+    /// Tables for which IAM denied DescribeTable.
     pub denied: u64,
-    /// Tables whose DescribeTable was throttled to the last attempt.
+    /// Tables for which AWS throttled every attempt of DescribeTable.
     pub throttled: u64,
-    /// Tables that were gone when they were to be described.
+    /// Tables that no longer existed when dynacrawl described them.
     pub vanished: u64,
-    /// Tables whose DescribeTable failed otherwise.
+    /// Tables for which DescribeTable failed otherwise.
     pub failed: u64,
-    /// Tables that were not asked for, or whose answer was not awaited: interrupted, credentials gone, or a dry run.
+    /// Tables for which dynacrawl sent no DescribeTable or did not wait for the answer: the run was
+    /// interrupted, the credentials became unusable, or it was a dry run.
     pub not_attempted: u64,
 }
 
@@ -137,7 +141,7 @@ impl Counts {
         }
     }
 
-    /// Tables that exist, as far as is known, and are missing from the output.
+    /// Tables that are missing from the output although they probably exist.
     pub fn missing(&self) -> u64 {
         self.denied + self.throttled + self.failed + self.not_attempted
     }
@@ -145,7 +149,7 @@ impl Counts {
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        // Taken apart field by field, so that a new field cannot be forgotten.
+        // Destructured, so that a new field cannot be forgotten.
         let Self {
             listed,
             unselected,
@@ -171,7 +175,7 @@ impl AddAssign for Counts {
     }
 }
 
-/// Changes by their kind.
+/// Changes by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeCounts {
     /// `table_added` lines.
@@ -184,12 +188,13 @@ pub struct ChangeCounts {
     pub removed: u64,
     /// `table_unselected` lines.
     pub unselected: u64,
-    /// Tables that are gone, and whose removal is held back until a person accepts it.
+    /// Tables that no longer exist, and whose removal is held until a person confirms it.
     pub held: u64,
 }
 
 impl ChangeCounts {
-    /// How many tables changed so. Scopes that were retired are not counted by scope.
+    /// How many tables have a change of this kind. 0 for retired scopes, which are not counted by
+    /// scope.
     pub fn of(&self, kind: ChangeKind) -> u64 {
         match kind {
             ChangeKind::Added => self.added,
@@ -226,7 +231,7 @@ impl AddAssign for ChangeCounts {
     }
 }
 
-/// What told the Regions of a target.
+/// The source of the Regions of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RegionsSource {
     /// account:ListRegions
@@ -235,7 +240,7 @@ pub enum RegionsSource {
     /// ec2:DescribeRegions
     #[serde(rename = "ec2:DescribeRegions")]
     DescribeRegions,
-    /// The list of DynamoDB's Regions in this version of dynacrawl: neither of the two calls told.
+    /// The list of DynamoDB's Regions in this version of dynacrawl: neither call returned them.
     #[serde(rename = "built_in")]
     BuiltIn,
 }
@@ -251,34 +256,35 @@ impl RegionsSource {
     }
 }
 
-/// How fast ListTables and DescribeTable, which share one quota, were asked in a scope.
+/// The request rate of ListTables and DescribeTable together, which share one quota, in a scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pace {
-    /// Requests a second that the configuration allows; `null` where there is no limit.
+    /// The requests per second that the configuration allows; `null` if there is no limit.
     pub limit: Option<u32>,
-    /// The most requests that were sent within a second.
+    /// The most requests that dynacrawl sent within one second.
     pub reached: u64,
-    /// The lowest rate, in requests a second, that throttling led to; `null` where nothing was throttled.
+    /// The lowest rate, in requests per second, that throttling led to; `null` if AWS throttled
+    /// nothing.
     pub lowest: Option<f64>,
 }
 
-/// Something that went wrong in a scope, or that its reader should know.
+/// Something that went wrong in a scope, or that a reader should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
-    /// AWS's error code, or a word of ours in `snake_case`.
+    /// AWS's error code, or a code of dynacrawl's own in `snake_case`.
     pub code: String,
     /// What happened, for people.
     pub message: String,
-    /// The API that was called, if it was one.
+    /// The AWS call that the problem is about, if any.
     pub operation: Option<Operation>,
-    /// How many tables it is about.
+    /// How many tables the problem is about.
     pub table_count: u64,
-    /// The names of those tables, the first 100.
+    /// The names of the first 100 of those tables.
     pub table_names: Vec<String>,
 }
 
 impl Problem {
-    /// A problem of the scope as a whole.
+    /// A problem of a scope as a whole.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), operation: None, table_count: 0, table_names: Vec::new() }
     }
@@ -290,11 +296,11 @@ impl Problem {
 pub enum RunOutcome {
     /// Every scope is complete.
     Complete,
-    /// Something is missing, and the records name it.
+    /// Something is missing or held, and the records name it.
     Partial,
-    /// No scope gave a single page.
+    /// No scope received a single page.
     Failed,
-    /// Interrupted.
+    /// The run was interrupted.
     Cancelled,
 }
 
@@ -313,7 +319,7 @@ impl RunOutcome {
     }
 }
 
-/// Scopes by outcome: `planned` is the sum of those after it, `targets_failed` aside.
+/// Scopes by outcome. `planned` is the sum of the fields after it, without `targets_failed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "each field counts the outcome of its name")]
 pub struct ScopeTotals {
@@ -328,7 +334,7 @@ pub struct ScopeTotals {
     pub unreachable: u64,
     pub failed: u64,
     pub cancelled: u64,
-    /// Targets whose scopes could not even be found out.
+    /// Targets whose scopes could not be determined.
     pub targets_failed: u64,
 }
 

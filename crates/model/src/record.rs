@@ -1,4 +1,5 @@
-//! The bodies of the output's lines: what each line has after the envelope. The order of the fields is the order on the line.
+//! The bodies of the output's lines: the members of each line after the envelope, in the order of
+//! the fields.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -196,8 +197,8 @@ pub struct ScopeCompleted {
     pub pace: Pace,
     /// How long the scope took, in milliseconds. If the run was resumed within the scope, the time since then.
     pub duration_ms: u64,
-    /// Changes since the last run that the state has. `null` without a state, and if nothing was compared because it is not
-    /// proven whose tables these are.
+    /// Changes since the last run that the state has. `null` without a state, and if nothing was
+    /// compared because it is not proven which account the tables belong to.
     pub change_counts: Option<ChangeCounts>,
     /// What went wrong, and what else a reader should know.
     pub problems: Vec<Problem>,

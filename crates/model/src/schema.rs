@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{Body, RecordKind, RunId, SchemaVersion, Scope};
 
-/// What the lines of all kinds have after their `type`.
+/// The members that the lines of all kinds have after their `type`.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is of interest")]
 struct Envelope {
@@ -23,8 +23,8 @@ struct Envelope {
 /// The members of the envelope that only lines about a scope have.
 const OF_SCOPE: [&str; 2] = ["scope", "account_name"];
 
-/// The JSON Schema (2020-12) of one line. The record's definition is chosen by its `type`, so a validator's error names the
-/// member that is wrong.
+/// The JSON Schema (2020-12) of one line. The `type` of a record selects its definition, so a
+/// validator's error names the member that is wrong.
 pub fn json_schema() -> Value {
     let mut bodies = root::<Body>();
     let mut envelope = root::<Envelope>();
@@ -59,7 +59,7 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// Adds what all lines have to the definition of one kind.
+/// Adds the envelope to the definition of one kind.
 fn add_envelope(definition: &mut Value, envelope: &mut Value, kind: RecordKind) {
     let has = |name: &str| kind.is_about_a_scope() || !OF_SCOPE.contains(&name);
     let of_kind = json!({ "type": "string", "const": kind.as_str() });
@@ -75,8 +75,9 @@ fn add_envelope(definition: &mut Value, envelope: &mut Value, kind: RecordKind) 
     definition["required"] = std::iter::once("type".into()).chain(common).chain(own).collect();
 }
 
-/// Makes a schema one that strict validators of other languages take, and whose errors name a field. Formats such as `uint64` go:
-/// JSON Schema does not define them. A choice between constants becomes an `enum`, and one that may be null an `enum` with null.
+/// Simplifies a schema, so that strict validators of other languages accept it and their errors
+/// name a field. Removes formats such as `uint64`, which JSON Schema does not define. Turns a
+/// choice between constants into an `enum`, and a nullable one into an `enum` with null.
 fn simplify(schema: &mut Value, definitions: &Map<String, Value>) {
     match schema {
         Value::Object(members) => {
@@ -109,7 +110,7 @@ fn constants(members: &mut Map<String, Value>) {
     members.insert("enum".to_owned(), constants.into_iter().map(|(name, _)| name).collect());
 }
 
-/// Turns `anyOf` an `enum` and null into an `enum` with null.
+/// Turns `anyOf` with an `enum` and null into an `enum` with null.
 fn nullable_constants(members: &mut Map<String, Value>, definitions: &Map<String, Value>) {
     let Some([one, null]) = members.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) else { return };
     if null["type"] != "null" {
@@ -131,7 +132,7 @@ fn root<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// The object that is a member of a schema, which is an object itself.
+/// The member of a schema with this name, which is made an object if it is none.
 fn members<'a>(schema: &'a mut Value, name: &str) -> &'a mut Map<String, Value> {
     if !schema[name].is_object() {
         schema[name] = Map::new().into();
@@ -179,7 +180,7 @@ mod tests {
         assert!(!text.contains("int64") && !text.contains("\"oneOf\""), "an error would name branches and not a field");
     }
 
-    /// The types and the shape of a schema: the JSON types that it allows, and the names of an object's members.
+    /// The shape of a schema: the JSON types that it allows, and the names of an object's members.
     fn shape(schema: &Value, of: &Value) -> BTreeSet<String> {
         let mut shape = BTreeSet::new();
         if let Some(reference) = of.get("$ref") {
@@ -223,7 +224,7 @@ mod tests {
         }
     }
 
-    /// The contract: a key has one type and one shape, in whichever record and at whichever depth it is.
+    /// The contract: a key has one type and one shape, in every record and at every depth.
     #[test]
     fn each_key_has_one_type_and_one_shape() {
         let schema = json_schema();

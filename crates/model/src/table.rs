@@ -1,5 +1,5 @@
-//! A table as the records describe it. Names of fields and values are DynamoDB's own; only
-//! [`KeyElement::role`] and [`Index::kind`] are words of ours.
+//! A table as the records describe it. Names of fields and values are DynamoDB's own, except for
+//! [`KeyElement::role`] and [`Index::kind`].
 
 use std::borrow::Cow;
 
@@ -19,12 +19,13 @@ pub const ROLE_PARTITION: &str = "partition";
 /// [`KeyElement::role`] of a sort key attribute (`RANGE`).
 pub const ROLE_SORT: &str = "sort";
 
-/// One table: DescribeTable's `TableDescription`, whole.
+/// One table: the whole `TableDescription` of DescribeTable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Table {
     /// `TableArn`.
     pub arn: Option<TableArn>,
-    /// `TableId`: a UUID that a table created anew under the same name does not share.
+    /// `TableId`: a UUID, which differs if a table is deleted and created again under the same
+    /// name.
     pub id: Option<String>,
     /// `TableName`.
     pub name: Option<TableName>,
@@ -54,7 +55,8 @@ pub struct Table {
     pub item_count: Option<i64>,
     /// `TableSizeBytes`, in bytes; AWS refreshes it about every six hours.
     pub size_bytes: Option<i64>,
-    /// `StreamSpecification`, `LatestStreamArn` and `LatestStreamLabel`; `null` where none was sent.
+    /// `StreamSpecification`, `LatestStreamArn` and `LatestStreamLabel`; `null` if AWS sent none of
+    /// them.
     pub stream: Option<Stream>,
     /// `SSEDescription`. AWS sends none for a table that is encrypted with a key that AWS owns: its type is `AWS_OWNED_KEY`.
     pub encryption: Option<Encryption>,
@@ -80,10 +82,10 @@ pub struct Table {
     pub restore: Option<Restore>,
     /// `ArchivalSummary`.
     pub archival: Option<Archival>,
-    /// The fields of the table that AWS did not send, and that have the value which AWS documents for that case:
+    /// The fields that AWS did not send, and that have the value which AWS documents for that case:
     /// `billing_mode`, `encryption` or `table_class`.
     pub defaulted: Vec<Cow<'static, str>>,
-    /// What else AWS sent.
+    /// Everything else that AWS sent for the table.
     pub extra: Extra,
 }
 
@@ -102,16 +104,17 @@ pub struct AttributeDefinition {
 pub struct KeyElement {
     /// `AttributeName`.
     pub attribute: Option<String>,
-    /// The attribute's type, from the table's `AttributeDefinitions`; `null` where they lack it.
+    /// The attribute's type, from the table's `AttributeDefinitions`; `null` if they lack it.
     #[serde(rename = "type")]
     pub attribute_type: Option<String>,
-    /// `partition` (`HASH`) or `sort` (`RANGE`); a value that AWS adds later stands here as it is.
+    /// `partition` (`HASH`) or `sort` (`RANGE`); a value that AWS adds later is passed on
+    /// unchanged.
     pub role: Option<Cow<'static, str>>,
-    /// The place in AWS's order, from 0.
+    /// The position in AWS's order, from 0.
     pub position: u32,
 }
 
-/// Which kind of index it is.
+/// The kind of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexKind {
@@ -123,10 +126,10 @@ pub enum IndexKind {
     Vector,
 }
 
-/// A secondary or vector index. What a kind of index does not have is `null`.
+/// A secondary or vector index. Fields that its kind does not have are `null`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Index {
-    /// Which kind of index it is.
+    /// The kind of the index.
     pub kind: IndexKind,
     /// `IndexName`.
     pub name: Option<String>,
@@ -136,8 +139,8 @@ pub struct Index {
     pub status: Option<String>,
     /// `Backfilling`.
     pub backfilling: Option<bool>,
-    /// `KeySchema`, in AWS's order; of a vector index the `HASH` elements of its `SearchSchema`; `null`
-    /// in the `entities` layout, where it is a line of its own.
+    /// `KeySchema`, in AWS's order; for a vector index, the `HASH` elements of its `SearchSchema`;
+    /// `null` in the `entities` layout, where it is a line of its own.
     pub key_schema: Option<Vec<KeyElement>>,
     /// `Projection`.
     pub projection: Option<Projection>,
@@ -151,9 +154,9 @@ pub struct Index {
     pub item_count: Option<i64>,
     /// `IndexSizeBytes`, in bytes; AWS refreshes it about every six hours.
     pub size_bytes: Option<i64>,
-    /// What only a vector index has.
+    /// The settings that only a vector index has.
     pub vector: Option<VectorSettings>,
-    /// What else AWS sent.
+    /// Everything else that AWS sent for the index.
     pub extra: Extra,
 }
 
@@ -162,7 +165,7 @@ pub struct Index {
 pub struct VectorSettings {
     /// `VectorAttribute.AttributeName`.
     pub attribute: Option<String>,
-    /// `Dimensions`: how many numbers a vector has.
+    /// `Dimensions`: the number of elements of a vector.
     pub dimensions: Option<i64>,
     /// `DistanceFunction`.
     pub distance_function: Option<String>,
@@ -170,19 +173,19 @@ pub struct VectorSettings {
     pub search_schema: Vec<SearchElement>,
 }
 
-/// One attribute by which a vector search can be narrowed: `SearchSchemaElement`.
+/// One attribute with which a vector search can be narrowed: `SearchSchemaElement`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchElement {
     /// `AttributeName`.
     pub attribute: Option<String>,
-    /// The attribute's type, from the table's `AttributeDefinitions`; `null` where they lack it.
+    /// The attribute's type, from the table's `AttributeDefinitions`; `null` if they lack it.
     #[serde(rename = "type")]
     pub attribute_type: Option<String>,
     /// `SearchSchemaElementType`: `HASH` or `INLINE_FILTER`.
     pub element_type: Option<String>,
 }
 
-/// Which attributes an index copies from its table: `Projection`.
+/// The attributes that an index copies from its table: `Projection`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Projection {
     /// `ProjectionType`: `ALL`, `KEYS_ONLY` or `INCLUDE`.
@@ -216,7 +219,7 @@ pub struct OnDemandThroughput {
     pub max_write_request_units: Option<i64>,
 }
 
-/// What a table or index can take at once: `TableWarmThroughputDescription` and
+/// The throughput that a table or index can serve at once: `TableWarmThroughputDescription` and
 /// `GlobalSecondaryIndexWarmThroughputDescription`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WarmThroughput {
@@ -228,14 +231,14 @@ pub struct WarmThroughput {
     pub status: Option<String>,
 }
 
-/// The table's stream: `StreamSpecification`, with the latest stream's names.
+/// The stream of a table: `StreamSpecification`, with the ARN and label of the latest stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     /// `StreamSpecification.StreamEnabled`.
     pub enabled: Option<bool>,
     /// `StreamSpecification.StreamViewType`.
     pub view_type: Option<String>,
-    /// `LatestStreamArn`; it stays after the stream is switched off.
+    /// `LatestStreamArn`; it stays after the stream is disabled.
     pub latest_arn: Option<String>,
     /// `LatestStreamLabel`.
     pub latest_label: Option<String>,
@@ -286,7 +289,7 @@ pub struct Replica {
     pub table_class_updated_at: Option<Timestamp>,
     /// `GlobalTableSettingsReplicationMode`.
     pub global_table_settings_replication_mode: Option<String>,
-    /// What else AWS sent.
+    /// Everything else that AWS sent for the replica.
     pub extra: Extra,
 }
 
@@ -317,7 +320,8 @@ pub struct OnDemandThroughputOverride {
     pub max_read_request_units: Option<i64>,
 }
 
-/// A Region that only witnesses a global table with strong consistency: `GlobalTableWitnessDescription`.
+/// A Region that is only a witness of a global table with strong consistency:
+/// `GlobalTableWitnessDescription`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Witness {
     /// `RegionName`.
@@ -326,20 +330,20 @@ pub struct Witness {
     pub status: Option<String>,
 }
 
-/// What the table was restored from: `RestoreSummary`.
+/// The source from which a table was restored: `RestoreSummary`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Restore {
     /// `SourceBackupArn`.
     pub source_backup_arn: Option<String>,
     /// `SourceTableArn`.
     pub source_table_arn: Option<String>,
-    /// `RestoreDateTime`: the point in time or the backup's creation time.
+    /// `RestoreDateTime`: the point in time, or the time at which the backup was created.
     pub restored_at: Option<Timestamp>,
     /// `RestoreInProgress`.
     pub in_progress: Option<bool>,
 }
 
-/// Why and when the table was archived: `ArchivalSummary`.
+/// Why and when a table was archived: `ArchivalSummary`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Archival {
     /// `ArchivalDateTime`.

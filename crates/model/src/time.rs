@@ -1,4 +1,4 @@
-//! Points in time as the records carry them.
+//! Points in time, as in the records.
 
 use std::borrow::Cow;
 
@@ -26,12 +26,12 @@ impl Timestamp {
     /// AWS's JSON form: seconds since the Unix epoch, with a fraction.
     pub fn from_epoch_seconds(seconds: f64) -> Option<Self> {
         let millis = (seconds * 1000.0).round();
-        // The range is far inside what an i64 and an f64 both hold exactly.
+        // In this range, both i64 and f64 are exact.
         #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
         (millis.is_finite() && millis.abs() < 9e15).then(|| Self::from_millis(millis as i64)).flatten()
     }
 
-    /// So long before; as early as there is a time, at most.
+    /// The time that is so much earlier, or the earliest representable one.
     pub fn before(self, duration: std::time::Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.as_millis().saturating_sub(millis)).unwrap_or(Self(jiff::Timestamp::MIN))

@@ -1,4 +1,4 @@
-//! What a table costs between the socket and the sink: decoding, the fingerprint, and the line.
+//! The cost of a table between the socket and the output: decoding, the fingerprint, and the line.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ fn normalize(criterion: &mut Criterion) {
     for (name, body) in [("full", full), ("usual", usual)] {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Bytes(body.len() as u64));
-        // The floor: the same bytes as untyped JSON.
+        // The lower bound: parsing the same bytes as untyped JSON.
         group.bench_function("serde_json::Value", |bencher| {
             bencher.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(body.as_bytes())));
         });
@@ -43,7 +43,7 @@ fn normalize(criterion: &mut Criterion) {
     }
 }
 
-/// About 3 KB, with two global and one local secondary index: what the larger benchmark serves.
+/// About 3 KB, with two global and one local secondary index, as in the benchmark of a whole crawl.
 fn usual_description() -> serde_json::Value {
     let estate = dynacrawl_sim::Estate::uniform(1, 1, 1);
     let access = estate.access.accounts[0].clone();

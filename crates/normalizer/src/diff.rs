@@ -1,4 +1,4 @@
-//! What changed between two descriptions of a table, as paths with before and after.
+//! The changes between two descriptions of a table, as paths with the values before and after.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,20 @@ use serde_json::Value;
 
 use crate::structure::Structure;
 
-/// What changed in the structural part: nothing exactly where the fingerprints are the same.
+/// The changes in the structural part. There are none if, and only if, the fingerprints are the
+/// same.
 pub fn structural_changes(before: &Table, after: &Table) -> Vec<Change> {
     between(&before.value(), &after.value())
 }
 
-/// Everything that changed, also what drifts by itself, except `extra` and `defaulted`: whether AWS sends a value or leaves it out
-/// because it is the default is no change.
+/// All changes, including values that drift by themselves, except in `extra` and `defaulted`: it is
+/// not a change if AWS begins to send a default value or leaves it out.
 pub fn all_changes(before: &Table, after: &Table) -> Vec<Change> {
     between(&whole(before), &whole(after))
 }
 
-/// A table as JSON. What has no name yet would look like a change as soon as it gets one.
+/// A table as JSON, without `extra`: a field that dynacrawl learns to name would look like a
+/// change.
 fn whole(table: &Table) -> Value {
     fn strip(value: &mut Value) {
         match value {
@@ -31,7 +33,7 @@ fn whole(table: &Table) -> Value {
             _ => {}
         }
     }
-    // Names, numbers and times: there is nothing in it that JSON could refuse.
+    // A table has only names, numbers and times, which always convert to JSON.
     let mut value = serde_json::to_value(table).unwrap_or_default();
     strip(&mut value);
     value
@@ -63,22 +65,24 @@ fn compare(path: &mut String, before: &Value, after: &Value, changes: &mut Vec<C
     }
 }
 
-/// The members of an object, or of a list whose elements have names of their own, by the end of their paths. None where a
-/// value can only be compared as a whole: a key's attributes are what they are by their order.
+/// The members of an object, or of a list whose elements have unique names, by the last part of
+/// their paths. `None` if a value can only be compared as a whole, as the key schema, in which the
+/// order matters.
 fn members(value: &Value) -> Option<BTreeMap<String, &Value>> {
     match value {
         Value::Object(members) => Some(members.iter().map(|(name, value)| (escaped(name), value)).collect()),
         Value::Array(elements) => {
             let named: BTreeMap<_, _> =
                 elements.iter().map(|element| Some((address(element)?, element))).collect::<Option<_>>()?;
-            // Two of one name cannot be told apart.
+            // Two elements with the same name cannot be matched.
             (named.len() == elements.len()).then_some(named)
         }
         _ => None,
     }
 }
 
-/// What tells an element of a list from the others: an index its kind and name, an attribute its name, a replica its Region.
+/// The address of an element in its list: the kind and name of an index, the name of an attribute,
+/// the Region of a replica.
 fn address(element: &Value) -> Option<String> {
     let text = |key: &str| element.get(key).and_then(Value::as_str).map(escaped);
     match (text("kind"), text("name")) {
@@ -100,7 +104,7 @@ mod tests {
 
     use super::{all_changes, structural_changes};
 
-    /// The value of a text; `null` for none.
+    /// The parsed value of a text; `null` for `None`.
     fn value(text: &Option<JsonText>) -> Value {
         text.as_ref().map_or(Value::Null, |text| serde_json::from_str(text.as_str()).expect("JSON"))
     }
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_has_its_path_and_what_was_there_before_and_after() {
+    fn a_change_has_its_path_and_the_values_before_and_after() {
         let changes = changed(|table| table["TableClassSummary"]["TableClass"] = json!("STANDARD"));
         let after = json!("STANDARD");
         assert_eq!(paths(&changes), ["/table_class"]);
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_a_list_is_addressed_by_kind_and_name() {
+    fn elements_of_lists_are_addressed_by_kind_and_name() {
         let global = full()["GlobalSecondaryIndexes"][0]["IndexName"].as_str().expect("a name").to_owned();
         let changes = changed(|table| {
             table["GlobalSecondaryIndexes"][0]["Projection"]["ProjectionType"] = json!("other");
@@ -149,17 +153,17 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_comes_or_goes_is_one_change_with_the_whole_of_it() {
+    fn an_added_or_removed_index_is_one_change_with_the_whole_index() {
         let changes = changed(|table| {
             let mut added = table["GlobalSecondaryIndexes"][0].clone();
             added["IndexName"] = json!("a/new~one");
             table["GlobalSecondaryIndexes"].as_array_mut().expect("a list").insert(0, added);
             table["LocalSecondaryIndexes"] = json!([]);
         });
-        let [added, gone] = changes.iter().collect::<Vec<_>>()[..] else { panic!("{changes:?}") };
+        let [added, removed] = changes.iter().collect::<Vec<_>>()[..] else { panic!("{changes:?}") };
         assert_eq!((added.path.as_str(), &added.before), ("/indexes/global/a~1new~0one", &None));
         assert_eq!(value(&added.after)["name"], "a/new~one");
-        assert!(gone.path.starts_with("/indexes/local/") && gone.after.is_none(), "{gone:?}");
+        assert!(removed.path.starts_with("/indexes/local/") && removed.after.is_none(), "{removed:?}");
     }
 
     #[test]
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn drift_is_a_change_only_where_it_is_asked_for_and_what_has_no_name_never() {
+    fn only_all_changes_has_drift_and_neither_has_unknown_fields() {
         let mut after = full();
         after["ItemCount"] = json!(1);
         after["NewField"] = json!({"a": 1});
@@ -181,9 +185,9 @@ mod tests {
         assert_eq!(paths(&drifted), ["/item_count", "/provisioned_throughput/read_capacity_units"]);
     }
 
-    /// Every value of a full description, replaced by another: the fingerprint is another exactly where something is told.
+    /// Replaces every value of a full description, one at a time.
     #[test]
-    fn something_is_told_exactly_where_the_fingerprint_is_another() {
+    fn there_are_changes_if_and_only_if_the_fingerprints_differ() {
         fn pointers(value: &Value, at: &str, into: &mut Vec<String>) {
             match value {
                 Value::Object(members) => {

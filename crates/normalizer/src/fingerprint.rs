@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use crate::structure::Structure;
 
-/// The version of what is hashed and how. Fingerprints of different versions say nothing about each
-/// other. Whatever changes the fingerprint of an unchanged table needs a new version.
+/// The version of the fingerprint. Fingerprints of different versions cannot be compared. A change
+/// of the code that changes the fingerprint of an unchanged table needs a new version.
 pub const FINGERPRINT_VERSION: u32 = 3;
 
 /// The fingerprint of a table: the version, a colon, and 128 bits of a SHA-256 in hexadecimal.
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_drifts_by_itself_is_no_change() {
+    fn drift_does_not_change_the_fingerprint() {
         for (pointer, value) in [
             ("/ItemCount", json!(1)),
             ("/TableSizeBytes", json!(1)),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn structure_is_a_change() {
+    fn structure_changes_the_fingerprint() {
         for (pointer, value) in [
             ("/TableId", json!("other")),
             ("/TableStatus", json!("ARCHIVED")),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_stays_what_it_is() {
+    fn the_fingerprint_of_a_version_stays_the_same() {
         let description = json!({"TableName": "t", "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}]});
         assert_eq!(fingerprint_of(&description), "3:4c91775feecbba81ce2dbc6ba48abed8");
     }

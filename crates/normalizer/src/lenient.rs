@@ -1,16 +1,18 @@
-//! The second way to read an answer, for one in which a field has another type than expected.
+//! The lenient way to read an answer, for one in which a field has a type other than expected.
 //!
-//! The first way reads straight from the bytes and gives up at the first such field. This one goes
-//! over parsed JSON: the field stays empty, its value goes to `extra` of the object that has it, and
-//! its path is recorded. It is several times slower, so it runs only when the first way has failed.
+//! The fast way reads straight from the bytes and stops at the first such field. The lenient way
+//! reads parsed JSON: the field stays empty, its value goes to `extra` of the object that has it,
+//! and its path is recorded. It is several times slower, so it runs only after the fast way has
+//! failed.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// The fields that had another type than expected, as paths of AWS's names: `Replicas[].RegionName`.
+/// The fields that had a type other than expected, as paths of AWS's names:
+/// `Replicas[].RegionName`.
 ///
-/// A path has no positions, so there are at most as many as the wire's structs have fields.
+/// A path has no positions, so there are at most as many paths as the wire's structs have fields.
 #[derive(Debug, Default)]
 pub(crate) struct Unexpected {
     found: BTreeSet<String>,
@@ -18,7 +20,7 @@ pub(crate) struct Unexpected {
 }
 
 impl Unexpected {
-    /// Reads the member `name` of the current object; `None` if its type is another than expected.
+    /// Reads the member `name` of the current object; `None` if its type is not the expected one.
     pub(crate) fn member<T: Lenient>(&mut self, name: &str, value: &Value) -> Option<T> {
         let length = self.path.len();
         if length > 0 {
@@ -28,7 +30,7 @@ impl Unexpected {
         let before = std::mem::take(&mut self.found);
         let read = T::read(value, self);
         if read.is_none() {
-            // The value is kept whole. What was found inside it says no more.
+            // The value is kept whole, so paths inside it add nothing.
             self.found = BTreeSet::from([self.path.clone()]);
         }
         self.found.extend(before);
@@ -41,10 +43,10 @@ impl Unexpected {
     }
 }
 
-/// What can be read from parsed JSON.
+/// A type that can be read from parsed JSON.
 pub(crate) trait Lenient: Sized {
-    /// Reads a value; `None` if its type is another than expected. A member of another type than
-    /// expected does not spoil the object that has it.
+    /// Reads a value; `None` if its type is not the expected one. A member of an unexpected type
+    /// does not make the object that has it unreadable.
     fn read(value: &Value, unexpected: &mut Unexpected) -> Option<Self>;
 }
 
@@ -72,7 +74,8 @@ impl Lenient for f64 {
     }
 }
 
-/// A list with one element of another type is kept whole in `extra`, so that nothing loses its place.
+/// A list with an element of an unexpected type is kept whole in `extra`, so that no element loses
+/// its position.
 impl<T: Lenient> Lenient for Vec<T> {
     fn read(value: &Value, unexpected: &mut Unexpected) -> Option<Self> {
         let length = unexpected.path.len();

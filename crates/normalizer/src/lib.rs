@@ -1,7 +1,7 @@
-//! From DescribeTable's raw answer to the table record: pure, no async, no clock, no I/O.
+//! Turns DescribeTable's raw answer into the table record. Pure: no async, no clock, no I/O.
 //!
-//! The input is the body of the HTTP answer and not the SDK's `TableDescription`, because the SDK
-//! drops what it has no name for. A field that AWS adds tomorrow arrives in `extra`.
+//! The input is the body of the HTTP answer instead of the SDK's `TableDescription`, because the
+//! SDK drops fields that it has no name for. A field that AWS adds tomorrow arrives in `extra`.
 
 mod diff;
 mod fingerprint;
@@ -17,7 +17,7 @@ use dynacrawl_model::{IndexKind, Table};
 use lenient::{Lenient, Unexpected};
 use serde_json::Value;
 
-/// Why an answer could not be understood.
+/// Why an answer could not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -29,27 +29,27 @@ pub enum DecodeError {
     NoTable,
 }
 
-/// A table description.
+/// A decoded table description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
     /// The table.
     pub table: Table,
-    /// The fields of another type than expected, as paths of AWS's names such as
+    /// The fields of an unexpected type, as paths of AWS's names such as
     /// `GlobalSecondaryIndexes[].ItemCount`, sorted. They are `null` in the table, and their values
     /// are in `extra` of the table, the index or the replica.
     pub unexpected: Vec<String>,
-    /// The attributes that a key names and `AttributeDefinitions` does not define, each with its place, such as `status
-    /// (index by_status)`.
+    /// The attributes that a key names but `AttributeDefinitions` does not define, each with its
+    /// place, such as `status (index by_status)`.
     pub undefined: Vec<String>,
 }
 
 /// Decodes the body of a successful DescribeTable answer.
 ///
 /// # Errors
-/// When the body is not JSON, or has no object `Table`. A field that is missing, unknown or of
-/// another type than expected is no error.
+/// If the body is not JSON, or has no object `Table`. A field that is missing, unknown or of an
+/// unexpected type is not an error.
 pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
-    // As text: checking the whole body costs a fraction of checking each of its strings.
+    // As text: validating the UTF-8 of the whole body costs a fraction of validating each string.
     match std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok()) {
         Some(answer) => decoded(answer, Vec::new()),
         None => decode_leniently(body),
@@ -80,7 +80,7 @@ fn decoded(answer: wire::DescribeTableAnswer, unexpected: Vec<String>) -> Result
     Ok(Decoded { table, unexpected, undefined })
 }
 
-/// The attributes of keys that the table does not define.
+/// The attributes that keys name but the table does not define.
 fn undefined(table: &Table) -> Vec<String> {
     let mut undefined = Vec::new();
     let mut check = |attribute: &Option<String>, attribute_type: &Option<String>, place: &dyn Fn() -> String| {
@@ -92,7 +92,7 @@ fn undefined(table: &Table) -> Vec<String> {
     for element in table.key_schema.iter().flatten() {
         check(&element.attribute, &element.attribute_type, &|| "table".to_owned());
     }
-    // A vector index has a search schema, and AWS does not say that its attributes are defined.
+    // A vector index has a search schema. AWS does not document that its attributes are defined.
     for index in table.indexes.iter().flatten().filter(|index| index.kind != IndexKind::Vector) {
         let place = || format!("index {}", index.name.as_deref().unwrap_or_default());
         for element in index.key_schema.iter().flatten() {

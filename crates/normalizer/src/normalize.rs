@@ -1,4 +1,5 @@
-//! From the wire's shape to the record's: names, order, the types of key attributes, and the values that AWS leaves out.
+//! Converts the wire's shape to the record's: names, order, the types of key attributes, and the
+//! values that AWS leaves out.
 
 use std::borrow::Cow;
 
@@ -7,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::wire;
 
-/// Turns a description into the record's table. Unknown members of objects that have no `extra` of their own are kept in that of
-/// the table, the index or the replica.
+/// Converts a description to the record's table. Objects without an `extra` of their own have their
+/// unknown members kept in `extra` of the table, the index or the replica.
 pub(crate) fn table(wire: wire::TableDescription) -> Table {
     let mut extra = Extra::from(wire.extra);
     let mut defaulted = Vec::with_capacity(3);
@@ -24,7 +25,8 @@ pub(crate) fn table(wire: wire::TableDescription) -> Table {
     let key_schema = types.key_schema(wire.key_schema.unwrap_or_default(), &mut extra);
     let stream = stream(wire.stream_specification, wire.latest_stream_arn, wire.latest_stream_label, &mut extra);
 
-    // A summary that could not be read is in `extra`: what it says is unknown, and no default.
+    // A summary that could not be read is in `extra`: its value is unknown, which is not the
+    // default.
     let mut absent = |object: &str, field: &'static str, is_absent: bool, extra: &Extra| {
         let absent = is_absent && !extra.contains_key(object);
         if absent {
@@ -99,7 +101,8 @@ const BILLING: &str = "BillingModeSummary";
 const ENCRYPTION: &str = "SSEDescription";
 const CLASS: &str = "TableClassSummary";
 
-/// AWS's epoch seconds as a time; a number that is none is kept under its name.
+/// AWS's epoch seconds as a time. A number that is not a valid time is kept in `extra` under its
+/// name.
 fn time(seconds: Option<f64>, name: &str, extra: &mut Map<String, Value>) -> Option<Timestamp> {
     let seconds = seconds?;
     let time = Timestamp::from_epoch_seconds(seconds);
@@ -121,7 +124,7 @@ fn attributes(wire: Vec<wire::AttributeDefinition>, extra: &mut Extra) -> Vec<mo
     attributes
 }
 
-/// The types of the attributes that keys consist of, from the table's attribute definitions.
+/// The types of key attributes, from the table's attribute definitions.
 struct KeyTypes<'a>(&'a [model::AttributeDefinition]);
 
 impl KeyTypes<'_> {
@@ -310,7 +313,7 @@ fn encryption(wire: wire::SseDescription, extra: &mut Extra) -> model::Encryptio
     }
 }
 
-/// How a table is encrypted of which AWS sends no description.
+/// The encryption of a table for which AWS sends no `SSEDescription`.
 fn aws_owned_key() -> model::Encryption {
     model::Encryption {
         status: Some("ENABLED".into()),

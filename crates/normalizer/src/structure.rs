@@ -1,9 +1,11 @@
-//! What of a table is structure, said once: hashed for the fingerprint, and compared to tell what changed.
+//! Defines which parts of a table are structure, once for both uses: the fingerprint hashes them,
+//! and the diff compares them.
 //!
-//! Every struct is taken apart field by field, so that a new field of the model does not compile
-//! until someone decides whether it is structure. What drifts by itself stands after `without`: item
-//! counts, sizes, momentary warm throughput, provisioned capacity (auto scaling changes it many times
-//! a day), states in passing, `extra`. The maxima of on-demand tables are structure: a person sets them.
+//! Every struct is destructured field by field, so that a new field of the model does not compile
+//! until someone decides whether it is structure. Fields that drift without anyone changing the
+//! table are listed after `without`: item counts, sizes, the current warm throughput, provisioned
+//! capacity (auto scaling changes it many times a day), temporary states, `extra`. The maxima of
+//! on-demand tables are structure, because a person sets them.
 
 use std::borrow::Cow;
 
@@ -16,13 +18,13 @@ use serde_json::{Map, Value};
 
 /// Something that has a structural part.
 pub(crate) trait Structure {
-    /// Writes it so that no two different values give the same bytes.
+    /// Writes the structural part. Two different values never give the same bytes.
     fn put(&self, out: &mut Vec<u8>);
-    /// The same as JSON, under the names of the record.
+    /// The structural part as JSON, with the names of the record.
     fn value(&self) -> Value;
 }
 
-/// States that pass by themselves: between them and `ACTIVE` the structure is the same.
+/// The status, unless it is temporary or `ACTIVE`: between those the structure is the same.
 fn lasting(status: &Option<String>) -> Option<&String> {
     status.as_ref().filter(|status| {
         !matches!(status.as_str(), "CREATING" | "CREATION_FAILED" | "UPDATING" | "DELETING" | "ACTIVE" | "ARCHIVING")
@@ -79,7 +81,7 @@ impl Structure for str {
     }
 }
 
-/// Implements [`Structure`] for what is a text.
+/// Implements [`Structure`] for text types.
 macro_rules! texts {
     ($($name:ty: $text:expr;)*) => {$(
         impl Structure for $name {
@@ -151,8 +153,9 @@ impl Structure for IndexKind {
     }
 }
 
-/// Implements [`Structure`] by taking a struct apart: first the fields that are structure, in this order, then those that are
-/// not. `as` gives the name in the record where it is another, `via` what of the field counts.
+/// Implements [`Structure`] by destructuring a struct: first the fields that are structure, in this
+/// order, then those that are not. `as` gives the name in the record if it differs, `via` a
+/// function that returns the part of the field that counts.
 macro_rules! structure {
     ($($name:ident { $($kept:ident $(as $json:literal)? $(via $part:ident)?),* } without { $($left_out:ident),* })*) => {$(
         impl Structure for $name {
@@ -177,7 +180,7 @@ macro_rules! structure {
 
 structure! {
     AttributeDefinition { name, attribute_type as "type" } without {}
-    // The position is the place in the list.
+    // The order of the list already contains the position.
     KeyElement { attribute, attribute_type as "type", role } without { position }
     Projection { projection_type as "type", non_key_attributes } without {}
     OnDemandThroughput { max_read_request_units, max_write_request_units } without {}

@@ -1,5 +1,5 @@
-//! DescribeTable's answer as it comes over the wire, under AWS's names. Every field is optional, as
-//! each has been seen missing; what has no name here is kept in `extra`.
+//! DescribeTable's answer as AWS sends it, with AWS's names. Every field is optional, because each
+//! has been seen missing. Fields that have no name here are kept in `extra`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::lenient::{Lenient, Unexpected};
 
-/// Defines structs that read the named fields and keep all others: from bytes, where a field of
-/// another type than expected is an error, and leniently from parsed JSON.
+/// Defines structs that read the named fields and keep all others: from bytes, with an error for a
+/// field of an unexpected type, and leniently from parsed JSON.
 ///
 /// serde's `flatten` would do the same by buffering every object first, at several times the cost.
 macro_rules! wire {

@@ -1,11 +1,11 @@
-//! Whatever comes in the place of a description: an error or a table, and never a panic.
+//! Any input in place of a description gives an error or a table, and never a panic.
 
 use dynacrawl_normalizer::{Decoded, all_changes, decode, fingerprint, structural_changes};
 use dynacrawl_sim::fixtures::full_table;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-/// Any JSON, with the names that descriptions have among its own.
+/// Any JSON, which sometimes has the names that descriptions have.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -24,7 +24,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The places of all values.
+/// Collects the JSON pointers of all values.
 fn places(value: &Value, at: &str, into: &mut Vec<String>) {
     into.push(at.to_owned());
     match value {
@@ -36,7 +36,7 @@ fn places(value: &Value, at: &str, into: &mut Vec<String>) {
     }
 }
 
-/// Everything that is done with a description.
+/// Does everything that dynacrawl does with a description.
 fn read(body: &[u8]) {
     let Ok(Decoded { table, .. }) = decode(body) else { return };
     let print = fingerprint(&table);
@@ -83,7 +83,7 @@ proptest! {
 }
 
 #[test]
-fn nesting_without_end_is_an_error_and_no_overflow() {
+fn deep_nesting_does_not_overflow_the_stack() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let nested = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
         read(format!("{{\"Table\":{{\"New\":{nested}}}}}").as_bytes());

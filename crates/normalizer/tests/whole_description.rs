@@ -1,4 +1,5 @@
-//! Nothing of a description is lost: neither what the SDK knows nor what AWS adds tomorrow.
+//! No part of a description is lost: neither the fields of the SDK nor those that AWS adds
+//! tomorrow.
 
 use std::collections::BTreeSet;
 
@@ -22,9 +23,10 @@ fn decoded(description: &Value) -> Decoded {
     decode(json!({ "Table": description }).to_string().as_bytes()).expect("a description")
 }
 
-/// The SDK parses the fixture, and knows no field that the fixture lacks. A newer SDK that knows more fails here.
+/// The SDK parses the fixture, and has no field that the fixture lacks. A newer SDK with more
+/// fields fails here.
 #[tokio::test]
-async fn the_fixture_has_every_field_that_the_sdk_knows() {
+async fn the_fixture_has_every_field_of_the_sdk() {
     let tables = Tables::new().table("orders", &full());
     let account = Account::new("123456789012").region("eu-west-1", tables);
     let access = account.access("a");
@@ -43,9 +45,9 @@ async fn the_fixture_has_every_field_that_the_sdk_knows() {
     assert_eq!(at, None, "the fixture lacks a field before: …{}", &description[at.unwrap_or(0).saturating_sub(300)..]);
 }
 
-/// Every leaf of the fixture has a value of its own; each has to come out again.
+/// Every leaf of the fixture has a unique value, and each of them has to be in the record.
 #[test]
-fn every_value_of_the_fixture_comes_out() {
+fn every_value_of_the_fixture_is_in_the_record() {
     let record = serde_json::to_value(table(&full())).expect("JSON");
     let mut found = BTreeSet::new();
     leaves(&record, &mut found);
@@ -55,16 +57,17 @@ fn every_value_of_the_fixture_comes_out() {
     assert!(lost.is_empty(), "lost: {lost:?}");
 }
 
-/// No field is missing a name of ours: all of `extra` is empty.
+/// Every field of the fixture has a name in the record: every `extra` is empty.
 #[test]
-fn no_known_field_stands_in_extra() {
+fn no_field_of_the_fixture_is_in_extra() {
     let record = serde_json::to_value(table(&full())).expect("JSON");
     let mut extras = Vec::new();
     collect_extras(&record, "", &mut extras);
     assert_eq!(extras, Vec::<String>::new());
 }
 
-/// A field that AWS adds to any object, at any depth, stands in an `extra` of that object or of the one around it.
+/// A field that AWS adds to any object, at any depth, is in `extra` of that object or of one around
+/// it.
 #[test]
 fn a_field_that_aws_adds_anywhere_is_kept() {
     let mut objects = Vec::new();
@@ -111,7 +114,7 @@ fn any_field_may_be_missing_or_null() {
 }
 
 #[test]
-fn what_aws_did_not_send_is_null_and_lists_are_always_there() {
+fn missing_values_are_null_and_missing_lists_are_empty() {
     let record = serde_json::to_value(table(&json!({"TableName": "t"}))).expect("JSON");
     for list in ["attributes", "key_schema", "indexes", "replicas", "global_table_witnesses"] {
         assert_eq!(record[list], json!([]), "{list}");
@@ -123,7 +126,7 @@ fn what_aws_did_not_send_is_null_and_lists_are_always_there() {
 }
 
 #[test]
-fn the_order_of_what_aws_sends_does_not_show() {
+fn the_order_in_which_aws_sends_lists_does_not_matter() {
     let mut shuffled = full();
     for list in ["AttributeDefinitions", "GlobalSecondaryIndexes", "LocalSecondaryIndexes", "Replicas"] {
         shuffled[list].as_array_mut().expect("a list").reverse();
@@ -132,7 +135,7 @@ fn the_order_of_what_aws_sends_does_not_show() {
 }
 
 #[test]
-fn keys_keep_the_order_of_aws_and_know_their_types() {
+fn keys_keep_the_order_of_aws_and_have_types() {
     let description = json!({
         "AttributeDefinitions": [
             {"AttributeName": "b", "AttributeType": "N"},
@@ -156,14 +159,15 @@ fn keys_keep_the_order_of_aws_and_know_their_types() {
 }
 
 #[test]
-fn what_is_no_description_is_an_error() {
+fn a_body_without_a_description_is_an_error() {
     let deep = format!(r#"{{"Table":{{"ItemCount":{}1{}}}}}"#, "[".repeat(5_000), "]".repeat(5_000));
     for body in ["", "<html>", "[]", "{}", r#"{"Table":null}"#, r#"{"Table":[]}"#, r#"{"Table":{"A":1}"#, &deep] {
         assert!(decode(body.as_bytes()).is_err(), "{body}");
     }
 }
 
-/// Every member of every object, replaced by a value of another type: the rest is read as before, and nothing is lost.
+/// Replaces every member of every object by a value of another type: the rest is read as before,
+/// and nothing is lost.
 #[test]
 fn a_field_of_another_type_is_null_named_and_kept_in_extra() {
     let mut places = Vec::new();
@@ -182,12 +186,12 @@ fn a_field_of_another_type_is_null_named_and_kept_in_extra() {
         assert_eq!(unexpected, [path(&format!("{object}/{member}"))]);
         let text = with_open_text(&table);
         assert!(text.contains(&format!("\"{member}\":{wrong}")), "lost: {object}/{member}");
-        // The same as if the field had not been sent, but for `extra`.
+        // The same as if AWS had not sent the field, except for `extra`.
         let mut without = full();
         without.pointer_mut(&object).and_then(Value::as_object_mut).expect("an object").remove(&member);
         let mut expected = serde_json::to_value(decoded(&without).table).expect("JSON");
         let mut found = serde_json::to_value(&table).expect("JSON");
-        // What AWS sent in a way that cannot be read is unknown, and no default.
+        // A value that AWS sent but that cannot be read is unknown, which is not the default.
         for (object, field) in SUMMARIES {
             if member == object {
                 expected[field] = Value::Null;
@@ -222,7 +226,7 @@ const SUMMARIES: [(&str, &str); 3] =
     [("BillingModeSummary", "billing_mode"), ("SSEDescription", "encryption"), ("TableClassSummary", "table_class")];
 
 #[test]
-fn what_aws_leaves_out_has_its_documented_value() {
+fn values_that_aws_leaves_out_have_their_documented_default() {
     let mut bare = full();
     for (object, _) in SUMMARIES {
         bare.as_object_mut().expect("an object").remove(object);
@@ -233,7 +237,7 @@ fn what_aws_leaves_out_has_its_documented_value() {
     let encryption = table.encryption.clone().expect("a value");
     assert_eq!(encryption.encryption_type.as_deref(), Some("AWS_OWNED_KEY"));
     assert!(decoded(&full()).table.defaulted.is_empty());
-    // A value that AWS sends later, and that is the default, is no change.
+    // It is not a change if AWS sends the default value later.
     bare["TableClassSummary"] = json!({"TableClass": "STANDARD"});
     let later = decoded(&bare).table;
     assert_eq!(later.defaulted, ["billing_mode", "encryption"]);
@@ -253,14 +257,15 @@ fn a_key_that_names_an_undefined_attribute_is_reported() {
     assert_eq!(decoded(&full()).undefined, Vec::<String>::new());
 }
 
-/// A record as text, in which the text of `extra` can be searched.
+/// A record as text, without the escapes in `extra`, so that it can be searched.
 fn with_open_text(table: &Table) -> String {
     serde_json::to_string(table).expect("JSON").replace("\\\"", "\"")
 }
 
-/// A field is named once, in however many elements of a list it is: the names stay as few as the fields.
+/// A field is named once, however many elements of a list have it: there are no more names than
+/// fields.
 #[test]
-fn a_field_is_named_once() {
+fn a_field_of_many_elements_is_named_once() {
     let replicas: Vec<_> = (0..1_000).map(|number| json!({"RegionName": number, "KMSMasterKeyId": number})).collect();
     let unexpected = decoded(&json!({"TableName": "t", "Replicas": replicas})).unexpected;
     assert_eq!(unexpected, ["Replicas[].KMSMasterKeyId", "Replicas[].RegionName"]);
@@ -291,7 +296,7 @@ fn strip_extras(value: &mut Value) {
     }
 }
 
-/// Every leaf as it would be written in a record: times are no numbers there.
+/// Collects every leaf as a record would have it: times are text there.
 fn leaves_as_written(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! Events that a destination refused for good.
+//! Events that a destination permanently refused.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::lines::Lines;
 use crate::sink::{Event, Refusal};
 
-/// Appends refused events to a file, with the reasons. They last when this returns.
+/// Appends refused events to a file, with the reasons. They are stored durably when this returns.
 pub(crate) async fn keep(path: PathBuf, sink: String, refused: Vec<(Event, Refusal)>) -> std::io::Result<()> {
     let writing = move || {
         let mut lines = Vec::new();

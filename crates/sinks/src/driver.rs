@@ -1,4 +1,4 @@
-//! What all sinks share: batches, repeated tries, dead letters and places in the stream of events.
+//! What all sinks share: batches, retries, dead letters and cursors.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,40 +12,41 @@ use crate::journal::JournalError;
 use crate::kinds::SinkSettings;
 use crate::sink::{DeliveryError, Event, Refusal, Sink};
 
-/// The wait after a first failure; it doubles with each one.
+/// The wait after the first failure; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// The longest wait between two tries, unless the destination asks for a longer one.
+/// The longest wait before a retry, unless the destination asks for a longer one.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// The longest wait that a destination may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// How long a try may take: a batch is small.
+/// How long one attempt may take: a batch is small.
 const LONGEST_TRY: Duration = Duration::from_secs(600);
-/// How often new events are looked for.
+/// How often an idle sink looks for new events.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Where events come from, in order.
+/// The source of events, in order.
 pub trait EventSource {
     /// A place in the stream of events.
     type Cursor: Copy;
 
-    /// The next events that were not delivered, `limit` at most, each with the place behind it.
+    /// The next events that have not been delivered, at most `limit`, each with the place after it.
     fn next(&self, limit: usize) -> impl Future<Output = Result<Vec<(Self::Cursor, Event)>, JournalError>>;
 
-    /// Everything up to a place was delivered.
+    /// Stores that everything up to a place has been delivered.
     fn delivered(&self, up_to: Self::Cursor) -> impl Future<Output = Result<(), JournalError>>;
 }
 
-/// How long a sink is driven.
+/// How long events are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     /// Until nothing is left to deliver.
     Empty,
-    /// Until it is stopped.
+    /// Until `stop` is cancelled.
     Stopped,
 }
 
-/// Delivers the events of a source to a sink, batch by batch, and repeats what fails. Ends when nothing is left, if that is what
-/// `until` says, and between two tries when `stop` is cancelled.
+/// Delivers the events of a source to a sink, batch by batch, and retries a batch that fails. Ends
+/// when nothing is left if `until` is [`Until::Empty`], and between two attempts when `stop` is
+/// cancelled.
 pub async fn drive<S: EventSource>(
     sink: &mut dyn Sink,
     source: &S,
@@ -69,7 +70,7 @@ pub async fn drive<S: EventSource>(
                 tracing::warn!(
                     sink = name,
                     error,
-                    "nothing was delivered; the next try is in {:.1} s",
+                    "nothing was delivered; dynacrawl tries again in {:.1} s",
                     wait.as_secs_f64()
                 );
                 wait
@@ -82,10 +83,11 @@ pub async fn drive<S: EventSource>(
     }
 }
 
-/// Delivers a batch that is not from the state, and repeats it until `deadline`.
+/// Delivers a batch that does not come from the state, and retries it until `deadline`.
 ///
 /// # Errors
-/// When the sink has not taken it by then, or refuses an event for good and there is no file for those.
+/// If the sink has not taken it by then, or permanently refuses an event and has no file for dead
+/// letters.
 pub async fn deliver_until(
     sink: &mut dyn Sink,
     settings: &SinkSettings,
@@ -108,7 +110,7 @@ pub async fn deliver_until(
     }
 }
 
-/// How many events the sink took.
+/// Delivers one batch. Returns how many events it had.
 async fn one_batch<S: EventSource>(
     sink: &mut dyn Sink,
     source: &S,
@@ -124,11 +126,11 @@ async fn one_batch<S: EventSource>(
     Ok(batch.len())
 }
 
-/// Why a try failed.
+/// Why an attempt failed.
 enum Failure {
-    /// The same may work later.
+    /// A later attempt may succeed.
     Passing(DeliveryError),
-    /// The destination refuses an event for good, and there is no file for it.
+    /// The destination permanently refuses an event, and the sink has no file for dead letters.
     Refused(DeliveryError),
 }
 
@@ -156,13 +158,13 @@ async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) 
     let taken = batch.len().saturating_sub(refused.len());
     if let Some((_, first)) = refused.first() {
         let Some(path) = &settings.dead_letters else {
-            let error = DeliveryError::new(format!("the destination refuses an event for good: {}", first.reason));
+            let error = DeliveryError::new(format!("the destination permanently refuses an event: {}", first.reason));
             return Err(Failure::Refused(error));
         };
         let (number, shown) = (refused.len(), Escaped(&path.display().to_string()).to_string());
         tracing::error!(
             sink = %Escaped(name), reason = %Escaped(&first.reason),
-            "the destination refuses {number} events for good; they go to {shown}"
+            "the destination permanently refuses {number} events; dynacrawl appends them to {shown}"
         );
         dead_letters::keep(path.clone(), name.clone(), refused)
             .await
@@ -178,7 +180,7 @@ fn of_batch(batch: &[Event], refused: Vec<Refusal>) -> Vec<(Event, Refusal)> {
     refused.into_iter().filter_map(event).collect()
 }
 
-/// Exponential with jitter, so that several processes do not come back together.
+/// Exponential back-off with jitter, so that several processes do not retry at the same time.
 fn backoff(failures: u32, retry_after: Option<Duration>) -> Duration {
     let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.min(20)).min(LONGEST_BACKOFF);
     let wait = doubled.mul_f64(0.5 + fastrand::f64() / 2.0);

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why an output failed for good.
+/// Why an output failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// The reader of the output has gone away, as `head` does.
+    /// The reader of the output has closed it, as `head` does.
     #[error("the output was closed by its reader")]
     Closed,
     /// The output could not be opened.
@@ -24,28 +24,29 @@ pub enum SinkError {
         /// The file.
         path: PathBuf,
     },
-    /// Nobody reads the FIFO yet.
+    /// No process reads the FIFO yet.
     #[error("nobody reads the FIFO {}", path.display())]
     NoReader {
         /// The FIFO.
         path: PathBuf,
     },
-    /// Something else is in the place of the file that is written until it is whole.
-    #[error("{} is a link, or no regular file; remove it", path.display())]
+    /// Something other than a regular file is in the place of the partial file.
+    #[error("{} is a link, or not a regular file; remove it", path.display())]
     NotAFile {
-        /// What should be the file.
+        /// The path of the partial file.
         path: PathBuf,
     },
-    /// What was written before, and is to be continued, is not there any more.
-    #[error("what was written to {} before is not there any more", path.display())]
+    /// The file that was written before, and is to be continued, is missing, shorter, or another
+    /// run's.
+    #[error("{} no longer has the earlier output of the run", path.display())]
     NotThere {
         /// The file.
         path: PathBuf,
     },
-    /// What follows the output, so that a later process can go on after it, cannot be written.
-    #[error("cannot remember how far the output is")]
+    /// The journal of the output, with which a later process can resume, cannot be written.
+    #[error("cannot store how far the output is")]
     Journal(#[source] crate::JournalError),
-    /// A sink did not take what the run had for it.
+    /// A sink did not take all events of the run.
     #[error("not everything was delivered")]
     Undelivered(#[source] crate::JournalError),
     /// Writing failed.
@@ -56,14 +57,14 @@ pub enum SinkError {
         /// Why.
         source: io::Error,
     },
-    /// A record could not be turned into JSON.
+    /// A record could not be written as JSON.
     #[error("a record cannot be written as JSON")]
     Json(#[from] serde_json::Error),
 }
 
 impl SinkError {
-    /// Whether the same may work later without anybody correcting anything: the disk is full, a directory is not mounted yet, the
-    /// file is in use, nobody reads the FIFO yet.
+    /// Whether a later attempt may succeed without a correction: the disk is full, a directory is
+    /// not mounted yet, the file is in use, or no process reads the FIFO yet.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Open { source, .. } => dynacrawl_model::file_error_may_pass(source),

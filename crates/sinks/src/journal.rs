@@ -1,4 +1,4 @@
-//! Who follows what is written, so that a later process can go on after it.
+//! The journal of an output: it follows what is written, so that a later process can resume there.
 
 use std::error::Error;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::future::Future;
 use dynacrawl_model::Record;
 use tokio::time::Instant;
 
-/// One of the things that come down the channel to a sink: records that belong together, or a note for the journal.
+/// An entry of the channel to an output: records that belong together, or a note for the journal.
 pub trait Entry {
     /// The records, in order.
     fn into_records(self) -> impl Iterator<Item = Record>;
@@ -21,33 +21,35 @@ impl Entry for Record {
 /// How far an output is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// Bytes, with those that were there before.
+    /// Bytes, including those that the file had when it was opened.
     pub offset: u64,
-    /// Lines of this process.
+    /// Lines that this process has written.
     pub lines: u64,
 }
 
-/// What a journal has made of an entry.
+/// How a journal has handled an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observed {
-    /// It is part of the next commit, or of none.
+    /// The entry is part of the next commit, or of none.
     Recorded,
-    /// It closes the journal. What was observed before is to be committed before the entry is written; nothing is after it.
+    /// The entry closes the journal. Everything observed before is to be committed before the entry
+    /// is written. Nothing is observed after it.
     Closed,
 }
 
 /// Why a journal cannot be written.
 pub type JournalError = Box<dyn Error + Send + Sync>;
 
-/// Follows what is written. `()` is the one of those who need none.
+/// Follows what is written. `()` is a journal that does nothing.
 pub trait Journal<E> {
-    /// Takes note of an entry that is about to be written, and may take from it what is not for the output.
+    /// Observes an entry that is about to be written, and may take from it what does not belong in
+    /// the output.
     fn observe(&mut self, entry: &mut E) -> Observed;
 
-    /// When there is something to commit.
+    /// When the next commit is due, if there is something to commit.
     fn commit_at(&self) -> Option<Instant>;
 
-    /// Everything seen is in the output, up to this position, and lasts.
+    /// Commits everything observed: it is durably in the output, up to this position.
     fn commit(&mut self, position: Position) -> impl Future<Output = Result<(), JournalError>>;
 }
 

@@ -1,4 +1,4 @@
-//! Records as JSON lines.
+//! Writes records as JSON lines.
 
 use dynacrawl_model::Record;
 use tokio::sync::mpsc;
@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use crate::{Entry, Journal, Lines, Observed, Output, Position, SinkError};
 
-/// How many records are taken from the channel at once.
+/// The most entries that are taken from the channel at once.
 const BATCH: usize = 128;
-/// How large a chunk grows before it is handed to the writing thread.
+/// How large a chunk grows before it is handed to the writing thread, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What was written.
@@ -20,11 +20,12 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// Writes records as JSON lines until the channel is closed, or until the output fails: then the channel is closed
-/// from this side, and [`Output::finish`] tells why. What is there is written at once; only a burst is gathered.
+/// Writes records as JSON lines until the channel is closed or the output fails. If the output
+/// fails, this closes the channel, and [`Output::finish`] returns the error. Records are written at
+/// once; only in a burst are they gathered into chunks.
 ///
 /// # Errors
-/// When a record cannot be written as JSON, or the journal not at all.
+/// If a record cannot be written as JSON, or the journal cannot be written.
 pub async fn write_records<E: Entry>(
     output: &Output,
     lines: Lines,
@@ -82,13 +83,14 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Hands the chunk to the writing thread; `false` where that has ended over an error.
+    /// Hands the chunk to the writing thread; `false` if that has ended with an error.
     async fn flush(&mut self) -> bool {
         self.written.bytes += self.chunk.len() as u64;
         self.chunk.is_empty() || self.output.write(std::mem::replace(&mut self.chunk, new_chunk())).await
     }
 
-    /// Waits until all is in the output, and lets the journal say so.
+    /// Waits until everything is in the output, and then commits the journal. `false` if the output
+    /// has failed.
     async fn commit<E>(&mut self, journal: &mut impl Journal<E>) -> Result<bool, SinkError> {
         if !self.flush().await || !self.output.sync().await {
             return Ok(false);
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_replaced_only_when_it_is_whole() {
+    async fn a_file_is_replaced_only_when_the_new_one_is_complete() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("out.jsonl");
         let partial = directory.path().join("out.jsonl.partial");
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_continued_is_cut_back_first() {
+    async fn a_file_that_is_continued_is_truncated_first() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("out.jsonl");
         let output = Output::file(&path).expect("open");
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_stays_and_what_it_points_to_is_replaced() {
+    async fn a_link_stays_and_its_target_is_replaced() {
         let directory = tempfile::tempdir().expect("directory");
         let target = directory.path().join("target");
         let link = directory.path().join("link");

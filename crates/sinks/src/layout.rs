@@ -7,14 +7,14 @@ use dynacrawl_model::{Body, IndexRecord, KeySchema, NamedScope, Record, RecordKi
 /// How a table is laid out over lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
-    /// One line, keys and indexes inside.
+    /// One line, with keys and indexes inside.
     #[default]
     Table,
-    /// A `table` line without keys and indexes, and right after it a line for each key and each index.
+    /// A `table` line without keys and indexes, followed by a line for each key and each index.
     Entities,
 }
 
-/// Which lines an output gets.
+/// Which lines are written to an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lines {
     /// How a table is laid out.

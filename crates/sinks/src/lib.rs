@@ -1,5 +1,6 @@
-//! Where records go. An output takes the records of one run from a bounded channel until it is closed, and reports how that went.
-//! A sink follows settled runs; each kind of sink is a file or folder in `kinds/`.
+//! Outputs and sinks, the destinations of records. An output takes the records of one run from a
+//! bounded channel until the channel is closed, and returns what it wrote or why it failed. A sink
+//! follows settled runs. Each kind of sink is a file or folder in `kinds/`.
 
 mod dead_letters;
 mod driver;

@@ -1,4 +1,4 @@
-//! Files of lines that grow.
+//! Files that lines are appended to.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,33 +7,35 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// How much is read at once in search of the last line's begin.
+/// How many bytes are read at once to find the beginning of the last line.
 const LOOK: u64 = 64 * 1024;
 
 /// A file of lines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lines<'a> {
     pub(crate) path: &'a Path,
-    /// How each line begins that this program writes.
+    /// The beginning of every line that dynacrawl writes.
     pub(crate) begin: &'static [u8],
-    /// Who may read and write a file that is made.
+    /// The mode of a file that is created.
     pub(crate) mode: u32,
 }
 
 impl Lines<'_> {
-    /// Appends whole lines. If `put_aside` gives a name, the file is renamed first, and a new one begun. A line of this program that a kill cut short is removed first. What was appended lasts when this returns.
-    pub(crate) fn append(&self, lines: &[u8], put_aside: impl FnOnce(&Metadata) -> Option<PathBuf>) -> io::Result<()> {
+    /// Appends whole lines. First removes a line of dynacrawl that a kill cut short. If `rotate`
+    /// then returns a name, renames the file and begins a new one. The lines are stored durably
+    /// when this returns.
+    pub(crate) fn append(&self, lines: &[u8], rotate: impl FnOnce(&Metadata) -> Option<PathBuf>) -> io::Result<()> {
         let mut file = self.open()?;
-        // Before anything is changed in it.
+        // Read before the file is changed.
         let metadata = file.metadata()?;
         self.repair(&mut file, metadata.len())?;
-        if let Some(name) = put_aside(&metadata) {
+        if let Some(name) = rotate(&metadata) {
             std::fs::rename(self.path, name)?;
             file = self.open()?;
         }
         let whole = file.metadata()?.len();
         if let Err(error) = file.write_all(lines).and_then(|()| file.sync_data()) {
-            // The whole batch comes again, so none of it is to stay.
+            // The whole batch is delivered again, so none of it may stay.
             let _ = file.set_len(whole);
             return Err(error);
         }
@@ -43,7 +45,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// Opens the file, or makes it. Nobody else appends to it meanwhile.
+    /// Opens and locks the file, and creates it if it does not exist.
     fn open(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(self.mode);
@@ -67,16 +69,16 @@ impl Lines<'_> {
         if self.begin.starts_with(&tail) {
             return file.set_len(whole);
         }
-        // Somebody else's.
+        // Another program wrote that line: end it, and keep it.
         file.write_all(b"\n")
     }
 }
 
-/// Opens a file, and refuses what is none: a FIFO would block, and keeps nothing.
+/// Opens a file. Refuses anything but a regular file: a FIFO would block, and stores nothing.
 pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = options.custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 /// The directory that a file is in.
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_ours_that_was_cut_short_is_removed_and_another_one_stays() {
+    fn only_a_torn_line_of_dynacrawl_is_removed() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("events.jsonl");
         let torn = |length: usize| format!("{{\"type\":\"{}", "x".repeat(length));
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_and_a_new_file_is_the_owners() {
+    fn only_regular_files_are_accepted_and_new_ones_have_mode_0600() {
         let directory = tempfile::tempdir().expect("a directory");
         let fifo = directory.path().join("fifo");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);

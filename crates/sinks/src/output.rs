@@ -1,5 +1,5 @@
-//! The file or stream that lines are written to, by a thread of its own: a slow reader of a pipe must not hold up the
-//! network.
+//! The file or stream that lines are written to. It has a thread of its own, so that a slow reader
+//! of a pipe does not block the network.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -19,18 +19,18 @@ use crate::partial::{self, Places};
 pub struct Output {
     name: String,
     orders: mpsc::Sender<Order>,
-    /// How many bytes were there before.
+    /// How many bytes the file had when it was opened.
     start: u64,
     thread: JoinHandle<Result<File, io::Error>>,
-    /// For a regular file.
+    /// Only for a regular file.
     replace: Option<Places>,
 }
 
-/// What the writing thread is asked to do.
+/// An order for the writing thread.
 #[derive(Debug)]
 enum Order {
     Write(Vec<u8>),
-    /// Make what was written last, and say so.
+    /// Make everything that was written durable, and then answer.
     Sync(oneshot::Sender<()>),
 }
 
@@ -38,20 +38,20 @@ impl Output {
     /// Opens standard output.
     ///
     /// # Errors
-    /// When it is closed.
+    /// If it is closed.
     pub fn stdout() -> Result<Self, SinkError> {
         use std::os::fd::AsFd;
-        // The file descriptor itself: std's Stdout looks for line ends in everything that it is given.
+        // The file descriptor itself, because std's `Stdout` searches everything for line ends.
         let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
         let file = file.map_err(|source| SinkError::Open { path: "-".into(), source })?;
         Self::start_at("-".to_owned(), file, None, 0)
     }
 
-    /// Opens a file. A regular file is written beside itself, as `FILE.partial`, and replaced when it is whole;
-    /// anything else (a pipe, a device) is written directly.
+    /// Opens a file. For a regular file, `FILE.partial` is written, and replaces the file when it
+    /// is complete. Anything else, such as a pipe or a device, is written directly.
     ///
     /// # Errors
-    /// When the file cannot be opened, another run is writing it, or nobody reads the FIFO yet.
+    /// If the file cannot be opened, another run is writing it, or no process reads the FIFO yet.
     pub fn file(path: &Path) -> Result<Self, SinkError> {
         let name = path.display().to_string();
         let Some(places) = Places::of(path)? else {
@@ -62,12 +62,12 @@ impl Output {
         Self::start_at(name, file, Some(places), 0)
     }
 
-    /// Opens a file that another process was writing, and cuts `FILE.partial` back to its first `offset` bytes. What is no
-    /// regular file is opened as ever.
+    /// Opens a file that another process was writing, and truncates `FILE.partial` to its first
+    /// `offset` bytes. Anything but a regular file is opened as by [`Output::file`].
     ///
     /// # Errors
-    /// When the partial file is not there or shorter than that, or its first line does not have `mark` in it (then it is
-    /// another run's), or it cannot be opened, or another run is writing it.
+    /// If the partial file does not exist or is shorter than that, its first line does not contain
+    /// `mark` (then it belongs to another run), it cannot be opened, or another run is writing it.
     pub fn resume(path: &Path, offset: u64, mark: &str) -> Result<Self, SinkError> {
         let Some(places) = Places::of(path)? else { return Self::file(path) };
         if !std::fs::metadata(&places.partial).is_ok_and(|there| there.len() >= offset) {
@@ -75,7 +75,7 @@ impl Output {
         }
         let mut file = places.open()?;
         let failed = |source| SinkError::Open { path: places.partial.clone(), source };
-        // It may have been cut by somebody else between looking and locking.
+        // Another process may have truncated it before it was locked.
         if file.metadata().map_err(failed)?.len() < offset {
             return Err(SinkError::NotThere { path: places.partial });
         }
@@ -86,10 +86,11 @@ impl Output {
         Self::start_at(path.display().to_string(), file, Some(places), offset)
     }
 
-    /// Deletes `FILE.partial`, if its first line has `mark` in it: that of a run which was given up. Whether it was deleted.
+    /// Deletes `FILE.partial` of a run that was given up, if its first line contains that run's
+    /// `mark`. Returns whether it was deleted.
     ///
     /// # Errors
-    /// When it is being written, or cannot be read or deleted.
+    /// If it is being written, or cannot be read or deleted.
     pub fn discard(path: &Path, mark: &str) -> Result<bool, SinkError> {
         match Places::of(path)? {
             Some(places) => places.discard(mark),
@@ -97,30 +98,32 @@ impl Output {
         }
     }
 
-    /// Deletes a finished file, if its first line has `mark` in it: otherwise it is another run's. Whether it was deleted.
+    /// Deletes a finished file, if its first line contains `mark`: otherwise it belongs to another
+    /// run. Returns whether it was deleted.
     ///
     /// # Errors
-    /// When it cannot be read or deleted.
+    /// If it cannot be read or deleted.
     pub fn delete(path: &Path, mark: &str) -> Result<bool, SinkError> {
         partial::delete(path, mark).map_err(|source| SinkError::Open { path: path.to_owned(), source })
     }
 
-    /// The files that an output has while it is written and after: `FILE.partial` and the file. None for a stream.
+    /// The files that an output has while it is written and afterwards: `FILE.partial` and the
+    /// file. `None` for a stream.
     ///
     /// # Errors
-    /// When it is a directory.
+    /// If it is a directory.
     pub fn files(path: &Path) -> Result<Option<[PathBuf; 2]>, SinkError> {
         Ok(Places::of(path)?.map(|places| [places.partial, places.target]))
     }
 
-    /// Whether the file is written beside itself, and replaced when it is whole.
+    /// Whether `FILE.partial` is written, and replaces the file when it is complete.
     pub fn replaces(path: &Path) -> bool {
         matches!(Places::of(path), Ok(Some(_)))
     }
 
     fn start_at(name: String, mut file: File, replace: Option<Places>, start: u64) -> Result<Self, SinkError> {
         let (orders, mut queue) = mpsc::channel(4);
-        // Also standard output may be one.
+        // Standard output may be a regular file, too.
         let regular = file.metadata().is_ok_and(|file| file.is_file());
         let spawned = std::thread::Builder::new().name("output".to_owned()).spawn(move || {
             while let Some(order) = queue.blocking_recv() {
@@ -130,7 +133,7 @@ impl Output {
                         if regular {
                             file.sync_data()?;
                         }
-                        // Whoever asked may have gone away.
+                        // The caller may no longer wait.
                         let _ = done.send(());
                     }
                 }
@@ -151,13 +154,13 @@ impl Output {
         self.replace.as_ref().map(|places| places.partial.as_path())
     }
 
-    /// How many bytes were there before.
+    /// How many bytes the file had when it was opened.
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// Waits until everything is written and, in a regular file, lasts over a power failure. `false`: the thread has ended over
-    /// an error, which [`Output::finish`] tells.
+    /// Waits until everything is written and, in a regular file, would survive a power failure.
+    /// `false`: the thread has ended with an error, which [`Output::finish`] returns.
     pub(crate) async fn sync(&self) -> bool {
         let (done, synced) = oneshot::channel();
         if !self.order(Order::Sync(done)).await {
@@ -167,7 +170,8 @@ impl Output {
         matches!(tokio::task::spawn_blocking(move || synced.blocking_recv()).await, Ok(Ok(())))
     }
 
-    /// Hands a chunk to the writing thread. `false`: the thread has ended over an error, which [`Output::finish`] tells.
+    /// Hands a chunk to the writing thread. `false`: the thread has ended with an error, which
+    /// [`Output::finish`] returns.
     pub(crate) async fn write(&self, chunk: Vec<u8>) -> bool {
         self.order(Order::Write(chunk)).await
     }
@@ -176,7 +180,8 @@ impl Output {
         match self.orders.try_send(order) {
             Ok(()) => true,
             Err(TrySendError::Closed(_)) => false,
-            // Waited for where the runtime knows that something is under way: simulated time must not pass meanwhile.
+            // Waits in a blocking task, so that the runtime counts it as work: paused time must not
+            // advance meanwhile.
             Err(TrySendError::Full(order)) => {
                 let orders = self.orders.clone();
                 matches!(tokio::task::spawn_blocking(move || orders.blocking_send(order)).await, Ok(Ok(())))
@@ -184,10 +189,11 @@ impl Output {
         }
     }
 
-    /// Waits until everything is written; with `replace`, puts a regular file in its place. Without, `FILE.partial` stays.
+    /// Waits until everything is written. With `replace`, `FILE.partial` then replaces a regular
+    /// file; otherwise it stays.
     ///
     /// # Errors
-    /// When writing failed at any time.
+    /// If writing failed at any time.
     pub async fn finish(self, replace: bool) -> Result<(), SinkError> {
         let Self { name, orders, thread, replace: places, .. } = self;
         drop(orders);
@@ -211,7 +217,8 @@ impl Output {
     }
 }
 
-/// Opens a FIFO or a device. Without the flag the whole process would wait until somebody reads a FIFO.
+/// Opens a FIFO or a device. Without `O_NONBLOCK` the whole process would wait until another
+/// process reads a FIFO.
 fn open_stream(path: &Path) -> Result<File, SinkError> {
     let failed = |source| SinkError::Open { path: path.to_owned(), source };
     let flags = OFlags::NONBLOCK.bits();
@@ -224,7 +231,7 @@ fn open_stream(path: &Path) -> Result<File, SinkError> {
         }
         opened => opened.map_err(failed)?,
     };
-    // The thread that writes waits for a slow reader.
+    // From here on the writing thread is to wait for a slow reader.
     let flags = rustix::fs::fcntl_getfl(&file).and_then(|now| rustix::fs::fcntl_setfl(&file, now - OFlags::NONBLOCK));
     flags.map_err(|error| failed(error.into()))?;
     Ok(file)
@@ -239,21 +246,23 @@ mod tests {
     use super::{Output, SinkError};
 
     #[tokio::test]
-    async fn a_fifo_that_nobody_reads_is_an_error_that_passes_and_holds_up_nobody() {
+    async fn a_fifo_without_a_reader_is_a_temporary_error() {
         let directory = tempfile::tempdir().expect("directory");
         let fifo = directory.path().join("fifo");
-        // Without a child process: until it is another program, it holds the locks of the tests beside this one.
+        // Without a child process such as mkfifo: before its exec it would hold the locks of
+        // parallel tests.
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
         for opened in [Output::file(&fifo), Output::resume(&fifo, 7, "")] {
-            let refused = opened.expect_err("nobody reads it");
+            let refused = opened.expect_err("no process reads it");
             assert!(matches!(&refused, SinkError::NoReader { path } if *path == fifo) && refused.may_pass());
         }
         #[expect(clippy::cast_possible_wrap, reason = "open(2) takes a C int, and the flags are bits")]
         let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let mut reader = std::fs::File::options().read(true).custom_flags(flags).open(&fifo).expect("open");
         let output = Output::file(&fifo).expect("open");
-        // More than the pipe holds: the thread that writes has to wait for the reader, and not to fail.
+        // More than the pipe holds: the writing thread has to wait for the reader instead of
+        // failing.
         let large = vec![b'x'; 300_000];
         assert!(output.write(large).await);
         let reading = tokio::task::spawn_blocking(move || {
@@ -267,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_is_told_from_what_somebody_has_to_correct() {
+    fn temporary_and_permanent_errors_are_distinguished() {
         let open = |kind: io::ErrorKind| SinkError::Open { path: PathBuf::from("out"), source: io::Error::from(kind) };
         for (error, passes) in [
             (open(io::ErrorKind::NotFound), true),

@@ -1,4 +1,4 @@
-//! The file beside an output, in which it is written until it is whole.
+//! The file `FILE.partial` beside an output, which is written until the output is complete.
 
 use std::fs::{File, Metadata, Permissions, TryLockError};
 use std::io::{self, BufRead, Read};
@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use crate::SinkError;
 
-/// How much of a first line is read; the mark is at its beginning.
+/// How many bytes of a first line are read; the mark is at its beginning.
 const MOST_OF_A_LINE: u64 = 4096;
 
-/// How often a file is opened anew because another run has just put it in its place.
+/// How often a file is opened again because another run has just moved it to its place.
 const OPENINGS: usize = 100;
 
-/// Where a regular file is written until it is whole, and where it belongs then.
+/// Where a regular file is written until it is complete, and the place it then moves to.
 #[derive(Debug)]
 pub(crate) struct Places {
     pub(crate) partial: PathBuf,
@@ -24,9 +24,9 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// `None` for what is no regular file.
+    /// `None` for anything but a regular file.
     pub(crate) fn of(path: &Path) -> Result<Option<Self>, SinkError> {
-        // A link stays, and what it points to is replaced.
+        // A link stays, and the file that it points to is replaced.
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         match std::fs::metadata(&target) {
             Ok(there) if there.is_dir() => {
@@ -41,20 +41,21 @@ impl Places {
         }
     }
 
-    /// Opens the partial file and locks it. It gets the mode and, as far as that is permitted, the owner of the file that it
-    /// will replace.
+    /// Opens the partial file and locks it. It gets the mode of the file that it will replace and,
+    /// if permitted, its owner.
     pub(crate) fn open(&self) -> Result<File, SinkError> {
         let failed = |source| SinkError::Open { path: self.partial.clone(), source };
         let replaced = std::fs::metadata(&self.target).ok();
-        // Never more than the other file has, from the first moment on.
+        // From the start, no process may read it that may not read the file that it replaces.
         let mode = replaced.as_ref().map_or(0o666, |replaced| replaced.mode() & 0o777 | 0o600);
         for _ in 0..OPENINGS {
             let file = self.open_once(File::options().create(true).truncate(false).mode(mode))?;
             self.lock(&file)?;
             if self.is(&file).map_err(failed)? {
                 if let Some(replaced) = &replaced {
-                    // A later process may have to continue it.
-                    take_over(&file, replaced, 0o600).map_err(failed)?;
+                    // Its owner can always write it, because a later process may have to continue
+                    // it.
+                    copy_owner_and_mode(&file, replaced, 0o600).map_err(failed)?;
                 }
                 return Ok(file);
             }
@@ -62,10 +63,10 @@ impl Places {
         Err(SinkError::Busy { path: self.target.clone() })
     }
 
-    /// Puts the partial file, which is whole, in its place.
+    /// Moves the partial file, which is complete, to its place.
     pub(crate) fn put(&self, file: &File) -> io::Result<()> {
         if let Ok(replaced) = std::fs::metadata(&self.target) {
-            take_over(file, &replaced, 0)?;
+            copy_owner_and_mode(file, &replaced, 0)?;
         }
         file.sync_all()?;
         std::fs::rename(&self.partial, &self.target)?;
@@ -73,7 +74,7 @@ impl Places {
         Ok(())
     }
 
-    /// Deletes the partial file, if its first line has `mark` in it.
+    /// Deletes the partial file, if its first line contains `mark`. Returns whether it was deleted.
     pub(crate) fn discard(&self, mark: &str) -> Result<bool, SinkError> {
         let failed = |source| SinkError::Open { path: self.partial.clone(), source };
         let file = match self.open_once(&mut File::options()) {
@@ -89,8 +90,8 @@ impl Places {
         Ok(ours)
     }
 
-    /// Opens what is there, unless it is something else than a regular file: a link could lead to any other file, and a FIFO
-    /// could hold up the process.
+    /// Opens the partial file. Refuses anything but a regular file: a link could lead to any other
+    /// file, and a FIFO could block the process.
     fn open_once(&self, options: &mut std::fs::OpenOptions) -> Result<File, SinkError> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         #[expect(clippy::cast_possible_wrap, reason = "open(2) takes a C int, and the flags are bits")]
@@ -115,7 +116,8 @@ impl Places {
         }
     }
 
-    /// Whether an open file is the partial one still: between opening and locking, another run may have put it in its place.
+    /// Whether an open file still is the partial one: between opening and locking, another run may
+    /// have moved it to its place.
     fn is(&self, file: &File) -> io::Result<bool> {
         let ours = file.metadata()?;
         Ok(std::fs::symlink_metadata(&self.partial)
@@ -123,16 +125,16 @@ impl Places {
     }
 }
 
-/// Gives a file the owner, group and mode of another one, and some permissions more.
-fn take_over(file: &File, other: &Metadata, more: u32) -> io::Result<()> {
+/// Gives a file the owner, group and mode of another one, and the additional permissions `more`.
+fn copy_owner_and_mode(file: &File, other: &Metadata, more: u32) -> io::Result<()> {
     let now = file.metadata()?;
     let mut mode = other.mode() & 0o777 | more;
     if (now.uid(), now.gid()) != (other.uid(), other.gid()) {
-        // To another owner only with privileges, to a group by each of its members.
+        // Changing the owner needs privileges. Changing the group needs only membership in it.
         let owned =
             fchown(file, Some(other.uid()), Some(other.gid())).or_else(|_| fchown(file, None, Some(other.gid())));
         if owned.is_err() {
-            // What the other file's group may do is not for this one's.
+            // This file has another group. That group gets only the permissions of others.
             mode = (mode & 0o707) | ((mode & 0o007) << 3);
         }
     }
@@ -140,13 +142,13 @@ fn take_over(file: &File, other: &Metadata, more: u32) -> io::Result<()> {
         return Ok(());
     }
     match file.set_permissions(Permissions::from_mode(mode)) {
-        // Somebody else's file, which may be read by nobody that the other one may not be read by.
+        // The file belongs to another user, but its mode does not permit more than `mode`.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && now.mode() & 0o777 & !mode == 0 => Ok(()),
         done => done,
     }
 }
 
-/// Deletes a finished file, if its first line has `mark` in it.
+/// Deletes a finished file, if its first line contains `mark`. Returns whether it was deleted.
 pub(crate) fn delete(path: &Path, mark: &str) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(there) if there.is_file() => {}
@@ -167,11 +169,11 @@ pub(crate) fn first_line(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-/// Makes the new name last over a power failure, where the file system can.
+/// Makes the new name survive a power failure, if the file system supports that.
 fn sync_directory(file: &Path) {
     let directory = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(directory) = File::open(directory) {
-        // Some file systems refuse this; the rename has happened all the same.
+        // Some file systems refuse this. The file has been renamed all the same.
         let _ = directory.sync_all();
     }
 }
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_or_a_fifo_in_the_place_of_the_partial_file_is_refused() {
+    async fn a_link_or_fifo_in_place_of_the_partial_file_is_refused() {
         let directory = tempfile::tempdir().expect("directory");
         let (path, partial) = (directory.path().join("out"), directory.path().join("out.partial"));
         let precious = directory.path().join("precious");
@@ -203,14 +205,15 @@ mod tests {
         assert!(matches!(Output::file(&path), Err(SinkError::NotAFile { .. })));
         assert!(!directory.path().join("nowhere").exists());
         fs::remove_file(&partial).expect("removed");
-        // Without a child process: until it is another program, it holds the locks of the tests beside this one.
+        // Without a child process such as mkfifo: before its exec it would hold the locks of
+        // parallel tests.
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &partial, rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
         assert!(matches!(Output::file(&path), Err(SinkError::NotAFile { .. })));
     }
 
     #[tokio::test]
-    async fn the_mode_of_the_file_that_is_replaced_stays() {
+    async fn the_new_file_has_the_mode_of_the_one_that_it_replaces() {
         let directory = tempfile::tempdir().expect("directory");
         let (path, partial) = (directory.path().join("out"), directory.path().join("out.partial"));
         for wanted in [0o600, 0o640, 0o666, 0o444] {
@@ -221,7 +224,7 @@ mod tests {
             output.finish(true).await.expect("finish");
             assert_eq!(mode(&path), wanted);
         }
-        // What was left there with another mode gets that of the file.
+        // A partial file that was left with another mode gets that of the file.
         fs::write(&partial, "left").expect("written");
         fs::set_permissions(&partial, Permissions::from_mode(0o666)).expect("changed");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("changed");
@@ -230,12 +233,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_owner_of_the_file_that_is_replaced_stays_where_that_is_permitted() {
+    async fn the_new_file_keeps_the_owner_if_that_is_permitted() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("out");
         fs::write(&path, "old").expect("written");
         let me = fs::metadata(&path).expect("it is there");
-        // Without privileges nobody can give a file away, and there is another file's owner to keep only for the superuser.
+        // Only the superuser can change the owner of a file, so only the superuser can test with
+        // another owner.
         let owner = if me.uid() == 0 { (12_345, 54_321) } else { (me.uid(), me.gid()) };
         std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).expect("changed");
         Output::file(&path).expect("open").finish(true).await.expect("finish");
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_file_of_that_run_is_deleted() {
+    async fn only_the_file_of_the_given_run_is_deleted() {
         let directory = tempfile::tempdir().expect("directory");
         let (path, partial) = (directory.path().join("out"), directory.path().join("out.partial"));
         assert!(!Output::discard(&path, "one").expect("nothing is there"));
@@ -255,7 +259,7 @@ mod tests {
         assert!(!Output::discard(&path, "two").expect("read") && !Output::delete(&path, "two").expect("read"));
         assert!(path.exists() && partial.exists());
         let writing = fs::File::open(&partial).expect("open");
-        writing.lock().expect("nobody else has it");
+        writing.lock().expect("no other process has it");
         assert!(matches!(Output::discard(&path, "one"), Err(SinkError::Busy { .. })));
         drop(writing);
         assert!(Output::discard(&path, "one").expect("deleted") && !partial.exists() && path.exists());

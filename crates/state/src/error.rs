@@ -42,7 +42,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// A newer dynacrawl wrote it.
-    #[error("{} is of version {found}, and this dynacrawl knows up to version {known}; use a newer one, or another file", path.display())]
+    #[error("{} is of version {found}, and this dynacrawl supports up to version {known}; use a newer one, or another file", path.display())]
     Newer {
         /// The state.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub enum StateError {
         known: i64,
     },
     /// An older dynacrawl wrote it, and it is opened for reading only.
-    #[error("{} is of version {found}, and this dynacrawl reads version {known}; the next crawl with it brings it up", path.display())]
+    #[error("{} is of version {found}, and this dynacrawl reads version {known}; the next crawl upgrades it", path.display())]
     Older {
         /// The state.
         path: PathBuf,

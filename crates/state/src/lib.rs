@@ -31,10 +31,10 @@
 //! `target_failed`, which versions before 6 did not keep.
 //!
 //! `scopes`: every account and Region that was ever crawled. `account_name` is the last known name
-//! of the account. `last_listed_at` is when a listing reached its last page, `last_complete_at`
-//! when nothing was missing. `last_problems` (JSON) has the first problems of the last crawl.
-//! `held` counts the tables whose removal waits for a person. `retired_at` is set if the
-//! configuration no longer covers the scope.
+//! of the account. `last_listed_at` is when a listing last reached its last page,
+//! `last_complete_at` when a crawl last had nothing missing. `last_problems` (JSON) has the first
+//! problems of the last crawl. `held` counts the tables whose removal waits for a person.
+//! `retired_at` is set if the configuration no longer covers the scope.
 //!
 //! `tables`: every table that was ever described. `status` is `present`, `removed`, `unselected` (a
 //! filter has excluded it since) or `retired` (with its scope). `last_seen_at` is null while the

@@ -1,6 +1,6 @@
 //! What a run has found out about tables. Each commit stages it. It moves to the other tables of
-//! the state only when the run has ended and its output is in its place: the next run finds again
-//! whatever a run found that was given up.
+//! the state only when the run has ended and its output is in its place. If the run is given up,
+//! the next run finds the same again.
 
 use dynacrawl_model::{AccountId, Partition, RecordKind, Region, RunId, Scope, TableArn, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Statement, Transaction, params};
@@ -298,7 +298,7 @@ fn settle_scopes(writing: &Transaction<'_>, run_id: RunId) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Drops what a run staged that was given up.
+/// Drops everything that is staged, because its run is given up.
 pub(crate) fn drop_all(writing: &Transaction<'_>) -> rusqlite::Result<()> {
     writing.execute(
         "DELETE FROM records WHERE record_id IN (SELECT record_id FROM staged WHERE record_id IS NOT NULL)",

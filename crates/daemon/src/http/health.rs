@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: for probes.
+//! `/healthz` and `/readyz`, for probes.
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,5 +1,6 @@
-//! Whom a request must be meant for. A page in a browser can have its own name resolved to this machine (DNS rebinding), and
-//! then asks with that name: so only names that this daemon is known to have are answered.
+//! Checks the host that a request is meant for. A web page can have its own name resolved to this
+//! machine (DNS rebinding), and then sends requests with that name. Therefore the daemon answers
+//! only requests that use one of its own names.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use axum::response::Response;
 use super::resource::problem_of;
 use crate::shared::Shared;
 
-/// What decides whom a request may be meant for.
+/// Decides which hosts a request may name.
 #[derive(Clone)]
 pub(super) struct Guard {
     pub(super) shared: Arc<Shared>,
-    /// The paths that are answered whatever host a request names.
+    /// The paths that are answered whichever host a request names.
     pub(super) any_host: Vec<&'static str>,
 }
 
@@ -33,7 +34,8 @@ pub(super) async fn only_allowed(State(guard): State<Guard>, request: Request, n
     next.run(request).await
 }
 
-/// Whether each host that a request names is an IP address, `localhost`, or one of `allowed` (in lower case).
+/// Checks that each host that a request names is an IP address, `localhost`, or one of `allowed`
+/// (in lower case).
 fn check<B>(request: &http::Request<B>, allowed: &[String]) -> Result<(), (StatusCode, String)> {
     let mut headers = request.headers().get_all(HOST).iter();
     let (Some(header), None) = (headers.next(), headers.next()) else {
@@ -109,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_the_target_counts_as_well() {
+    fn the_host_in_the_request_target_is_checked_too() {
         let refused = asked("http://evil.example/api/v1/runs", &["localhost"]).expect_err("another host");
         assert_eq!(refused.0, StatusCode::MISDIRECTED_REQUEST);
         assert_eq!(asked("http://localhost/api/v1/runs", &["localhost"]), Ok(()));
     }
 
     #[test]
-    fn without_one_host_the_request_is_a_bad_one() {
+    fn a_request_without_exactly_one_host_is_a_bad_request() {
         for hosts in [&[][..], &["localhost", "localhost"], &[""], &["localhost@evil.example"], &["a b"]] {
             assert_eq!(asked("/api/v1/runs", hosts).expect_err("no host").0, StatusCode::BAD_REQUEST, "{hosts:?}");
         }

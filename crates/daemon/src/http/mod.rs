@@ -1,4 +1,4 @@
-//! What the daemon answers over HTTP: one file for each resource, and one list of them.
+//! The HTTP interface of the daemon: one file for each resource, and one list of them.
 
 mod health;
 mod host;
@@ -23,7 +23,7 @@ use crate::shared::Shared;
 /// Every resource.
 const RESOURCES: [Resource; 4] = [health::LIVE, health::READY, page::RESOURCE, runs::RESOURCE];
 
-/// What is answered at which path.
+/// The router of all resources.
 pub fn router(shared: Arc<Shared>, orders: mpsc::Sender<Order>, recorded: PrometheusHandle) -> Router {
     let daemon = Daemon { shared, orders, recorded };
     let add = |router: Router<Daemon>, resource: &Resource| router.route(resource.path, (resource.methods)());

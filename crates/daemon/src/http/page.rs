@@ -1,4 +1,4 @@
-//! `/metrics`: for Prometheus.
+//! `/metrics`, for Prometheus.
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;

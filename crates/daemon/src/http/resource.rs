@@ -1,4 +1,4 @@
-//! What every resource has.
+//! What all resources share.
 
 use std::sync::Arc;
 
@@ -16,12 +16,13 @@ use crate::shared::Shared;
 /// A resource.
 pub(super) struct Resource {
     pub(super) path: &'static str,
-    /// Whether it is answered whatever the Host header names: probes and scrapers use what they like, and change nothing.
+    /// Whether it is answered whichever host a request names: probes and scrapers use any name, and
+    /// change nothing.
     pub(super) any_host: bool,
     pub(super) methods: fn() -> MethodRouter<Daemon>,
 }
 
-/// What requests are answered from.
+/// The data and channels that handlers of requests use.
 #[derive(Clone)]
 pub(super) struct Daemon {
     pub(super) shared: Arc<Shared>,
@@ -29,7 +30,7 @@ pub(super) struct Daemon {
     pub(super) recorded: PrometheusHandle,
 }
 
-/// An answer that says what is wrong with the request.
+/// A response that describes the problem with the request.
 pub(super) fn problem_of(status: StatusCode, problem: &str) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "error": problem }))).into_response()
 }

@@ -18,18 +18,18 @@ use crate::daemon::Order;
 use crate::queue::Job;
 use crate::shared::Shared;
 
-/// How large a request may be.
+/// How large the body of a request may be.
 const MOST_BYTES: usize = 64 * 1024;
 /// How long the body of a request may take.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 pub(super) const RESOURCE: Resource = Resource { path: "/api/v1/runs", any_host: false, methods: || post(start) };
 
-/// What a requested run shall do.
+/// The body of a request for a run.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RunRequest {
-    /// The targets; without it: all.
+    /// The targets; `None`: all.
     targets: Option<Vec<String>>,
     /// The scopes (ACCOUNT/REGION) whose removals a person has accepted.
     #[serde(default)]
@@ -40,7 +40,7 @@ struct RunRequest {
 }
 
 async fn start(State(daemon): State<Daemon>, request: Request) -> Response {
-    // Before anything that somebody without the token sends is read.
+    // Checked before the body is read, so that a client without the token cannot send one.
     if let Some(refused) = token::refusal(&daemon.shared, request.headers()) {
         return refused;
     }
@@ -55,7 +55,7 @@ async fn start(State(daemon): State<Daemon>, request: Request) -> Response {
         Err(problem) => return problem_of(StatusCode::BAD_REQUEST, &problem),
     };
     if daemon.shared.status().draining {
-        return problem_of(StatusCode::SERVICE_UNAVAILABLE, "dynacrawl is about to end");
+        return problem_of(StatusCode::SERVICE_UNAVAILABLE, "dynacrawl is stopping");
     }
     if daemon.orders.try_send(Order::Run(job)).is_err() {
         return problem_of(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait");

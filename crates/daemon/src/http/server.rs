@@ -1,5 +1,6 @@
-//! The HTTP server: few connections, none of which can last or hold up others. Whoever can reach the address must not be able
-//! to take the descriptors that a crawl needs, nor keep a probe from being answered.
+//! The HTTP server. It has few connections, and each of them is limited in time. Clients that can
+//! reach the address must not be able to use up the file descriptors that a crawl needs, nor to
+//! delay the answer to a probe.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,14 +21,15 @@ const CONNECTIONS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How large a request's head may be.
 const HEAD_BYTES: usize = 16 * 1024;
-/// After this time a connection takes no further request, whatever it does.
+/// After this time a connection accepts no further request.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// How long the last answer of a connection may take.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
-/// How long to wait when the system has no descriptor left for a connection.
+/// How long to wait if a connection cannot be accepted, as when the system has no file descriptor
+/// left.
 const NO_DESCRIPTOR: Duration = Duration::from_secs(1);
 
-/// Answers requests until `stop` is cancelled, then finishes the answers that are under way.
+/// Answers requests until `stop` is cancelled, then finishes the answers in progress.
 pub async fn serve(listener: TcpListener, router: Router, stop: &CancellationToken) {
     let mut tasks = JoinSet::new();
     let mut connections: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS);
@@ -59,7 +61,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: &CancellationTok
             }
         }
     }
-    // Each connection has seen `stop` as well, and ends within its last answer's time.
+    // Each connection also waits for `stop`, and ends within `LAST_ANSWER`.
     while tasks.join_next().await.is_some() {}
 }
 
@@ -72,7 +74,7 @@ pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Rou
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
-        // What a client does wrong is its own affair.
+        // Errors of a client are not reported.
         _ = serving.as_mut() => return,
         () = tokio::time::sleep(LIFETIME) => {}
         () = stop.cancelled() => {}
@@ -81,7 +83,7 @@ pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Rou
     let _ = tokio::time::timeout(LAST_ANSWER, serving).await;
 }
 
-/// Whether it is only this connection that failed, and the next one can be accepted at once.
+/// Whether only this connection failed, so that the next one can be accepted at once.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -104,7 +106,7 @@ mod tests {
 
     const ASKED: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-    /// A server, for as long as the tasks live.
+    /// Starts a server, which runs as long as `tasks` lives.
     async fn server(stop: &CancellationToken, tasks: &mut JoinSet<()>) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -118,7 +120,7 @@ mod tests {
         address
     }
 
-    /// Reads until an answer has come as a whole; what the connection gave when it ended before.
+    /// Reads a whole answer, or what arrives before the connection ends.
     async fn answer(stream: &mut TcpStream) -> String {
         let mut text = Vec::new();
         let mut some = [0; 512];
@@ -131,7 +133,7 @@ mod tests {
         String::from_utf8(text).expect("text")
     }
 
-    /// Sends a byte of a head that never ends each second, and gives how long the connection lasted.
+    /// Sends one byte of an endless head each second. Returns how long the connection lasted.
     async fn drip(mut stream: TcpStream) -> Duration {
         let began = Instant::now();
         let mut some = [0; 64];
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_that_drips_ends_its_connection() {
+    async fn a_slow_request_head_ends_its_connection() {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let address = server(&stop, &mut tasks).await;
         let lasted = drip(TcpStream::connect(address).await.expect("it listens")).await;
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connections_that_drip_do_not_hold_up_a_probe() {
+    async fn slow_connections_do_not_delay_a_probe() {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let address = server(&stop, &mut tasks).await;
         let mut dripping = JoinSet::new();
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_goes_on_asking_ends_all_the_same() {
+    async fn a_connection_that_keeps_sending_requests_ends_too() {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let address = server(&stop, &mut tasks).await;
         let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_the_end_an_answer_under_way_is_finished_and_nothing_else_waited_for() {
+    async fn shutdown_waits_only_for_answers_in_progress() {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let address = server(&stop, &mut tasks).await;
         let _silent = TcpStream::connect(address).await.expect("it listens");

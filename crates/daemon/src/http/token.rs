@@ -1,4 +1,4 @@
-//! The bearer token, without which nothing is changed.
+//! Checks the bearer token, without which no request changes anything.
 
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -10,11 +10,12 @@ use subtle::ConstantTimeEq;
 use super::resource::problem_of;
 use crate::shared::Shared;
 
-/// The answer to a request without the token. If there is none, nobody has it.
+/// The response to a request without the right token; `None` if the request has it. Refuses every
+/// request if no token is configured.
 pub(super) fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
     let status = shared.status();
     let Some(token) = &status.token else {
-        let problem = "there is no serve.token in the configuration, so nobody may start a run";
+        let problem = "the configuration has no serve.token, so requests cannot start a run";
         return Some(problem_of(StatusCode::FORBIDDEN, problem));
     };
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -22,7 +23,7 @@ pub(super) fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> 
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    // Hashed, so that neither the text nor its length shows in how long it takes.
+    // Hashed, so that the duration of the comparison reveals neither the token nor its length.
     let same = |given: &str| {
         let hashes = [given, token.expose_secret()].map(Sha256::digest);
         bool::from(hashes[0].as_slice().ct_eq(hashes[1].as_slice()))

@@ -1,4 +1,4 @@
-//! The daemon against the simulator inside the process, on simulated time.
+//! Tests of the daemon with the in-process simulator, on simulated time.
 
 mod pages;
 mod requests;

@@ -1,6 +1,7 @@
-//! Records the metrics of a daemon on simulated time, for the tests of the alerts: promtool gets what the daemon really says,
-//! so that a metric under another name breaks its alert's test. The records are in tests/deploy/pages. After a change,
-//! `RECORD_PAGES=1 cargo test -p dynacrawl --lib pages` writes them anew; without it, they are compared.
+//! Records the metrics of a daemon on simulated time, for the tests of the alerts. promtool gets
+//! the pages that the daemon really serves, so a renamed metric breaks the test of its alert. The
+//! records are in tests/deploy/pages, and these tests compare them. After a change,
+//! `RECORD_PAGES=1 cargo test -p dynacrawl-daemon --test daemon pages` writes them again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -27,24 +28,25 @@ use super::runs::{daemon_of, deps};
 
 /// When each record begins.
 const BEGAN: &str = "2026-03-01T00:00:00Z";
-/// The minutes between two pages, as a scraper would ask for them.
+/// The minutes between two pages, as for a scraper.
 const STEP: u64 = 5;
-/// What a record leaves out: no alert is about it, and it is not the same each time.
+/// The metrics that a record leaves out: no alert uses them, and they differ each time.
 const LEFT_OUT: [&str; 4] = [
     "dynacrawl_api_request_duration_seconds",
     "dynacrawl_config_last_reload_success_timestamp_seconds",
     "dynacrawl_last_run_timestamp_seconds",
     "dynacrawl_run_duration_seconds",
 ];
-/// How many calls a run sends is no matter of these records, but for the one that is about throttling.
+/// The number of calls, which only the record about throttling has.
 const CALLS: &str = "dynacrawl_api_requests_total";
-/// A page is asked for so long after the minute: what is due in it has ended then.
+/// A page is requested so long after the minute, when the runs that are due in that minute have
+/// ended.
 const SCRAPED_AFTER: Duration = Duration::from_secs(150);
 
-/// What happens at a minute, and what the daemon is asked to do then.
+/// A minute, and what happens then. May return an order for the daemon.
 type Event<'a> = (u64, &'a dyn Fn(&Scene) -> Option<Order>);
 
-/// A daemon's surroundings while its pages are recorded.
+/// The environment of a daemon while its pages are recorded.
 struct Scene {
     simulator: InProcess,
     directory: TempDir,
@@ -57,7 +59,7 @@ impl Scene {
         Self::of(20)
     }
 
-    /// So many tables in each Region.
+    /// A scene with so many tables in each Region.
     fn of(tables: u64) -> Self {
         let regions = ["us-east-1", "eu-west-1", "eu-central-1"];
         let account = regions
@@ -82,7 +84,7 @@ impl Scene {
         self.simulator.add_fault(FaultRule::new(Effect::Deny).region(region).operation(Operation::ListTables));
     }
 
-    /// Runs a daemon for some hours, with what happens at which minute, and gives the record of its pages.
+    /// Runs a daemon for some hours, with events. Returns the record of its pages.
     async fn record(
         &self,
         deps: DaemonDeps,
@@ -124,13 +126,14 @@ impl Scene {
     }
 }
 
-/// Pages in the making: the first one as a whole, of each later one what is not as before.
+/// Recorded pages: the first one as a whole, and the differences of each later one.
 #[derive(Default)]
 struct Pages {
     text: String,
     with_calls: bool,
     before: BTreeMap<String, String>,
-    /// The state's own times are those of the clock on the wall; here each is the minute in which it was seen first.
+    /// The state has times of the system's clock. A record has the minute in which each was first
+    /// seen instead.
     seen: HashMap<i64, Timestamp>,
 }
 
@@ -169,7 +172,7 @@ impl Pages {
     }
 }
 
-/// Compares a record with the one that there is, or puts it in its place.
+/// Compares a record with the one in its file, or replaces that file.
 #[track_caller]
 fn same(name: &str, about: &str, pages: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/deploy/pages").join(name).with_extension("txt");
@@ -183,7 +186,7 @@ fn same(name: &str, about: &str, pages: &str) {
     let other = text.lines().zip(recorded.lines()).find(|(new, old)| new != old);
     assert!(
         text == recorded,
-        "{} is another: {other:?}; RECORD_PAGES=1 cargo test -p dynacrawl --lib pages writes it anew",
+        "{} differs: {other:?}; RECORD_PAGES=1 cargo test -p dynacrawl-daemon --test daemon pages writes it again",
         file.display()
     );
 }
@@ -197,7 +200,7 @@ fn schedule(name: &str, cron: &str, targets: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_of_nights_in_which_something_is_missing() {
+async fn pages_of_nights_with_incomplete_scopes() {
     let scene = Scene::new();
     scene.deny("eu-central-1");
     let settings = [
@@ -221,7 +224,7 @@ async fn pages_of_nights_in_which_something_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_of_an_estate_that_is_larger_than_the_page() {
+async fn pages_of_more_scopes_than_have_a_series() {
     let scene = Scene::new();
     let settings = schedule("nightly", "0 3 * * *", "") + &target("all", &["us-east-1", "eu-west-1"]);
     let deny = |scene: &Scene| {
@@ -256,7 +259,7 @@ async fn pages_of_a_night_without_an_output() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_of_what_waits_for_a_person() {
+async fn pages_of_held_removals_and_retirements() {
     let scene = Scene::new();
     let regions = ["us-east-1", "eu-west-1", "eu-central-1"];
     let with = |regions: &[&str]| {

@@ -1,4 +1,4 @@
-//! Requests that do not arrive whole.
+//! Requests that do not arrive completely.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_does_not_arrive_times_out() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let config = config("[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n");
@@ -39,5 +39,5 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let ((), (took, answer)) = tokio::join!(serve(listener, router, &stop), client);
     assert_eq!(&answer, b"HTTP/1.1 408");
     assert!(took >= BODY_TIME && took < 2 * BODY_TIME, "{took:?}");
-    assert!(asked.try_recv().is_err(), "no run was asked for");
+    assert!(asked.try_recv().is_err(), "no run was requested");
 }

@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// A simulator and the system's own calls, by a clock that begins at a time.
+/// The dependencies of a daemon that crawls a simulator, with a clock that begins at the given
+/// time.
 pub(super) fn deps(simulator: &InProcess, began_at: &str) -> DaemonDeps {
     let simulator = simulator.clone();
     DaemonDeps {
@@ -42,17 +43,18 @@ pub(super) fn daemon_of(deps: DaemonDeps, settings: DaemonSettings) -> (Daemon, 
     (Daemon::new(deps, settings, state, shared.clone(), Default::default()), shared)
 }
 
-/// A daemon that crawls a simulator, by a clock that begins at a time.
+/// A daemon that crawls a simulator, with a clock that begins at the given time.
 pub(super) fn daemon(simulator: &InProcess, settings: &str, began_at: &str) -> (Daemon, Arc<Shared>) {
     daemon_of(deps(simulator, began_at), config(settings).for_daemon())
 }
 
-/// How many runs ended so, whichever schedule began them.
+/// How many runs ended with an outcome, whichever schedule began them.
 pub(super) fn ended(shared: &Shared, outcome: &str) -> u64 {
     shared.status().runs.iter().filter(|((_, how), _)| *how == outcome).map(|(_, count)| count).sum()
 }
 
-/// Runs for a while; gives how the daemon ended, and how many runs have failed and are complete.
+/// Runs a daemon for some hours. Returns how it ended, how many runs failed, and how many were
+/// complete.
 async fn run(output: &str, serve: &str, hours: u64) -> (DaemonEnd, u64, u64) {
     let account = Account::new(HUB).region("us-east-1", Tables::new().generated(20));
     let options = Options { verify_signatures: false, latency: Duration::from_millis(15), ..Options::default() };
@@ -74,19 +76,19 @@ async fn run(output: &str, serve: &str, hours: u64) -> (DaemonEnd, u64, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_whose_output_fails_goes_on_once_a_minute() {
+async fn a_run_whose_output_fails_is_resumed_once_a_minute() {
     let (_, failed, complete) = run("/dev/full", "[serve]\nrun_at_start = true", 1).await;
     assert!((50..=61).contains(&failed) && complete == 0, "{failed} failed, {complete} complete");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hourly_schedule_runs_every_hour_also_where_the_clock_skips_one() {
+async fn an_hourly_schedule_runs_every_hour_despite_a_skipped_one() {
     let schedule = "[[schedule]]\nname = \"hourly\"\ncron = \"0 * * * *\"\ntime_zone = \"Europe/Berlin\"";
     assert_eq!(run("/dev/null", schedule, 6).await, (DaemonEnd::Idle, 0, 6));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_that_the_clock_skips_is_one_run_right_after_the_gap() {
+async fn a_skipped_time_starts_one_run_right_after_the_gap() {
     // 02:30 on the last Sunday of March; at 01:00 UTC it is 03:00.
     let schedule = "[[schedule]]\nname = \"nightly\"\ncron = \"30 2 * * *\"\ntime_zone = \"Europe/Berlin\"";
     assert_eq!(run("/dev/null", schedule, 1).await, (DaemonEnd::Idle, 0, 0));
@@ -129,13 +131,13 @@ impl Scene {
         config.for_daemon()
     }
 
-    /// The system, whose output has its directory.
+    /// The dependencies of the daemon, with an existing directory for the output.
     fn deps(&self) -> DaemonDeps {
         std::fs::create_dir_all(self.path("out")).expect("a directory");
         deps(&self.simulator, BEGAN)
     }
 
-    /// The same, but making a plan fails so many times.
+    /// The same, but making a plan fails the given number of times.
     fn failing(&self, times: u32, fails: fn(&RunRequest) -> bool) -> DaemonDeps {
         let simulator = self.simulator.clone();
         let left = Cell::new(times);
@@ -149,13 +151,13 @@ impl Scene {
         DaemonDeps { make_plan: Box::new(make_plan), ..self.deps() }
     }
 
-    /// When the schedule was due last, as a later daemon sees it.
+    /// When the schedule was last due, as a later daemon sees it.
     fn last_due(&self, schedule: &str) -> Option<i64> {
         let state = State::open(&self.path("state.db")).expect("a state");
         state.last_due(schedule).expect("readable").map(dynacrawl_model::Timestamp::as_millis)
     }
 
-    /// Runs a daemon beside `script`, and ends it when that ends.
+    /// Runs a daemon alongside `script`, and ends it when that ends.
     async fn run<T>(
         &self,
         deps: DaemonDeps,
@@ -180,8 +182,9 @@ fn millis(time: &str) -> i64 {
     time.parse::<jiff::Timestamp>().expect("a time").as_millisecond()
 }
 
-/// Waits until so many runs have ended so, and gives how long it took, at least: simulated time also passes while the thread
-/// that writes the output works, more of it the busier the machine is.
+/// Waits until so many runs have ended with an outcome. Returns how long that took at least:
+/// simulated time also passes while the thread that writes the output works, and more of it on a
+/// busy machine.
 async fn wait_for(shared: &Shared, outcome: &str, count: u64) -> Duration {
     let began = Instant::now();
     while ended(shared, outcome) < count {
@@ -192,9 +195,10 @@ async fn wait_for(shared: &Shared, outcome: &str, count: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scheduled_run_that_cannot_begin_is_tried_until_it_does() {
+async fn a_scheduled_run_that_cannot_begin_is_retried_until_it_does() {
     let scene = Scene::new();
-    // It is due after a minute, and begins with the seventh try: 5 + 10 + 20 + 40 + 60 + 60 seconds later.
+    // It is due after a minute, and begins with the seventh attempt: 5 + 10 + 20 + 40 + 60 + 60
+    // seconds later.
     let (shared, took) =
         scene.run(scene.failing(6, |_| true), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
     assert!(took.as_secs() >= 255, "{took:?}");
@@ -206,7 +210,7 @@ async fn a_scheduled_run_that_cannot_begin_is_tried_until_it_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_directory_that_is_away_for_a_quarter_of_a_minute_costs_no_run() {
+async fn a_briefly_missing_output_directory_costs_no_run() {
     let scene = Scene::new();
     let deps = scene.deps();
     let (shared, ()) = scene
@@ -223,7 +227,7 @@ async fn a_directory_that_is_away_for_a_quarter_of_a_minute_costs_no_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_begin_was_not_due_for_a_later_daemon() {
+async fn a_later_daemon_catches_up_on_runs_that_did_not_begin() {
     let scene = Scene::new();
     let hours = async |_: &mpsc::Sender<Order>, shared: &Shared| {
         sleep(Duration::from_secs(3 * 3600)).await;
@@ -232,19 +236,19 @@ async fn what_did_not_begin_was_not_due_for_a_later_daemon() {
     };
     let (shared, ()) = scene.run(scene.failing(u32::MAX, |_| true), HOURLY, hours).await;
     assert_eq!((ended(&shared, "failed"), ended(&shared, "complete")), (3, 0), "once for each time");
-    assert_eq!(scene.last_due("hourly"), Some(millis(BEGAN)), "when the schedule was seen first");
-    // The clock of the next daemon begins before any of these times: what it missed is what the state says.
+    assert_eq!(scene.last_due("hourly"), Some(millis(BEGAN)), "when a daemon first had the schedule");
+    // The next daemon finds the missed times in the state.
     let later = DaemonDeps {
         clock: Clock::Simulated { began_at: "2026-01-01T15:30:00Z".parse().expect("a time"), began: Instant::now() },
         ..scene.deps()
     };
     let (_, took) = scene.run(later, HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
-    assert!(took < Duration::from_secs(1800), "not only after an hour: {took:?}");
+    assert!(took < Duration::from_secs(1800), "before the next hour: {took:?}");
     assert_eq!(scene.last_due("hourly"), Some(millis("2026-01-01T15:00:00Z")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_keeps_when_a_schedule_was_due() {
+async fn a_restart_keeps_the_due_times_of_schedules() {
     let scene = Scene::new();
     scene.run(scene.deps(), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
     let later = DaemonDeps {
@@ -262,9 +266,9 @@ async fn a_restart_keeps_when_a_schedule_was_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newer_time_of_the_schedule_takes_over_from_one_that_cannot_begin() {
+async fn a_newer_due_time_replaces_a_run_that_cannot_begin() {
     let scene = Scene::new();
-    // Two hours without a plan: the runs of noon, one and two o'clock are one.
+    // Two hours without a plan: the runs of 12:00, 13:00 and 14:00 are merged.
     let left = Rc::new(Cell::new(true));
     let (simulator, fails) = (scene.simulator.clone(), left.clone());
     let make_plan = move |settings: &Arc<Settings>, request: RunRequest| {
@@ -285,7 +289,7 @@ async fn a_newer_time_of_the_schedule_takes_over_from_one_that_cannot_begin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_was_asked_for_is_kept_until_it_can_begin() {
+async fn a_requested_run_is_kept_until_it_can_begin() {
     let scene = Scene::new();
     let (shared, took) = scene
         .run(scene.failing(3, |_| true), "", async |orders, shared| {
@@ -299,7 +303,7 @@ async fn a_run_that_was_asked_for_is_kept_until_it_can_begin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_cannot_begin_holds_up_no_other() {
+async fn a_run_that_cannot_begin_does_not_block_others() {
     let scene = Scene::new();
     let schedules = "[[schedule]]\nname = \"stuck\"\ncron = \"0 * * * *\"\ntargets = [\"hub\"]\n\
                      [[schedule]]\nname = \"free\"\ncron = \"0 * * * *\"\ntargets = [\"other\"]\n";
@@ -311,7 +315,7 @@ async fn a_run_that_cannot_begin_holds_up_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only() {
+async fn a_failing_output_blocks_other_runs_for_minutes_only() {
     let scene = Scene::new();
     let schedules = "[[schedule]]\nname = \"stuck\"\ncron = \"0 * * * *\"\ntargets = [\"hub\"]\n\
                      [[schedule]]\nname = \"free\"\ncron = \"1 * * * *\"\ntargets = [\"other\"]\n";
@@ -324,7 +328,7 @@ async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only(
         }) as _
     };
     let deps = DaemonDeps { crawl: Box::new(crawl), ..scene.deps() };
-    // Not at the minute: a try may be under way then.
+    // Not at the full minute, when an attempt may be in progress.
     let minutes = async |_: &mpsc::Sender<Order>, _: &Shared| sleep(Duration::from_secs(12 * 60 + 30)).await;
     let (shared, ()) = scene.run(deps, schedules, minutes).await;
     let runs = shared.status().runs.clone();
@@ -332,7 +336,7 @@ async fn an_output_that_keeps_failing_holds_up_other_runs_for_some_minutes_only(
     assert!((10..=12).contains(&runs[&("stuck".to_owned(), "failed")]), "{runs:?}");
 }
 
-/// The system, but so many crawls panic after a second.
+/// The dependencies of the daemon, but the given number of crawls panic after a second.
 fn panicking(scene: &Scene, times: u32) -> DaemonDeps {
     let left = Rc::new(Cell::new(times));
     DaemonDeps {
@@ -356,14 +360,14 @@ async fn a_run_that_panics_is_counted_and_tried_again() {
     let scene = Scene::new();
     let (shared, took) =
         scene.run(panicking(&scene, 3), HOURLY, async |_, shared| wait_for(shared, "complete", 1).await).await;
-    // A minute until it is due, a second each, and 5 + 10 + 20 between them.
+    // A minute until it is due, a second for each attempt, and 5 + 10 + 20 seconds between them.
     assert!(took.as_secs() >= 99, "{took:?}");
     assert_eq!(ended(&shared, "failed"), 3);
     assert!(scene.path("out/out.jsonl").exists());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_that_panics_is_like_one_that_fails() {
+async fn a_plan_that_panics_is_retried_like_one_that_fails() {
     let scene = Scene::new();
     let simulator = scene.simulator.clone();
     let left = Cell::new(2);
@@ -381,7 +385,7 @@ async fn a_plan_that_panics_is_like_one_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_that_panics_is_refused_and_one_that_works_tries_what_waits() {
+async fn a_reload_that_panics_is_refused_and_a_good_one_retries_runs() {
     let scene = Scene::new();
     let loaded = [None, Some(scene.settings(HOURLY))];
     let next = Cell::new(0);
@@ -389,14 +393,15 @@ async fn a_reload_that_panics_is_refused_and_one_that_works_tries_what_waits() {
         let settings = loaded.get(next.replace(next.get() + 1)).cloned().flatten();
         Box::pin(async move { Ok(settings.expect("the first one panics")) }) as _
     };
-    // The fifth plan is that of the reload, the sixth that of the run.
+    // The fifth plan is made for the reload, the sixth for the run.
     let deps = DaemonDeps { load: Box::new(load), ..scene.failing(4, |_| true) };
     let (_, took) = scene
         .run(deps, HOURLY, async |orders, shared| {
             orders.send(Order::Reload).await.expect("it is taken");
             sleep(Duration::from_secs(1)).await;
             assert!(shared.status().reload_failed, "the panic is a refusal");
-            // Due after a minute, tried after 0, 5, 15 and 35 seconds, and then not before 75.
+            // Due after a minute; tried after 0, 5, 15 and 35 seconds, and then not before 75
+            // seconds.
             sleep(Duration::from_secs(60 + 36)).await;
             assert_eq!(ended(shared, "complete"), 0);
             orders.send(Order::Reload).await.expect("it is taken");

@@ -19,12 +19,12 @@ const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "eu-central-1"];
 const RUNS: usize = 200;
 const TABLES: u64 = 110;
 
-/// What happened to each table, in order.
-type Told = BTreeMap<(String, String), Vec<&'static str>>;
+/// The events of each table, in order.
+type Events = BTreeMap<(String, String), Vec<&'static str>>;
 
 /// The simulator's log, in the words of the state.
-fn seen(log: &[Change]) -> Told {
-    let mut told = Told::new();
+fn simulated(log: &[Change]) -> Events {
+    let mut events = Events::new();
     for change in log {
         let word = match change.kind {
             ChangeKind::Created => "table_added",
@@ -32,35 +32,35 @@ fn seen(log: &[Change]) -> Told {
             ChangeKind::Removed => "table_removed",
             ChangeKind::Recreated => "table_recreated",
         };
-        told.entry((change.region.clone(), change.table.clone())).or_default().push(word);
+        events.entry((change.region.clone(), change.table.clone())).or_default().push(word);
     }
-    told
+    events
 }
 
-/// What the state says, in order of the runs.
-fn known(path: &std::path::Path) -> Told {
-    let mut told = Told::new();
+/// The changes in the state, in the order of the runs.
+fn recorded(path: &std::path::Path) -> Events {
+    let mut events = Events::new();
     let kinds =
         ["table_added", "table_changed", "table_removed", "table_recreated", "table_unselected", "scope_retired"];
     Reader::open(path)
         .expect("a state")
         .changes(&ChangeQuery::default(), |change| {
             let kind = kinds.into_iter().find(|kind| *kind == change.kind).expect("a kind");
-            told.entry((change.region, change.table_name.unwrap_or_default())).or_default().push(kind);
+            events.entry((change.region, change.table_name.unwrap_or_default())).or_default().push(kind);
             true
         })
         .expect("readable");
-    told
+    events
 }
 
-/// Of the resident memory, in MB.
+/// The resident memory, in MB.
 fn memory() -> f64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let resident: f64 = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
     resident * 4096.0 / 1_000_000.0
 }
 
-/// One thing after the other that goes wrong in the best of clouds. Each passes before the next crawl of a clean kind.
+/// Injects one fault after the other. Each is cleared before the next crawl without faults.
 fn break_something(control: &Control, number: usize) {
     let region = REGIONS[number % REGIONS.len()];
     let list = || FaultRule::new(Effect::Deny).region(region).operation(Operation::ListTables);
@@ -82,7 +82,7 @@ fn break_something(control: &Control, number: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_that_happened() {
+async fn two_hundred_faulty_crawls_find_exactly_the_real_changes() {
     let account = REGIONS
         .iter()
         .fold(Account::new(HUB), |account, region| account.region(*region, Tables::new().generated(TABLES)));
@@ -105,8 +105,9 @@ async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_th
     let mut evolution = Evolution::new(7).removing_at_most(0.1);
     let mut memories = Vec::new();
     let evolve = async {
-        // At the half of each hour, after one crawl and before the next. What changes is there while crawl after crawl fails
-        // in another way, and every fourth is whole: so each change is seen, by one of them, before the table changes again.
+        // At half past each hour, between two crawls. The estate changes once in four crawls. Three
+        // of them have different faults and every fourth has none, so one of them sees each change
+        // before the table changes again.
         for number in 0..RUNS {
             simulator.clear_faults();
             match number % 4 {
@@ -133,23 +134,23 @@ async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_th
     assert_eq!(runs, RUNS as u64);
 
     // Every table that was there at the start was added.
-    let mut log = seen(&simulator.log());
+    let mut log = simulated(&simulator.log());
     for region in REGIONS {
         for number in 0..TABLES {
             let table = format!("table-{number:06}");
             log.entry((region.to_owned(), table)).or_default().insert(0, "table_added");
         }
     }
-    let told = known(&path);
-    let total = |told: &Told, kind: &str| told.values().flatten().filter(|one| **one == kind).count();
+    let found = recorded(&path);
+    let total = |events: &Events, kind: &str| events.values().flatten().filter(|one| **one == kind).count();
     assert!(total(&log, "table_removed") > 20 && total(&log, "table_changed") > 100, "the estate has changed");
     for (table, happened) in &log {
-        assert_eq!(Some(happened), told.get(table), "{table:?}");
+        assert_eq!(Some(happened), found.get(table), "{table:?}");
     }
-    assert_eq!(told.len(), log.len(), "nothing is told of other tables");
-    // The estate that the changes tell is the one that is there.
+    assert_eq!(found.len(), log.len(), "other tables have no changes");
+    // The changes add up to the tables that exist.
     for region in REGIONS {
-        let mut there: Vec<_> = told
+        let mut there: Vec<_> = found
             .iter()
             .filter(|((of, _), kinds)| of == region && *kinds.last().expect("one") != "table_removed")
             .map(|((_, table), _)| table.clone())
@@ -157,7 +158,7 @@ async fn after_two_hundred_scheduled_crawls_with_faults_the_changes_are_those_th
         there.sort_unstable();
         assert_eq!(there, simulator.table_names(HUB, region));
     }
-    // After the caches are warm it does not grow.
+    // Once the caches are warm, the memory does not grow.
     let (early, late) = (memories[4], memories[memories.len() - 1]);
     assert!(late < early * 1.1 + 5.0, "{memories:?}");
 }

@@ -85,7 +85,7 @@ impl OutputPath {
             let Some(placeholder) = Placeholder::ALL.iter().find(|one| rest.starts_with(one.as_str())) else {
                 let end = rest.find('}').map_or(rest.len(), |end| end + 1);
                 let problem = format!(
-                    "'{}' is no placeholder; expected {{run_id}}, {{date}} or {{schedule}}",
+                    "'{}' is not a placeholder; expected {{run_id}}, {{date}} or {{schedule}}",
                     Escaped(&rest[..end])
                 );
                 return Err(SettingError::new(KEY, problem));

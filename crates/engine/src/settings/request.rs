@@ -78,7 +78,7 @@ pub fn scopes(key: &str, texts: &[String]) -> Result<BTreeSet<(AccountId, Region
             let text = Escaped(text);
             SettingError::new(
                 key,
-                format!("'{text}' is no scope; expected ACCOUNT/REGION, such as 123456789012/eu-west-1"),
+                format!("'{text}' is not a scope; expected ACCOUNT/REGION, such as 123456789012/eu-west-1"),
             )
         })
     };

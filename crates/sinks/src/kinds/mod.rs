@@ -1,4 +1,4 @@
-//! Every kind of sink: each is a file or folder here.
+//! The kinds of sinks. Each is a file or folder here.
 
 mod file;
 
@@ -9,16 +9,16 @@ use file::FileSink;
 
 use crate::sink::Sink;
 
-/// A sink as it is configured.
+/// The configuration of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkSettings {
     /// Its name.
     pub name: String,
     /// Where events go.
     pub kind: SinkKind,
-    /// How many events are delivered at once, at most.
+    /// The most events that are delivered at once.
     pub batch: usize,
-    /// The file for events that the destination refuses for good.
+    /// The file for events that the destination permanently refuses.
     pub dead_letters: Option<PathBuf>,
 }
 
@@ -30,7 +30,7 @@ pub enum SinkKind {
 }
 
 impl SinkKind {
-    /// The sink. Nothing is opened or called yet.
+    /// The sink. It has not opened or called anything yet.
     pub fn sink(&self) -> Box<dyn Sink> {
         match self {
             Self::File(settings) => Box::new(FileSink::new(settings.clone())),

@@ -1,11 +1,12 @@
-//! Whatever stands in the JSON columns of a state, as after a fault of the disk or of another program: an error or a value.
+//! Any text in the JSON columns of a state, as after a fault of the disk or of another program, is
+//! read as a value or is an error.
 
 use proptest::prelude::*;
 
 use super::{ScopeProgress, State, TargetRow, commit, ended, new_run, open, scope};
 use crate::{ChangeQuery, Reader, TableQuery};
 
-/// Every column that holds JSON or a word of ours.
+/// Every column that holds JSON or one of dynacrawl's words.
 const COLUMNS: [(&str, &str); 12] = [
     ("runs", "targets"),
     ("runs", "accepted"),

@@ -1,4 +1,4 @@
-//! What is known of tables, from version to version and from run to run.
+//! What a state holds about tables, from version to version and from run to run.
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ pub(super) fn completed(millis: i64) -> RunCompleted {
     }
 }
 
-/// A run that found this out at that time, and ended.
+/// A run that staged `found` at that time, and ended.
 pub(super) fn run(state: &mut State, millis: i64, outcome: Outcome, found: Vec<Staged>) -> RunId {
     let run = new_run(millis);
     state.begin(&run).expect("begun");
@@ -94,9 +94,10 @@ pub(super) fn names(reader: &Reader, pattern: &str) -> Vec<String> {
     names
 }
 
-/// Made by `dynacrawl crawl --demo-faults --state` of the version that made such states, and dumped by sqlite3.
+/// The state was made by `dynacrawl crawl --demo-faults --state` of that version, and dumped by
+/// sqlite3.
 #[test]
-fn a_state_of_the_first_version_is_brought_up_with_what_is_in_it() {
+fn a_state_of_version_1_is_upgraded_and_keeps_its_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.db");
     Connection::open(&path).and_then(|old| old.execute_batch(include_str!("version1.sql"))).expect("an old state");
@@ -111,7 +112,7 @@ fn a_state_of_the_first_version_is_brought_up_with_what_is_in_it() {
 }
 
 #[test]
-fn what_a_run_found_is_known_when_it_has_ended_and_not_before() {
+fn findings_of_a_run_are_visible_only_after_it_has_ended() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let unfinished = new_run(0);
@@ -121,7 +122,7 @@ fn what_a_run_found_is_known_when_it_has_ended_and_not_before() {
     let reader = reader(directory.path());
     assert_eq!(reader.scope(&key()).expect("read"), None);
 
-    // Given up: what it told, the next one tells again.
+    // The first run is abandoned, and what it staged is dropped.
     run(&mut state, 10, Outcome::Complete, vec![staged(table("ledger"))]);
     assert_eq!(names(&reader, "*"), ["ledger"]);
     let scope = known(&reader);
@@ -134,7 +135,7 @@ fn what_a_run_found_is_known_when_it_has_ended_and_not_before() {
 }
 
 #[test]
-fn a_table_is_as_it_was_only_where_nothing_is_new_about_it() {
+fn only_present_tables_that_are_always_listed_are_returned() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let gone = TableRow { status: TableStatus::Removed, ..table("gone") };
@@ -162,35 +163,35 @@ fn a_table_is_as_it_was_only_where_nothing_is_new_about_it() {
 }
 
 #[test]
-fn a_record_is_there_as_long_as_a_table_has_it() {
+fn a_record_is_kept_as_long_as_a_table_uses_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let records = |state: &State| -> Vec<String> {
         let mut query = state.connection.prepare("SELECT record FROM records ORDER BY record_id").expect("a query");
         query.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("records")
     };
-    let told = |record: &str| Staged { record: Some(record.to_owned()), ..staged(table("orders")) };
-    run(&mut state, 0, Outcome::Complete, vec![told("a"), told("b")]);
-    assert_eq!(records(&state), ["b"], "told about twice");
-    run(&mut state, 1, Outcome::Complete, vec![told("c")]);
+    let recorded = |record: &str| Staged { record: Some(record.to_owned()), ..staged(table("orders")) };
+    run(&mut state, 0, Outcome::Complete, vec![recorded("a"), recorded("b")]);
+    assert_eq!(records(&state), ["b"], "staged twice");
+    run(&mut state, 1, Outcome::Complete, vec![recorded("c")]);
     assert_eq!(records(&state), ["c"]);
     let row = || {
         let reader = reader(directory.path());
         reader.table(known(&reader).id, &"orders".into()).expect("read").expect("a table")
     };
     let unselected = TableRow { status: TableStatus::Unselected, ..row() };
-    run(&mut state, 2, Outcome::Complete, vec![told("d"), Staged { record: None, ..staged(unselected) }]);
-    assert_eq!(records(&state), ["d"], "what is told without a record leaves it");
+    run(&mut state, 2, Outcome::Complete, vec![recorded("d"), Staged { record: None, ..staged(unselected) }]);
+    assert_eq!(records(&state), ["d"], "a row without a new record keeps the old one");
     let given_up = new_run(3);
     state.begin(&given_up).expect("begun");
     let of_run = commit(given_up.run_id, 0, Vec::new(), Vec::new());
-    state.commit(&Commit { staged: vec![told("e")], ..of_run }).expect("committed");
+    state.commit(&Commit { staged: vec![recorded("e")], ..of_run }).expect("committed");
     state.give_up(given_up.run_id, at(4), RunOutcome::Failed).expect("ended");
     assert_eq!(records(&state), ["d"]);
 }
 
 #[test]
-fn an_unchanged_run_moves_one_mark_for_each_scope() {
+fn an_unchanged_run_updates_only_the_times_of_its_scopes() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     run(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
@@ -215,7 +216,7 @@ fn an_unchanged_run_moves_one_mark_for_each_scope() {
 }
 
 #[test]
-fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
+fn a_scope_retires_with_its_tables_and_may_come_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     run(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
@@ -226,7 +227,7 @@ fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
     let of_run = commit(next.run_id, 0, Vec::new(), Vec::new());
     state.commit(&Commit { staged: vec![retired], ..of_run }).expect("committed");
     let reader = reader(directory.path());
-    assert_eq!(reader.scopes(next.run_id).expect("read"), [], "told, and not to be told again");
+    assert_eq!(reader.scopes(next.run_id).expect("read"), [], "its retirement is already staged");
     assert_eq!(reader.scopes(RunId::generate()).expect("read").len(), 1);
     state.settle(next.run_id, &completed(8)).expect("settled");
     assert_eq!(reader.scopes(RunId::generate()).expect("read"), []);
@@ -238,12 +239,12 @@ fn a_retired_scope_takes_its_tables_along_and_may_come_back() {
     assert_eq!(
         (reader.count(back.id).expect("read"), row.status),
         (0, TableStatus::Retired),
-        "it is added anew when it is described"
+        "it is added again when it is described"
     );
 }
 
 #[test]
-fn tables_and_changes_are_found_by_what_is_asked_for() {
+fn tables_and_changes_are_filtered_by_the_query() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let mut removed = staged(TableRow { status: TableStatus::Removed, ..table("old") });
@@ -253,7 +254,7 @@ fn tables_and_changes_are_found_by_what_is_asked_for() {
     let reader = reader(directory.path());
     assert_eq!(names(&reader, "orders-*"), ["orders-1"]);
     assert_eq!(names(&reader, "orders?2"), ["orders_2"]);
-    assert_eq!(names(&reader, "*"), ["orders-1", "orders_2"], "those that are there");
+    assert_eq!(names(&reader, "*"), ["orders-1", "orders_2"], "those that are present");
     let count = |asked: &ChangeQuery| {
         let mut count = 0;
         reader
@@ -273,7 +274,7 @@ fn tables_and_changes_are_found_by_what_is_asked_for() {
 }
 
 #[test]
-fn what_a_run_that_was_given_up_has_delivered_is_known() {
+fn what_an_abandoned_run_has_delivered_is_settled() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let streamed = new_run(0);
@@ -293,7 +294,7 @@ fn what_a_run_that_was_given_up_has_delivered_is_known() {
 }
 
 #[test]
-fn one_state_is_one_whatever_link_leads_to_it() {
+fn a_link_to_a_state_that_is_in_use_is_busy() {
     let directory = tempfile::tempdir().expect("a directory");
     let _state = open(directory.path());
     let link = directory.path().join("link.db");
@@ -302,7 +303,7 @@ fn one_state_is_one_whatever_link_leads_to_it() {
 }
 
 #[test]
-fn a_schedule_was_due_when_it_was() {
+fn the_last_due_time_of_a_schedule_is_stored() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     assert_eq!(state.last_due("nightly").expect("read"), None);
@@ -311,7 +312,7 @@ fn a_schedule_was_due_when_it_was() {
 }
 
 #[test]
-fn readers_do_not_hold_up_the_writer() {
+fn readers_do_not_block_the_writer() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     run(&mut state, 0, Outcome::Complete, vec![staged(table("orders")), staged(table("ledger"))]);
@@ -325,7 +326,7 @@ fn readers_do_not_hold_up_the_writer() {
             true
         })
         .expect("read");
-    assert_eq!(seen, 2, "what was there when it began");
+    assert_eq!(seen, 2, "the tables that were there when the read began");
 }
 
 #[test]

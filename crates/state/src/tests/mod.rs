@@ -75,7 +75,7 @@ fn open(directory: &Path) -> State {
 }
 
 #[test]
-fn what_was_committed_is_there_after_a_kill() {
+fn what_was_committed_survives_a_kill() {
     let directory = tempfile::tempdir().expect("a directory");
     let run = new_run(0);
     let walking = scope("one", ScopeProgress::Walking("{\"a\":1}".to_owned()));
@@ -97,7 +97,7 @@ fn what_was_committed_is_there_after_a_kill() {
 }
 
 #[test]
-fn a_run_that_ended_or_was_given_up_is_not_gone_on_with() {
+fn ended_and_abandoned_runs_are_not_resumed() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let (first, second) = (new_run(0), new_run(1));
@@ -124,21 +124,21 @@ fn the_clock_does_not_decide_which_run_is_the_last() {
     state.begin(&ahead).expect("begun");
     state.begin(&last).expect("begun");
     assert_eq!(state.unfinished().expect("read").expect("a run").run_id, last.run_id);
-    let nobodys = commit(RunId::generate(), 0, Vec::new(), Vec::new());
-    assert!(state.commit(&nobodys).is_err(), "of a run that never began");
+    let of_no_run = commit(RunId::generate(), 0, Vec::new(), Vec::new());
+    assert!(state.commit(&of_no_run).is_err(), "of a run that never began");
 }
 
 #[test]
-fn a_kill_while_the_tables_are_made_leaves_a_state_that_can_be_used() {
+fn a_kill_during_creation_leaves_a_usable_state() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.db");
-    // SQLite writes the first page when it is told about the journal.
+    // SQLite writes the first page when the journal mode is set.
     Connection::open(&path).and_then(|new| new.execute_batch("PRAGMA journal_mode = WAL")).expect("a database");
     open(directory.path()).begin(&new_run(0)).expect("begun");
 }
 
 #[test]
-fn old_runs_are_forgotten_with_all_that_belongs_to_them() {
+fn only_the_last_30_runs_keep_their_scopes() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     for number in 0..40 {
@@ -167,15 +167,14 @@ fn one_process_writes_and_others_read() {
 }
 
 #[test]
-fn what_is_no_state_of_this_version_is_refused_and_left_alone() {
+fn foreign_and_newer_files_are_refused_and_left_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("other.db");
     Connection::open(&path).and_then(|other| other.execute_batch("CREATE TABLE theirs (a)")).expect("another's");
     assert!(matches!(State::open(&path), Err(StateError::Foreign { .. })));
 
     let path = directory.path().join("text");
-    std::fs::write(&path, "this is no database, but a text that somebody wrote for another purpose\n")
-        .expect("written");
+    std::fs::write(&path, "this is not a database, but a text file with another purpose\n").expect("written");
     assert!(matches!(State::open(&path), Err(StateError::Database { .. })));
     assert!(std::fs::read_to_string(&path).expect("read").starts_with("this is"));
 

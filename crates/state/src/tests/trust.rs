@@ -1,4 +1,4 @@
-//! What must hold whatever happened to a state before: marks, forgetting, locks, and readers that pause.
+//! What holds for every state: marks, the deletion of old rows, locks, and readers that pause.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +35,7 @@ fn a_demo_and_real_runs_never_share_a_state() {
 }
 
 #[test]
-fn a_state_of_an_old_version_is_not_a_demos_and_a_demo_leaves_it_as_it_is() {
+fn a_demo_refuses_a_state_of_an_old_version_and_leaves_it_alone() {
     for old in [include_str!("version1.sql"), include_str!("version2.sql")] {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.db");
@@ -50,7 +50,7 @@ fn a_state_of_an_old_version_is_not_a_demos_and_a_demo_leaves_it_as_it_is() {
 }
 
 #[test]
-fn an_old_state_gets_one_notice_about_emit_and_a_new_one_none() {
+fn only_an_old_state_gets_the_notice_about_emit_and_only_once() {
     for old in [include_str!("version1.sql"), include_str!("version2.sql")] {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.db");
@@ -63,7 +63,7 @@ fn an_old_state_gets_one_notice_about_emit_and_a_new_one_none() {
 }
 
 #[test]
-fn a_state_of_the_second_version_keeps_what_is_in_it() {
+fn a_state_of_version_2_keeps_its_content() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.db");
     Connection::open(&path).and_then(|old| old.execute_batch(include_str!("version2.sql"))).expect("an old state");
@@ -87,7 +87,7 @@ fn without_account(state: &mut State) -> RunId {
 }
 
 #[test]
-fn a_run_whose_scope_has_lost_its_account_is_settled_under_the_account_of_its_tables() {
+fn a_scope_without_account_is_settled_under_its_tables_account() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let broken = without_account(&mut state);
@@ -97,7 +97,7 @@ fn a_run_whose_scope_has_lost_its_account_is_settled_under_the_account_of_its_ta
     assert_eq!(names(&reader, "*"), ["orders"]);
     let lines = reader.scope_lines(false).expect("read");
     assert_eq!((lines[0].target.as_str(), lines[0].last_outcome.as_str()), ("one", "cancelled"));
-    // And so does one that ends by itself.
+    // The same holds for a run that ends by itself.
     let next = without_account(&mut state);
     state.settle(next, &completed(10)).expect("settled");
     assert_eq!(known(&reader).key, key());
@@ -120,7 +120,7 @@ fn a_commit_never_loses_an_account() {
     }
 }
 
-/// A run that began at that time and is complete.
+/// A complete run that began at that time.
 fn run_at(state: &mut State, millis: i64, keep: Duration, found: Vec<crate::Staged>) {
     let run = NewRun { keep, ..new_run(millis) };
     state.begin(&run).expect("begun");
@@ -130,7 +130,7 @@ fn run_at(state: &mut State, millis: i64, keep: Duration, found: Vec<crate::Stag
 }
 
 #[test]
-fn what_is_old_is_forgotten_and_what_is_present_never() {
+fn old_rows_are_deleted_but_present_tables_never() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let keep = Duration::from_millis(u64::try_from(10 * DAY).expect("a time"));
@@ -140,11 +140,11 @@ fn what_is_old_is_forgotten_and_what_is_present_never() {
     let rows = |state: &State| ["tables", "records", "changes", "runs"].map(|rows| count(state, rows));
     assert_eq!(rows(&state), [2, 2, 2, 2]);
     run_at(&mut state, 11 * DAY, keep, Vec::new());
-    assert_eq!(rows(&state), [1, 1, 0, 2], "runs go by the same rule as changes");
+    assert_eq!(rows(&state), [1, 1, 0, 2], "the same rule applies to runs and changes");
 }
 
 #[test]
-fn a_run_whose_file_is_still_to_be_deleted_is_not_forgotten() {
+fn a_run_whose_file_is_still_to_be_deleted_is_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let keep = Duration::from_millis(u64::try_from(10 * DAY).expect("a time"));
@@ -168,7 +168,7 @@ fn a_run_whose_file_is_still_to_be_deleted_is_not_forgotten() {
     );
     state.files_are_deleted(&old).expect("marked");
     run_at(&mut state, 5 * 7 * DAY, keep, Vec::new());
-    assert!(count(&state, "runs") < 5, "what is deleted is forgotten, and without keep_files all that is old");
+    assert!(count(&state, "runs") < 5, "runs with deleted files are deleted, and without keep_files all old ones");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn more_than_a_thousand_runs_are_kept_as_long_as_their_changes() {
 }
 
 #[test]
-fn a_clock_that_is_far_ahead_does_not_forget_the_history() {
+fn a_clock_that_is_far_ahead_does_not_delete_the_history() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let keep = Duration::from_millis(u64::try_from(365 * DAY).expect("a time"));
@@ -197,7 +197,7 @@ fn a_clock_that_is_far_ahead_does_not_forget_the_history() {
     let rows =
         |state: &State| ["tables", "changes", "runs WHERE started_at < 1800000000000"].map(|rows| count(state, rows));
     assert_eq!(rows(&state), [2, 2, 1]);
-    // Right again, and once at 1970: what is really old goes, and nothing else.
+    // The clock is right again, and once at 1970: only what is really old is deleted.
     run_at(&mut state, 3 * DAY, keep, Vec::new());
     run_at(&mut state, -1_690_000_000_000, keep, Vec::new());
     for day in (4..364).step_by(20) {
@@ -211,7 +211,7 @@ fn a_clock_that_is_far_ahead_does_not_forget_the_history() {
 }
 
 #[test]
-fn the_files_of_a_state_are_their_owners_alone_and_an_existing_one_keeps_its_mode() {
+fn new_files_have_mode_0600_and_existing_ones_keep_theirs() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.db");
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
@@ -227,7 +227,7 @@ fn the_files_of_a_state_are_their_owners_alone_and_an_existing_one_keeps_its_mod
 }
 
 #[test]
-fn the_log_is_cut_short_when_a_run_has_ended_and_a_paused_reader_does_not_keep_it() {
+fn a_run_truncates_the_log_even_while_a_reader_is_paused() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let many = |from: usize| (from..from + 700).map(|number| staged(table(&format!("t{number:05}")))).collect();
@@ -246,7 +246,7 @@ fn the_log_is_cut_short_when_a_run_has_ended_and_a_paused_reader_does_not_keep_i
         true
     };
     reader.tables(&TableQuery::default(), each).expect("read");
-    assert_eq!(seen, 1_400, "what came meanwhile is on a later page");
+    assert_eq!(seen, 1_400, "tables that were added meanwhile are on a later page");
     let mut changes = Vec::new();
     let each = |change: crate::ChangeLine| {
         if changes.len() == 10 {
@@ -261,7 +261,7 @@ fn the_log_is_cut_short_when_a_run_has_ended_and_a_paused_reader_does_not_keep_i
 }
 
 #[test]
-fn the_old_files_of_a_template_are_those_beyond_what_is_kept() {
+fn old_files_are_those_beyond_the_number_to_keep() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
     let write = |state: &mut State, number: i64, schedule: Option<&str>, outcome: RunOutcome| {
@@ -285,7 +285,7 @@ fn the_old_files_of_a_template_are_those_beyond_what_is_kept() {
     let asked = FileQuery { template: "/data/{run_id}.jsonl".to_owned(), schedule: None };
     let old = |state: &State, asked: &FileQuery, keep| state.old_files(asked, keep).expect("read");
     assert_eq!(old(&state, &asked, 3), []);
-    assert_eq!(old(&state, &asked, 2), [first.clone(), failed.clone()], "what failed has no place among them");
+    assert_eq!(old(&state, &asked, 2), [first.clone(), failed.clone()], "failed runs do not count");
     assert_eq!(old(&state, &asked, 1), [first.clone(), failed.clone(), second]);
     let nightly = FileQuery { schedule: Some(Some("nightly".to_owned())), ..asked.clone() };
     assert_eq!(old(&state, &nightly, 1), [first.clone(), failed.clone()]);
@@ -296,7 +296,7 @@ fn the_old_files_of_a_template_are_those_beyond_what_is_kept() {
 }
 
 #[test]
-fn removing_the_lock_lets_no_second_writer_in() {
+fn removing_the_lock_file_does_not_admit_a_second_writer() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.db");
     let mut state = open(directory.path());
@@ -308,7 +308,7 @@ fn removing_the_lock_lets_no_second_writer_in() {
 }
 
 #[test]
-fn what_is_no_file_is_no_state() {
+fn only_a_regular_file_can_be_a_state() {
     let directory = tempfile::tempdir().expect("a directory");
     assert!(matches!(State::open(directory.path()), Err(StateError::Open { .. })));
     assert!(matches!(State::open(Path::new("/dev/null")), Err(StateError::Open { .. })));

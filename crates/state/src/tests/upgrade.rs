@@ -1,4 +1,4 @@
-//! A state of version 5 in version 6: every record has the new shape.
+//! Upgrades a state of version 5 to version 6: every record gets the new shape.
 
 use dynacrawl_model::{AccountsDiscovered, Record, RegionsDiscovered, RunCompleted};
 use rusqlite::Connection;
@@ -8,7 +8,8 @@ use super::known::reader;
 use super::open;
 use crate::{State, TableQuery};
 
-/// A state of version 5, made by that version, with all kinds of changes and a sink that has taken nothing.
+/// Upgrades a state that version 5 made, with all kinds of changes and a sink that has taken
+/// nothing.
 fn upgraded(directory: &std::path::Path) -> State {
     let path = directory.join("state.db");
     Connection::open(&path).and_then(|old| old.execute_batch(include_str!("version5.sql"))).expect("an old state");
@@ -25,7 +26,8 @@ fn texts(state: &State, sql: &str) -> Vec<(Option<String>, Value)> {
     .collect()
 }
 
-/// A record that is read and written again is the same: it has each member of today's shape and no other.
+/// Reading and writing a record again does not change it: it has exactly the members of today's
+/// shape.
 #[track_caller]
 fn has_todays_shape(record: &Value) {
     let read: Record = serde_json::from_value(record.clone()).unwrap_or_else(|error| panic!("{error}: {record}"));
@@ -70,7 +72,7 @@ fn every_record_of_an_old_state_gets_the_new_shape() {
 }
 
 #[test]
-fn what_an_old_state_left_out_is_filled_in() {
+fn fields_that_an_old_state_lacks_are_filled_in() {
     let directory = tempfile::tempdir().expect("a directory");
     drop(upgraded(directory.path()));
     let mut tables = Vec::new();
@@ -98,7 +100,7 @@ fn what_an_old_state_left_out_is_filled_in() {
 }
 
 #[test]
-fn what_an_old_state_owes_a_sink_is_delivered_in_the_new_shape() {
+fn undelivered_events_of_an_old_state_get_the_new_shape() {
     let directory = tempfile::tempdir().expect("a directory");
     let state = upgraded(directory.path());
     let owed = state.undelivered("audit", 100).expect("read");

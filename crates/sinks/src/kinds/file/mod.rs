@@ -1,4 +1,5 @@
-//! The sink `file`: appends events to a file as JSON lines. The file is put aside when it is large enough, or when a day begins.
+//! The sink `file`: appends events to a file as JSON lines. Rotates the file when it is large
+//! enough, or when a day begins.
 
 use std::fs::{Metadata, OpenOptions};
 use std::io;
@@ -12,14 +13,14 @@ use rustix::fs::{Access, access};
 use crate::lines::{Lines, directory_of, open_regular};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 
-/// Where events go, and when the file is put aside.
+/// Where events go, and when the file is rotated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSettings {
     /// The file.
     pub path: PathBuf,
-    /// From which size on it is put aside before the next batch, in bytes; 0: never.
+    /// The size in bytes from which on it is rotated before the next batch; 0: never.
     pub max_bytes: u64,
-    /// Whether it is put aside before the first batch of a day, in UTC.
+    /// Whether it is rotated before the first batch of a day, in UTC.
     pub daily: bool,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct FileSink {
 }
 
 impl FileSink {
-    /// A sink. Nothing is opened yet.
+    /// A sink that has not opened its file yet.
     pub(super) fn new(settings: FileSettings) -> Self {
         Self { settings }
     }
@@ -41,10 +42,10 @@ impl FileSink {
             add_line(&mut lines, event)?;
         }
         let settings = self.settings.clone();
-        // A disk may take its time.
+        // A disk may be slow.
         let writing = move || {
             let file = Lines { path: &settings.path, begin: b"{\"type\":", mode: 0o666 };
-            file.append(&lines, |metadata| aside(&settings, metadata, Timestamp::now()))
+            file.append(&lines, |metadata| rotated_name(&settings, metadata, Timestamp::now()))
         };
         tokio::task::spawn_blocking(writing).await.map_err(io::Error::other)??;
         Ok(Delivered::default())
@@ -70,7 +71,7 @@ impl Sink for FileSink {
     }
 }
 
-/// Whether a file can be appended to, or be made. It is not made.
+/// Checks that a file can be appended to, or can be created. Does not create it.
 fn can_append(path: &Path) -> io::Result<()> {
     match open_regular(OpenOptions::new().append(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -80,8 +81,8 @@ fn can_append(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The record's line, with the id of the event as its last member. Before that a change which only names its table has the table
-/// as it was.
+/// Adds the record's line, with the id of the event as its last member. In a change that only names
+/// its table, the table as it was precedes the id.
 fn add_line(lines: &mut Vec<u8>, event: &Event) -> io::Result<()> {
     serde_json::to_writer(&mut *lines, &event.record)?;
     lines.pop();
@@ -96,8 +97,8 @@ fn add_line(lines: &mut Vec<u8>, event: &Event) -> io::Result<()> {
     Ok(())
 }
 
-/// Under which name a file is put aside, if it is time for that: its own with the time of its last line.
-fn aside(settings: &FileSettings, metadata: &Metadata, now: Timestamp) -> Option<PathBuf> {
+/// The new name of the file if it is to be rotated: its own with the time of its last line.
+fn rotated_name(settings: &FileSettings, metadata: &Metadata, now: Timestamp) -> Option<PathBuf> {
     let modified = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let written_at = i64::try_from(modified.as_millis()).ok().and_then(Timestamp::from_millis).unwrap_or(now);
     let is_large = settings.max_bytes > 0 && metadata.len() >= settings.max_bytes;
@@ -109,7 +110,7 @@ fn day(at: Timestamp) -> String {
     at.to_string().split('T').next().unwrap_or_default().to_owned()
 }
 
-/// `FILE.20260131T235959Z`, or the same with a number if that is taken.
+/// `FILE.20260131T235959Z`, with a number if that file exists.
 fn free_name(path: &Path, at: Timestamp) -> PathBuf {
     let time: String = at.to_string().chars().take_while(|c| *c != '.').filter(|c| !"-:".contains(*c)).collect();
     let name = |number: u32| {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_is_the_record_with_the_id_of_the_event() {
+    async fn a_line_is_the_record_with_the_id_of_its_event() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("events.jsonl");
         let mut sink = FileSink::new(FileSettings { path: path.clone(), max_bytes: 0, daily: true });
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_large_or_of_another_day_is_put_aside() {
+    async fn a_file_that_is_large_or_of_another_day_is_rotated() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("events.jsonl");
         let names = || {
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_directory_that_is_not_there_is_a_failure_that_names_the_file() {
+    async fn a_missing_directory_is_an_error_that_names_the_file() {
         let path = std::path::PathBuf::from("/nonexistent/events.jsonl");
         let mut sink = FileSink::new(FileSettings { path, max_bytes: 0, daily: false });
         for failed in
