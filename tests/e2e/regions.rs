@@ -229,7 +229,7 @@ fn a_check_of_all_regions_names_their_source() {
     assert!(said.contains("3 Regions, from ec2:DescribeRegions"), "{said}");
     deny(&sim, &[Operation::DescribeRegions]);
     let (code, troubles, said) = run();
-    assert_eq!((code, &troubles[0]), (3, &trouble("warn", "regions_not_told")[0]));
+    assert_eq!((code, &troubles[0]), (3, &trouble("warn", "regions_unknown")[0]));
     assert!(
         troubles[1..].iter().all(|(status, code)| {
             // The second code is that of Regions that every account has.

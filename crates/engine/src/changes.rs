@@ -301,7 +301,7 @@ impl ScopeChanges {
         let Some(key) = ScopeKey::of(scope) else { return Ok(Missing::default()) };
         let Some(known) = self.known(scope)? else { return Ok(Missing::default()) };
         let detector = &*self.detector;
-        let reported = detector.read(|reader| reader.told_gone(detector.run_id, &key))?;
+        let reported = detector.read(|reader| reader.staged_retirements(detector.run_id, &key))?;
         let (listed, vanished) = (held(&self.listed), held(&self.vanished));
         let mut missing = Missing::default();
         detector.read(|reader| {

@@ -177,7 +177,7 @@ impl Reader {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn told_gone(&self, run_id: RunId, key: &ScopeKey) -> Result<HashMap<String, bool>, StateError> {
+    pub fn staged_retirements(&self, run_id: RunId, key: &ScopeKey) -> Result<HashMap<String, bool>, StateError> {
         self.read(|| {
             let sql = "SELECT name, status = 'removed' FROM staged WHERE run_id = ? AND partition = ? AND account_id = ? AND region = ? \
                        AND status IN ('removed', 'unselected')";

@@ -182,7 +182,7 @@ async fn all_regions(connection: &TargetConnection, plan: &RunPlan, findings: &m
             if found.source == RegionsSource::BuiltIn {
                 let why: Vec<_> = found.passed_over.iter().map(ToString::to_string).collect();
                 let trouble = Trouble {
-                    code: "regions_not_told",
+                    code: "regions_unknown",
                     message: format!("{message}: {}", why.join("; ")),
                     fix: "allow account:ListRegions or ec2:DescribeRegions (`dynacrawl policy` prints the policy), so that \
                           Regions that are not enabled are left out"
@@ -196,7 +196,7 @@ async fn all_regions(connection: &TargetConnection, plan: &RunPlan, findings: &m
         }
         Err(stopped) => {
             let fix = "check the target's credentials".to_owned();
-            let trouble = Trouble { code: "regions_not_told", message: stopped.problem.message, fix };
+            let trouble = Trouble { code: "regions_unknown", message: stopped.problem.message, fix };
             findings.add("regions", name, None, Err(trouble));
             Vec::new()
         }
