@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::command::Dynacrawl;
 use crate::daemon::Place;
 use crate::organization::everything_at;
-use crate::support::{HOME, IRELAND, VIRGINIA, ireland, simulate};
+use crate::support::{COMMANDS, HOME, IRELAND, VIRGINIA, ireland, simulate};
 
 const MEMBER: &str = "444455556666";
 const RUN: &str = "01KC8Z4M6R9T2V5X7Y0B3D6F8H";
@@ -244,20 +244,7 @@ fn examples_of_help_and_of_the_demo_are_what_is_printed() {
     let mut examples = BTreeMap::new();
     let help = |command: Dynacrawl| command.run().succeeded();
     examples.insert("help-dynacrawl.txt".to_owned(), help(Dynacrawl::new("--help")));
-    for command in [
-        "crawl",
-        "serve",
-        "check",
-        "policy",
-        "status",
-        "runs",
-        "tables",
-        "changes",
-        "schema",
-        "config",
-        "completions",
-        "man",
-    ] {
+    for command in COMMANDS {
         examples.insert(format!("help-{command}.txt"), help(Dynacrawl::new(command).arg("--help")));
     }
     let demo = Dynacrawl::crawl().args(["--demo", "--output", "tables.jsonl"]).run();

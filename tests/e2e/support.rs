@@ -17,6 +17,21 @@ pub(crate) const IRELAND: &str = "eu-west-1";
 pub(crate) const VIRGINIA: &str = "us-east-1";
 /// A Region that an account has to opt in to.
 pub(crate) const BAHRAIN: &str = "me-south-1";
+/// All commands.
+pub(crate) const COMMANDS: [&str; 12] = [
+    "crawl",
+    "serve",
+    "check",
+    "policy",
+    "status",
+    "runs",
+    "tables",
+    "changes",
+    "schema",
+    "config",
+    "completions",
+    "man",
+];
 
 /// Starts a simulator.
 pub(crate) fn simulate(estate: Estate) -> Simulator {

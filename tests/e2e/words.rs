@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::command::{Dynacrawl, Ended};
 use crate::daemon::{Place, keyed, schedule};
 use crate::network::TlsFront;
-use crate::support::{HOME, IRELAND, VIRGINIA, closed_port, ireland, simulate};
+use crate::support::{COMMANDS, HOME, IRELAND, VIRGINIA, closed_port, ireland, simulate};
 
 /// Compares a text with its snapshot; ids, times, ports and directories are the same in each run.
 #[track_caller]
@@ -34,21 +34,6 @@ fn reads(name: &str, text: &str) {
 fn shown(title: &str, ended: &Ended) -> String {
     format!("$ {title}\n{}{}exit {}\n", ended.stdout, ended.stderr, ended.code())
 }
-
-const COMMANDS: [&str; 12] = [
-    "crawl",
-    "serve",
-    "check",
-    "policy",
-    "status",
-    "runs",
-    "tables",
-    "changes",
-    "schema",
-    "config",
-    "completions",
-    "man",
-];
 
 #[test]
 fn short_help() {

@@ -1,6 +1,7 @@
 //! What to do about a failure, in the same words for `dynacrawl check` and for a crawl that failed.
 
 use dynacrawl_aws::{ErrorClass, is_known_region, known_regions};
+use dynacrawl_engine::settings::Target;
 use dynacrawl_model::{Operation, Outcome, Problem, Region};
 
 use crate::nearest::nearest;
@@ -19,6 +20,11 @@ impl Advice {
 }
 
 const DENIED_BY: &str = "look for denying statements, permission boundaries and service control policies";
+
+/// The profile from which a target's credentials come: its own, or the one of the environment.
+pub(crate) fn profile(target: Option<&Target>) -> Option<String> {
+    target.and_then(Target::profile).map(ToOwned::to_owned).or_else(|| std::env::var("AWS_PROFILE").ok())
+}
 
 /// Credentials that are missing, or that AWS refuses. `profile`: the profile that they come from,
 /// if any.

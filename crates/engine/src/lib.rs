@@ -56,7 +56,7 @@ pub use scope_error::ScopeError;
 pub use shared_state::{SharedState, opened};
 pub use step::Step;
 pub use stop_reason::StopReason;
-pub use summary::{Advice, SummarySettings, changes, headline, summary, warnings};
+pub use summary::{Advice, SummarySettings, changes, headline, problem_in_words, summary, warnings};
 pub use supervisor::run;
 pub use target::{Connector, NamedBy, ReadyTarget, TargetConnection};
 pub use worker::decode::decode_failure;

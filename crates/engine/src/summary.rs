@@ -193,26 +193,24 @@ fn one_scope(
 
 /// Writes a problem. The same advice is given only once.
 fn one_problem(text: &mut String, problem: &Problem, advice: Option<String>, advised: &mut BTreeSet<String>) {
-    text.push_str("      ");
-    if let Some(operation) = problem.operation {
-        let _ = write!(text, "{} ", operation.name());
-    }
-    let _ = write!(text, "{}: {}", Escaped(&problem.code), Escaped(&problem.message));
-    if !problem.table_names.is_empty() {
-        let names = problem.table_names.iter().take(NAMED_TABLES);
-        let named: Vec<_> = names.map(|name| Escaped(name).to_string()).collect();
-        let _ = write!(text, " [{}", named.join(", "));
-        let more = problem.table_count.saturating_sub(named.len() as u64);
-        if more > 0 {
-            let _ = write!(text, " and {more} more");
-        }
-        text.push(']');
-    }
-    text.push('\n');
+    let _ = writeln!(text, "      {}", problem_in_words(problem, NAMED_TABLES));
     if let Some(advice) = advice.filter(|advice| !advised.contains(advice)) {
         let _ = writeln!(text, "      fix: {}", Escaped(&advice));
         advised.insert(advice);
     }
+}
+
+/// A problem in one line, with the names of at most `named` of its tables.
+pub fn problem_in_words(problem: &Problem, named: usize) -> String {
+    let operation = problem.operation.map(|operation| format!("{} ", operation.name())).unwrap_or_default();
+    let mut text = format!("{operation}{}: {}", Escaped(&problem.code), Escaped(&problem.message));
+    let names: Vec<_> = problem.table_names.iter().take(named).map(|name| Escaped(name).to_string()).collect();
+    if !names.is_empty() {
+        let more = problem.table_count.saturating_sub(names.len() as u64);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = write!(text, " [{}{more}]", names.join(", "));
+    }
+    text
 }
 
 fn word(outcome: Outcome) -> String {

@@ -262,9 +262,8 @@ async fn describe(
 
 /// The trouble if credentials are missing, or if AWS refuses them.
 fn refused(connection: &TargetConnection, error: &AwsError, message: &str) -> Trouble {
-    let ambient = std::env::var("AWS_PROFILE").ok();
-    let profile = connection.target.profile().or(ambient.as_deref());
-    Trouble::new(advice::credentials(error.class, message, profile), message)
+    let profile = advice::profile(Some(&connection.target));
+    Trouble::new(advice::credentials(error.class, message, profile.as_deref()), message)
 }
 
 fn no_sts(connection: &TargetConnection, failed: &AuthError) -> Trouble {

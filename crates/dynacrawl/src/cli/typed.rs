@@ -7,7 +7,7 @@ use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use crate::exit::Exit;
 use crate::nearest::nearest;
@@ -102,17 +102,20 @@ fn in_words(error: &clap::Error, command: &Command, typed: &[OsString]) -> Strin
     let flag = format!("--{long}");
     let is_typed =
         typed.iter().any(|arg| arg.to_string_lossy() == flag || arg.to_string_lossy().starts_with(&format!("{flag}=")));
-    let arguments = command.get_subcommands().flat_map(Command::get_arguments).chain(command.get_arguments());
-    let variable = arguments.filter(|arg| arg.get_long() == Some(long)).find_map(clap::Arg::get_env);
+    let variable = arguments(command).filter(|arg| arg.get_long() == Some(long)).find_map(Arg::get_env);
     match variable {
         Some(variable) if !is_typed => text.replace(invalid.as_str(), &variable.to_string_lossy()),
         _ => text,
     }
 }
 
+/// The arguments of all commands.
+fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_subcommands().flat_map(Command::get_arguments).chain(command.get_arguments())
+}
+
 fn variables_of(command: &Command) -> Vec<String> {
-    let arguments = command.get_subcommands().flat_map(Command::get_arguments).chain(command.get_arguments());
-    arguments.filter_map(clap::Arg::get_env).map(|name| name.to_string_lossy().into_owned()).collect()
+    arguments(command).filter_map(Arg::get_env).map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
 /// A message for each variable that has dynacrawl's prefix and that dynacrawl does not read.

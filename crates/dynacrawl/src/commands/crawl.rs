@@ -130,9 +130,8 @@ fn advice(
     target: &str,
 ) -> Option<String> {
     let ready = plan.targets.iter().find(|ready| ready.target.name == target);
-    let ambient = std::env::var("AWS_PROFILE").ok();
-    let profile = ready.and_then(|ready| ready.target.profile()).or(ambient.as_deref());
-    crate::advice::of_problem(problem, outcome, region, profile)
+    let profile = crate::advice::profile(ready.map(|ready| &ready.target));
+    crate::advice::of_problem(problem, outcome, region, profile.as_deref())
 }
 
 /// Logs what is unusual about the settings, but not an error.

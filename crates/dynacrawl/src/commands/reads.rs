@@ -3,8 +3,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use dynacrawl_engine::query;
-use dynacrawl_model::{ChangeKind, Problem, Timestamp};
+use dynacrawl_engine::{problem_in_words, query};
+use dynacrawl_model::{ChangeKind, Timestamp};
 use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, StateError, TableLine, TableQuery};
 use serde::Serialize;
 
@@ -96,7 +96,12 @@ pub(super) fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<Exit, Fai
                 when(Some(scope.last_run_at)),
                 scope.account_name.clone().unwrap_or_else(|| NONE.to_owned()),
             ],
-            details: scope.last_problems.iter().take(NAMED_PROBLEMS).map(problem).collect(),
+            details: scope
+                .last_problems
+                .iter()
+                .take(NAMED_PROBLEMS)
+                .map(|problem| problem_in_words(problem, 1))
+                .collect(),
         }
     };
     let mut out = BufWriter::new(io::stdout().lock());
@@ -120,16 +125,6 @@ const NONE: &str = "-";
 
 fn name(scope: &ScopeLine) -> String {
     format!("{}/{}", scope.account_id, scope.region)
-}
-
-fn problem(problem: &Problem) -> String {
-    let operation = problem.operation.map(|operation| format!("{} ", operation.name())).unwrap_or_default();
-    let tables = match (problem.table_count, &problem.table_names[..]) {
-        (0, _) | (_, []) => String::new(),
-        (1, [name, ..]) => format!(" [{name}]"),
-        (count, [name, ..]) => format!(" [{name} and {} more]", count - 1),
-    };
-    format!("{operation}{}: {}{tables}", problem.code, problem.message)
 }
 
 pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure> {

@@ -13,8 +13,12 @@ impl Config {
     /// What the user should know before a run.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let rate = self.run.crawl.rate.map(|rate| rate.per_second.get()).filter(|rate| *rate > QUOTA);
-        if let Some(rate) = rate.filter(|_| self.run.endpoints.dynamodb_url.is_none()) {
+        if self.run.endpoints.dynamodb_url.is_some() {
+            // Quotas and Regions are AWS's.
+            return warnings;
+        }
+        let rate = self.run.crawl.rate.map(|rate| rate.per_second.get());
+        if let Some(rate) = rate.filter(|rate| *rate > QUOTA) {
             warnings.push(format!(
                 "crawl.rate (--rate): {rate} is above AWS's quota of {QUOTA} requests a second for each account and Region; AWS \
                  will throttle the crawl and the account's other clients"
@@ -25,9 +29,7 @@ impl Config {
             self.run.targets.iter().chain(groups).flat_map(|target: &Target| &target.regions).collect();
         named.sort();
         named.dedup();
-        if self.run.endpoints.dynamodb_url.is_none() {
-            warnings.extend(named.into_iter().filter_map(advice::misspelt));
-        }
+        warnings.extend(named.into_iter().filter_map(advice::misspelt));
         warnings
     }
 
