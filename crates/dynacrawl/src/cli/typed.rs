@@ -59,8 +59,8 @@ impl Typed {
                 rest[flag_at..].find(|c: char| c != '-' && !c.is_ascii_lowercase()).unwrap_or(rest.len() - flag_at);
             let flag = &rest[flag_at..flag_at + length];
             let is_whole = rest[flag_at + length..].starts_with(')');
-            let key_at =
-                rest[..at].rfind(|c: char| !matches!(c, '.' | '_' | '0'..='9' | 'a'..='z')).map_or(0, |i| i + 1);
+            let is_of_key = |c: char| matches!(c, '.' | '_' | '0'..='9' | 'a'..='z');
+            let key_at = rest[..at].trim_end_matches(is_of_key).len();
             match self.names.get(flag).filter(|_| is_whole) {
                 Some(name) => {
                     renamed.push_str(&rest[..key_at]);
@@ -163,6 +163,7 @@ mod tests {
             ("state.path (--state)", "state.path (--state)"),
             ("a (--rate, crawl.rate) b (--rate)", "a (--rate, crawl.rate) --rate"),
             (" (--", " (--"),
+            ("'\u{e9} (--rate)'", "'\u{e9}--rate'"),
         ] {
             assert_eq!(typed.rename(text), renamed);
         }
