@@ -335,8 +335,8 @@ fn a_clock_that_is_off_is_named() {
         sim.set_clock_skew(seconds);
         let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
         refused(&crawled, "InvalidSignatureException");
-        let said = crawled.scope(IRELAND)["problems"][0]["message"].as_str().expect("a message");
-        assert!(said.contains("Signature expired") || said.contains("not yet current"), "{said}");
+        let message = crawled.scope(IRELAND)["problems"][0]["message"].as_str().expect("a message");
+        assert!(message.contains("Signature expired") || message.contains("not yet current"), "{message}");
     }
 }
 

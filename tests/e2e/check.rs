@@ -71,9 +71,9 @@ fn a_region_that_would_work_is_reported_as_text_and_as_json() {
         serde_json::json!({"partition": "aws", "account_id": HOME, "region": IRELAND})
     );
     let text = ready().run().succeeded();
-    let said: Vec<_> = text.lines().collect();
-    assert!(said[0].starts_with("ok   credentials") && said[0].contains("user/crawler"), "{text}");
-    assert_eq!(said[4], "1 of 1 scopes would work; 0 warnings, 0 failures");
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("ok   credentials") && lines[0].contains("user/crawler"), "{text}");
+    assert_eq!(lines[4], "1 of 1 scopes would work; 0 warnings, 0 failures");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn unknown_and_unreachable_regions_have_different_codes() {
     };
     let found = of("eu-nowhere-1");
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", "invalid_region")]));
-    assert!(found.checks[1]["message"].as_str().is_some_and(|said| said.contains("eu-nowhere-1")));
+    assert!(found.checks[1]["message"].as_str().is_some_and(|message| message.contains("eu-nowhere-1")));
     let found = of(IRELAND);
     assert_eq!((found.code, found.troubles()), (4, vec![("fail", "unreachable")]));
 }

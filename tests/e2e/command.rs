@@ -182,7 +182,7 @@ impl Dynacrawl {
         let mut child = self.command.spawn().expect("the binary can be started");
         let stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
-        let (lines, said) = mpsc::channel();
+        let (lines, printed) = mpsc::channel();
         let messages = thread::spawn(move || {
             let (mut all, mut line) = (String::new(), String::new());
             while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
@@ -192,7 +192,7 @@ impl Dynacrawl {
             }
             all
         });
-        Running { child: Process(child), stdout: Some(stdout), seen: String::new(), said, messages, crawl: self }
+        Running { child: Process(child), stdout: Some(stdout), seen: String::new(), printed, messages, crawl: self }
     }
 }
 
@@ -215,7 +215,7 @@ pub(crate) struct Running {
     stdout: Option<BufReader<ChildStdout>>,
     /// The standard output that was read so far.
     seen: String,
-    said: mpsc::Receiver<String>,
+    printed: mpsc::Receiver<String>,
     messages: JoinHandle<String>,
     crawl: Dynacrawl,
 }
@@ -249,7 +249,7 @@ impl Running {
     pub(crate) fn wait_for_message(&self, text: &str) -> String {
         let mut before = String::new();
         loop {
-            let line = self.said.recv_timeout(ENDS_WITHIN);
+            let line = self.printed.recv_timeout(ENDS_WITHIN);
             let line = line.unwrap_or_else(|_| panic!("there was no message with {text}:\n{before}"));
             if line.contains(text) {
                 return line;

@@ -134,7 +134,7 @@ fn scopes(records: &[Value]) {
         }
         if not_attempted > 0 && !dry_run {
             let problems = end["problems"].as_array().expect("problems");
-            let named = problems.iter().find(|problem| problem["code"] == "not_attempted").expect("it is said");
+            let named = problems.iter().find(|problem| problem["code"] == "not_attempted").expect("it is reported");
             assert_eq!(named["table_count"], not_attempted);
             assert_eq!(named["table_names"].as_array().expect("names").len() as u64, not_attempted.min(100));
         }

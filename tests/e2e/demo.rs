@@ -47,8 +47,8 @@ fn the_demo_with_faults_names_everything_that_is_missing() {
     assert_eq!(crawled.target("fraud")["outcome"], "auth_failed");
     assert_eq!(crawled.of_type("scope_completed").filter(|scope| scope["outcome"] == "complete").count(), 4);
     let more = format!("and {} more", throttled.len() - 5);
-    for said in ["ledger-2025", "16 throttled", &more, "auth failed", "777788889999/eu-west-1"] {
-        assert!(crawled.stderr.contains(said), "no {said} in {}", crawled.stderr);
+    for expected in ["ledger-2025", "16 throttled", &more, "auth failed", "777788889999/eu-west-1"] {
+        assert!(crawled.stderr.contains(expected), "no {expected} in {}", crawled.stderr);
     }
 }
 

@@ -151,8 +151,8 @@ fn text_from_outside_cannot_control_a_terminal() {
     let evil = "evil\u{1b}[2J\u{202e}name";
     let (sim, home) = alone(named(&["alpha"]));
     sim.put_table(HOME, IRELAND, evil, &fixtures::small_table(evil, HOME, IRELAND)).expect("the Region is there");
-    let said = "\u{1b}[31mred\u{7}\nsecond line";
-    let effect = Effect::Error { code: "Odd\u{1b}[1mException".to_owned(), message: said.to_owned(), status: 400 };
+    let hostile = "\u{1b}[31mred\u{7}\nsecond line";
+    let effect = Effect::Error { code: "Odd\u{1b}[1mException".to_owned(), message: hostile.to_owned(), status: 400 };
     sim.add_fault(on_describe(effect).table("evil*"));
     let crawled = Dynacrawl::crawl_of(&sim, &home, IRELAND).records();
     assert_eq!(crawled.code, 3);
@@ -162,7 +162,7 @@ fn text_from_outside_cannot_control_a_terminal() {
     let failed = crawled.of_type("table_failed").next().expect("one");
     assert_eq!(
         (&failed["table_name"], &failed["message"]),
-        (&evil.into(), &said.into()),
+        (&evil.into(), &hostile.into()),
         "the record has the original text"
     );
     assert!(!crawled.text.contains('\u{1b}'), "JSON escapes it");

@@ -7,10 +7,10 @@ use crate::support::{HOME, IRELAND, ireland};
 
 /// A crawl that cannot begin: nothing is called and nothing is written.
 #[track_caller]
-fn unusable(crawl: Dynacrawl, said: &[&str]) {
+fn unusable(crawl: Dynacrawl, expected: &[&str]) {
     let ended = crawl.run();
     assert_eq!((ended.code(), ended.stdout.as_str()), (2, ""), "{}", ended.stderr);
-    for text in said {
+    for text in expected {
         assert!(ended.stderr.contains(text), "no {text:?} in {}", ended.stderr);
     }
 }

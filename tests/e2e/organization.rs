@@ -203,9 +203,9 @@ fn an_included_account_that_is_not_active_is_a_failed_target() {
     assert_eq!(crawled.code, 3);
     complete(&crawled, &[id(1)]);
     for account in [id(2), STRANGER.to_owned()] {
-        let (outcome, code, said) = failure(&crawled, &format!("org/{account}"));
+        let (outcome, code, message) = failure(&crawled, &format!("org/{account}"));
         assert_eq!((outcome, code), ("failed", "account_not_found"));
-        assert!(said.contains("include_accounts") && said.contains(&account), "{said}");
+        assert!(message.contains("include_accounts") && message.contains(&account), "{message}");
     }
 }
 
@@ -254,9 +254,9 @@ fn a_denied_listing_fails_only_its_target() {
     let (sim, home) = started(2, flat(2));
     sim.deny(Denial::new(HOME, Operation::ListAccounts));
     let crawled = with_failed_targets(crawl(&sim, &home, &target("")), 1);
-    let (outcome, code, said) = failure(&crawled, "org");
+    let (outcome, code, message) = failure(&crawled, "org");
     assert_eq!((crawled.code, outcome, code), (4, "denied", "AccessDeniedException"));
-    assert!(said.contains("organizations:ListAccounts"), "{said}");
+    assert!(message.contains("organizations:ListAccounts"), "{message}");
     let other = format!("[[target]]\nname = \"other\"\nregions = [\"{IRELAND}\"]\n");
     let crawled = with_failed_targets(crawl(&sim, &home, &target(&other)), 1);
     assert_eq!((crawled.code, &crawled.target("other")["outcome"]), (3, &json!("complete")));
@@ -367,7 +367,7 @@ fn contradictory_targets_are_refused_before_any_call() {
     let role = "assume_role = [{ arn = \"arn:aws:iam::{account}:role/Crawler\" }]\n";
     let one = "assume_role = [{ arn = \"arn:aws:iam::210987654321:role/Crawler\" }]\n";
     let org = format!("organizations = true\n{role}");
-    for (said, key) in [
+    for (setting, key) in [
         (format!("{org}regions = [\"all\", \"eu-west-1\"]"), "regions"),
         (format!("{org}accounts = [\"210987654321\"]"), "accounts"),
         (format!("{org}account_id = \"210987654321\""), "account_id"),
@@ -389,8 +389,8 @@ fn contradictory_targets_are_refused_before_any_call() {
         (format!("organizations = true\n{}", role.replace("Crawler", "{team}")), "assume_role"),
         (format!("{org}partition = \"mars\""), "partition"),
     ] {
-        let regions = if said.contains("regions") { "" } else { "regions = [\"eu-west-1\"]\n" };
-        let config = format!("[[target]]\nname = \"acme\"\n{regions}{said}\n");
+        let regions = if setting.contains("regions") { "" } else { "regions = [\"eu-west-1\"]\n" };
+        let config = format!("[[target]]\nname = \"acme\"\n{regions}{setting}\n");
         crawl(&sim, &home, &config).run().fails_with(2, &format!("target 'acme': {key}"));
     }
     crawl(&sim, &home, &organization("regions = \"eu-west-1\"\n")).run().fails_with(2, "\"all\"");

@@ -30,9 +30,9 @@ fn seed(server: &Server) -> Value {
     command.args(["--endpoint", &server.url, "--accounts", &MEMBERS.to_string(), IRELAND, VIRGINIA]);
     command.envs(Creds::test().env().into_iter().filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().expect("Python is there");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{}", server.log_tail());
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}\n{}", server.log_tail());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
 }
 
 /// The tables that a crawl found, without Regions that have none.

@@ -54,7 +54,7 @@ impl Page {
     /// A line with the HELP or TYPE of a family. These lines come together, before the samples.
     fn about(&mut self, about: &str, current: &mut String) -> Result<(), String> {
         let (what, rest) = about.split_once(' ').ok_or("a comment")?;
-        let (name, said) = rest.split_once(' ').ok_or("nothing is said")?;
+        let (name, value) = rest.split_once(' ').ok_or("nothing follows the name")?;
         is_name(name, true)?;
         if name != current && self.families.contains_key(name) {
             return Err("the family is in two places".to_owned());
@@ -65,9 +65,9 @@ impl Page {
             return Err("after its samples".to_owned());
         }
         match what {
-            "HELP" if family.help.is_none() && family.kind.is_empty() => family.help = Some(said.to_owned()),
-            "TYPE" if family.kind.is_empty() && ["counter", "gauge", "histogram"].contains(&said) => {
-                said.clone_into(&mut family.kind);
+            "HELP" if family.help.is_none() && family.kind.is_empty() => family.help = Some(value.to_owned()),
+            "TYPE" if family.kind.is_empty() && ["counter", "gauge", "histogram"].contains(&value) => {
+                value.clone_into(&mut family.kind);
             }
             _ => return Err("twice, or unknown".to_owned()),
         }

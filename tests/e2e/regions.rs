@@ -45,7 +45,7 @@ fn discovered_by(crawled: &Crawled, source: &str, not_by: &[&str]) {
     let problems = found["problems"].as_array().expect("a list");
     assert_eq!(problems.len(), not_by.len(), "{found}");
     for (problem, action) in problems.iter().zip(not_by) {
-        assert!(problem["message"].as_str().is_some_and(|said| said.contains(action)), "{problem}");
+        assert!(problem["message"].as_str().is_some_and(|message| message.contains(action)), "{problem}");
     }
     assert_eq!((crawled.code, crawled.names().len()), (0, 6), "{}", crawled.stderr);
 }
@@ -81,8 +81,8 @@ fn every_region_is_tried_if_neither_service_lists_them() {
     assert_eq!(crawled.code, 3);
     let found = discovered(&crawled);
     assert_eq!(found["source"], "built_in");
-    let said = found["problems"].to_string();
-    assert!(said.contains("account:ListRegions") && said.contains("ec2:DescribeRegions"), "{said}");
+    let problems = found["problems"].to_string();
+    assert!(problems.contains("account:ListRegions") && problems.contains("ec2:DescribeRegions"), "{problems}");
     let regions = found["regions"].as_array().expect("a list");
     assert!(
         regions.len() > 30 && regions.iter().all(|name| name.as_str().is_some_and(|name| !name.starts_with("cn-")))
@@ -194,15 +194,15 @@ fn trouble(status: &str, code: &str) -> Vec<(String, String)> {
 fn a_check_reports_whether_an_organization_lists_its_accounts() {
     let (sim, home) = nested();
     let run = |more: &str| look(command("check", &sim, &home, &target(more)), "organization");
-    let (code, troubles, said) = run(&format!("exclude_ous = [\"{UNIT}\"]\n"));
+    let (code, troubles, text) = run(&format!("exclude_ous = [\"{UNIT}\"]\n"));
     assert_eq!((code, troubles), (0, vec![]));
-    assert!(said.contains("3 accounts to crawl of 6 (0 not active, 3 excluded)"), "{said}");
+    assert!(text.contains("3 accounts to crawl of 6 (0 not active, 3 excluded)"), "{text}");
     let (code, troubles, _) = run(&format!("include_accounts = [\"{}\", \"999999999999\"]\n", id(1)));
     assert_eq!((code, troubles), (3, trouble("fail", "account_not_found")));
     sim.deny(Denial::new(HOME, Operation::ListAccounts));
-    let (code, troubles, said) = run("");
+    let (code, troubles, text) = run("");
     assert_eq!((code, troubles), (4, trouble("fail", "accounts_not_listed")));
-    assert!(said.contains("organizations:ListAccounts"), "{said}");
+    assert!(text.contains("organizations:ListAccounts"), "{text}");
 }
 
 #[test]
@@ -220,15 +220,15 @@ fn a_check_of_an_organization_checks_every_account() {
 fn a_check_of_all_regions_names_their_source() {
     let (sim, home) = three();
     let run = || look(command("check", &sim, &home, &format!("{UNLIMITED}{ALL}")), "regions");
-    let (code, troubles, said) = run();
+    let (code, troubles, text) = run();
     assert_eq!((code, troubles), (0, vec![]));
-    assert!(said.contains("3 Regions, from account:ListRegions"), "{said}");
+    assert!(text.contains("3 Regions, from account:ListRegions"), "{text}");
     deny(&sim, &[Operation::ListRegions]);
-    let (code, troubles, said) = run();
+    let (code, troubles, text) = run();
     assert_eq!((code, troubles), (0, vec![]));
-    assert!(said.contains("3 Regions, from ec2:DescribeRegions"), "{said}");
+    assert!(text.contains("3 Regions, from ec2:DescribeRegions"), "{text}");
     deny(&sim, &[Operation::DescribeRegions]);
-    let (code, troubles, said) = run();
+    let (code, troubles, text) = run();
     assert_eq!((code, &troubles[0]), (3, &trouble("warn", "regions_unknown")[0]));
     assert!(
         troubles[1..].iter().all(|(status, code)| {
@@ -237,5 +237,5 @@ fn a_check_of_all_regions_names_their_source() {
         }),
         "{troubles:?}"
     );
-    assert!(said.contains("account:ListRegions") && said.contains("ec2:DescribeRegions"), "{said}");
+    assert!(text.contains("account:ListRegions") && text.contains("ec2:DescribeRegions"), "{text}");
 }

@@ -26,8 +26,8 @@ fn a_region_that_is_not_enabled_does_not_stop_another() {
     let crawled = Dynacrawl::crawl_of(&sim, &home, &format!("{IRELAND},{BAHRAIN}")).records();
     assert_eq!(crawled.code, 3);
     assert_eq!(crawled.scope(IRELAND)["outcome"], "complete");
-    let said = problem(&crawled, BAHRAIN, "not_opted_in", "UnrecognizedClientException");
-    assert!(said["message"].as_str().expect("a message").contains("not enabled"), "{said}");
+    let not_enabled = problem(&crawled, BAHRAIN, "not_opted_in", "UnrecognizedClientException");
+    assert!(not_enabled["message"].as_str().expect("a message").contains("not enabled"), "{not_enabled}");
     assert!(crawled.stderr.contains("not opted in"), "{}", crawled.stderr);
 }
 

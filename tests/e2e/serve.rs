@@ -336,8 +336,8 @@ fn log_messages_can_be_json_and_names_from_outside_are_escaped() {
         assert!(ended.stderr.contains("table-000001") && ended.stderr.contains("night"), "{}", ended.stderr);
         if format == "json" {
             for line in ended.stderr.lines() {
-                let said: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                assert!(said["level"].is_string() && said["message"].is_string(), "{line}");
+                let entry: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                assert!(entry["level"].is_string() && entry["message"].is_string(), "{line}");
             }
         }
     }

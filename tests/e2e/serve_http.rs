@@ -22,8 +22,8 @@ const HOME_IRELAND: &str = "111122223333/eu-west-1";
 fn refused(daemon: &Daemon, status: u16, body: &str) -> String {
     let answer = daemon.post(body);
     assert_eq!(answer.status, status, "{body}: {}", answer.body);
-    let said: Value = serde_json::from_str(&answer.body).expect("JSON");
-    said["error"].as_str().expect("a text").to_owned()
+    let error: Value = serde_json::from_str(&answer.body).expect("JSON");
+    error["error"].as_str().expect("a text").to_owned()
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn an_invalid_request_is_refused_with_the_reason() {
     let mut place = Place::new();
     place.rest += &target("away", &[VIRGINIA]);
     let daemon = place.daemon(&sim, &home);
-    for (body, said) in [
+    for (body, expected) in [
         (r#"{"targets":["abroad"]}"#, vec!["targets", "'abroad'", "home, away"]),
         (r#"{"targets":["home\u001b[31m"]}"#, vec!["targets", "home, away"]),
         (r#"{"targets":[]}"#, vec!["targets", "home, away"]),
@@ -95,7 +95,7 @@ fn an_invalid_request_is_refused_with_the_reason() {
         ("{\"targets\":[\"home\"]", vec!["body"]),
     ] {
         let got = refused(&daemon, 400, body);
-        assert!(said.iter().all(|text| got.contains(text)) && !got.contains('\u{1b}'), "{body}: {got}");
+        assert!(expected.iter().all(|text| got.contains(text)) && !got.contains('\u{1b}'), "{body}: {got}");
     }
     assert_eq!(daemon.post(&" ".repeat(64 * 1024 + 1)).status, 413);
     assert_eq!(daemon.get(RUNS).status, 405);
@@ -140,8 +140,8 @@ fn only_allowed_host_names_are_answered() {
     let post = |host: &str| daemon.ask("POST", RUNS, &[("Host", host), ("Authorization", &bearer)], "{}");
     for host in ["evil.example", "evil.example:9464", "dynacrawl.example.com.evil.example"] {
         let answer = post(host);
-        let said: Value = serde_json::from_str(&answer.body).expect("JSON");
-        assert!(said["error"].as_str().is_some_and(|text| text.contains("serve.allowed_hosts")), "{said}");
+        let error: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("serve.allowed_hosts")), "{error}");
         assert_eq!(answer.status, 421, "{host}");
     }
     assert_eq!(daemon.ask("GET", "/", &[("Host", "evil.example")], "").status, 421);
@@ -180,7 +180,7 @@ fn held(place: &Place, daemon: &Daemon, count: u64) {
         (&scope["change_counts"]["held"], &scope["problems"][0]["code"]),
         (&json!(count), &json!("removals_held"))
     );
-    assert!(scope["problems"][0]["message"].as_str().is_some_and(|said| said.contains(HOME_IRELAND)), "{scope}");
+    assert!(scope["problems"][0]["message"].as_str().is_some_and(|message| message.contains(HOME_IRELAND)), "{scope}");
     assert_eq!(only(&records, "run_completed")["outcome"], "partial");
     assert_eq!(daemon.metrics().value("dynacrawl_removals_held", &[]), count as f64);
 }

@@ -86,7 +86,7 @@ fn an_invalid_configuration_is_refused_and_the_old_one_stays() {
     let unset = target("home", &[IRELAND]).replace("\"S\"", "\"NO_SUCH\"");
     let of_nobody = format!("{}targets = [\"abroad\"]\n", schedule("nightly", "0 3 * * *"));
     assert_eq!(succeeded(&daemon), 1.0);
-    for (bad, said) in [
+    for (bad, expected) in [
         (good.clone() + "[crawl\n", vec!["dynacrawl.toml:15:"]),
         (good.replace("rate = 0", "rats = 0"), vec!["dynacrawl.toml:9", "rats", "rate"]),
         (good.replace("rate = 0", "concurrency = 0"), vec!["dynacrawl.toml", "crawl.concurrency", "1 to 1000"]),
@@ -102,7 +102,7 @@ fn an_invalid_configuration_is_refused_and_the_old_one_stays() {
         assert_ne!(bad, good);
         daemon.configure(&bad);
         let line = daemon.running.wait_for_message(REFUSED);
-        assert!(line.contains("ERROR") && said.iter().all(|text| line.contains(text)), "no {said:?} in {line}");
+        assert!(line.contains("ERROR") && expected.iter().all(|text| line.contains(text)), "no {expected:?} in {line}");
         assert_eq!(succeeded(&daemon), 0.0, "{line}");
     }
     // Nothing of the refused configurations applies, neither targets nor the token.

@@ -9,10 +9,10 @@ use crate::support::{IRELAND, eventually, ireland};
 
 /// Checks that the daemon does not start, with this code and these texts.
 #[track_caller]
-fn refused(serve: Dynacrawl, code: i32, said: &[&str]) {
+fn refused(serve: Dynacrawl, code: i32, expected: &[&str]) {
     let ended = serve.run();
     assert_eq!((ended.code(), ended.stdout.as_str()), (code, ""), "{}", ended.stderr);
-    for text in said {
+    for text in expected {
         assert!(ended.stderr.contains(text), "no {text:?} in {}", ended.stderr);
     }
 }

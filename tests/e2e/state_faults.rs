@@ -213,8 +213,8 @@ fn a_damaged_state_is_named_and_the_previous_output_stays() {
         damage(&place, table);
         let ended = crawl(&place, &sim, &home).run();
         assert_eq!(ended.code(), code, "{table}: {}", ended.stderr);
-        let said = if table.is_empty() { "not a database" } else { "malformed" };
-        assert!(ended.stderr.contains("state.db") && ended.stderr.contains(said), "{table}: {}", ended.stderr);
+        let expected = if table.is_empty() { "not a database" } else { "malformed" };
+        assert!(ended.stderr.contains("state.db") && ended.stderr.contains(expected), "{table}: {}", ended.stderr);
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
         assert_eq!(place.text(), before, "{table}");
         // It works again with a new file.
@@ -336,9 +336,9 @@ fn a_full_disk_ends_the_run_and_the_state_is_as_before() {
     }
     for more in [8, 100, 200] {
         let output = limited(&place, &sim, &home, u32::try_from(known).expect("small") + more);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(5), "{more}: {said}");
-        assert!(said.contains("state.db") && !said.contains("panicked"), "{more}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{more}: {stderr}");
+        assert!(stderr.contains("state.db") && !stderr.contains("panicked"), "{more}: {stderr}");
         assert_eq!((place.rows("tables"), place.rows("runs WHERE outcome = 'complete'")), (10, 1), "{more}");
     }
     let next = crawl(&place, &sim, &home).run();
@@ -353,8 +353,8 @@ fn after_a_full_disk_the_run_is_resumed() {
     let place = writing();
     // Large enough for the first commits.
     let output = limited(&place, &sim, &home, 600);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(5), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
     assert!(!place.has_output(), "it is not complete");
     let crawled = end(&place, crawl(&place, &sim, &home));
     assert!(crawled.stderr.contains("resuming run"), "{}", crawled.stderr);

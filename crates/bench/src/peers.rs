@@ -71,11 +71,11 @@ impl Peer {
             Self::DataHub => datahub(&mut command, args, &output)?,
         };
         let done = command.output().context("Python does not start")?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        ensure!(done.status.success(), "its cost could not be measured: {said}");
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.success(), "its cost could not be measured: {stderr}");
         let cost: Cost = serde_json::from_slice(&done.stdout).context("its cost was not reported")?;
         if cost.exit_code != 0 {
-            let lines: Vec<&str> = said.lines().collect();
+            let lines: Vec<&str> = stderr.lines().collect();
             let last = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
             eprintln!("{self:?} ended with {}:\n{last}", cost.exit_code);
         }
