@@ -224,6 +224,22 @@ fn each_run_has_its_own_file_and_the_oldest_are_deleted() {
     assert_eq!(fs::read_to_string(&kept[0]).expect("it is there"), "mine\n");
 }
 
+/// `--records` may leave a file empty, and then no line in it says which run wrote it.
+#[test]
+fn old_files_are_deleted_even_if_they_are_empty() {
+    let (sim, home) = ireland(3);
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = directory.path().join("estate-{run_id}.jsonl");
+    let config = format!("[crawl]\noutput = \"{}\"\nkeep_files = 2\nrecords = [\"table_removed\"]\n", output.display());
+    for _ in 0..5 {
+        let run = crawl(&sim, &home, directory.path()).config(&config).arg("--emit=both").run();
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+    }
+    let kept = files(directory.path(), "estate-");
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(kept.iter().all(|file| fs::metadata(file).is_ok_and(|there| there.len() == 0)));
+}
+
 #[test]
 fn a_resumed_run_continues_its_own_file() {
     let (sim, home) = ireland(150);

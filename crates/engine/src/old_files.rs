@@ -49,7 +49,8 @@ impl OldFiles {
 
 /// Deletes the files of a run, unless another run has replaced them.
 fn delete(old: &RunFile) -> bool {
-    let deleted = Output::delete(&old.path, &old.run_id).and_then(|_| Output::discard(&old.path, &old.run_id));
+    let deleted =
+        Output::delete(&old.path, &old.run_id, old.is_last).and_then(|_| Output::discard(&old.path, &old.run_id));
     if let Err(error) = &deleted {
         warn(&old.path, error);
     }

@@ -87,7 +87,7 @@ impl Output {
     }
 
     /// Deletes `FILE.partial` of a run that was given up, if its first line contains that run's
-    /// `mark`. Returns whether it was deleted.
+    /// `mark` or if it is empty. Returns whether it was deleted.
     ///
     /// # Errors
     /// If it is being written, or cannot be read or deleted.
@@ -99,12 +99,13 @@ impl Output {
     }
 
     /// Deletes a finished file, if its first line contains `mark`: otherwise it belongs to another
-    /// run. Returns whether it was deleted.
+    /// run. An empty file has no such line; it is deleted if `empty_too`. Returns whether the file
+    /// was deleted.
     ///
     /// # Errors
     /// If it cannot be read or deleted.
-    pub fn delete(path: &Path, mark: &str) -> Result<bool, SinkError> {
-        partial::delete(path, mark).map_err(|source| SinkError::Open { path: path.to_owned(), source })
+    pub fn delete(path: &Path, mark: &str, empty_too: bool) -> Result<bool, SinkError> {
+        partial::delete(path, mark, empty_too).map_err(|source| SinkError::Open { path: path.to_owned(), source })
     }
 
     /// The files that an output has while it is written and afterwards: `FILE.partial` and the

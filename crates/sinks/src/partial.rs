@@ -74,7 +74,9 @@ impl Places {
         Ok(())
     }
 
-    /// Deletes the partial file, if its first line contains `mark`. Returns whether it was deleted.
+    /// Deletes the partial file, if its first line contains `mark` or if it is empty: an empty file
+    /// that no process has locked has nothing that a run could continue. Returns whether it was
+    /// deleted.
     pub(crate) fn discard(&self, mark: &str) -> Result<bool, SinkError> {
         let failed = |source| SinkError::Open { path: self.partial.clone(), source };
         let file = match self.open_once(&mut File::options()) {
@@ -83,7 +85,7 @@ impl Places {
             Err(error) => return Err(error),
         };
         self.lock(&file)?;
-        let ours = self.is(&file).map_err(failed)? && first_line(&self.partial).map_err(failed)?.contains(mark);
+        let ours = self.is(&file).map_err(failed)? && is_of(&self.partial, mark, true).map_err(failed)?;
         if ours {
             std::fs::remove_file(&self.partial).map_err(failed)?;
         }
@@ -148,19 +150,26 @@ fn copy_owner_and_mode(file: &File, other: &Metadata, more: u32) -> io::Result<(
     }
 }
 
-/// Deletes a finished file, if its first line contains `mark`. Returns whether it was deleted.
-pub(crate) fn delete(path: &Path, mark: &str) -> io::Result<bool> {
+/// Deletes a finished file, if its first line contains `mark` or if it is empty and `empty_too`.
+/// Returns whether it was deleted.
+pub(crate) fn delete(path: &Path, mark: &str, empty_too: bool) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(there) if there.is_file() => {}
         Ok(_) => return Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     }
-    let ours = first_line(path)?.contains(mark);
+    let ours = is_of(path, mark, empty_too)?;
     if ours {
         std::fs::remove_file(path)?;
     }
     Ok(ours)
+}
+
+/// Whether the first line of a file contains `mark`. `empty_too`: the answer for an empty file.
+fn is_of(path: &Path, mark: &str, empty_too: bool) -> io::Result<bool> {
+    let line = first_line(path)?;
+    Ok(if line.is_empty() { empty_too } else { line.contains(mark) })
 }
 
 pub(crate) fn first_line(path: &Path) -> io::Result<String> {
@@ -252,18 +261,23 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let (path, partial) = (directory.path().join("out"), directory.path().join("out.partial"));
         assert!(!Output::discard(&path, "one").expect("nothing is there"));
-        assert!(!Output::delete(&path, "one").expect("nothing is there"));
+        assert!(!Output::delete(&path, "one", false).expect("nothing is there"));
         for file in [&path, &partial] {
             fs::write(file, "{\"run_id\":\"one\"}\n{\"run_id\":\"two\"}\n").expect("written");
         }
-        assert!(!Output::discard(&path, "two").expect("read") && !Output::delete(&path, "two").expect("read"));
+        assert!(!Output::discard(&path, "two").expect("read") && !Output::delete(&path, "two", false).expect("read"));
         assert!(path.exists() && partial.exists());
         let writing = fs::File::open(&partial).expect("open");
         writing.lock().expect("no other process has it");
         assert!(matches!(Output::discard(&path, "one"), Err(SinkError::Busy { .. })));
         drop(writing);
         assert!(Output::discard(&path, "one").expect("deleted") && !partial.exists() && path.exists());
-        assert!(Output::delete(&path, "one").expect("deleted") && !path.exists());
+        assert!(Output::delete(&path, "one", false).expect("deleted") && !path.exists());
         assert!(!Output::discard(std::path::Path::new("/dev/null"), "").expect("no file"));
+        // An empty file has no mark.
+        fs::write(&path, "").and_then(|()| fs::write(&partial, "")).expect("written");
+        assert!(!Output::delete(&path, "one", false).expect("read") && path.exists());
+        assert!(Output::delete(&path, "one", true).expect("deleted") && !path.exists());
+        assert!(Output::discard(&path, "one").expect("deleted") && !partial.exists());
     }
 }

@@ -276,7 +276,7 @@ fn old_files_are_those_beyond_the_number_to_keep() {
             RunOutcome::Failed => state.give_up(run.run_id, at(number), outcome).expect("ended"),
             _ => state.settle(run.run_id, &completed(number)).expect("ended"),
         }
-        RunFile { run_id: run.run_id.to_string(), path: format!("/data/{number}.jsonl").into() }
+        RunFile { run_id: run.run_id.to_string(), path: format!("/data/{number}.jsonl").into(), is_last: true }
     };
     let first = write(&mut state, 0, Some("nightly"), RunOutcome::Complete);
     let failed = write(&mut state, 1, Some("nightly"), RunOutcome::Failed);
@@ -293,6 +293,19 @@ fn old_files_are_those_beyond_the_number_to_keep() {
     assert_eq!(old(&state, &FileQuery { template: "/data/x.jsonl".to_owned(), schedule: None }, 1), []);
     state.files_are_deleted(&[first]).expect("written");
     assert_eq!(old(&state, &asked, 2), [failed]);
+
+    // Two runs of one day write the same file.
+    for number in [10, 11] {
+        let run = NewRun {
+            output: "/data/today.jsonl".to_owned(),
+            output_template: "/data/{date}.jsonl".to_owned(),
+            ..new_run(number)
+        };
+        state.begin(&run).expect("begun");
+        state.settle(run.run_id, &completed(number)).expect("ended");
+    }
+    let asked = FileQuery { template: "/data/{date}.jsonl".to_owned(), schedule: None };
+    assert_eq!(old(&state, &asked, 1).iter().map(|file| file.is_last).collect::<Vec<_>>(), [false]);
 }
 
 #[test]
