@@ -76,7 +76,9 @@ fn decoded(answer: wire::DescribeTableAnswer, unexpected: Vec<String>) -> Result
     for (name, value) in answer.extra {
         table.extra.entry(name).or_insert(value);
     }
-    let undefined = undefined(&table);
+    // If a definition could not be read, any attribute may be the one that it defines.
+    let is_readable = !unexpected.iter().any(|path| path.starts_with("AttributeDefinitions"));
+    let undefined = if is_readable { undefined(&table) } else { Vec::new() };
     Ok(Decoded { table, unexpected, undefined })
 }
 

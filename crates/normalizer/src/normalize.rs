@@ -25,18 +25,6 @@ pub(crate) fn table(wire: wire::TableDescription) -> Table {
     let key_schema = types.key_schema(wire.key_schema.unwrap_or_default(), &mut extra);
     let stream = stream(wire.stream_specification, wire.latest_stream_arn, wire.latest_stream_label, &mut extra);
 
-    // A summary that could not be read is in `extra`: its value is unknown, which is not the
-    // default.
-    let mut absent = |object: &str, field: &'static str, is_absent: bool, extra: &Extra| {
-        let absent = is_absent && !extra.contains_key(object);
-        if absent {
-            defaulted.push(field.into());
-        }
-        absent
-    };
-    let no_billing = absent(BILLING, "billing_mode", wire.billing_mode_summary.is_none(), &extra);
-    let no_encryption = absent(ENCRYPTION, "encryption", wire.sse_description.is_none(), &extra);
-    let no_class = absent(CLASS, "table_class", wire.table_class_summary.is_none(), &extra);
     let mut billing = wire.billing_mode_summary.unwrap_or_default();
     let last_update_to_pay_per_request_at =
         time(billing.last_update_to_pay_per_request_date_time, "LastUpdateToPayPerRequestDateTime", &mut billing.extra);
@@ -44,6 +32,19 @@ pub(crate) fn table(wire: wire::TableDescription) -> Table {
     let mut class = wire.table_class_summary.unwrap_or_default();
     let table_class_updated_at = time(class.last_update_date_time, "LastUpdateDateTime", &mut class.extra);
     extra.keep(CLASS, class.extra);
+
+    // A summary that could not be read is in `extra`, as is one of whose members dynacrawl does not
+    // know all: its value is unknown, which is not the default.
+    let mut absent = |object: &str, field: &'static str, is_absent: bool| {
+        let absent = is_absent && !extra.contains_key(object);
+        if absent {
+            defaulted.push(field.into());
+        }
+        absent
+    };
+    let no_billing = absent(BILLING, "billing_mode", billing.billing_mode.is_none());
+    let no_encryption = absent(ENCRYPTION, "encryption", wire.sse_description.is_none());
+    let no_class = absent(CLASS, "table_class", class.table_class.is_none());
 
     let mut replicas: Vec<_> = wire.replicas.into_iter().flatten().map(replica).collect();
     replicas.sort_by(|a, b| a.region.cmp(&b.region));

@@ -29,7 +29,8 @@ pub(crate) fn bring_up(writing: &Transaction<'_>) -> rusqlite::Result<()> {
     rewrite(writing, "changes", "change", "type", "name")?;
     rewrite(writing, "staged", "change", "type", "name")?;
     rewrite(writing, "staged_ends", "record", "type", "NULL")?;
-    let of_table = "CASE WHEN json_valid(table_record) THEN json_extract(table_record, '$.table.name') END";
+    let of_table = "CASE WHEN json_valid(table_record) AND json_type(table_record, '$.table.name') = 'text' \
+                    THEN json_extract(table_record, '$.table.name') END";
     rewrite(writing, "outbox", "record", "type", of_table)?;
     rewrite(writing, "outbox", "table_record", "'table'", "NULL")?;
     rewrite(writing, "runs", "completed", "'run_completed'", "NULL")?;

@@ -109,3 +109,16 @@ fn undelivered_events_of_an_old_state_get_the_new_shape() {
     let removed = owed.iter().find(|event| event.record.as_ref().is_some_and(|r| r.kind().as_str() == "table_removed"));
     assert!(removed.is_some_and(|event| event.table.is_some()), "with the table as it was");
 }
+
+#[test]
+fn an_odd_record_does_not_end_the_upgrade() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let old = Connection::open(directory.path().join("state.db")).expect("an old state");
+    old.execute_batch(include_str!("version5.sql")).expect("an old state");
+    for (seq, odd) in [(1, "json_set(table_record, '$.table.name', 7)"), (2, "'{}'"), (3, "'no JSON'"), (4, "'[]'")] {
+        let update = format!("UPDATE outbox SET table_record = {odd} WHERE seq = {seq}");
+        assert_eq!(old.execute(&update, []).expect("written"), 1);
+    }
+    drop(old);
+    assert!(!open(directory.path()).undelivered("audit", 100).expect("read").is_empty());
+}
