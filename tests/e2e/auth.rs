@@ -173,6 +173,12 @@ fn a_blank_or_line_break_in_a_key_is_refused_without_a_panic() {
 
 #[test]
 fn a_container_gives_keys() {
+    for profile in ["", "default", "payments"] {
+        container_gives_keys(profile);
+    }
+}
+
+fn container_gives_keys(profile: &str) {
     let (sim, home) = ireland(20);
     let container = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = container.local_addr().expect("an address");
@@ -192,6 +198,8 @@ fn a_container_gives_keys() {
     let crawled = Dynacrawl::crawl()
         .sim(&sim)
         .args(["--region", IRELAND])
+        // Without any profile, the SDK moves on to the container.
+        .env("AWS_PROFILE", profile)
         .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{address}/keys"))
         .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Bearer container-token")
         .secret("container-token")

@@ -32,6 +32,8 @@ pub struct Config {
     pub log: LogSettings,
     /// Whether only messages go to standard error.
     pub quiet: bool,
+    /// The environment variables that the configuration file names.
+    pub variables: BTreeSet<String>,
 }
 
 impl Config {
@@ -68,6 +70,7 @@ impl Config {
             check: layer.check.validate()?,
             log: layer.log.validate(layer.telemetry)?,
             quiet,
+            variables: layer.variables,
         })
     }
 
@@ -98,12 +101,12 @@ impl Config {
     async fn need_profiles(&mut self) -> Result<(), ConfigError> {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let has_keys = is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY");
-        let ambient = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty() && !has_keys);
+        let ambient = std::env::var(AMBIENT_PROFILE).ok().filter(|name| !name.is_empty() && !has_keys);
         let needed = |target: &Target| match (&target.base, target.profile()) {
             (_, Some(profile)) => {
                 Some((format!("target '{}': profile (--profile)", Escaped(&target.name)), profile.to_owned()))
             }
-            (TargetBase::Chain { .. }, None) => ambient.as_ref().map(|name| ("AWS_PROFILE".to_owned(), name.clone())),
+            (TargetBase::Chain { .. }, None) => ambient.as_ref().map(|name| (AMBIENT_PROFILE.to_owned(), name.clone())),
             (TargetBase::Keys { .. }, None) => None,
         };
         let needed: Vec<_> = self.chosen_mut().filter_map(|target| needed(target)).collect();
@@ -112,7 +115,10 @@ impl Config {
         }
         // If the files cannot be read, resolving the credentials reports it.
         let Some(profiles) = dynacrawl_aws::profiles().await else { return Ok(()) };
-        needed.into_iter().try_for_each(|(key, profile)| must_exist(key, &profile, &profiles))
+        needed
+            .into_iter()
+            .filter(|(key, profile)| !(key == AMBIENT_PROFILE && may_be_missing(profile, &profiles)))
+            .try_for_each(|(key, profile)| must_exist(key, &profile, &profiles))
     }
 
     /// For each chosen target without a Region, takes the one of AWS's own settings, if they have
@@ -133,6 +139,15 @@ impl Config {
         let all = run.targets.iter_mut().chain(run.groups.iter_mut().map(|group| &mut group.discovery));
         all.filter(|target| target.is_one_of(request.targets.as_deref()))
     }
+}
+
+/// The variable that names the profile of targets that name none.
+const AMBIENT_PROFILE: &str = "AWS_PROFILE";
+
+/// Whether the SDK does without the profile that `AWS_PROFILE` names, and moves on to the
+/// credentials of a container or an instance.
+fn may_be_missing(profile: &str, profiles: &[String]) -> bool {
+    profile == "default" || profiles.is_empty()
 }
 
 /// What all `[[target]]` sections stand for.
