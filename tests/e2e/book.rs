@@ -167,7 +167,7 @@ fn examples_of_records_and_reports_are_what_is_printed() {
         fs::write(home.path().join("shop.toml"), config).expect("written");
         let command = Dynacrawl::new(subcommand).in_directory(home.path());
         let command = if subcommand == "crawl" { everything_at(command, &sim.url()).keys(&access) } else { command };
-        command.args(["--config", "shop.toml"]).args(args).run()
+        command.env("COLUMNS", "80").args(["--config", "shop.toml"]).args(args).run()
     };
     let output = || {
         let mut files: Vec<_> = fs::read_dir(home.path()).expect("a directory").filter_map(Result::ok).collect();

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::command::{Dynacrawl, Ended};
 use crate::daemon::{Place, keyed, schedule};
 use crate::network::TlsFront;
+use crate::organization::everything_at;
 use crate::support::{COMMANDS, HOME, IRELAND, VIRGINIA, closed_port, ireland, simulate};
 
 /// Compares a text with its snapshot; ids, times, ports and directories are the same in each run.
@@ -67,13 +68,16 @@ fn errors_of_input() {
     let (sim, _) = ireland(1);
     let profiles = "[default]\nregion = eu-west-1\n[profile payments]\nregion = eu-west-1\n";
     let mut text = String::new();
-    let cases: [(&str, &[(&str, &str)]); 24] = [
+    let cases: [(&str, &[(&str, &str)]); 29] = [
         ("crawl --rate -5", &[]),
         ("crawl --rate fast", &[]),
         ("crawl --rat 5", &[]),
         ("crawl --scopes 0 --region eu-west-1", &[]),
         ("crawl --region eu-west-1", &[("DYNACRAWL_RATE", "fast")]),
         ("crawl --region eu-west-1", &[("DYNACRAWL_SCOPES", "0")]),
+        ("crawl --region eu-west-1 -o", &[]),
+        ("crawl --region eu-west-1 -q=maybe", &[]),
+        ("crawl --region eu-west-1", &[("DYNACRAWL_QUIET", "maybe")]),
         ("crawl --region eu-west-1 --patience soon", &[]),
         ("crawl --region Ireland", &[]),
         ("crawl", &[("DYNACRAWL_REGION", "Ireland")]),
@@ -90,7 +94,9 @@ fn errors_of_input() {
         ("crawl --region eu-west-1 --output nodir/tables.jsonl", &[]),
         ("crawl --demo --state nodir/state.db", &[]),
         ("crawl --demo --region eu-west-1", &[]),
+        ("crawl --region eu-west-1", &[("DYNACRAWL_STATE", "nodir/state.db")]),
         ("status --state nodir/state.db", &[]),
+        ("status", &[("DYNACRAWL_STATE", "nodir/state.db")]),
         ("crawl --config missing.toml", &[]),
     ];
     for (line, variables) in cases {
@@ -123,9 +129,11 @@ fn warnings() {
     let (sim, home) = ireland(3);
     let mut text = String::new();
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
-    let cases: [Case<'_>; 4] = [
+    let cases: [Case<'_>; 6] = [
         (&["--include", "ordres-.*"], &[]),
         (&["--include", "table-.*", "--include", "ordres-.*"], &[]),
+        (&["--include", "table-.*", "--include", "table-000001", "--exclude", "table-000001"], &[]),
+        (&["--include", "table-.*"], &[("DYNACRAWL_EXCLUDE", "table-000001")]),
         (&["--state", "state.db", "--accept-removals", "111122223333/us-east-1"], &[]),
         (
             &[],
@@ -141,6 +149,11 @@ fn warnings() {
         let ended = variables.iter().fold(command, |command, (name, value)| command.env(name, value)).run();
         text.push_str(&shown(&format!("dynacrawl crawl {}", args.join(" ")), &ended));
     }
+    // A variable that the file names is not unknown.
+    let config = "[serve]\ntoken = { env = \"DYNACRAWL_TOKEN\" }\n";
+    let named =
+        Dynacrawl::crawl_of(&sim, &home, IRELAND).config(config).env("DYNACRAWL_TOKEN", "a-token-of-the-daemon").run();
+    assert!(!named.stderr.contains("DYNACRAWL_TOKEN"), "{}", named.stderr);
     // Without an endpoint of its own, and without credentials: nothing leaves the machine.
     for args in [&["--rate", "1000000"][..], &["--region", "eu-wset-1"]] {
         let ended = Dynacrawl::new("check").args(["--region", IRELAND]).args(args).run();
@@ -197,8 +210,23 @@ fn failures() {
     let (no_describe, no_describe_home) = denied(Operation::DescribeTable);
     let quick = || Dynacrawl::crawl().args(["--max-attempts", "1", "--patience", "1s", "--output", "tables.jsonl"]);
     let at = |url: &str| ["--endpoint-url".to_owned(), url.to_owned(), "--sts-endpoint-url".to_owned(), url.to_owned()];
+    let (member, member_home) = ireland(3);
+    member.deny(Denial::new(HOME, Operation::ListAccounts));
+    let organization = |more: &str| {
+        format!(
+            "[[target]]\nname = \"org\"\norganizations = true\nregions = [\"{IRELAND}\"]\n{more}\
+             assume_role = [{{ arn = \"arn:aws:iam::{{account}}:role/Crawler\" }}]\n"
+        )
+    };
+    let of_member =
+        |command: Dynacrawl| everything_at(command, &member.url()).keys(&member_home).config(&organization(""));
+    let expired = |command: Dynacrawl| command.file("config", sso).config(&organization("profile = \"payments\"\n"));
     let mut text = String::new();
     for (title, command) in [
+        ("an organization that the account may not list", of_member(quick())),
+        ("the same with check", of_member(Dynacrawl::new("check"))),
+        ("an organization, and an SSO session that has ended", expired(quick())),
+        ("the same with check", expired(Dynacrawl::new("check"))),
         ("no credentials", quick().args(["--region", IRELAND])),
         ("an SSO session that has ended", quick().file("config", sso).args(["--profile", "payments"])),
         ("a wrong secret", quick().args(["--region", IRELAND]).sim(&sim).aws_keys(&home.access_key_id, "wrong", None)),
@@ -211,7 +239,7 @@ fn failures() {
         ("an output that is full", Dynacrawl::crawl_of(&sim, &home, IRELAND).args(["--output", "/dev/full"])),
     ] {
         let ended = command.run();
-        let _ = write!(text, "# {title}\n{}exit {}\n", ended.stderr, ended.code());
+        let _ = write!(text, "# {title}\n{}{}exit {}\n", ended.stdout, ended.stderr, ended.code());
     }
     reads("failures", &text);
 }
@@ -257,9 +285,12 @@ fn reports() {
     for (command, args) in
         [("status", &[][..]), ("runs", &[]), ("tables", &[]), ("tables", &["a-*"]), ("changes", &["table-000001"])]
     {
-        let ended = Dynacrawl::new(command).arg("--state").arg(place.state()).args(args).run();
+        let shows = || Dynacrawl::new(command).arg("--state").arg(place.state()).args(args);
+        let ended = shows().env("COLUMNS", "80").run();
         assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ended.stdout);
         text.push_str(&shown(&format!("dynacrawl {command} {}", args.join(" ")), &ended));
+        // For a pipe, no name is broken.
+        assert_eq!(shows().run().stdout.contains(long), command == "tables", "{command}");
     }
     reads("reports", &text);
 }

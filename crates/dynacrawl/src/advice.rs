@@ -1,7 +1,7 @@
 //! What to do about a failure, in the same words for `dynacrawl check` and for a crawl that failed.
 
 use dynacrawl_aws::{ErrorClass, is_known_region, known_regions};
-use dynacrawl_engine::settings::Target;
+use dynacrawl_engine::settings::{Group, Target};
 use dynacrawl_model::{Operation, Outcome, Problem, Region};
 
 use crate::nearest::nearest;
@@ -24,6 +24,40 @@ const DENIED_BY: &str = "look for denying statements, permission boundaries and 
 /// The profile from which a target's credentials come: its own, or the one of the environment.
 pub(crate) fn profile(target: Option<&Target>) -> Option<String> {
     target.and_then(Target::profile).map(ToOwned::to_owned).or_else(|| std::env::var("AWS_PROFILE").ok())
+}
+
+/// Where the credentials of a target come from, as far as advice depends on it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    profile: Option<String>,
+    /// The ARNs of the roles for which the configuration has an external id. An organization's may
+    /// have placeholders.
+    with_external_id: Vec<String>,
+}
+
+impl Origin {
+    pub(crate) fn of(target: &Target) -> Self {
+        let with_external_id = target.chain.iter().filter(|role| role.external_id.is_some());
+        Self {
+            profile: profile(Some(target)),
+            with_external_id: with_external_id.map(|role| role.arn.to_string()).collect(),
+        }
+    }
+
+    pub(crate) fn of_group(group: &Group) -> Self {
+        let with_external_id = group.roles.iter().filter(|role| role.external_id.is_some());
+        Self {
+            profile: profile(Some(&group.discovery)),
+            with_external_id: with_external_id.map(|role| role.arn.clone()).collect(),
+        }
+    }
+
+    /// Whether the role that AWS's message names has an external id. The name of a role is the last
+    /// part of its ARN, and has no placeholder in most configurations.
+    fn has_external_id(&self, message: &str) -> bool {
+        let name = |arn: &str| arn.rsplit_once(":role/").map_or(arn, |(_, name)| name).to_owned();
+        self.with_external_id.iter().map(|arn| name(arn)).any(|name| name.contains('{') || message.contains(&name))
+    }
 }
 
 /// Credentials that are missing, or that AWS refuses. `profile`: the profile that they come from,
@@ -160,13 +194,14 @@ pub(crate) fn of_problem(
     problem: &Problem,
     outcome: Outcome,
     region: Option<&Region>,
-    profile: Option<&str>,
+    origin: &Origin,
 ) -> Option<String> {
-    let message = problem.message.as_str();
+    let (message, profile) = (problem.message.as_str(), origin.profile.as_deref());
     match problem.code.as_str() {
         "no_credentials" => return Some(credentials(ErrorClass::NoCredentials, message, profile).fix),
         "credentials_timeout" => return Some(credentials(ErrorClass::TimedOut, message, profile).fix),
         "account_mismatch" => return Some(OTHER_ACCOUNT.to_owned()),
+        "account_not_found" => return Some(NOT_A_MEMBER.to_owned()),
         "connection_failed" | "unreachable" => return Some(unreachable(region, message).fix),
         _ => {}
     }
@@ -178,11 +213,27 @@ pub(crate) fn of_problem(
         (ErrorClass::Denied, Some(Operation::DescribeTable)) => describe_table_denied(),
         (class @ (ErrorClass::Denied | ErrorClass::Throttled), Some(Operation::ListTables)) => list_tables(class),
         (ErrorClass::Throttled, _) => Advice::new("throttled", THROTTLED),
-        (ErrorClass::Denied, _) if message.contains(":role/") => assume_role(class, true),
+        (ErrorClass::Denied, _) if message.contains(":role/") => assume_role(class, origin.has_external_id(message)),
         _ => return None,
     };
     Some(advice.fix)
 }
+
+/// The accounts of an organization could not be listed.
+pub(crate) fn organization(problem: &Problem, outcome: Outcome, group: &Group) -> String {
+    let of_credentials = (outcome == Outcome::AuthFailed)
+        .then(|| of_problem(problem, outcome, None, &Origin::of_group(group)))
+        .flatten();
+    of_credentials.unwrap_or_else(|| {
+        "the credentials must be those of the organization's management account or of a delegated administrator, and allow \
+         organizations:ListAccounts (with organizational units also ListAccountsForParent and \
+         ListOrganizationalUnitsForParent); `dynacrawl policy --assume` prints the policy"
+            .to_owned()
+    })
+}
+
+/// An account that `include_accounts` names is not an active account of the organization.
+pub(crate) const NOT_A_MEMBER: &str = "correct include_accounts, or make the account a target of its own";
 
 /// The credentials belong to another account.
 pub(crate) const OTHER_ACCOUNT: &str = "use credentials of that account, or correct the account's id";
@@ -192,11 +243,18 @@ mod tests {
     use dynacrawl_aws::ErrorClass;
     use dynacrawl_model::{Operation, Outcome, Problem};
 
-    use super::{credentials, misspelt, of_problem, unreachable};
+    use super::{Origin, credentials, misspelt, of_problem, unreachable};
+
+    fn origin() -> Origin {
+        Origin {
+            profile: Some("payments".to_owned()),
+            with_external_id: vec!["arn:aws:iam::1:role/Guarded".to_owned()],
+        }
+    }
 
     fn advised(code: &str, message: &str, operation: Option<Operation>, outcome: Outcome) -> Option<String> {
         let problem = Problem { operation, ..Problem::new(code, message) };
-        of_problem(&problem, outcome, "eu-south-2".parse().ok().as_ref(), Some("payments"))
+        of_problem(&problem, outcome, "eu-south-2".parse().ok().as_ref(), &origin())
     }
 
     #[test]
@@ -213,7 +271,8 @@ mod tests {
             ("no_credentials", "none found", None, Outcome::AuthFailed, "--profile or AWS_PROFILE"),
             ("AccessDeniedException", "no", Some(Operation::ListTables), Outcome::Denied, "dynamodb:ListTables on *"),
             ("AccessDeniedException", "no", Some(Operation::DescribeTable), Outcome::Partial, "dynamodb:DescribeTable"),
-            ("AccessDenied", "arn:aws:iam::1:role/Crawler", None, Outcome::AuthFailed, "trust policy"),
+            ("AccessDenied", "arn:aws:iam::1:role/Guarded", None, Outcome::AuthFailed, "this external id"),
+            ("AccessDenied", "arn:aws:iam::1:role/Crawler", None, Outcome::AuthFailed, "needs no external id"),
             ("UnrecognizedClientException", "", None, Outcome::AuthFailed, "access key id"),
             ("UnrecognizedClientException", "", None, Outcome::NotOptedIn, "enable eu-south-2"),
             ("ThrottlingException", "", Some(Operation::DescribeTable), Outcome::Partial, "lower --rate"),

@@ -16,11 +16,12 @@ impl Includes {
         Self(Mutex::new(include.iter().filter_map(one).collect()))
     }
 
-    /// Matches the expressions against tables that the filters select.
-    pub(crate) fn see(&self, selected: &[TableName]) {
+    /// Matches the expressions against the tables that AWS lists, selected or not: an expression
+    /// whose tables are all excluded is not misspelt.
+    pub(crate) fn see(&self, listed: [&[TableName]; 2]) {
         let mut unmatched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !unmatched.is_empty() {
-            unmatched.retain(|(_, filter)| !selected.iter().any(|name| filter.selects(name.as_str())));
+            unmatched.retain(|(_, filter)| !listed.iter().copied().flatten().any(|name| filter.selects(name.as_str())));
         }
     }
 
@@ -40,8 +41,8 @@ mod tests {
     #[test]
     fn an_include_that_matches_nothing_is_found() {
         let includes = Includes::new(&["orders-.*".to_owned(), "ordres-.*".to_owned()]);
-        includes.see(&[TableName::from("orders-prod"), TableName::from("carts")]);
-        includes.see(&[]);
+        includes.see([&[TableName::from("orders-prod")], &[TableName::from("carts")]]);
+        includes.see([&[], &[]]);
         assert_eq!(includes.unmatched(), ["ordres-.*"]);
     }
 }

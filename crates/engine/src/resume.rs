@@ -257,6 +257,10 @@ fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh:
     if run.version != env!("CARGO_PKG_VERSION") {
         return Err(format!("dynacrawl {} started it", dynacrawl_model::Escaped(&run.version)));
     }
+    // Before the digest, which an upgrade may change, too.
+    if run.output_format != OUTPUT_FORMAT {
+        return Err("its records have another format".to_owned());
+    }
     if run.config_digest != plan.digest() {
         return Err("the configuration has changed".to_owned());
     }
@@ -268,9 +272,6 @@ fn may_resume(run: &Unfinished, plan: &RunPlan, settings: &StateSettings, fresh:
             "it stopped {hours} hours ago, and only {:?} are allowed (state.resume_within)",
             settings.resume_within
         ));
-    }
-    if run.output_format != OUTPUT_FORMAT {
-        return Err("its records have another format".to_owned());
     }
     if run.output_template != plan.settings.crawl.output.template() {
         return Err("the output has changed".to_owned());

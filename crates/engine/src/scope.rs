@@ -245,7 +245,7 @@ impl ScopeRun {
                 return self.fold(entry).await;
             }
             What::PageListed(page) => {
-                self.run.includes.see(&page.selected);
+                self.run.includes.see([&page.selected, &page.unselected]);
                 if let Some(changes) = &self.changes {
                     changes.listed(&self.scope, &page.unselected, &page.selected)?;
                 }

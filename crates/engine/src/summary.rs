@@ -26,6 +26,8 @@ pub struct SummarySettings<'a> {
     pub output: Option<&'a str>,
     /// What to do about a problem.
     pub advice: Advice<'a>,
+    /// Replaces the name of a setting, such as `crawl.include (--include)`, by what the user typed.
+    pub rename: &'a dyn Fn(&str) -> String,
 }
 
 /// The summary, with a newline at its end.
@@ -54,10 +56,10 @@ pub fn summary(report: &RunReport, settings: &SummarySettings<'_>) -> String {
         let _ = writeln!(text, "  and more: the scope_completed records in the output have all of them");
     }
     for warning in warnings(report) {
-        let _ = writeln!(text, "warning: {warning}");
+        let _ = writeln!(text, "warning: {}", (settings.rename)(&warning));
     }
     if !advised.is_empty() || report.outcome == RunOutcome::Failed {
-        let _ = writeln!(text, "run `dynacrawl check` with the same options to find out more");
+        let _ = writeln!(text, "run `dynacrawl check` with the same target options to find out more");
     }
     text
 }
@@ -133,7 +135,8 @@ pub fn warnings(report: &RunReport) -> Vec<String> {
         warnings.push(format!("the filters (--include, --exclude) select none of the {listed}"));
     } else if report.scopes.complete == report.scopes.planned {
         let unmatched = &report.without_effect.includes;
-        warnings.extend(unmatched.iter().map(|include| format!("--include '{include}' matches no table")));
+        warnings
+            .extend(unmatched.iter().map(|include| format!("crawl.include (--include): '{include}' matches no table")));
     }
     let accepted = &report.without_effect.accepted;
     for (account, region) in &accepted.removals {

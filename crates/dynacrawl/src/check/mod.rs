@@ -22,6 +22,7 @@ use dynacrawl_sinks::DeliveryError;
 use finding::{SINK, Trouble};
 use futures_util::{FutureExt, StreamExt, stream};
 
+use crate::advice;
 use crate::config::CheckSettings;
 
 /// How long a sink may take to respond.
@@ -110,7 +111,7 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
     let found = match organization_accounts(group, ready, plan).await {
         Ok(found) => found,
         Err(stopped) => {
-            findings.add("organization", name, None, Err(accounts_not_listed(&stopped)));
+            findings.add("organization", name, None, Err(accounts_not_listed(&stopped, group)));
             findings.no_scope_works(1);
             return (Vec::new(), findings);
         }
@@ -119,7 +120,7 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
     match failed {
         Some(failed) => {
             let stopped = StopReason::by_error(&failed.error);
-            let trouble = Trouble { message: failed.to_string(), ..accounts_not_listed(&stopped) };
+            let trouble = Trouble { message: failed.to_string(), ..accounts_not_listed(&stopped, group) };
             findings.add("organization", name, None, Err(trouble));
             findings.no_scope_works(1);
         }
@@ -141,7 +142,7 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
         let trouble = Trouble {
             code: "account_not_found",
             message: format!("{account} is not an active account of the organization"),
-            fix: "correct include_accounts, or make the account a target of its own".to_owned(),
+            fix: advice::NOT_A_MEMBER.to_owned(),
         };
         findings.add("organization", name, None, Err(trouble));
         findings.no_scope_works(1);
@@ -155,14 +156,11 @@ fn no_accounts(message: String) -> Trouble {
     Trouble { code: "no_accounts", message, fix }
 }
 
-fn accounts_not_listed(stopped: &StopReason) -> Trouble {
+fn accounts_not_listed(stopped: &StopReason, group: &Group) -> Trouble {
     Trouble {
         code: "accounts_not_listed",
         message: stopped.problem.message.clone(),
-        fix: "the credentials must be those of the organization's management account or of a delegated administrator, and allow \
-              organizations:ListAccounts (with organizational units also ListAccountsForParent and \
-              ListOrganizationalUnitsForParent); `dynacrawl policy --assume` prints the policy"
-            .to_owned(),
+        fix: advice::organization(&stopped.problem, stopped.outcome, group),
     }
 }
 

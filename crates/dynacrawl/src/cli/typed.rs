@@ -20,9 +20,18 @@ const PREFIX: &str = "DYNACRAWL_";
 pub struct Typed {
     /// By flag, such as `--rate`: the flag itself, or the variable that was set instead of it.
     names: BTreeMap<String, String>,
-    /// Environment variables that look like dynacrawl's and that it does not read, with a
-    /// suggestion.
-    pub unknown_variables: Vec<String>,
+    /// Environment variables that look like dynacrawl's and that it does not read, unless the
+    /// configuration file names them.
+    pub unknown_variables: Vec<UnknownVariable>,
+}
+
+/// An environment variable that looks like dynacrawl's and is none of its own.
+#[derive(Clone, Debug)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// A warning, with a suggestion.
+    pub message: String,
 }
 
 impl Typed {
@@ -61,7 +70,8 @@ impl Typed {
             let is_whole = rest[flag_at + length..].starts_with(')');
             let is_of_key = |c: char| matches!(c, '.' | '_' | '0'..='9' | 'a'..='z');
             let key_at = rest[..at].trim_end_matches(is_of_key).len();
-            match self.names.get(flag).filter(|_| is_whole) {
+            // Without a key in front of it, it is not the name of a setting, but text from outside.
+            match self.names.get(flag).filter(|_| is_whole && key_at < at) {
                 Some(name) => {
                     renamed.push_str(&rest[..key_at]);
                     renamed.push_str(name);
@@ -100,10 +110,16 @@ fn in_words(error: &clap::Error, command: &Command, typed: &[OsString]) -> Strin
         return text;
     };
     let flag = format!("--{long}");
-    let is_typed =
-        typed.iter().any(|arg| arg.to_string_lossy() == flag || arg.to_string_lossy().starts_with(&format!("{flag}=")));
-    let variable = arguments(command).filter(|arg| arg.get_long() == Some(long)).find_map(Arg::get_env);
-    match variable {
+    let Some(arg) = arguments(command).find(|arg| arg.get_long() == Some(long)) else { return text };
+    // Short flags may be combined, as in `-qo FILE`.
+    let is_short = |typed: &str| {
+        let letters = typed.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+        letters.zip(arg.get_short()).is_some_and(|(letters, short)| letters.contains(short))
+    };
+    let is_typed = typed.iter().map(|arg| arg.to_string_lossy()).any(|typed| {
+        typed.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')) || is_short(&typed)
+    });
+    match arg.get_env().filter(|variable| std::env::var_os(variable).is_some()) {
         Some(variable) if !is_typed => text.replace(invalid.as_str(), &variable.to_string_lossy()),
         _ => text,
     }
@@ -119,7 +135,7 @@ fn variables_of(command: &Command) -> Vec<String> {
 }
 
 /// A message for each variable that has dynacrawl's prefix and that dynacrawl does not read.
-fn unknown_variables(known: &[String], variables: impl Iterator<Item = OsString>) -> Vec<String> {
+fn unknown_variables(known: &[String], variables: impl Iterator<Item = OsString>) -> Vec<UnknownVariable> {
     let mut unknown: Vec<_> = variables
         .filter_map(|name| name.into_string().ok())
         .filter(|name| name.starts_with(PREFIX) && !known.contains(name) && !is_of_a_service(name))
@@ -128,7 +144,9 @@ fn unknown_variables(known: &[String], variables: impl Iterator<Item = OsString>
     let message = |name: String| {
         let nearest = nearest(&name, known.iter().map(String::as_str));
         let hint = nearest.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
-        format!("dynacrawl does not read the environment variable {}{hint}", dynacrawl_model::Escaped(&name))
+        let escaped = dynacrawl_model::Escaped(&name);
+        let message = format!("dynacrawl does not read the environment variable {escaped}{hint}");
+        UnknownVariable { name, message }
     };
     unknown.into_iter().map(message).collect()
 }
@@ -162,8 +180,9 @@ mod tests {
             ("target 'default': regions (--region)", "target 'default': --region"),
             ("state.path (--state)", "state.path (--state)"),
             ("a (--rate, crawl.rate) b (--rate)", "a (--rate, crawl.rate) --rate"),
+            ("'include (--include)'", "'include (--include)'"),
             (" (--", " (--"),
-            ("'\u{e9} (--rate)'", "'\u{e9}--rate'"),
+            ("'\u{e9} (--rate)'", "'\u{e9} (--rate)'"),
         ] {
             assert_eq!(typed.rename(text), renamed);
         }
@@ -182,8 +201,9 @@ mod tests {
             "PATH",
         ];
         let unknown = unknown_variables(&known, names.into_iter().map(OsString::from));
+        let messages: Vec<_> = unknown.into_iter().map(|unknown| unknown.message).collect();
         assert_eq!(
-            unknown,
+            messages,
             ["dynacrawl does not read the environment variable DYNACRAWL_RAET; did you mean DYNACRAWL_RATE?"]
         );
     }

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::planned::{Planned, plan};
-use crate::cli::{CrawlArgs, GlobalArgs};
+use crate::advice::Origin;
+use crate::cli::{CrawlArgs, GlobalArgs, Typed};
 use crate::config::{Config, Flags, LogLevel};
 use crate::exit::Exit;
 use crate::signals::Signals;
@@ -34,10 +35,16 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
     let Planned { plan, config, simulator: _simulator } = plan(global, &flags, args.demo, |_| {}).await?;
     let _telemetry = terminal.show_messages(&config.log, LogLevel::WARN)?;
     warn(global, &config);
-    crawl_plan(&plan, &config, args.fresh, terminal).await
+    crawl_plan(&plan, &config, args.fresh, terminal, &global.typed).await
 }
 
-async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Terminal) -> Result<Exit, Failure> {
+async fn crawl_plan(
+    plan: &RunPlan,
+    config: &Config,
+    fresh: bool,
+    terminal: &Terminal,
+    typed: &Typed,
+) -> Result<Exit, Failure> {
     let (crawl, quiet) = (&plan.settings.crawl, config.quiet);
     let failed = |error: std::io::Error| Failure::new(Exit::SinkFailed, error);
     let mut signals = Signals::new().map_err(failed)?;
@@ -72,6 +79,7 @@ async fn crawl_plan(plan: &RunPlan, config: &Config, fresh: bool, terminal: &Ter
                     .as_deref()
                     .filter(|_| matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial)),
                 advice: &|problem, outcome, region, target| advice(plan, problem, outcome, region, target),
+                rename: &|text| typed.rename(text),
             };
             terminal.write(&summary(&report, &settings));
         }
@@ -129,14 +137,29 @@ fn advice(
     region: Option<&Region>,
     target: &str,
 ) -> Option<String> {
-    let ready = plan.targets.iter().find(|ready| ready.target.name == target);
-    let profile = crate::advice::profile(ready.map(|ready| &ready.target));
-    crate::advice::of_problem(problem, outcome, region, profile.as_deref())
+    let origin = match plan.groups.iter().find(|(group, _)| group.has(target)) {
+        Some((group, _)) if group.name() == target => {
+            return Some(crate::advice::organization(problem, outcome, group));
+        }
+        Some((group, _)) => Origin::of_group(group),
+        None => plan
+            .targets
+            .iter()
+            .find(|ready| ready.target.name == target)
+            .map_or_else(Origin::default, |ready| Origin::of(&ready.target)),
+    };
+    crate::advice::of_problem(problem, outcome, region, &origin)
 }
 
 /// Logs what is unusual about the settings, but not an error.
 pub(super) fn warn(global: &GlobalArgs, config: &Config) {
-    for warning in global.typed.unknown_variables.iter().cloned().chain(config.warnings()) {
+    warn_of(global, config, config.warnings());
+}
+
+/// Logs warnings about the settings, and about variables that dynacrawl does not read.
+pub(super) fn warn_of(global: &GlobalArgs, config: &Config, warnings: Vec<String>) {
+    let unknown = global.typed.unknown_variables.iter().filter(|unknown| !config.variables.contains(&unknown.name));
+    for warning in unknown.map(|unknown| unknown.message.clone()).chain(warnings) {
         tracing::warn!("{}", global.typed.rename(&warning));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use dynacrawl_engine::settings::SettingError;
 
+use crate::cli::Typed;
 use crate::config::ConfigError;
 use crate::exit::Exit;
 
@@ -19,6 +20,12 @@ pub struct Failure {
 impl Failure {
     pub(super) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self { exit, error: error.into() }
+    }
+
+    /// The same failure, with each setting under the name that the user typed.
+    pub(super) fn in_typed_words(self, typed: &Typed) -> Self {
+        let text = typed.rename(&format!("{:#}", self.error));
+        Self { exit: self.exit, error: anyhow::Error::msg(text) }
     }
 }
 

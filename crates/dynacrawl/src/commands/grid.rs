@@ -7,8 +7,10 @@ use dynacrawl_model::Escaped;
 
 /// How many rows determine the widths of the columns.
 const MEASURED: usize = 500;
-/// How wide a report is if it does not go to a terminal.
+/// How wide the columns of a report are together if it does not go to a terminal.
 const WIDTH: u16 = 80;
+/// How wide a report is at least, also in a narrower terminal.
+const NARROWEST_REPORT: u16 = 40;
 /// The space between two columns.
 const GAP: u16 = 2;
 /// How far details are indented.
@@ -41,12 +43,48 @@ pub(super) struct GridRow<const N: usize> {
     pub(super) details: Vec<String>,
 }
 
-/// Writes rows as they come, in columns as wide as the first rows need, within the width of the
-/// terminal.
+/// How wide a report is.
+#[derive(Clone, Copy, Debug)]
+enum Fit {
+    /// Every line fits into this width. Long text is wrapped.
+    Wrapped(u16),
+    /// Every row is one line, which another program can search. Optional columns are left out
+    /// beyond this width.
+    Lines(u16),
+}
+
+impl Fit {
+    /// That of the environment variable `COLUMNS`, or of the terminal.
+    fn of_output() -> Self {
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|&width| width > 0);
+        let terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
+        match columns.or_else(terminal) {
+            Some(width) => Self::Wrapped(width.max(NARROWEST_REPORT)),
+            None => Self::Lines(WIDTH),
+        }
+    }
+
+    /// How wide the columns are together, if they can be.
+    fn columns(self) -> usize {
+        match self {
+            Self::Wrapped(width) | Self::Lines(width) => usize::from(width),
+        }
+    }
+
+    /// How wide a line is at most.
+    fn line(self) -> u16 {
+        match self {
+            Self::Wrapped(width) => width,
+            Self::Lines(_) => u16::MAX,
+        }
+    }
+}
+
+/// Writes rows as they come, in columns as wide as the first rows need.
 pub(super) struct Grid<W, const N: usize> {
     out: W,
     columns: [Column; N],
-    width: u16,
+    fit: Fit,
     waiting: Vec<GridRow<N>>,
     /// The widths of the columns once they are determined; `None` for a column that is left out.
     widths: Option<[Option<u16>; N]>,
@@ -54,12 +92,11 @@ pub(super) struct Grid<W, const N: usize> {
 
 impl<W: Write, const N: usize> Grid<W, N> {
     pub(super) fn new(out: W, columns: [Column; N]) -> Self {
-        let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
-        Self::with_width(out, columns, terminal.unwrap_or(WIDTH).max(40))
+        Self::with_fit(out, columns, Fit::of_output())
     }
 
-    fn with_width(out: W, columns: [Column; N], width: u16) -> Self {
-        Self { out, columns, width, waiting: Vec::new(), widths: None }
+    fn with_fit(out: W, columns: [Column; N], fit: Fit) -> Self {
+        Self { out, columns, fit, waiting: Vec::new(), widths: None }
     }
 
     /// Adds a row. Text from outside is escaped.
@@ -93,7 +130,7 @@ impl<W: Write, const N: usize> Grid<W, N> {
             self.line(&row.cells, &widths)?;
             for detail in row.details {
                 let mut table = plain();
-                table.set_width(self.width).add_row([detail]);
+                table.set_width(self.fit.line()).add_row([detail]);
                 if let Some(column) = table.column_mut(0) {
                     column.set_padding((INDENT, 0));
                 }
@@ -107,19 +144,23 @@ impl<W: Write, const N: usize> Grid<W, N> {
         let shown = cells.iter().zip(widths).filter_map(|(cell, width)| Some((cell, (*width)?)));
         let (cells, widths): (Vec<_>, Vec<_>) = shown.unzip();
         let mut table = plain();
-        table.set_width(self.width).add_row(Row::from(cells));
+        table.set_width(self.fit.line()).add_row(Row::from(cells));
         let last = widths.len().saturating_sub(1);
         for (number, width) in widths.into_iter().enumerate() {
             if let Some(column) = table.column_mut(number) {
                 let gap = if number == last { 0 } else { GAP };
-                column.set_padding((0, gap)).set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + gap)));
+                let width = Width::Fixed(width + gap);
+                column.set_padding((0, gap)).set_constraint(match self.fit {
+                    Fit::Wrapped(_) => ColumnConstraint::Absolute(width),
+                    Fit::Lines(_) => ColumnConstraint::LowerBoundary(width),
+                });
             }
         }
         write_trimmed(&mut self.out, &table)
     }
 
     /// The widths of the columns. If there is no room, optional columns are left out from the
-    /// right; then the widest column becomes narrower, and its text is wrapped.
+    /// right; then, if text is wrapped, the widest column becomes narrower.
     fn fit(&self, rows: &[GridRow<N>]) -> [Option<u16>; N] {
         let mut natural = self.columns.map(|column| column.head.chars().count());
         for row in rows {
@@ -134,11 +175,11 @@ impl<W: Write, const N: usize> Grid<W, N> {
             widths.sum::<usize>().saturating_sub(gap)
         };
         for place in (0..N).rev() {
-            if self.columns[place].optional && total(&natural, &shown) > usize::from(self.width) {
+            if self.columns[place].optional && total(&natural, &shown) > self.fit.columns() {
                 shown[place] = false;
             }
         }
-        while total(&natural, &shown) > usize::from(self.width) {
+        while matches!(self.fit, Fit::Wrapped(_)) && total(&natural, &shown) > self.fit.columns() {
             let widest = (0..N).filter(|place| shown[*place]).max_by_key(|place| natural[*place]);
             let Some(widest) = widest.filter(|place| natural[*place] > NARROWEST) else { break };
             natural[widest] -= 1;
@@ -166,11 +207,11 @@ fn write_trimmed(out: &mut impl Write, table: &Table) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Column, Grid, GridRow, MEASURED};
+    use super::{Column, Fit, Grid, GridRow, MEASURED};
 
-    fn written(width: u16, rows: &[([&str; 3], &[&str])]) -> String {
+    fn written(fit: Fit, rows: &[([&str; 3], &[&str])]) -> String {
         let columns = [Column::new("A"), Column::new("B"), Column::optional("C")];
-        let mut grid = Grid::with_width(Vec::new(), columns, width);
+        let mut grid = Grid::with_fit(Vec::new(), columns, fit);
         for (cells, details) in rows {
             let details = details.iter().map(|detail| (*detail).to_owned()).collect();
             grid.row(GridRow { cells: cells.map(str::to_owned), details }).expect("written");
@@ -180,15 +221,17 @@ mod tests {
 
     #[test]
     fn columns_fit_their_text_and_outside_text_is_escaped() {
-        let text = written(80, &[(["longer", "x\u{1b}[31m", "c"], &["detail"]), (["", "y", "d"], &[])]);
+        let text = written(Fit::Wrapped(80), &[(["longer", "x\u{1b}[31m", "c"], &["detail"]), (["", "y", "d"], &[])]);
         assert_eq!(text, "A       B            C\nlonger  x\\u{1b}[31m  c\n    detail\n        y            d\n");
     }
 
     #[test]
     fn what_does_not_fit_is_left_out_or_wrapped() {
         let long = "a-name-of-forty-characters-that-is-long";
-        let text =
-            written(40, &[([long, "b", "optional"], &["a detail that is too long for a line of forty characters"])]);
+        let text = written(
+            Fit::Wrapped(40),
+            &[([long, "b", "optional"], &["a detail that is too long for a line of forty characters"])],
+        );
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
         assert!(!text.contains("optional") && text.contains("    a detail"), "{text}");
         let joined: String = text.lines().skip(1).take(2).flat_map(|line| line.split_whitespace().take(1)).collect();
@@ -196,8 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn without_a_terminal_each_row_is_one_line() {
+        let long = "a-name-of-more-than-eighty-characters".repeat(3);
+        let text = written(Fit::Lines(80), &[(["a", "b", "optional"], &[]), ([&long, "b", "c"], &["a detail"])]);
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.contains(&format!("\n{long}  b\n")), "{text}");
+        assert!(!text.contains("optional"), "{text}");
+    }
+
+    #[test]
     fn later_rows_are_written_as_they_come() {
-        let mut grid = Grid::with_width(Vec::new(), [Column::new("A")], 80);
+        let mut grid = Grid::with_fit(Vec::new(), [Column::new("A")], Fit::Wrapped(80));
         for number in 0..MEASURED + 1 {
             grid.row(GridRow { cells: [number.to_string()], details: Vec::new() }).expect("written");
         }

@@ -61,7 +61,7 @@ fn render(page: &mut Vec<u8>) -> io::Result<()> {
     for (variable, flag) in variables.collect::<BTreeMap<_, _>>() {
         item(page, &variable, &format!("The same as --{flag}."))?;
     }
-    for (variable, meaning) in AWS {
+    for (variable, meaning) in OTHERS {
         item(page, variable, meaning)?;
     }
     Ok(())
@@ -74,7 +74,7 @@ const FILES: [(&str, &str); 4] = [
     ("dynacrawl.toml", "A configuration file, named by --config; dynacrawl reads no file by default."),
 ];
 
-const AWS: [(&str, &str); 6] = [
+const OTHERS: [(&str, &str); 7] = [
     ("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "Credentials."),
     ("AWS_PROFILE, AWS_REGION", "The profile and the Region, if no flag and no configuration file names them."),
     (
@@ -83,6 +83,7 @@ const AWS: [(&str, &str); 6] = [
     ),
     ("AWS_CA_BUNDLE", "PEM file of the certificate authorities to trust."),
     ("AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT, AWS_ACCOUNT_ID_ENDPOINT_MODE", "Kinds of endpoints."),
+    ("COLUMNS", "The width of the reports of status, runs, tables and changes, instead of the terminal's."),
     ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy, and the hosts that dynacrawl reaches without it."),
 ];
 

@@ -22,6 +22,11 @@ pub use failure::Failure;
 /// # Errors
 /// If the command cannot start, or its output fails.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let typed = cli.global.typed.clone();
+    run_command(cli).await.map_err(|failure| failure.in_typed_words(&typed))
+}
+
+async fn run_command(cli: Cli) -> Result<Exit, Failure> {
     let terminal = Terminal::new();
     match cli.command {
         Command::Crawl(args) => Box::pin(crawl::crawl(&cli.global, &args, &terminal)).await,

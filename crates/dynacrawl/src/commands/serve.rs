@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::crawl::{cannot_start, stuck};
+use super::crawl::{cannot_start, stuck, warn_of};
 use super::failure::Failure;
 use crate::cli::{GlobalArgs, ServeArgs};
 use crate::config::{Config, ConfigError, Flags, LogLevel};
@@ -51,9 +51,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
     let settings = config.for_daemon();
     RunPlan::new(&settings.run, settings.request.clone())?;
     let _telemetry = terminal.show_messages(&config.log, LogLevel::INFO)?;
-    for warning in global.typed.unknown_variables.iter().cloned().chain(config.daemon_warnings()) {
-        tracing::warn!("{}", global.typed.rename(&warning));
-    }
+    warn_of(global, &config, config.daemon_warnings());
     let state = State::open(&state_settings.path).map_err(|error| cannot_start(error.into()))?;
     let state = Arc::new(Mutex::new(state));
     let listen = config.serve.listen;

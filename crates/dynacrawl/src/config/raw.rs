@@ -1,7 +1,7 @@
 //! What the user typed: the shape of the configuration file. Every key is optional here. The
 //! defaults are in the reference configuration, which is read in the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -208,6 +208,9 @@ pub(crate) struct Layer {
     pub(crate) target: Vec<Target>,
     #[serde(default)]
     pub(crate) sink: BTreeMap<String, RawSink>,
+    /// The environment variables that the file names as `{ env = "NAME" }`.
+    #[serde(skip)]
+    pub(crate) variables: BTreeSet<String>,
 }
 
 impl Layer {
@@ -228,7 +231,9 @@ impl Layer {
             schedule,
             target,
             sink,
+            variables,
         } = above;
+        self.variables.extend(variables);
         self.crawl.overlay(crawl);
         self.aws.overlay(aws);
         self.sts.overlay(sts);

@@ -1,5 +1,6 @@
 //! Reads the layers of a configuration.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::REFERENCE;
@@ -25,7 +26,7 @@ impl Layer {
     /// An error has only the message and the place. The library's own text quotes the line, which
     /// may hold a secret.
     pub(super) fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|mut error: toml::de::Error| {
+        let mut layer: Self = toml::from_str(text).map_err(|mut error: toml::de::Error| {
             let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
@@ -43,7 +44,23 @@ impl Layer {
                         .to_owned();
             }
             ConfigError::Syntax { place: format!("{name}:{line}:{column}"), problem }
-        })
+        })?;
+        if let Ok(table) = toml::from_str::<toml::Table>(text) {
+            table.values().for_each(|value| collect_variables(value, &mut layer.variables));
+        }
+        Ok(layer)
+    }
+}
+
+/// Collects the variables that references such as `{ env = "NAME" }` name, wherever they are.
+fn collect_variables(value: &toml::Value, variables: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            variables.extend(table.get("env").and_then(toml::Value::as_str).map(str::to_owned));
+            table.values().for_each(|value| collect_variables(value, variables));
+        }
+        toml::Value::Array(values) => values.iter().for_each(|value| collect_variables(value, variables)),
+        _ => {}
     }
 }
 

@@ -25,6 +25,11 @@ impl Group {
         &self.discovery.name
     }
 
+    /// Whether a target of this name is the organization itself or one of its accounts.
+    pub fn has(&self, target: &str) -> bool {
+        target.strip_prefix(self.name()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// The target of one of its accounts.
     ///
     /// # Errors
