@@ -37,7 +37,7 @@ fn missing_and_wrong_settings_are_named_with_what_is_expected() {
     refused(serve(&stateless), 2, &["state.path (--state)", "is missing"]);
     refused(with("state.db", "no/such/directory/state.db"), 5, &["state.path (--state)", "no/such/directory/state.db"]);
     refused(with("rate = 0", "dry_run = true"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);
-    refused(serve(&good).arg("--dry-run"), 2, &["crawl.dry_run (--dry-run)", "dynacrawl serve"]);
+    refused(serve(&good).arg("--dry-run"), 2, &["--dry-run: cannot be used with dynacrawl serve"]);
     let open = good.replace("token = { env = \"TOKEN\" }\n", "").replace("127.0.0.1:0", "0.0.0.0:0");
     refused(serve(&open), 2, &["serve.listen: 0.0.0.0:0", "serve.token", "127.0.0.1"]);
     let open = good.replace("token = { env = \"TOKEN\" }\n", "");
