@@ -221,8 +221,21 @@ fn failures() {
     let of_member =
         |command: Dynacrawl| everything_at(command, &member.url()).keys(&member_home).config(&organization(""));
     let expired = |command: Dynacrawl| command.file("config", sso).config(&organization("profile = \"payments\"\n"));
+    let nowhere = |command: Dynacrawl| {
+        let command = command.sim(&member).keys(&member_home).config(&organization(""));
+        command.args(["--organizations-endpoint-url", &closed])
+    };
+    let (few, few_home) = crate::organization::started(1, crate::organization::flat(1));
+    let none = |command: Dynacrawl| {
+        let more = format!("exclude_accounts = [\"{}\", \"{HOME}\"]\n", crate::organization::id(1));
+        everything_at(command, &few.url()).keys(&few_home).config(&organization(&more))
+    };
     let mut text = String::new();
     for (title, command) in [
+        ("an organization that cannot be reached", nowhere(quick())),
+        ("the same with check", nowhere(Dynacrawl::new("check"))),
+        ("an organization of which no account is selected", none(quick())),
+        ("the same with check", none(Dynacrawl::new("check"))),
         ("an organization that the account may not list", of_member(quick())),
         ("the same with check", of_member(Dynacrawl::new("check"))),
         ("an organization, and an SSO session that has ended", expired(quick())),

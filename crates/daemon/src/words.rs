@@ -71,7 +71,7 @@ pub(crate) fn log_result(job: &Job, report: &RunReport) {
             "the accounts and Regions of the target {target} are unknown: {message}"
         );
     }
-    for warning in warnings(report) {
+    for warning in warnings(report, &str::to_owned) {
         tracing::warn!(schedule, "{warning}");
     }
 }

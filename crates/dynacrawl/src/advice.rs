@@ -52,11 +52,20 @@ impl Origin {
         }
     }
 
-    /// Whether the role that AWS's message names has an external id. The name of a role is the last
-    /// part of its ARN, and has no placeholder in most configurations.
+    /// Whether the role that AWS's message names last, as the resource, has an external id. The
+    /// message also names the caller, but as `assumed-role`.
     fn has_external_id(&self, message: &str) -> bool {
-        let name = |arn: &str| arn.rsplit_once(":role/").map_or(arn, |(_, name)| name).to_owned();
-        self.with_external_id.iter().map(|arn| name(arn)).any(|name| name.contains('{') || message.contains(&name))
+        let of_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@_/-{}".contains(c);
+        let name = |text: &str| {
+            let (_, name) = text.rsplit_once(":role/")?;
+            Some(name[..name.find(|c| !of_name(c)).unwrap_or(name.len())].to_owned())
+        };
+        let Some(denied) = name(message) else { return false };
+        self.with_external_id.iter().filter_map(|arn| name(arn)).any(|name| match name.split_once('{') {
+            // The name depends on the account.
+            Some((fixed, _)) => denied.starts_with(fixed),
+            None => denied == name,
+        })
     }
 }
 
@@ -219,18 +228,24 @@ pub(crate) fn of_problem(
     Some(advice.fix)
 }
 
-/// The accounts of an organization could not be listed.
-pub(crate) fn organization(problem: &Problem, outcome: Outcome, group: &Group) -> String {
-    let of_credentials = (outcome == Outcome::AuthFailed)
-        .then(|| of_problem(problem, outcome, None, &Origin::of_group(group)))
-        .flatten();
-    of_credentials.unwrap_or_else(|| {
-        "the credentials must be those of the organization's management account or of a delegated administrator, and allow \
-         organizations:ListAccounts (with organizational units also ListAccountsForParent and \
-         ListOrganizationalUnitsForParent); `dynacrawl policy --assume` prints the policy"
-            .to_owned()
-    })
+/// The accounts of an organization could not be listed, or there are none.
+pub(crate) fn organization(problem: &Problem, outcome: Outcome, group: &Group) -> Option<String> {
+    if problem.code == "no_accounts" {
+        return Some(NO_ACCOUNTS.to_owned());
+    }
+    // AWS Organizations refuses every account except the management account and its delegates.
+    let is_refused = outcome == Outcome::Denied || problem.code.ends_with("Exception");
+    of_problem(problem, outcome, None, &Origin::of_group(group)).or(is_refused.then(|| NOT_LISTED.to_owned()))
 }
+
+const NOT_LISTED: &str = "the credentials must be those of the organization's management account or of a delegated \
+                          administrator, and allow organizations:ListAccounts (with organizational units also \
+                          ListAccountsForParent and ListOrganizationalUnitsForParent); `dynacrawl policy --assume` \
+                          prints the policy";
+
+/// The filters of an organization leave no account to crawl.
+pub(crate) const NO_ACCOUNTS: &str =
+    "correct include_accounts, exclude_accounts, include_ous and exclude_ous of the target";
 
 /// An account that `include_accounts` names is not an active account of the organization.
 pub(crate) const NOT_A_MEMBER: &str = "correct include_accounts, or make the account a target of its own";
@@ -272,6 +287,14 @@ mod tests {
             ("AccessDeniedException", "no", Some(Operation::ListTables), Outcome::Denied, "dynamodb:ListTables on *"),
             ("AccessDeniedException", "no", Some(Operation::DescribeTable), Outcome::Partial, "dynamodb:DescribeTable"),
             ("AccessDenied", "arn:aws:iam::1:role/Guarded", None, Outcome::AuthFailed, "this external id"),
+            (
+                "AccessDenied",
+                "User: arn:aws:sts::1:assumed-role/Guarded/x is not authorized to perform: sts:AssumeRole on resource: \
+                 arn:aws:iam::2:role/GuardedReader",
+                None,
+                Outcome::AuthFailed,
+                "needs no external id",
+            ),
             ("AccessDenied", "arn:aws:iam::1:role/Crawler", None, Outcome::AuthFailed, "needs no external id"),
             ("UnrecognizedClientException", "", None, Outcome::AuthFailed, "access key id"),
             ("UnrecognizedClientException", "", None, Outcome::NotOptedIn, "enable eu-south-2"),

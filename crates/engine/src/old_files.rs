@@ -50,7 +50,7 @@ impl OldFiles {
 /// Deletes the files of a run, unless another run has replaced them.
 fn delete(old: &RunFile) -> bool {
     let deleted =
-        Output::delete(&old.path, &old.run_id, old.is_last).and_then(|_| Output::discard(&old.path, &old.run_id));
+        Output::delete(&old.path, &old.run_id, old.may_be_empty).and_then(|_| Output::discard(&old.path, &old.run_id));
     if let Err(error) = &deleted {
         warn(&old.path, error);
     }

@@ -45,7 +45,7 @@ pub fn summary(report: &RunReport, settings: &SummarySettings<'_>) -> String {
         let _ = writeln!(text, "  {outcome:<19} {name}: its accounts and Regions are unknown");
         let problem = Problem::new(failed.code.as_str(), failed.message.as_str());
         let advice = (settings.advice)(&problem, failed.outcome, None, &failed.target);
-        one_problem(&mut text, &problem, advice, &mut advised);
+        one_problem(&mut text, &problem, advice, settings, &mut advised);
     }
     let mut notable = report.notable.iter().collect::<Vec<_>>();
     notable.sort_by_key(|ended| (&ended.completed.target, &ended.scope.region));
@@ -55,8 +55,8 @@ pub fn summary(report: &RunReport, settings: &SummarySettings<'_>) -> String {
     if notable.len() > NAMED_SCOPES {
         let _ = writeln!(text, "  and more: the scope_completed records in the output have all of them");
     }
-    for warning in warnings(report) {
-        let _ = writeln!(text, "warning: {}", (settings.rename)(&warning));
+    for warning in warnings(report, settings.rename) {
+        let _ = writeln!(text, "warning: {warning}");
     }
     if !advised.is_empty() || report.outcome == RunOutcome::Failed {
         let _ = writeln!(text, "run `dynacrawl check` with the same target options to find out more");
@@ -123,8 +123,9 @@ fn accept(flag: &str, mut scopes: Vec<String>) -> String {
     }
 }
 
-/// What the user requested that had no effect.
-pub fn warnings(report: &RunReport) -> Vec<String> {
+/// What the user requested that had no effect. `rename` replaces the name of a setting by what the
+/// user typed.
+pub fn warnings(report: &RunReport, rename: &dyn Fn(&str) -> String) -> Vec<String> {
     let mut warnings = Vec::new();
     if !matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial) {
         return warnings;
@@ -134,9 +135,9 @@ pub fn warnings(report: &RunReport) -> Vec<String> {
         let listed = counted(counts.listed, "table");
         warnings.push(format!("the filters (--include, --exclude) select none of the {listed}"));
     } else if report.scopes.complete == report.scopes.planned {
+        let setting = rename("crawl.include (--include)");
         let unmatched = &report.without_effect.includes;
-        warnings
-            .extend(unmatched.iter().map(|include| format!("crawl.include (--include): '{include}' matches no table")));
+        warnings.extend(unmatched.iter().map(|include| format!("{setting}: '{include}' matches no table")));
     }
     let accepted = &report.without_effect.accepted;
     for (account, region) in &accepted.removals {
@@ -190,13 +191,19 @@ fn one_scope(
     let _ = writeln!(text, "  {outcome:<19} {scope} ({target}{name}): {tables}");
     for problem in &completed.problems {
         let advice = (settings.advice)(problem, completed.outcome, Some(&scope.region), &completed.target);
-        one_problem(text, problem, advice, advised);
+        one_problem(text, problem, advice, settings, advised);
     }
 }
 
 /// Writes a problem. The same advice is given only once.
-fn one_problem(text: &mut String, problem: &Problem, advice: Option<String>, advised: &mut BTreeSet<String>) {
-    let _ = writeln!(text, "      {}", problem_in_words(problem, NAMED_TABLES));
+fn one_problem(
+    text: &mut String,
+    problem: &Problem,
+    advice: Option<String>,
+    settings: &SummarySettings<'_>,
+    advised: &mut BTreeSet<String>,
+) {
+    let _ = writeln!(text, "      {}", (settings.rename)(&problem_in_words(problem, NAMED_TABLES)));
     if let Some(advice) = advice.filter(|advice| !advised.contains(advice)) {
         let _ = writeln!(text, "      fix: {}", Escaped(&advice));
         advised.insert(advice);

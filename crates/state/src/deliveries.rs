@@ -146,16 +146,17 @@ impl State {
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
-    let (kind, record): (String, String) = (row.get("type")?, row.get("record")?);
-    let table: Option<String> = row.get("table_record")?;
-    let table: Option<Value> = table.and_then(|table| serde_json::from_str(&table).ok());
-    let record = readable(&kind, &record, table.as_ref());
+    // As bytes: text that is not UTF-8 makes one event unreadable, and must not hold up the others.
+    let kind: String = row.get("type")?;
+    let (record, table) = (row.get_ref("record")?.as_bytes()?, row.get_ref("table_record")?.as_bytes_or_null()?);
+    let table: Option<Value> = table.and_then(|table| serde_json::from_slice(table).ok());
+    let record = readable(&kind, record, table.as_ref());
     let table = table.and_then(|table| serde_json::from_value(table).ok());
     Ok(OutboxEvent { cursor: Cursor(row.get("seq")?), event_id: row.get("event_id")?, record, table })
 }
 
-fn readable(kind: &str, record: &str, table: Option<&Value>) -> Option<Record> {
-    let mut value: Value = serde_json::from_str(record).ok()?;
+fn readable(kind: &str, record: &[u8], table: Option<&Value>) -> Option<Record> {
+    let mut value: Value = serde_json::from_slice(record).ok()?;
     let members = value.as_object_mut()?;
     members.insert("type".to_owned(), kind.into());
     // A change of a table includes the table, which the outbox stores only in `table_record`.

@@ -26,8 +26,8 @@ pub struct RunFile {
     pub run_id: String,
     /// The file. Another run or another program may have replaced it.
     pub path: PathBuf,
-    /// Whether no later run has written the same file.
-    pub is_last: bool,
+    /// Whether the run wrote no line, and no later run has written the same file.
+    pub may_be_empty: bool,
 }
 
 impl State {
@@ -50,14 +50,18 @@ impl State {
                 .optional()?;
             let Some(oldest_kept) = oldest_kept else { return Ok(Vec::new()) };
             let old = format!(
-                "SELECT run_id, output, NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.output = runs.output \
+                "SELECT run_id, output, output_lines = 0 AND NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.output = runs.output \
                  AND later.rowid > runs.rowid) FROM runs WHERE {of_template} AND rowid < ?4 AND ended_at IS NOT NULL \
                  AND NOT files_deleted ORDER BY rowid LIMIT {MOST}"
             );
             self.connection
                 .prepare(&old)?
                 .query_map(params![asked.template, any, schedule, oldest_kept], |row| {
-                    Ok(RunFile { run_id: row.get(0)?, path: row.get::<_, String>(1)?.into(), is_last: row.get(2)? })
+                    Ok(RunFile {
+                        run_id: row.get(0)?,
+                        path: row.get::<_, String>(1)?.into(),
+                        may_be_empty: row.get(2)?,
+                    })
                 })?
                 .collect()
         };

@@ -48,12 +48,17 @@ fn rewrite(writing: &Transaction<'_>, table: &str, column: &str, kind: &str, nam
     let mut put = writing.prepare(&format!("UPDATE {table} SET {column} = ? WHERE rowid = ?"))?;
     let mut after = i64::MIN;
     loop {
-        let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-        let rows: Vec<(i64, String, Option<String>, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        // As bytes: text that is not UTF-8 must not end the upgrade.
+        let bytes = |row: &rusqlite::Row<'_>, column: usize| -> rusqlite::Result<_> {
+            Ok(row.get_ref(column)?.as_bytes_or_null()?.map(<[u8]>::to_vec))
+        };
+        let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, bytes(row, 2)?, bytes(row, 3)?)))?;
+        let rows: Vec<(i64, String, Option<Vec<u8>>, Option<Vec<u8>>)> = rows.collect::<rusqlite::Result<_>>()?;
         let Some((last, ..)) = rows.last() else { return Ok(()) };
         after = *last;
         for (rowid, kind, name, text) in rows {
-            if let Ok(mut record) = serde_json::from_str(&text) {
+            if let Ok(mut record) = serde_json::from_slice(&text.unwrap_or_default()) {
+                let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
                 upgrade(&kind, name.as_deref(), &mut record);
                 put.execute(params![record.to_string(), rowid])?;
             }

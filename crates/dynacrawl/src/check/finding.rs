@@ -160,7 +160,7 @@ impl Findings {
     /// The findings for people: a line for each check, and below it what to do, if anything.
     /// Regions of one account with the same result share a line. `quiet`: only what needs
     /// attention.
-    pub fn to_text(&self, quiet: bool) -> String {
+    pub fn to_text(&self, quiet: bool, rename: impl Fn(&str) -> String) -> String {
         let mut text = String::new();
         for group in self.groups().iter().filter(|group| !quiet || group[0].status != CheckStatus::Ok) {
             let check = group[0];
@@ -169,7 +169,7 @@ impl Findings {
                 CheckStatus::Warn => "WARN",
                 CheckStatus::Fail => "FAIL",
             };
-            let _ = writeln!(text, "{mark} {:<14} {}: {}", check.id, place(group), Escaped(&check.message));
+            let _ = writeln!(text, "{mark} {:<14} {}: {}", check.id, place(group), Escaped(&rename(&check.message)));
             if !check.tables.is_empty() {
                 let names: Vec<_> = check.tables.iter().map(|name| Escaped(name).to_string()).collect();
                 let _ = writeln!(text, "       tables: {}", names.join(", "));
@@ -255,7 +255,7 @@ mod tests {
             format!("WARN tables         {regions}: there are no tables\n       fix: leave the Region out\n");
         let last = "40 of 40 scopes would work; 40 warnings, 0 failures\n";
         let all = format!("ok   region         {regions}: reachable and enabled\n{attention}{last}");
-        assert_eq!(findings.to_text(false), all);
-        assert_eq!(findings.to_text(true), format!("{attention}{last}"));
+        assert_eq!(findings.to_text(false, str::to_owned), all);
+        assert_eq!(findings.to_text(true, str::to_owned), format!("{attention}{last}"));
     }
 }

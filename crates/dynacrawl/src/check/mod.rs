@@ -152,15 +152,15 @@ async fn organization(group: &Group, ready: &ReadyTarget, plan: &RunPlan) -> (Ve
 }
 
 fn no_accounts(message: String) -> Trouble {
-    let fix = "correct include_accounts, exclude_accounts, include_ous and exclude_ous of the target".to_owned();
-    Trouble { code: "no_accounts", message, fix }
+    Trouble { code: "no_accounts", message, fix: advice::NO_ACCOUNTS.to_owned() }
 }
 
 fn accounts_not_listed(stopped: &StopReason, group: &Group) -> Trouble {
     Trouble {
         code: "accounts_not_listed",
         message: stopped.problem.message.clone(),
-        fix: advice::organization(&stopped.problem, stopped.outcome, group),
+        fix: advice::organization(&stopped.problem, stopped.outcome, group)
+            .unwrap_or_else(|| "run the check again; --log-level debug shows more".to_owned()),
     }
 }
 

@@ -57,6 +57,13 @@ impl Typed {
         Self { names, unknown_variables: unknown_variables(&variables_of(command), variables) }
     }
 
+    /// The same text with the setting at its beginning under the name that the user typed.
+    pub(crate) fn rename_start(&self, text: &str) -> String {
+        let setting = text.find(')').map_or("", |end| &text[..=end]);
+        let is_setting = setting.split_once(" (--").is_some_and(|(key, _)| key.chars().all(is_of_key));
+        if is_setting { format!("{}{}", self.rename(setting), &text[setting.len()..]) } else { text.to_owned() }
+    }
+
     /// The same text with each setting under the name that the user typed: `crawl.rate (--rate)`
     /// becomes `--rate` or `DYNACRAWL_RATE`.
     pub(crate) fn rename(&self, text: &str) -> String {
@@ -68,7 +75,6 @@ impl Typed {
                 rest[flag_at..].find(|c: char| c != '-' && !c.is_ascii_lowercase()).unwrap_or(rest.len() - flag_at);
             let flag = &rest[flag_at..flag_at + length];
             let is_whole = rest[flag_at + length..].starts_with(')');
-            let is_of_key = |c: char| matches!(c, '.' | '_' | '0'..='9' | 'a'..='z');
             let key_at = rest[..at].trim_end_matches(is_of_key).len();
             // Without a key in front of it, it is not the name of a setting, but text from outside.
             match self.names.get(flag).filter(|_| is_whole && key_at < at) {
@@ -86,6 +92,10 @@ impl Typed {
         renamed.push_str(rest);
         renamed
     }
+}
+
+fn is_of_key(c: char) -> bool {
+    matches!(c, '.' | '_' | '0'..='9' | 'a'..='z')
 }
 
 /// Ends the process with an error of the command line, or with the help or version that was asked
@@ -112,9 +122,16 @@ fn in_words(error: &clap::Error, command: &Command, typed: &[OsString]) -> Strin
     let flag = format!("--{long}");
     let Some(arg) = arguments(command).find(|arg| arg.get_long() == Some(long)) else { return text };
     // Short flags may be combined, as in `-qo FILE`.
+    let has_value = |letter: char| {
+        let of_letter = arguments(command).find(|arg| arg.get_short() == Some(letter));
+        of_letter.is_some_and(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set())
+    };
     let is_short = |typed: &str| {
-        let letters = typed.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
-        letters.zip(arg.get_short()).is_some_and(|(letters, short)| letters.contains(short))
+        let Some(letters) = typed.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else { return false };
+        let flags = letters.split('=').next().unwrap_or_default();
+        // What comes after the first flag with a value is its value.
+        let last = flags.find(has_value).map_or(flags.len(), |at| at + 1);
+        arg.get_short().is_some_and(|short| flags[..last].contains(short))
     };
     let is_typed = typed.iter().map(|arg| arg.to_string_lossy()).any(|typed| {
         typed.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')) || is_short(&typed)
@@ -180,12 +197,13 @@ mod tests {
             ("target 'default': regions (--region)", "target 'default': --region"),
             ("state.path (--state)", "state.path (--state)"),
             ("a (--rate, crawl.rate) b (--rate)", "a (--rate, crawl.rate) --rate"),
-            ("'include (--include)'", "'include (--include)'"),
             (" (--", " (--"),
             ("'\u{e9} (--rate)'", "'\u{e9} (--rate)'"),
         ] {
             assert_eq!(typed.rename(text), renamed);
         }
+        assert_eq!(typed.rename_start("crawl.rate (--rate): 'a (--rate)'"), "--rate: 'a (--rate)'");
+        assert_eq!(typed.rename_start("cannot read a (--rate)"), "cannot read a (--rate)");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) async fn check(global: &GlobalArgs, args: &CheckArgs, terminal: &Term
     warn(global, &config);
     let findings = Box::pin(check::check(&plan, &config.check)).await;
     match config.check.format {
-        CheckFormat::Text => to_stdout(findings.to_text(config.quiet).as_bytes())?,
+        CheckFormat::Text => to_stdout(findings.to_text(config.quiet, |text| global.typed.rename(text)).as_bytes())?,
         CheckFormat::Json => json_to_stdout(&findings)?,
     };
     Ok(findings.exit())

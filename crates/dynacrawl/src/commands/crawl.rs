@@ -139,7 +139,7 @@ fn advice(
 ) -> Option<String> {
     let origin = match plan.groups.iter().find(|(group, _)| group.has(target)) {
         Some((group, _)) if group.name() == target => {
-            return Some(crate::advice::organization(problem, outcome, group));
+            return crate::advice::organization(problem, outcome, group);
         }
         Some((group, _)) => Origin::of_group(group),
         None => plan

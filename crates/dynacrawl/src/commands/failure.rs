@@ -22,9 +22,9 @@ impl Failure {
         Self { exit, error: error.into() }
     }
 
-    /// The same failure, with each setting under the name that the user typed.
+    /// The same failure, with the setting that it begins with under the name that the user typed.
     pub(super) fn in_typed_words(self, typed: &Typed) -> Self {
-        let text = typed.rename(&format!("{:#}", self.error));
+        let text = typed.rename_start(&format!("{:#}", self.error));
         Self { exit: self.exit, error: anyhow::Error::msg(text) }
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn plan(
     if !demo.demo && !demo.demo_faults {
         let mut config = Config::load(global, flags)?;
         adjust(&mut config);
-        config.prepare().await?;
+        config.prepare().await.map_err(|error| error.in_typed_words(&global.typed))?;
         let plan = RunPlan::new(&Arc::new(config.run.clone()), config.request.clone())?;
         return Ok(Planned { plan, config, simulator: None });
     }

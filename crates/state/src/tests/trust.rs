@@ -276,7 +276,7 @@ fn old_files_are_those_beyond_the_number_to_keep() {
             RunOutcome::Failed => state.give_up(run.run_id, at(number), outcome).expect("ended"),
             _ => state.settle(run.run_id, &completed(number)).expect("ended"),
         }
-        RunFile { run_id: run.run_id.to_string(), path: format!("/data/{number}.jsonl").into(), is_last: true }
+        RunFile { run_id: run.run_id.to_string(), path: format!("/data/{number}.jsonl").into(), may_be_empty: true }
     };
     let first = write(&mut state, 0, Some("nightly"), RunOutcome::Complete);
     let failed = write(&mut state, 1, Some("nightly"), RunOutcome::Failed);
@@ -305,7 +305,7 @@ fn old_files_are_those_beyond_the_number_to_keep() {
         state.settle(run.run_id, &completed(number)).expect("ended");
     }
     let asked = FileQuery { template: "/data/{date}.jsonl".to_owned(), schedule: None };
-    assert_eq!(old(&state, &asked, 1).iter().map(|file| file.is_last).collect::<Vec<_>>(), [false]);
+    assert_eq!(old(&state, &asked, 1).iter().map(|file| file.may_be_empty).collect::<Vec<_>>(), [false]);
 }
 
 #[test]

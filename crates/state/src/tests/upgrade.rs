@@ -119,6 +119,8 @@ fn an_odd_record_does_not_end_the_upgrade() {
         let update = format!("UPDATE outbox SET table_record = {odd} WHERE seq = {seq}");
         assert_eq!(old.execute(&update, []).expect("written"), 1);
     }
+    let odd = "UPDATE outbox SET record = CAST(x'7b22ff227d' AS TEXT) WHERE seq = 5";
+    assert_eq!(old.execute(odd, []).expect("written"), 1);
     drop(old);
     assert!(!open(directory.path()).undelivered("audit", 100).expect("read").is_empty());
 }
