@@ -128,6 +128,12 @@ impl Dynacrawl {
         self
     }
 
+    /// Reads standard input from a file.
+    pub(crate) fn input(mut self, path: &Path) -> Self {
+        self.command.stdin(fs::File::open(path).expect("the input"));
+        self
+    }
+
     /// An environment variable with a secret.
     pub(crate) fn secret_env(self, name: &str, value: &str) -> Self {
         self.env(name, value).hidden(value)

@@ -17,7 +17,7 @@ use crate::daemon::{Place, number, schedule, target};
 use crate::support::{HOME, IRELAND, VIRGINIA, eventually, ireland, named, started};
 
 /// The sorted files of a directory whose names begin with `begin`.
-fn files(directory: &Path, begin: &str) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path, begin: &str) -> Vec<PathBuf> {
     let files = fs::read_dir(directory).expect("a directory").map(|file| file.expect("an entry").path());
     let mut files: Vec<_> =
         files.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begin))).collect();

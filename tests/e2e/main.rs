@@ -17,6 +17,7 @@ mod check_credentials;
 mod demo;
 mod describe_faults;
 mod exits;
+mod export;
 mod fault_matrix;
 mod files;
 mod filters;

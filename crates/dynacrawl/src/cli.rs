@@ -12,9 +12,9 @@ mod layer;
 mod typed;
 
 pub use args::{
-    ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DemoArgs, EndpointArgs, FilterArgs,
-    Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs, ServeArgs, SpeedArgs, StateArgs,
-    StatusArgs, TablesArgs, TargetArgs,
+    CatalogArgs, ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DemoArgs, EndpointArgs,
+    ExportArgs, ExportForm, FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs,
+    ServeArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
 };
 pub use typed::Typed;
 
@@ -90,6 +90,8 @@ pub enum Command {
     Tables(TablesArgs),
     /// Show what changed, oldest first
     Changes(ChangesArgs),
+    /// Convert tables to the form of a data catalog, or to CSV
+    Export(Box<ExportArgs>),
     /// Print the JSON Schema of the output
     Schema,
     /// Print the reference configuration, or check a file

@@ -21,4 +21,5 @@ pub use json_lines::{Written, write_records};
 pub use kinds::{FileSettings, SinkKind, SinkSettings};
 pub use layout::{Layout, Lines};
 pub use output::Output;
+pub use partial::Replacement;
 pub use sink::{Delivered, DeliveryError, Event, Refusal, Sink};

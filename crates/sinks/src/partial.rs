@@ -127,6 +127,60 @@ impl Places {
     }
 }
 
+/// A file that is written as `FILE.partial` and replaces the file once it is complete. What is not a
+/// regular file, such as a FIFO, is written directly.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    path: PathBuf,
+    places: Option<Places>,
+}
+
+impl Replacement {
+    /// Opens `FILE.partial` and truncates it.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or another process is writing it.
+    pub fn open(path: &Path) -> Result<Self, SinkError> {
+        let places = Places::of(path)?;
+        let failed = |source| SinkError::Open { path: path.to_owned(), source };
+        let file = match &places {
+            Some(places) => places.open()?,
+            None => File::options().write(true).open(path).map_err(failed)?,
+        };
+        if places.is_some() {
+            file.set_len(0).map_err(failed)?;
+        }
+        Ok(Self { file, path: path.to_owned(), places })
+    }
+
+    /// A handle to write with.
+    ///
+    /// # Errors
+    /// If the system has no handle left.
+    pub fn writer(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Stores the file durably, and puts it in place.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn put(self) -> Result<(), SinkError> {
+        let output = self.path.display().to_string();
+        let put = self.places.map_or(Ok(()), |places| places.put(&self.file));
+        put.map_err(|source| SinkError::Write { output, source })
+    }
+
+    /// Deletes `FILE.partial`.
+    pub fn discard(self) {
+        if let Some(places) = self.places {
+            // If it cannot be deleted, the next run truncates it.
+            let _ = std::fs::remove_file(places.partial);
+        }
+    }
+}
+
 /// Gives a file the owner, group and mode of another one, and the additional permissions `more`.
 fn copy_owner_and_mode(file: &File, other: &Metadata, more: u32) -> io::Result<()> {
     let now = file.metadata()?;

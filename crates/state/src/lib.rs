@@ -68,6 +68,7 @@
 
 mod deliveries;
 mod error;
+mod estate;
 mod forget;
 mod marks;
 mod outbox;
@@ -88,6 +89,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use deliveries::{Cursor, OutboxEvent};
 pub use error::StateError;
+pub use estate::KnownTable;
 pub use outputs::{FileQuery, RunFile};
 pub use place::{Purpose, files, has_file, is_same_file};
 pub use reader::{KnownScope, Reader};

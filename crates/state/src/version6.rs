@@ -38,6 +38,9 @@ pub(crate) fn bring_up(writing: &Transaction<'_>) -> rusqlite::Result<()> {
     rewrite_targets(writing, "regions_discovered")
 }
 
+/// The rowid, the type of the record, its table's name, and the record.
+type OldRow = (i64, String, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// Rewrites a column of JSON, page by page. `kind` and `name` are SQL expressions for a record's
 /// type and its table's name. A value that is not JSON stays as it is.
 fn rewrite(writing: &Transaction<'_>, table: &str, column: &str, kind: &str, name: &str) -> rusqlite::Result<()> {
@@ -53,7 +56,7 @@ fn rewrite(writing: &Transaction<'_>, table: &str, column: &str, kind: &str, nam
             Ok(row.get_ref(column)?.as_bytes_or_null()?.map(<[u8]>::to_vec))
         };
         let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, bytes(row, 2)?, bytes(row, 3)?)))?;
-        let rows: Vec<(i64, String, Option<Vec<u8>>, Option<Vec<u8>>)> = rows.collect::<rusqlite::Result<_>>()?;
+        let rows: Vec<OldRow> = rows.collect::<rusqlite::Result<_>>()?;
         let Some((last, ..)) = rows.last() else { return Ok(()) };
         after = *last;
         for (rowid, kind, name, text) in rows {

@@ -1,7 +1,8 @@
 //! The command line as a layer of the configuration.
 
 use super::{
-    EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs,
+    CatalogArgs, EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs,
+    TargetArgs,
 };
 use crate::config::{Layer, RawAssumeRole, RawRegions, RawTarget};
 
@@ -114,5 +115,16 @@ impl ReportArgs {
         layer.check.all = self.all;
         layer.crawl.quiet = self.quiet;
         layer.check.external_id_probe = self.no_external_id_probe.map(|without| !without);
+    }
+}
+
+impl CatalogArgs {
+    pub(crate) fn overlay(&self, layer: &mut Layer) {
+        let export = &mut layer.export;
+        export.datahub.env = self.env.clone();
+        export.datahub.platform_instance = self.platform_instance.clone();
+        export.openmetadata.names = self.names.clone();
+        export.openmetadata.service = self.service.clone();
+        export.atlan.connections = (!self.connections.is_empty()).then(|| self.connections.iter().cloned().collect());
     }
 }

@@ -10,7 +10,8 @@ use super::error::ConfigError;
 use super::raw::Layer;
 use super::valid::Config;
 use crate::cli::{
-    EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs, TargetArgs,
+    CatalogArgs, EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs,
+    TargetArgs,
 };
 use crate::demo::Demo;
 
@@ -25,6 +26,7 @@ pub(crate) struct Flags<'a> {
     pub(crate) endpoints: Option<&'a EndpointArgs>,
     pub(crate) report: Option<&'a ReportArgs>,
     pub(crate) serve: Option<&'a ListenArgs>,
+    pub(crate) export: Option<&'a CatalogArgs>,
 }
 
 impl Config {
@@ -115,6 +117,9 @@ fn flag_layer(global: &GlobalArgs, flags: &Flags<'_>) -> Layer {
     }
     if let Some(report) = flags.report {
         report.overlay(&mut layer);
+    }
+    if let Some(export) = flags.export {
+        export.overlay(&mut layer);
     }
     if let Some(serve) = flags.serve {
         serve.overlay(&mut layer);

@@ -208,6 +208,8 @@ pub(crate) struct Layer {
     pub(crate) target: Vec<Target>,
     #[serde(default)]
     pub(crate) sink: BTreeMap<String, RawSink>,
+    #[serde(default)]
+    pub(crate) export: Export,
     /// The environment variables that the file names as `{ env = "NAME" }`.
     #[serde(skip)]
     pub(crate) variables: BTreeSet<String>,
@@ -231,6 +233,7 @@ impl Layer {
             schedule,
             target,
             sink,
+            export,
             variables,
         } = above;
         self.variables.extend(variables);
@@ -245,6 +248,7 @@ impl Layer {
         self.log.overlay(log);
         self.telemetry.overlay(telemetry);
         self.serve.overlay(serve);
+        self.export.overlay(export);
         if !schedule.is_empty() {
             self.schedule = schedule;
         }
@@ -254,6 +258,48 @@ impl Layer {
         if !sink.is_empty() {
             self.sink = sink;
         }
+    }
+}
+
+section! {
+    /// `[export.datahub]`
+    ExportDataHub {
+        env: String,
+        platform_instance: String,
+    }
+}
+section! {
+    /// `[export.openmetadata]`
+    ExportOpenMetadata {
+        names: String,
+        service: String,
+    }
+}
+section! {
+    /// `[export.atlan]`
+    ExportAtlan {
+        connections: BTreeMap<String, String>,
+    }
+}
+
+/// `[export]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Export {
+    #[serde(default)]
+    pub(crate) datahub: ExportDataHub,
+    #[serde(default)]
+    pub(crate) openmetadata: ExportOpenMetadata,
+    #[serde(default)]
+    pub(crate) atlan: ExportAtlan,
+}
+
+impl Export {
+    /// Overrides the keys that `above` sets.
+    fn overlay(&mut self, above: Self) {
+        self.datahub.overlay(above.datahub);
+        self.openmetadata.overlay(above.openmetadata);
+        self.atlan.overlay(above.atlan);
     }
 }
 

@@ -10,6 +10,7 @@ use dynacrawl_model::Escaped;
 
 use super::check::CheckSettings;
 use super::error::ConfigError;
+use super::export::ExportSettings;
 use super::group::{Expanded, expand};
 use super::log::LogSettings;
 use super::raw::{self, Layer};
@@ -32,6 +33,8 @@ pub struct Config {
     pub log: LogSettings,
     /// Whether only messages go to standard error.
     pub quiet: bool,
+    /// How `dynacrawl export` names tables.
+    pub export: ExportSettings,
     /// The environment variables that the configuration file names.
     pub variables: BTreeSet<String>,
 }
@@ -70,6 +73,7 @@ impl Config {
             check: layer.check.validate()?,
             log: layer.log.validate(layer.telemetry)?,
             quiet,
+            export: layer.export.validate()?,
             variables: layer.variables,
         })
     }

@@ -1,0 +1,206 @@
+//! The forms of an export.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::Path;
+
+use dynacrawl_catalogs::atlan::{Atlan, EntityType};
+use dynacrawl_catalogs::datahub::{DataHub, Proposal};
+use dynacrawl_catalogs::openmetadata::OpenMetadata;
+use dynacrawl_catalogs::rows::{self, ScopeEnd};
+use dynacrawl_catalogs::{Described, Shared};
+use dynacrawl_model::NamedScope;
+use serde_json::Value;
+
+use super::super::failure::Failure;
+use super::destination::{Destination, Out};
+use crate::cli::ExportForm;
+use crate::config::ExportSettings;
+
+/// Writes tables in one form.
+pub(super) trait Form {
+    /// Whether the form has a place for the tables of a scope.
+    fn accepts(&self, _: &NamedScope) -> bool {
+        true
+    }
+
+    fn table(&mut self, table: &Described<'_>) -> io::Result<()>;
+
+    /// The end of a scope, after all its tables.
+    fn scope(&mut self, _: &NamedScope, _: &ScopeEnd<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Writes what is left.
+    fn end(&mut self) -> io::Result<()>;
+}
+
+/// Opens the destination, and the form that writes to it.
+pub(super) fn open(
+    form: ExportForm,
+    settings: &ExportSettings,
+    path: &Path,
+) -> Result<(Destination, Box<dyn Form>), Failure> {
+    let failed = |error: io::Error| Failure::new(crate::exit::Exit::SinkFailed, error);
+    match form {
+        ExportForm::DataHub => {
+            let mut destination = Destination::file(path)?;
+            let out = destination.writer("").map_err(failed)?;
+            let form = DataHubFile { catalog: settings.datahub.clone(), out, known: HashSet::new(), is_first: true };
+            Ok((destination, Box::new(form)))
+        }
+        ExportForm::OpenMetadata => {
+            let mut destination = Destination::file(path)?;
+            let out = destination.writer("").map_err(failed)?;
+            let form = OpenMetadataFile { catalog: settings.openmetadata.clone(), out, known: HashSet::new() };
+            Ok((destination, Box::new(form)))
+        }
+        ExportForm::Atlan => {
+            let file = |of: EntityType| format!("transformed/{}/entities.json", of.directory());
+            let mut destination = Destination::directory(path, &EntityType::ALL.map(file))?;
+            let files: io::Result<Vec<_>> =
+                EntityType::ALL.into_iter().map(|of| Ok((of, destination.writer(&file(of))?))).collect();
+            let form = AtlanFiles { catalog: settings.atlan.clone(), files: files.map_err(failed)? };
+            Ok((destination, Box::new(form)))
+        }
+        ExportForm::Csv => {
+            let mut destination =
+                Destination::directory(path, &[TABLES, INDEXES, KEY_ATTRIBUTES, SCOPES].map(str::to_owned))?;
+            let mut open = |name: &str, columns: &[&str]| -> Result<_, Failure> {
+                let out = destination.writer(name).map_err(failed)?;
+                let mut out = csv::WriterBuilder::new().has_headers(false).from_writer(out);
+                // Also if there are no rows.
+                out.write_record(columns).map_err(|error| failed(error.into()))?;
+                Ok(out)
+            };
+            let form = CsvFiles {
+                tables: open(TABLES, rows::TableRow::COLUMNS)?,
+                indexes: open(INDEXES, rows::IndexRow::COLUMNS)?,
+                key_attributes: open(KEY_ATTRIBUTES, rows::KeyAttributeRow::COLUMNS)?,
+                scopes: open(SCOPES, rows::ScopeRow::COLUMNS)?,
+            };
+            Ok((destination, Box::new(form)))
+        }
+    }
+}
+
+const TABLES: &str = "tables.csv";
+const INDEXES: &str = "indexes.csv";
+const KEY_ATTRIBUTES: &str = "key_attributes.csv";
+const SCOPES: &str = "scopes.csv";
+
+/// One JSON array, because DataHub's file source reads no JSON lines.
+struct DataHubFile {
+    catalog: DataHub,
+    out: Out,
+    known: HashSet<String>,
+    is_first: bool,
+}
+
+impl DataHubFile {
+    fn write(&mut self, proposals: &[Proposal]) -> io::Result<()> {
+        for proposal in proposals {
+            let before: &[u8] = if self.is_first { b"[\n" } else { b",\n" };
+            self.is_first = false;
+            self.out.write_all(before)?;
+            serde_json::to_writer(&mut self.out, &proposal.to_json())?;
+        }
+        Ok(())
+    }
+}
+
+impl Form for DataHubFile {
+    fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
+        for Shared { id, entity } in self.catalog.containers(table.scope) {
+            if self.known.insert(id) {
+                self.write(&entity)?;
+            }
+        }
+        self.write(&self.catalog.dataset(table))?;
+        self.write(&self.catalog.statistics(table))
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.write_all(if self.is_first { b"[]\n" } else { b"\n]\n" })?;
+        self.out.flush()
+    }
+}
+
+/// Requests as JSON lines. What a request refers to comes before it.
+struct OpenMetadataFile {
+    catalog: OpenMetadata,
+    out: Out,
+    known: HashSet<String>,
+}
+
+impl Form for OpenMetadataFile {
+    fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
+        for Shared { id, entity } in self.catalog.parents(table.scope) {
+            if self.known.insert(id) {
+                line(&mut self.out, &entity.to_json())?;
+            }
+        }
+        line(&mut self.out, &self.catalog.table(table).to_json())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+struct AtlanFiles {
+    catalog: Atlan,
+    files: Vec<(EntityType, Out)>,
+}
+
+impl Form for AtlanFiles {
+    fn accepts(&self, scope: &NamedScope) -> bool {
+        self.catalog.connection(scope).is_some()
+    }
+
+    fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
+        let Some(connection) = self.catalog.connection(table.scope) else { return Ok(()) };
+        for entity in self.catalog.entities(connection, table) {
+            if let Some((_, out)) = self.files.iter_mut().find(|(of, _)| *of == entity.entity_type) {
+                line(out, &entity.json)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.files.iter_mut().try_for_each(|(_, out)| out.flush())
+    }
+}
+
+struct CsvFiles {
+    tables: csv::Writer<Out>,
+    indexes: csv::Writer<Out>,
+    key_attributes: csv::Writer<Out>,
+    scopes: csv::Writer<Out>,
+}
+
+impl Form for CsvFiles {
+    fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
+        self.tables.serialize(rows::table(table))?;
+        rows::indexes(table).into_iter().try_for_each(|row| self.indexes.serialize(row))?;
+        rows::key_attributes(table).into_iter().try_for_each(|row| self.key_attributes.serialize(row))?;
+        Ok(())
+    }
+
+    fn scope(&mut self, scope: &NamedScope, end: &ScopeEnd<'_>) -> io::Result<()> {
+        Ok(self.scopes.serialize(rows::scope(scope, end))?)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        for out in [&mut self.tables, &mut self.indexes, &mut self.key_attributes, &mut self.scopes] {
+            out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+fn line(out: &mut Out, value: &Value) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}

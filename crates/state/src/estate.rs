@@ -1,0 +1,62 @@
+//! The tables of a scope as they were last known, with their newest statistics.
+
+use dynacrawl_model::Timestamp;
+use rusqlite::{Row, params};
+
+use crate::rows::time_if_any;
+use crate::{Reader, ScopeKey, StateError, TableStats};
+
+/// How many tables are read at once.
+const PAGE: usize = 300;
+
+/// A table that is present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTable {
+    /// Its name.
+    pub name: String,
+    /// Its `table` record as JSON, as it was at its last change.
+    pub record: String,
+    /// Its newest statistics, and when they were first observed.
+    pub stats: Option<(Timestamp, TableStats)>,
+}
+
+impl Reader {
+    /// The tables of a scope that are present, by name. Calls `each` until it returns `false`. Reads
+    /// a few hundred rows at once, so that it does not block the writer however long `each` takes.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn known_tables(&self, of: &ScopeKey, mut each: impl FnMut(KnownTable) -> bool) -> Result<(), StateError> {
+        let sql = format!(
+            "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status \
+             FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
+             LEFT JOIN table_stats x USING (scope_id, name) \
+             WHERE s.partition = ? AND s.account_id = ? AND s.region = ? AND t.status = 'present' AND t.name > ? \
+             ORDER BY t.name LIMIT {PAGE}"
+        );
+        let mut after = String::new();
+        loop {
+            let page: Vec<KnownTable> = self.read(|| {
+                let mut query = self.connection.prepare_cached(&sql)?;
+                let place = params![of.partition.as_str(), of.account_id.as_str(), of.region.as_str(), after];
+                query.query_map(place, known)?.collect()
+            })?;
+            let is_whole = page.len() == PAGE;
+            if let Some(last) = page.last() {
+                after.clone_from(&last.name);
+            }
+            if !page.into_iter().all(&mut each) || !is_whole {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn known(row: &Row<'_>) -> rusqlite::Result<KnownTable> {
+    let stats = TableStats { item_count: row.get(3)?, size_bytes: row.get(4)?, status: row.get(5)? };
+    Ok(KnownTable {
+        name: row.get(0)?,
+        record: row.get(1)?,
+        stats: time_if_any(row, "observed_at")?.map(|observed_at| (observed_at, stats)),
+    })
+}

@@ -1,0 +1,92 @@
+"""Exports the demo's tables in every form, has each catalog's library check the files, and then breaks the files in many
+ways, one at a time: each of them must be found.
+
+usage: check.py BINARY VENVS
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def run(*command, env=None):
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | (env or {})
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, timeout=600)
+
+
+class Catalog:
+    """A catalog's library, in a venv of its own, and a file that dynacrawl exported."""
+
+    def __init__(self, venvs, name, crawl, exported, *more):
+        self.name, self.exported = name, exported
+        self.command = [venvs / name / "bin/python", HERE / f"check_{name}.py", crawl, exported, *more]
+
+    def check(self):
+        checked = run(*self.command)
+        if checked.returncode != 0:
+            sys.exit(f"{self.name} refuses the export:\n{checked.stdout}{checked.stderr[-4000:]}")
+        print(checked.stdout, end="")
+
+    def must_refuse(self, file, way, before, after):
+        """Replaces text in a file: the check must find it."""
+        file = self.exported / file if file else self.exported
+        whole = file.read_text()
+        assert before in whole, f"{self.name}: {before!r} is not in {file}"
+        file.write_text(whole.replace(before, after, 1))
+        checked = run(*self.command)
+        file.write_text(whole)
+        if checked.returncode == 0:
+            sys.exit(f"{self.name}: the check does not find {way}")
+
+
+def main(binary, venvs):
+    venvs = Path(venvs)
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        crawl = place / "tables.jsonl"
+        crawled = run(binary, "crawl", "--demo", "--output", crawl)
+        assert crawled.returncode == 0, crawled.stderr
+        scopes = [
+            f"{record['scope']['account_id']}/{record['scope']['region']}"
+            for record in map(json.loads, crawl.read_text().splitlines())
+            if record["type"] == "scope_completed"
+        ]
+        connections = [f"{scope}=default/dynamodb/{1735689600 + at}" for at, scope in enumerate(sorted(scopes))]
+
+        def export(form, name, *more):
+            path = place / name
+            exported = run(binary, "export", "--to", form, "--input", crawl, "-o", path, *more)
+            assert exported.returncode == 0, exported.stderr
+            return path
+
+        datahub = Catalog(venvs, "datahub", crawl, export("datahub", "datahub.json"))
+        file_source = run(venvs / "datahub/bin/datahub", "check", "metadata-file", datahub.exported)
+        assert file_source.returncode == 0 and "all valid" in file_source.stdout + file_source.stderr, file_source
+        openmetadata = Catalog(venvs, "openmetadata", crawl, export("openmetadata", "requests.jsonl"))
+        connector = export("openmetadata", "connector.jsonl", "--names", "connector")
+        named = [part for connection in connections for part in ("--connection", connection)]
+        atlan = Catalog(venvs, "atlan", crawl, export("atlan", "atlan", *named), ",".join(connections))
+        for catalog in (datahub, openmetadata, Catalog(venvs, "openmetadata", crawl, connector, "connector"), atlan):
+            catalog.check()
+
+        datahub.must_refuse("", "an unknown aspect", '"aspectName":"status"', '"aspectName":"state"')
+        datahub.must_refuse("", "an unknown field", '"recursive":false', '"recurs":false')
+        datahub.must_refuse("", "another count", '"rowCount":', '"rowCount":1')
+        openmetadata.must_refuse("", "an unknown member", '"tableType":"Regular"', '"tableKind":"Regular"')
+        openmetadata.must_refuse("", "an unknown type", '"dataType":"NUMBER"', '"dataType":"DIGITS"')
+        openmetadata.must_refuse("", "a schema that is not there", '"name":"us-east-1"', '"name":"us-east-9"')
+        table, index = "transformed/table/entities.json", "transformed/global_secondary_index/entities.json"
+        atlan.must_refuse(table, "an unknown attribute", '"rowCount":', '"rowsCount":')
+        atlan.must_refuse(table, "an unknown status", '"dynamoDBStatus":"ACTIVE"', '"dynamoDBStatus":"SLEEPING"')
+        atlan.must_refuse(index, "a table that is not there", '"tableName":', '"x":')
+        atlan.must_refuse(index, "an unknown projection", '"dynamoDBSecondaryIndexProjectionType":"', '"dynamoDBSecondaryIndexProjectionType":"X')
+        print("each check can fail")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
