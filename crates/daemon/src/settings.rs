@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_engine::settings::{RunRequest, SecretRef, SettingError, Settings};
+use dynacrawl_engine::settings::{RunRequest, SecretRef, SettingError, Settings, read_secret};
 use secrecy::SecretString;
 
 use super::schedule::Schedule;
@@ -65,6 +65,6 @@ impl ServeSettings {
     /// # Errors
     /// If it is not where the configuration says.
     pub fn token(&self) -> Result<Option<SecretString>, SettingError> {
-        self.token.as_ref().map(|token| token.read("serve.token")).transpose()
+        self.token.as_ref().map(|token| read_secret(token, "serve.token")).transpose()
     }
 }

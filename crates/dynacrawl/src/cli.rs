@@ -14,7 +14,7 @@ mod typed;
 pub use args::{
     CatalogArgs, ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DemoArgs, EndpointArgs,
     ExportArgs, ExportForm, FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs,
-    ServeArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
+    ServeArgs, SinkArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
 };
 pub use typed::Typed;
 

@@ -32,8 +32,9 @@ pub async fn crawl_to_output(
 ) -> (RunReport, Result<Written, SinkError>) {
     let PreparedRun { run_id, output, journal, detector, old_files, before, .. } = start;
     let crawl = &plan.settings.crawl;
-    let sinks = if journal.is_none() && !crawl.dry_run { &*plan.settings.sinks } else { &[] };
-    let mut followers = Followers { journal, sinks: InlineSinks::new(sinks, crawl.deliver_within) };
+    let is_inline = journal.is_none() && !crawl.dry_run;
+    let sinks = if is_inline { plan.request.sinks.of(&plan.settings.sinks) } else { Vec::new() };
+    let mut followers = Followers { journal, sinks: InlineSinks::new(&sinks, crawl.deliver_within) };
     let remembered = RunHistory { before, journaled: followers.journal.is_some(), detector: detector.map(Arc::new) };
     let (records, queue) = mpsc::channel(QUEUED_RECORDS);
     progress.queue(records.downgrade());

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
-use dynacrawl_sinks::{Event, EventSource, JournalError, SinkSettings, Until, drive};
+use dynacrawl_sinks::{Event, EventSource, JournalError, Until, drive};
 use dynacrawl_state::{Cursor, OutboxEvent, StateError};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::shared_state::{SharedState, opened};
-use crate::settings::{Settings, StateSettings};
+use crate::settings::{ConfiguredSink, EventFilter, Settings, SinkChoice, StateSettings};
 
 /// How long an attempt may continue after the time is over.
 const LAST_TRY: Duration = Duration::from_secs(10);
@@ -18,6 +18,7 @@ const LAST_TRY: Duration = Duration::from_secs(10);
 struct Undelivered {
     state: SharedState,
     sink: String,
+    filter: EventFilter,
 }
 
 impl EventSource for Undelivered {
@@ -30,9 +31,10 @@ impl EventSource for Undelivered {
             let reading = tokio::task::spawn_blocking(move || opened(&state).undelivered(&sink, limit));
             let stored = reading.await??;
             let last = stored.last().map(|event| event.cursor);
-            let events: Vec<_> = stored.into_iter().filter_map(event).collect();
+            let events = stored.into_iter().filter_map(event);
+            let events: Vec<_> = events.filter(|(_, event)| self.filter.passes(event)).collect();
             match last {
-                // None of these events can be read, but later ones may be.
+                // The sink gets none of these events, but it may get later ones.
                 Some(last) if events.is_empty() => self.delivered(last).await?,
                 _ => return Ok(events),
             }
@@ -47,22 +49,22 @@ impl EventSource for Undelivered {
 }
 
 fn event(stored: OutboxEvent) -> Option<(Cursor, Event)> {
-    let OutboxEvent { cursor, event_id: id, record, table } = stored;
+    let OutboxEvent { cursor, event_id: id, record, table, target } = stored;
     if record.is_none() {
         tracing::error!(event = %id, "an event in the state cannot be read, and is skipped");
     }
-    Some((cursor, Event { id, record: record?, table }))
+    Some((cursor, Event { id, record: record?, table, target }))
 }
 
-/// The events in the state that a sink has not accepted yet.
-pub fn undelivered(state: &SharedState, sink: &str) -> impl EventSource + use<> {
-    Undelivered { state: state.clone(), sink: sink.to_owned() }
+/// The events in the state that a sink gets, and has not accepted yet.
+pub fn undelivered(state: &SharedState, sink: &str, filter: &EventFilter) -> impl EventSource + use<> {
+    Undelivered { state: state.clone(), sink: sink.to_owned(), filter: filter.clone() }
 }
 
 /// Sets the sinks in the state before a run begins. Drops events that have waited too long, and
 /// logs it.
 pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &StateSettings) -> Result<(), StateError> {
-    let names: Vec<_> = settings.sinks.iter().map(|sink| sink.name.clone()).collect();
+    let names: Vec<_> = settings.sinks.iter().map(|one| one.sink.name.clone()).collect();
     let mut state = opened(state);
     for (name, owed) in state.set_sinks(&names)? {
         let name = Escaped(&name).to_string();
@@ -81,10 +83,16 @@ pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &St
     Ok(())
 }
 
-/// Delivers the events of settled runs to all sinks. Ends when nothing is left, if `until` says so,
-/// or when `stop` is cancelled.
-pub async fn deliver(settings: &Settings, state: &SharedState, until: Until, stop: &CancellationToken) {
-    let driven = settings.sinks.iter().map(|sink| deliver_to(sink, state, until, stop));
+/// Delivers the events of settled runs to the chosen sinks. Ends when nothing is left, if `until`
+/// says so, or when `stop` is cancelled.
+pub async fn deliver(
+    settings: &Settings,
+    choice: &SinkChoice,
+    state: &SharedState,
+    until: Until,
+    stop: &CancellationToken,
+) {
+    let driven = choice.of(&settings.sinks).into_iter().map(|sink| deliver_to(sink, state, until, stop));
     join_all(driven).await;
     if until == Until::Stopped {
         // Wait even without any sinks.
@@ -92,10 +100,10 @@ pub async fn deliver(settings: &Settings, state: &SharedState, until: Until, sto
     }
 }
 
-async fn deliver_to(settings: &SinkSettings, state: &SharedState, until: Until, stop: &CancellationToken) {
-    let source = undelivered(state, &settings.name);
-    let mut sink = settings.kind.sink();
-    drive(&mut *sink, &source, settings, until, stop).await;
+async fn deliver_to(to: &ConfiguredSink, state: &SharedState, until: Until, stop: &CancellationToken) {
+    let source = undelivered(state, &to.sink.name, &to.filter);
+    let mut sink = to.sink.kind.sink();
+    drive(&mut *sink, &source, &to.sink, until, stop).await;
 }
 
 /// Delivers the events of settled runs for as long as the settings allow. Returns the sinks that
@@ -103,8 +111,13 @@ async fn deliver_to(settings: &SinkSettings, state: &SharedState, until: Until, 
 ///
 /// # Errors
 /// If the state cannot be read.
-pub async fn deliver_in_time(settings: &Settings, state: &SharedState) -> Result<Vec<(String, u64)>, StateError> {
-    if settings.sinks.is_empty() {
+pub async fn deliver_in_time(
+    settings: &Settings,
+    choice: &SinkChoice,
+    state: &SharedState,
+) -> Result<Vec<(String, u64)>, StateError> {
+    let chosen = choice.of(&settings.sinks);
+    if chosen.is_empty() {
         return Ok(Vec::new());
     }
     let (stop, within): (_, Duration) = (CancellationToken::new(), settings.crawl.deliver_within);
@@ -115,11 +128,11 @@ pub async fn deliver_in_time(settings: &Settings, state: &SharedState) -> Result
         tokio::time::sleep(LAST_TRY).await;
     };
     tokio::select! {
-        () = deliver(settings, state, Until::Empty, &stop) => {}
+        () = deliver(settings, choice, state, Until::Empty, &stop) => {}
         () = timer => {}
     }
     let state = opened(state);
-    let owed = settings.sinks.iter().map(|sink| state.owed(&sink.name).map(|owed| (sink.name.clone(), owed)));
+    let owed = chosen.iter().map(|one| state.owed(&one.sink.name).map(|owed| (one.sink.name.clone(), owed)));
     let owed: Vec<_> = owed.collect::<Result<_, _>>()?;
     Ok(owed.into_iter().filter(|(_, owed)| *owed > 0).collect())
 }

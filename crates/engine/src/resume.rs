@@ -86,7 +86,7 @@ impl PreparedRun {
         let place = place(plan, run_id, Timestamp::now());
         Ok(Self {
             run_id,
-            output: open(place.as_deref())?,
+            output: open(plan, place.as_deref())?,
             state: None,
             journal: None,
             detector: None,
@@ -152,7 +152,7 @@ impl PreparedRun {
         });
         if let Some(run) = &unfinished {
             let why = match may_resume(run, plan, settings, fresh) {
-                Ok(before) => match reopen(run, settings) {
+                Ok(before) => match reopen(plan, run, settings) {
                     Ok(output) => {
                         outbox::register(&plan.settings, state, settings)?;
                         notify(plan, state)?;
@@ -172,7 +172,7 @@ impl PreparedRun {
         spare_the_state(place.as_deref(), settings)?;
         // The output is opened before the state changes: a run that cannot write yet may begin
         // later.
-        let output = open(place.as_deref())?;
+        let output = open(plan, place.as_deref())?;
         outbox::register(&plan.settings, state, settings)?;
         if let Some(run) = &unfinished {
             if run.is_replaced && run.output != "-" {
@@ -327,10 +327,10 @@ fn open_state(plan: &RunPlan) -> Result<Option<(&StateSettings, SharedState)>, S
     Ok(Some((settings, Arc::new(Mutex::new(state)))))
 }
 
-/// The path of a new run's output; `None` for standard output.
+/// The path of a new run's output; `None` if it is not a file.
 fn place(plan: &RunPlan, run_id: RunId, started_at: Timestamp) -> Option<PathBuf> {
     match &plan.settings.crawl.output {
-        Destination::Stdout => None,
+        Destination::Stdout | Destination::Nowhere => None,
         Destination::File(path) => Some(path.resolve(run_id, started_at, plan.request.schedule.as_deref())),
     }
 }
@@ -343,14 +343,25 @@ fn spare_the_state(place: Option<&Path>, settings: &StateSettings) -> Result<(),
     }
 }
 
-fn open(place: Option<&Path>) -> Result<Output, SinkError> {
-    place.map_or_else(Output::stdout, Output::file)
+fn open(plan: &RunPlan, place: Option<&Path>) -> Result<Output, SinkError> {
+    match place {
+        Some(place) => Output::file(place),
+        None => open_stream(plan),
+    }
+}
+
+/// Opens the output that is not a file.
+fn open_stream(plan: &RunPlan) -> Result<Output, SinkError> {
+    match plan.settings.crawl.output {
+        Destination::Nowhere => Output::nowhere(),
+        _ => Output::stdout(),
+    }
 }
 
 /// Opens the output of an earlier process's run at the path where that process wrote it.
-fn reopen(run: &Unfinished, settings: &StateSettings) -> Result<Output, StartError> {
+fn reopen(plan: &RunPlan, run: &Unfinished, settings: &StateSettings) -> Result<Output, StartError> {
     if run.output == "-" {
-        return Ok(Output::stdout()?);
+        return Ok(open_stream(plan)?);
     }
     let path = Path::new(&run.output);
     spare_the_state(Some(path), settings)?;

@@ -9,13 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dead_letters;
 use crate::journal::JournalError;
-use crate::kinds::SinkSettings;
+use crate::kinds::{Backoff, SinkSettings};
 use crate::sink::{DeliveryError, Event, Refusal, Sink};
 
-/// The wait after the first failure; it doubles with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// The longest wait before a retry, unless the destination asks for a longer one.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// The longest wait that a destination may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// How long one attempt may take: a batch is small.
@@ -64,7 +60,7 @@ pub async fn drive<S: EventSource>(
                 continue;
             }
             Err(error) => {
-                let wait = backoff(failures, error.retry_after);
+                let wait = wait_after(settings.backoff, failures, error.retry_after);
                 failures += 1;
                 let (name, error) = (Escaped(&settings.name).to_string(), Escaped(&error.message).to_string());
                 tracing::warn!(
@@ -101,7 +97,7 @@ pub async fn deliver_until(
             Err(Failure::Refused(error)) => return Err(error),
             Err(Failure::Passing(error)) => error,
         };
-        let again_at = Instant::now() + backoff(failures, error.retry_after);
+        let again_at = Instant::now() + wait_after(settings.backoff, failures, error.retry_after);
         failures += 1;
         if again_at >= deadline {
             return Err(error);
@@ -181,8 +177,8 @@ fn of_batch(batch: &[Event], refused: Vec<Refusal>) -> Vec<(Event, Refusal)> {
 }
 
 /// Exponential back-off with jitter, so that several processes do not retry at the same time.
-fn backoff(failures: u32, retry_after: Option<Duration>) -> Duration {
-    let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.min(20)).min(LONGEST_BACKOFF);
+fn wait_after(backoff: Backoff, failures: u32, retry_after: Option<Duration>) -> Duration {
+    let doubled = backoff.first.saturating_mul(1 << failures.min(20)).min(backoff.longest);
     let wait = doubled.mul_f64(0.5 + fastrand::f64() / 2.0);
     wait.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }

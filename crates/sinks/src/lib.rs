@@ -2,9 +2,11 @@
 //! bounded channel until the channel is closed, and returns what it wrote or why it failed. A sink
 //! follows settled runs. Each kind of sink is a file or folder in `kinds/`.
 
+mod cloud_event;
 mod dead_letters;
 mod driver;
 mod error;
+mod event_json;
 mod journal;
 mod json_lines;
 mod kinds;
@@ -12,14 +14,17 @@ mod layout;
 mod lines;
 mod output;
 mod partial;
+mod secret;
 mod sink;
 
+pub use cloud_event::CloudEvents;
 pub use driver::{EventSource, Until, deliver_until, drive};
 pub use error::SinkError;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
-pub use kinds::{FileSettings, SinkKind, SinkSettings};
+pub use kinds::{Backoff, FileSettings, HttpAuth, HttpSettings, RESERVED_HEADERS, SinkKind, SinkSettings};
 pub use layout::{Layout, Lines};
 pub use output::Output;
 pub use partial::Replacement;
+pub use secret::{SecretError, SecretRef};
 pub use sink::{Delivered, DeliveryError, Event, Refusal, Sink};

@@ -47,6 +47,16 @@ impl Output {
         Self::start_at("-".to_owned(), file, None, 0)
     }
 
+    /// An output that discards everything.
+    ///
+    /// # Errors
+    /// If the system does not have the null device.
+    pub fn nowhere() -> Result<Self, SinkError> {
+        let open = File::options().write(true).open("/dev/null");
+        let file = open.map_err(|source| SinkError::Open { path: "/dev/null".into(), source })?;
+        Self::start_at("-".to_owned(), file, None, 0)
+    }
+
     /// Opens a file. For a regular file, `FILE.partial` is written, and replaces the file when it
     /// is complete. Anything else, such as a pipe or a device, is written directly.
     ///

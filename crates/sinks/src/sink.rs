@@ -14,6 +14,8 @@ pub struct Event {
     pub record: Record,
     /// The `table` record of the table that a change is about, as it was at the time.
     pub table: Option<Record>,
+    /// The target, by its name, that the event's scope belongs to; `None` for an event about a run.
+    pub target: Option<String>,
 }
 
 /// The result of a batch that a sink took, except for some events.

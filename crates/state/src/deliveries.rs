@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynacrawl_model::{Record, Timestamp};
+use dynacrawl_model::{Body, Record, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ pub struct OutboxEvent {
     pub record: Option<Record>,
     /// The `table` record of the table that it is about, as it was at the time.
     pub table: Option<Record>,
+    /// The target that the event's scope belongs to, by its name.
+    pub target: Option<String>,
 }
 
 impl State {
@@ -84,9 +86,27 @@ impl State {
                 }
                 events.push(event(row)?);
             }
+            for event in &mut events {
+                event.target = self.target_of(event.record.as_ref())?;
+            }
             Ok(events)
         };
         read().map_err(|source| self.failed(source))
+    }
+
+    /// The target that an event's scope belongs to. A change does not name it.
+    fn target_of(&self, record: Option<&Record>) -> rusqlite::Result<Option<String>> {
+        let Some(record) = record else { return Ok(None) };
+        let scope = match (&record.body, &record.scope) {
+            (Body::ScopeCompleted(completed), _) => return Ok(Some(completed.target.clone())),
+            (Body::TargetFailed(failed), _) => return Ok(Some(failed.target.clone())),
+            (_, Some(scope)) => scope,
+            (_, None) => return Ok(None),
+        };
+        let sql = "SELECT target FROM scopes WHERE partition = ? AND account_id = ? AND region = ?";
+        let account = scope.account_id.as_ref().map(|id| id.as_str());
+        let key = params![scope.partition.as_str(), account, scope.region.as_str()];
+        self.connection.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()
     }
 
     /// How many events a sink has not taken yet.
@@ -152,7 +172,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
     let table: Option<Value> = table.and_then(|table| serde_json::from_slice(table).ok());
     let record = readable(&kind, record, table.as_ref());
     let table = table.and_then(|table| serde_json::from_value(table).ok());
-    Ok(OutboxEvent { cursor: Cursor(row.get("seq")?), event_id: row.get("event_id")?, record, table })
+    Ok(OutboxEvent { cursor: Cursor(row.get("seq")?), event_id: row.get("event_id")?, record, table, target: None })
 }
 
 fn readable(kind: &str, record: &[u8], table: Option<&Value>) -> Option<Record> {

@@ -2,16 +2,18 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use dynacrawl_engine::settings::EventFilter;
 use dynacrawl_engine::{PreparedRun, Progress, SharedState, crawl_to_output, undelivered};
 use dynacrawl_model::Record;
-use dynacrawl_sinks::{Delivered, DeliveryError, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive};
+use dynacrawl_sinks::{Backoff, Delivered, DeliveryError, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive};
 use dynacrawl_state::{OutboxEvent, State};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +24,8 @@ use crate::world::{World, table};
 pub struct Candidate {
     /// The kind of sink with its destination in a directory.
     pub kind: fn(&Path) -> SinkKind,
+    /// Whether the sink uses a network, for which the clock cannot be paused.
+    pub in_real_time: bool,
     /// What the destination has, in the order of arrival: the id and the record of each event.
     pub received: fn(&Path) -> Vec<(String, Value)>,
 }
@@ -73,15 +77,22 @@ impl<'a> Scene<'a> {
     fn settings(&self) -> SinkSettings {
         let directory = self.world.directory.path();
         let dead_letters = Some(directory.join("refused.jsonl"));
-        SinkSettings { name: NAME.to_owned(), kind: (self.candidate.kind)(directory), batch: 7, dead_letters }
+        SinkSettings {
+            name: NAME.to_owned(),
+            kind: (self.candidate.kind)(directory),
+            batch: 7,
+            backoff: Backoff::default(),
+            dead_letters,
+        }
     }
 
     fn sink(&self) -> Box<dyn Sink> {
-        self.settings().kind.sink()
+        let sink = self.settings().kind.sink();
+        if self.candidate.in_real_time { Box::new(InRealTime(Some(sink))) } else { sink }
     }
 
     async fn drive(&self, sink: &mut dyn Sink, until: Until, stop: &CancellationToken) {
-        drive(sink, &undelivered(&self.state, NAME), &self.settings(), until, stop).await;
+        drive(sink, &undelivered(&self.state, NAME, &EventFilter::default()), &self.settings(), until, stop).await;
     }
 
     async fn deliver_all(&self, sink: &mut dyn Sink) {
@@ -209,6 +220,37 @@ impl Sink for Faulty<'_> {
 
     fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
         self.inner.health()
+    }
+}
+
+/// A sink that runs on a runtime of its own, whose clock is not paused. While it runs there, the
+/// paused clock stands still.
+struct InRealTime(Option<Box<dyn Sink>>);
+
+impl InRealTime {
+    async fn run<T: Send + 'static>(&mut self, work: impl FnOnce(&mut dyn Sink, &Runtime) -> T + Send + 'static) -> T {
+        static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+        let mut sink = self.0.take().expect("the work before has ended");
+        let working = tokio::task::spawn_blocking(move || {
+            let runtime = RUNTIME
+                .get_or_init(|| tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
+            let result = work(&mut *sink, runtime);
+            (sink, result)
+        });
+        let (sink, result) = working.await.expect("no panic");
+        self.0 = Some(sink);
+        result
+    }
+}
+
+impl Sink for InRealTime {
+    fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
+        let batch = batch.to_vec();
+        self.run(move |sink, runtime| runtime.block_on(sink.deliver(&batch))).boxed()
+    }
+
+    fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
+        self.run(|sink, runtime| runtime.block_on(sink.health())).boxed()
     }
 }
 

@@ -42,7 +42,7 @@ pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
         targets.extend(members);
         findings = findings.and(found);
     }
-    for sink in &plan.settings.sinks {
+    for sink in plan.settings.sinks.iter().map(|one| &one.sink) {
         let mut to = sink.kind.sink();
         let health = tokio::time::timeout(SINK_TIME, to.health()).await;
         let too_slow = |_| Err(DeliveryError::new(format!("the destination did not answer within {SINK_TIME:?}")));

@@ -186,6 +186,8 @@ pub struct CrawlArgs {
     #[arg(long, help_heading = "State", env = "DYNACRAWL_FRESH", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_short_help = true, hide_default_value = true)]
     pub fresh: bool,
     #[command(flatten)]
+    pub sinks: SinkArgs,
+    #[command(flatten)]
     pub speed: SpeedArgs,
     #[command(flatten)]
     pub endpoints: EndpointArgs,
@@ -193,11 +195,34 @@ pub struct CrawlArgs {
     pub demo: DemoArgs,
 }
 
+/// Which sinks a crawl delivers to.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Sinks")]
+pub struct SinkArgs {
+    /// Deliver only to this sink of the configuration file
+    ///
+    /// Repeatable, or separated by commas. With a state, the other sinks receive the events later.
+    #[arg(
+        long = "sink",
+        env = "DYNACRAWL_SINK",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "no_sinks",
+        hide_short_help = true
+    )]
+    pub sinks: Vec<String>,
+    /// Deliver to no sink
+    ///
+    /// With a state, the sinks receive the events later.
+    #[arg(long, env = "DYNACRAWL_NO_SINKS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_short_help = true, hide_default_value = true)]
+    pub no_sinks: bool,
+}
+
 /// What dynacrawl writes, and where.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// File to write, or - for standard output [default: -]
+    /// File to write, or - for standard output [default: -, and nothing if there are sinks]
     ///
     /// The path may contain {run_id}, {date} and {schedule}. A file is replaced when the crawl is over; until then the lines are
     /// in FILE.partial.

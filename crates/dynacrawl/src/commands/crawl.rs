@@ -30,6 +30,7 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
         output: Some(&args.output),
         state: Some(&args.state),
         endpoints: Some(&args.endpoints),
+        sinks: Some(&args.sinks),
         ..Flags::default()
     };
     let Planned { plan, config, simulator: _simulator } = plan(global, &flags, args.demo, |_| {}).await?;
@@ -90,7 +91,7 @@ async fn crawl_plan(
     if let Some(state) = state.filter(|_| !interrupted && written.is_ok()) {
         let mut signals = Signals::new().map_err(failed)?;
         let owed = tokio::select! {
-            owed = deliver_in_time(&plan.settings, &state) => owed.map_err(|error| Failure::new(Exit::SinkFailed, error))?,
+            owed = deliver_in_time(&plan.settings, &plan.request.sinks, &state) => owed.map_err(|error| Failure::new(Exit::SinkFailed, error))?,
             () = signals.first() => return Ok(Exit::Interrupted),
         };
         if !owed.is_empty() {

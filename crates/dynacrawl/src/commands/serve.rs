@@ -9,7 +9,7 @@ use dynacrawl_daemon::clock::Clock;
 use dynacrawl_daemon::daemon::{Crawl, Daemon, DaemonDeps, DaemonEnd};
 use dynacrawl_daemon::shared::Shared;
 use dynacrawl_daemon::{http, metrics, watch};
-use dynacrawl_engine::settings::{Accepted, scopes};
+use dynacrawl_engine::settings::{Accepted, SinkChoice, scopes};
 use dynacrawl_engine::{RunPlan, crawl_to_output, deliver};
 use dynacrawl_sinks::Until;
 use dynacrawl_state::State;
@@ -100,7 +100,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
         () = metrics::sum_up(recorded) => unreachable!("it never ends"),
         () = watch::file(&file, content, || shared.status().reload_every, &orders) => unreachable!("it never ends"),
         () = watch::hangups(hangup, &orders) => unreachable!("it never ends"),
-        () = deliver(&run, &sinks, Until::Stopped, &ended) => unreachable!("it delivers until it is stopped"),
+        () = deliver(&run, &SinkChoice::All, &sinks, Until::Stopped, &ended) => unreachable!("it delivers until it is stopped"),
         () = answering.as_mut() => unreachable!("it answers until it is stopped"),
     };
     ended.cancel();

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use dynacrawl_engine::settings::{Destination, SinkChoice};
+use dynacrawl_model::Escaped;
 use dynacrawl_state::Purpose;
 
 use super::changes::need_a_state;
@@ -10,8 +12,8 @@ use super::error::ConfigError;
 use super::raw::Layer;
 use super::valid::Config;
 use crate::cli::{
-    CatalogArgs, EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs,
-    TargetArgs,
+    CatalogArgs, EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SinkArgs, SpeedArgs,
+    StateArgs, TargetArgs,
 };
 use crate::demo::Demo;
 
@@ -27,6 +29,7 @@ pub(crate) struct Flags<'a> {
     pub(crate) report: Option<&'a ReportArgs>,
     pub(crate) serve: Option<&'a ListenArgs>,
     pub(crate) export: Option<&'a CatalogArgs>,
+    pub(crate) sinks: Option<&'a SinkArgs>,
 }
 
 impl Config {
@@ -53,8 +56,11 @@ impl Config {
 
     fn load_layers(global: &GlobalArgs, flags: &Flags<'_>) -> Result<Self, ConfigError> {
         let mut layer = Layer::reference();
+        let mut output_is_given = flags.output.is_some_and(|args| args.output.is_some());
         if let Some(path) = &global.config {
-            layer.overlay(Layer::read(path)?);
+            let file = Layer::read(path)?;
+            output_is_given |= file.crawl.output.is_some();
+            layer.overlay(file);
             Self::validate_file(layer.clone(), path)?;
         }
         layer.overlay(flag_layer(global, flags));
@@ -62,6 +68,11 @@ impl Config {
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;
         let mut config = Self::validate(layer)?;
         config.request.described_by_flags = described_by_flags;
+        config.choose_sinks(flags.sinks)?;
+        if !output_is_given && !config.run.crawl.dry_run && !config.request.sinks.of(&config.run.sinks).is_empty() {
+            // Without a request for it, standard output stays silent beside sinks.
+            config.run.crawl.output = Destination::Nowhere;
+        }
         config.need_a_state()?;
         if flags.output.is_some() {
             refuse_contradictions(&config.run)?;
@@ -151,6 +162,27 @@ fn choose_targets(layer: &mut Layer, args: Option<&TargetArgs>, file: Option<&Pa
 }
 
 impl Config {
+    /// Takes the choice of sinks from the flags.
+    fn choose_sinks(&mut self, args: Option<&SinkArgs>) -> Result<(), ConfigError> {
+        let names: Vec<_> = self.run.sinks.iter().map(|one| one.sink.name.as_str()).collect();
+        match args {
+            Some(args) if args.no_sinks => self.request.sinks = SinkChoice::Only(Vec::new()),
+            Some(args) if !args.sinks.is_empty() => {
+                if let Some(unknown) = args.sinks.iter().find(|name| !names.contains(&name.as_str())) {
+                    let shown = Escaped(unknown);
+                    let problem = match &names[..] {
+                        [] => format!("there is no sink '{shown}'; the configuration has none"),
+                        names => format!("there is no sink '{shown}'; the configuration has {}", names.join(", ")),
+                    };
+                    return Err(ConfigError::value("--sink", problem));
+                }
+                self.request.sinks = SinkChoice::Only(args.sinks.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Refuses settings that need a state if there is none. A file alone may leave the state to a
     /// flag.
     fn need_a_state(&self) -> Result<(), ConfigError> {

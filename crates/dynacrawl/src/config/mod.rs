@@ -19,6 +19,7 @@ mod read;
 mod secret;
 mod serve;
 mod sink;
+mod sink_http;
 mod target;
 mod valid;
 mod values;

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::concurrency::ConcurrencySetting;
+use super::secret::Reference;
 use super::sink::RawSink;
 
 /// Defines a section. Another layer can override each of its keys.
@@ -370,46 +371,6 @@ pub(crate) struct Credentials {
     pub(crate) access_key_id: Reference,
     pub(crate) secret_access_key: Reference,
     pub(crate) session_token: Option<Reference>,
-}
-
-/// Where a secret is.
-#[derive(Clone, Debug)]
-pub(crate) struct Reference {
-    pub(crate) env: Option<String>,
-    pub(crate) file: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Reference {
-    /// By hand, so that the message does not repeat a secret that was typed into the file.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Place;
-        impl<'de> Visitor<'de> for Place {
-            type Value = Reference;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("{ env = \"NAME\" } or { file = \"/path\" }")
-            }
-
-            fn visit_str<E: Error>(self, _: &str) -> Result<Reference, E> {
-                Err(E::custom(
-                    "a secret must not be in the file itself; write { env = \"NAME\" } or { file = \"/path\" }",
-                ))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reference, A::Error> {
-                let mut reference = Reference { env: None, file: None };
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "env" => reference.env = Some(map.next_value()?),
-                        "file" => reference.file = Some(map.next_value()?),
-                        _ => return Err(A::Error::unknown_field(&key, &["env", "file"])),
-                    }
-                }
-                Ok(reference)
-            }
-        }
-        deserializer.deserialize_any(Place)
-    }
 }
 
 /// One step of a target's `assume_role`.

@@ -8,7 +8,17 @@ use super::error::ConfigError;
 use super::raw::Layer;
 
 /// The keys under which, or in place of whose values, a user may type a secret.
-const SECRET_KEYS: [&str; 5] = ["credentials", "access_key_id", "secret_access_key", "session_token", "token"];
+const SECRET_KEYS: [&str; 9] = [
+    "credentials",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "token",
+    "bearer",
+    "basic",
+    "password",
+    "signing_key",
+];
 
 impl Layer {
     /// Reads a configuration file.
@@ -40,7 +50,7 @@ impl Layer {
             if may_be_secret && problem.contains("invalid ") {
                 problem =
                     "a secret must not be in the file itself; write { env = \"NAME\" } or { file = \"/path\" } for \
-                           access_key_id, secret_access_key, session_token and token"
+                           every key, token and password"
                         .to_owned();
             }
             ConfigError::Syntax { place: format!("{name}:{line}:{column}"), problem }

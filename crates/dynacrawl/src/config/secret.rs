@@ -1,9 +1,52 @@
 //! `{ env = "NAME" }` and `{ file = "/path" }`.
 
+use std::fmt;
+
 use dynacrawl_engine::settings::SecretRef;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::error::ConfigError;
-use super::raw::Reference;
+
+/// Where a secret is.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    pub(crate) env: Option<String>,
+    pub(crate) file: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    /// By hand, so that the message does not repeat a secret that was typed into the file.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Place;
+        impl<'de> Visitor<'de> for Place {
+            type Value = Reference;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("{ env = \"NAME\" } or { file = \"/path\" }")
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Reference, E> {
+                Err(E::custom(
+                    "a secret must not be in the file itself; write { env = \"NAME\" } or { file = \"/path\" }",
+                ))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reference, A::Error> {
+                let mut reference = Reference { env: None, file: None };
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "env" => reference.env = Some(map.next_value()?),
+                        "file" => reference.file = Some(map.next_value()?),
+                        _ => return Err(A::Error::unknown_field(&key, &["env", "file"])),
+                    }
+                }
+                Ok(reference)
+            }
+        }
+        deserializer.deserialize_any(Place)
+    }
+}
 
 fn is_variable(name: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dynacrawl_engine::settings::{Destination, StateSettings};
-use dynacrawl_model::Escaped;
-use dynacrawl_sinks::{FileSettings, Output, SinkKind, SinkSettings};
+use dynacrawl_engine::settings::{ConfiguredSink, Destination, EventFilter, StateSettings};
+use dynacrawl_model::{Escaped, RecordKind};
+use dynacrawl_sinks::{Backoff, FileSettings, Output, SinkKind, SinkSettings};
+use dynacrawl_walker::InvalidPattern;
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::values::in_range;
+use super::sink_http::RawHttp;
+use super::values::{duration, in_range, one_of};
 
 /// The default size in bytes from which a file is rotated.
 const MAX_BYTES: u64 = 100 * 1024 * 1024;
@@ -22,8 +24,15 @@ const BATCH: usize = 500;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSink {
     batch: Option<usize>,
+    backoff: Option<String>,
+    max_backoff: Option<String>,
+    targets: Option<Vec<String>>,
+    records: Option<Vec<String>>,
+    include: Option<Vec<String>>,
+    exclude: Option<Vec<String>>,
     dead_letters: Option<String>,
     file: Option<RawFile>,
+    http: Option<RawHttp>,
 }
 
 /// `[sink.NAME.file]`
@@ -40,7 +49,8 @@ pub(super) fn sinks(
     raw: BTreeMap<String, RawSink>,
     state: Option<&StateSettings>,
     output: &Destination,
-) -> Result<Vec<SinkSettings>, ConfigError> {
+    target_names: &[String],
+) -> Result<Vec<ConfiguredSink>, ConfigError> {
     let mut sinks = Vec::with_capacity(raw.len());
     let mut files: Vec<PathBuf> = Vec::new();
     if let Destination::File(output) = output {
@@ -49,9 +59,13 @@ pub(super) fn sinks(
         files.push(path);
     }
     for (name, raw) in raw {
+        let filter = raw.filter(&name, target_names)?;
         let sink = raw.validate(&name, state)?;
-        let SinkKind::File(file) = &sink.kind;
-        let places = [Some((&file.path, "file.path")), sink.dead_letters.as_ref().map(|path| (path, "dead_letters"))];
+        let file = match &sink.kind {
+            SinkKind::File(file) => Some((&file.path, "file.path")),
+            SinkKind::Http(_) => None,
+        };
+        let places = [file, sink.dead_letters.as_ref().map(|path| (path, "dead_letters"))];
         for (path, key) in places.into_iter().flatten() {
             let key = format!("sink.{name}.{key}");
             if state.is_some_and(|state| dynacrawl_state::has_file(&state.path, path)) {
@@ -65,7 +79,7 @@ pub(super) fn sinks(
             }
             files.push(path.clone());
         }
-        sinks.push(sink);
+        sinks.push(ConfiguredSink { sink, filter });
     }
     Ok(sinks)
 }
@@ -74,7 +88,59 @@ fn shown(path: &Path) -> String {
     Escaped(&path.display().to_string()).to_string()
 }
 
+/// The record types that sinks get.
+const DELIVERED: [RecordKind; 10] = [
+    RecordKind::Table,
+    RecordKind::TableAdded,
+    RecordKind::TableChanged,
+    RecordKind::TableRecreated,
+    RecordKind::TableRemoved,
+    RecordKind::TableUnselected,
+    RecordKind::ScopeRetired,
+    RecordKind::ScopeCompleted,
+    RecordKind::TargetFailed,
+    RecordKind::RunCompleted,
+];
+
 impl RawSink {
+    /// Which events the sink gets.
+    fn filter(&self, name: &str, target_names: &[String]) -> Result<EventFilter, ConfigError> {
+        let key = |field: &str| format!("sink.{name}.{field}");
+        let targets = self.targets.clone().unwrap_or_default();
+        if let Some(unknown) = targets.iter().find(|target| !target_names.contains(target)) {
+            let known: Vec<_> = target_names.iter().map(String::as_str).collect();
+            return Err(one_of(&key("targets"), unknown, &known));
+        }
+        let mut records = Vec::new();
+        for text in self.records.iter().flatten() {
+            let names = DELIVERED.map(RecordKind::as_str);
+            let known = DELIVERED.into_iter().find(|kind| kind.as_str() == text);
+            records.push(known.ok_or_else(|| one_of(&key("records"), text, &names))?);
+        }
+        let (include, exclude) = (self.include.clone().unwrap_or_default(), self.exclude.clone().unwrap_or_default());
+        let wrong = |field: &str, error: &InvalidPattern| ConfigError::value(key(field), error);
+        EventFilter::new(Vec::new(), Vec::new(), include.clone(), Vec::new())
+            .map_err(|error| wrong("include", &error))?;
+        EventFilter::new(targets, records, include, exclude).map_err(|error| wrong("exclude", &error))
+    }
+
+    fn backoff(&self, key: &impl Fn(&str) -> String) -> Result<Backoff, ConfigError> {
+        let default = Backoff::default();
+        let of = |field: &str, text: &Option<String>, default| match text {
+            Some(text) => duration(&key(field), Some(text)),
+            None => Ok(default),
+        };
+        let backoff = Backoff {
+            first: of("backoff", &self.backoff, default.first)?,
+            longest: of("max_backoff", &self.max_backoff, default.longest)?,
+        };
+        if backoff.longest < backoff.first {
+            let problem = format!("{:?} is shorter than backoff, {:?}", backoff.longest, backoff.first);
+            return Err(ConfigError::value(key("max_backoff"), problem));
+        }
+        Ok(backoff)
+    }
+
     fn validate(self, name: &str, state: Option<&StateSettings>) -> Result<SinkSettings, ConfigError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
@@ -82,10 +148,18 @@ impl RawSink {
             return Err(ConfigError::value("sink", problem));
         }
         let key = |field: &str| format!("sink.{name}.{field}");
-        let kind = match self.file {
-            Some(file) => SinkKind::File(file.validate(&key)?),
-            None => {
+        let backoff = self.backoff(&key)?;
+        let file = self.file.map(|file| file.validate(&key).map(SinkKind::File));
+        let http = self.http.map(|http| http.validate(&key).map(SinkKind::Http));
+        let mut kinds = [file, http].into_iter().flatten();
+        let kind = match (kinds.next(), kinds.next()) {
+            (Some(kind), None) => kind?,
+            (None, _) => {
                 let problem = format!("has no kind; add a section such as [sink.{name}.file]");
+                return Err(ConfigError::value(format!("sink.{name}"), problem));
+            }
+            (Some(_), Some(_)) => {
+                let problem = "has several kinds; give each a sink of its own";
                 return Err(ConfigError::value(format!("sink.{name}"), problem));
             }
         };
@@ -99,6 +173,7 @@ impl RawSink {
             name: name.to_owned(),
             kind,
             batch: in_range(&key("batch"), Some(self.batch.unwrap_or(BATCH)), 1, 10_000)?,
+            backoff,
             dead_letters: dead_letters.map(|path| absolute(&path)).or(state.map(beside)),
         })
     }
@@ -140,7 +215,8 @@ mod tests {
     #[test]
     fn a_file_is_a_sink_with_defaults() {
         let text = "[state]\npath = \"/s/state.db\"\n[sink.audit.file]\npath = \"/s/events.jsonl\"\n";
-        let [audit] = &config(text).expect("valid").run.sinks[..] else { panic!("one sink") };
+        let [configured] = &config(text).expect("valid").run.sinks[..] else { panic!("one sink") };
+        let audit = &configured.sink;
         let file = FileSettings { path: "/s/events.jsonl".into(), max_bytes: 100 << 20, daily: false };
         assert_eq!((audit.name.as_str(), &audit.kind, audit.batch), ("audit", &SinkKind::File(file), 500));
         assert_eq!(audit.dead_letters.as_deref(), Some(Path::new("/s/state.db.audit.refused.jsonl")));
@@ -150,8 +226,17 @@ mod tests {
     fn an_error_of_a_sink_names_the_sink() {
         let state = "[state]\npath = \"/s/state.db\"\n";
         for (text, problem) in [
+            ("[sink.a]\ntargets = [\"x\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.targets: 'x' is unknown"),
+            ("[sink.a]\nrecords = [\"index\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.records: 'index' is unknown"),
+            ("[sink.a]\ninclude = [\"[\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.include: '[' is not"),
+            ("[sink.a]\nexclude = [\"[\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.exclude: '[' is not"),
+            ("[sink.a]\nmax_backoff = \"1ms\"\n[sink.a.file]\npath = \"/x\"\n", "sink.a.max_backoff: 1ms is shorter"),
             ("[sink.audit]\nbatch = 3\n", "sink.audit: has no kind; add a section such as [sink.audit.file]"),
             ("[sink.audit.file]\ndaily = true\n", "sink.audit.file.path: is missing; expected a file"),
+            (
+                "[sink.a.file]\npath = \"/x\"\n[sink.a.http]\nurl = \"https://a\"\n",
+                "sink.a: has several kinds; give each a sink of its own",
+            ),
             ("[sink.audit]\nbatch = 0\n[sink.audit.file]\npath = \"x\"\n", "sink.audit.batch: 0 is out of range"),
             ("[sink.\"a b\".file]\npath = \"x\"\n", "sink: 'a b' is not a name for a sink"),
             ("[sink.a.file]\npath = \"/x\"\n[sink.b.file]\npath = \"/x\"\n", "sink.b.file.path: /x is written by"),

@@ -8,6 +8,7 @@ use dynacrawl_model::{AccountId, Escaped, Partition, Region};
 
 use super::error::ConfigError;
 use super::raw;
+use super::secret::Reference;
 use super::values::{duration, one_of};
 
 impl raw::Target {
@@ -26,7 +27,7 @@ impl raw::Target {
             }
             (None, profile) => TargetBase::Chain { profile: profile.filter(|p| !p.is_empty()) },
             (Some(keys), None) => {
-                let secret = |field: &str, raw: raw::Reference| raw.validate(&key(&format!("credentials.{field}")));
+                let secret = |field: &str, raw: Reference| raw.validate(&key(&format!("credentials.{field}")));
                 TargetBase::Keys {
                     access_key_id: secret("access_key_id", keys.access_key_id)?,
                     secret_access_key: secret("secret_access_key", keys.secret_access_key)?,

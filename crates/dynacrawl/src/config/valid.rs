@@ -58,7 +58,7 @@ impl Config {
             sts_regions: sts.regions()?,
             budgets: layer.budget.validate()?,
             discovery: layer.discovery.validate()?,
-            sinks: sinks(layer.sink, state.as_ref(), &crawl.output)?,
+            sinks: sinks(layer.sink, state.as_ref(), &crawl.output, &target_names)?,
             crawl,
             state,
             changes,

@@ -14,6 +14,8 @@ const KEY: &str = "crawl.output (--output)";
 pub enum Destination {
     /// Standard output.
     Stdout,
+    /// Nowhere: the sinks get everything.
+    Nowhere,
     /// A file.
     File(OutputPath),
 }
@@ -71,7 +73,7 @@ impl Destination {
     /// The template, as the state keeps it.
     pub fn template(&self) -> &str {
         match self {
-            Self::Stdout => "-",
+            Self::Stdout | Self::Nowhere => "-",
             Self::File(path) => &path.template,
         }
     }
@@ -161,7 +163,7 @@ mod tests {
         let at = Timestamp::from_millis(1_769_903_999_999).expect("a time");
         let resolved = |text: &str, schedule: Option<&str>| match output(text).expect("a file") {
             Destination::File(path) => path.resolve(run_id, at, schedule).display().to_string(),
-            Destination::Stdout => "-".to_owned(),
+            Destination::Stdout | Destination::Nowhere => "-".to_owned(),
         };
         assert_eq!(
             resolved("/data/{date}/{schedule}-{run_id}.jsonl", None),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use dynacrawl_model::{AccountId, Escaped, Region, Scope};
 
 use super::error::SettingError;
+use super::sink::SinkChoice;
 
 /// What one run is to do, besides the settings that all runs share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct RunRequest {
     pub accepted: Accepted,
     /// Whether flags or environment variables describe the target, instead of a file.
     pub described_by_flags: bool,
+    /// The sinks that the run delivers to.
+    pub sinks: SinkChoice,
 }
 
 /// The scopes whose removals or retirement a person has accepted.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use dynacrawl_aws::{EndpointSettings, HttpSettings, default_sts_region};
 use dynacrawl_discovery::DiscoveryUrls;
 use dynacrawl_model::{Escaped, Partition, Region};
-use dynacrawl_sinks::SinkSettings;
 
 use super::changes::ChangeSettings;
 use super::crawl::{Budgets, CrawlSettings};
 use super::error::SettingError;
 use super::group::Group;
+use super::sink::ConfiguredSink;
 use super::state::StateSettings;
 use super::target::{Target, UnselectedTarget};
 
@@ -35,7 +35,7 @@ pub struct Settings {
     /// The state, which is kept between processes; `None`: no state.
     pub state: Option<StateSettings>,
     /// The sinks.
-    pub sinks: Vec<SinkSettings>,
+    pub sinks: Vec<ConfiguredSink>,
     /// How changes are reported.
     pub changes: ChangeSettings,
     /// The names of the targets, as they are configured.

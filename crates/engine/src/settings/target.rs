@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use dynacrawl_auth::{AssumeRole, BaseCredentials, CredentialSpec, DEFAULT_DURATION, RoleArn, SessionName, UserKeys};
 use dynacrawl_model::{AccountId, Escaped, Partition, Region, TargetSummary};
+use dynacrawl_sinks::SecretRef;
 use secrecy::ExposeSecret;
 
 use super::error::SettingError;
-use super::secret::SecretRef;
+use super::secret::read_secret;
 
 /// An account, and a way to get credentials for it.
 #[derive(Clone, Debug)]
@@ -201,9 +202,12 @@ impl Target {
         let base = match &self.base {
             TargetBase::Chain { .. } => BaseCredentials::DefaultChain,
             TargetBase::Keys { access_key_id, secret_access_key, session_token } => BaseCredentials::Keys(UserKeys {
-                access_key_id: access_key_id.read(&key("access_key_id"))?.expose_secret().to_owned(),
-                secret_access_key: secret_access_key.read(&key("secret_access_key"))?,
-                session_token: session_token.as_ref().map(|token| token.read(&key("session_token"))).transpose()?,
+                access_key_id: read_secret(access_key_id, &key("access_key_id"))?.expose_secret().to_owned(),
+                secret_access_key: read_secret(secret_access_key, &key("secret_access_key"))?,
+                session_token: session_token
+                    .as_ref()
+                    .map(|token| read_secret(token, &key("session_token")))
+                    .transpose()?,
             }),
         };
         Ok(CredentialSpec { base, chain: self.chain.clone() })

@@ -1,11 +1,16 @@
 //! What sinks get, and when.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use dynacrawl_engine::settings::{ConfiguredSink, EventFilter, SinkChoice};
 use dynacrawl_model::RunOutcome;
 use dynacrawl_sim::{Effect, FaultRule, Operation};
-use dynacrawl_sinks::{FileSettings, SinkKind};
+use dynacrawl_sinks::{Backoff, CloudEvents, FileSettings, HttpSettings, SinkKind, SinkSettings};
 use dynacrawl_state::{OutboxEvent, State};
 use dynacrawl_testing::inside::plan_of;
 use dynacrawl_testing::sink_contract::{Candidate, holds, rows};
@@ -46,7 +51,59 @@ fn received(directory: &Path) -> Vec<(String, Value)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_keeps_the_contract_of_sinks() {
-    holds(&Candidate { kind: file, received }).await;
+    holds(&Candidate { kind: file, in_real_time: false, received }).await;
+}
+
+/// A server that appends the bodies of all requests to `events.jsonl` in a directory. It runs until
+/// the tests end.
+fn receiver(directory: &Path) -> u16 {
+    static PORTS: Mutex<Vec<(PathBuf, u16)>> = Mutex::new(Vec::new());
+    let mut ports = PORTS.lock().expect("no panic");
+    if let Some((_, port)) = ports.iter().find(|(of, _)| of == directory) {
+        return *port;
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    ports.push((directory.to_owned(), port));
+    let file = directory.join("events.jsonl");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let file = file.clone();
+            std::thread::spawn(move || while receive(&stream, &file).is_some() {});
+        }
+    });
+    port
+}
+
+/// Receives one request; `None` at the end of the connection.
+fn receive(mut stream: &TcpStream, file: &Path) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let head: Vec<_> = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let length = head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; if head.is_empty() { return None } else { length.unwrap_or(0) }];
+    reader.read_exact(&mut body).ok()?;
+    let mut file = File::options().append(true).create(true).open(file).ok()?;
+    file.write_all(&body).ok()?;
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").ok()
+}
+
+fn http(directory: &Path) -> SinkKind {
+    SinkKind::Http(HttpSettings {
+        url: format!("http://127.0.0.1:{}/events", receiver(directory)),
+        single: false,
+        gzip: false,
+        headers: Vec::new(),
+        auth: None,
+        signing_key: None,
+        cloud_events: CloudEvents::Off,
+        timeout: Duration::from_secs(30),
+        ca_bundle: None,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_url_keeps_the_contract_of_sinks() {
+    holds(&Candidate { kind: http, in_real_time: true, received }).await;
 }
 
 fn sink(world: &World, name: &str) -> String {
@@ -130,12 +187,14 @@ async fn without_a_state_tables_and_ends_are_delivered_when_written() {
     let directory = world.directory.path();
     let mut config = world.config("[changes]\nemit = \"snapshot\"\n");
     config.run.state = None;
-    config.run.sinks = vec![dynacrawl_sinks::SinkSettings {
+    let sink = SinkSettings {
         name: "audit".to_owned(),
         kind: file(directory),
         batch: 7,
+        backoff: Backoff::default(),
         dead_letters: None,
-    }];
+    };
+    config.run.sinks = vec![ConfiguredSink { sink, filter: EventFilter::default() }];
     let crawl = world.crawl_plan(plan_of(&world.simulator, config.clone())).await;
     let wanted = ["table", "scope_completed", "run_completed"];
     let wanted: Vec<_> =
@@ -145,7 +204,7 @@ async fn without_a_state_tables_and_ends_are_delivered_when_written() {
 
     // A broken destination fails the run.
     config.run.crawl.deliver_within = Duration::from_secs(60);
-    let SinkKind::File(settings) = &mut config.run.sinks[0].kind;
+    let SinkKind::File(settings) = &mut config.run.sinks[0].sink.kind else { panic!("a file") };
     settings.path = directory.join("missing/events.jsonl");
     let plan = plan_of(&world.simulator, config);
     let start = dynacrawl_engine::PreparedRun::new(&plan, false).expect("a start");
@@ -180,8 +239,8 @@ async fn a_crawl_delivers_pending_events_within_its_time() {
     world.crawl_with(&settings).await;
     let config = world.config(&settings);
     let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
-    let state = std::sync::Arc::new(std::sync::Mutex::new(state));
-    let owed = dynacrawl_engine::deliver_in_time(&config.run, &state).await.expect("read");
+    let state = std::sync::Arc::new(Mutex::new(state));
+    let owed = dynacrawl_engine::deliver_in_time(&config.run, &SinkChoice::All, &state).await.expect("read");
     assert_eq!(owed, []);
     let text = std::fs::read_to_string(world.path("audit")).expect("events");
     assert_eq!(text.lines().count(), 7);
@@ -190,8 +249,8 @@ async fn a_crawl_delivers_pending_events_within_its_time() {
     std::fs::remove_file(world.path("audit")).and_then(|()| std::fs::create_dir(world.path("audit"))).expect("away");
     world.crawl_with(&settings).await;
     let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
-    let state = std::sync::Arc::new(std::sync::Mutex::new(state));
-    let owed = dynacrawl_engine::deliver_in_time(&config.run, &state).await.expect("read");
+    let state = std::sync::Arc::new(Mutex::new(state));
+    let owed = dynacrawl_engine::deliver_in_time(&config.run, &SinkChoice::All, &state).await.expect("read");
     assert_eq!(owed, [("audit".to_owned(), 2)]);
 }
 
@@ -205,8 +264,8 @@ async fn an_event_that_cannot_be_read_does_not_hold_up_others() {
     rusqlite::Connection::open(&path).and_then(|state| state.execute(broken, [])).expect("written");
     let config = world.config(&settings);
     let state = State::open(Path::new(&path)).expect("a state");
-    let state = std::sync::Arc::new(std::sync::Mutex::new(state));
-    assert_eq!(dynacrawl_engine::deliver_in_time(&config.run, &state).await.expect("read"), []);
+    let state = std::sync::Arc::new(Mutex::new(state));
+    assert_eq!(dynacrawl_engine::deliver_in_time(&config.run, &SinkChoice::All, &state).await.expect("read"), []);
     let text = std::fs::read_to_string(world.path("audit")).expect("events");
     assert_eq!(text.lines().count(), 5);
 }

@@ -1,11 +1,15 @@
 //! The kinds of sinks. Each is a file or folder here.
 
 mod file;
+mod http;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use file::FileSettings;
 use file::FileSink;
+use http::HttpSink;
+pub use http::{HttpAuth, HttpSettings, RESERVED_HEADERS};
 
 use crate::sink::Sink;
 
@@ -18,8 +22,25 @@ pub struct SinkSettings {
     pub kind: SinkKind,
     /// The most events that are delivered at once.
     pub batch: usize,
+    /// How long to wait before a failed attempt is repeated.
+    pub backoff: Backoff,
     /// The file for events that the destination permanently refuses.
     pub dead_letters: Option<PathBuf>,
+}
+
+/// How long to wait before a failed attempt is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// After the first failure. It doubles with each further one.
+    pub first: Duration,
+    /// The longest wait, unless the destination asks for a longer one.
+    pub longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(300) }
+    }
 }
 
 /// Where events go.
@@ -27,6 +48,8 @@ pub struct SinkSettings {
 pub enum SinkKind {
     /// A file.
     File(FileSettings),
+    /// A URL.
+    Http(HttpSettings),
 }
 
 impl SinkKind {
@@ -34,6 +57,7 @@ impl SinkKind {
     pub fn sink(&self) -> Box<dyn Sink> {
         match self {
             Self::File(settings) => Box::new(FileSink::new(settings.clone())),
+            Self::Http(settings) => Box::new(HttpSink::new(settings.clone())),
         }
     }
 }

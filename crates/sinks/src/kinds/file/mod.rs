@@ -5,11 +5,12 @@ use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dynacrawl_model::{Body, Timestamp};
+use dynacrawl_model::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rustix::fs::{Access, access};
 
+use crate::event_json;
 use crate::lines::{Lines, directory_of, open_regular};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 
@@ -39,7 +40,8 @@ impl FileSink {
     async fn append(&self, batch: &[Event]) -> io::Result<Delivered> {
         let mut lines = Vec::new();
         for event in batch {
-            add_line(&mut lines, event)?;
+            event_json::append(&mut lines, event)?;
+            lines.push(b'\n');
         }
         let settings = self.settings.clone();
         // A disk may be slow.
@@ -79,22 +81,6 @@ fn can_append(path: &Path) -> io::Result<()> {
         }
         opened => opened.map(drop),
     }
-}
-
-/// Adds the record's line, with the id of the event as its last member. In a change that only names
-/// its table, the table as it was precedes the id.
-fn add_line(lines: &mut Vec<u8>, event: &Event) -> io::Result<()> {
-    serde_json::to_writer(&mut *lines, &event.record)?;
-    lines.pop();
-    let names_its_table = matches!(event.record.body, Body::TableRemoved(_) | Body::TableUnselected(_));
-    if let (true, Some(Body::Table(before))) = (names_its_table, event.table.as_ref().map(|record| &record.body)) {
-        lines.extend_from_slice(b",\"table_before\":");
-        serde_json::to_writer(&mut *lines, &before.table)?;
-    }
-    lines.extend_from_slice(b",\"event_id\":");
-    serde_json::to_writer(&mut *lines, &event.id)?;
-    lines.extend_from_slice(b"}\n");
-    Ok(())
 }
 
 /// The new name of the file if it is to be rotated: its own with the time of its last line.
@@ -139,7 +125,12 @@ mod tests {
             code: "code".to_owned(),
             message: "message".to_owned(),
         };
-        Event { id: format!("id{number}"), record: Record::of_run(RunId::generate(), failed), table: None }
+        Event {
+            id: format!("id{number}"),
+            record: Record::of_run(RunId::generate(), failed),
+            table: None,
+            target: None,
+        }
     }
 
     async fn deliver(sink: &mut FileSink, number: u32) {

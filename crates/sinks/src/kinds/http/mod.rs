@@ -1,0 +1,288 @@
+//! The sink `http`: posts events to a URL, in batches of JSON lines or one by one.
+
+mod response;
+mod signature;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use dynacrawl_model::Timestamp;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Method, StatusCode};
+use secrecy::ExposeSecret;
+
+use self::response::{Answer, read_answer};
+use crate::cloud_event::{self, CloudEvents};
+use crate::event_json;
+use crate::secret::SecretRef;
+use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where events go, and in which form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// The address to which events are posted.
+    pub url: String,
+    /// Whether each event is a request of its own.
+    pub single: bool,
+    /// Whether bodies are compressed.
+    pub gzip: bool,
+    /// Further headers. They are no secrets.
+    pub headers: Vec<(String, String)>,
+    /// How dynacrawl authenticates.
+    pub auth: Option<HttpAuth>,
+    /// The key of the signature.
+    pub signing_key: Option<SecretRef>,
+    /// Whether events have an envelope of CloudEvents.
+    pub cloud_events: CloudEvents,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// A PEM file of the certificate authorities to trust instead of the system's.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// How dynacrawl authenticates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpAuth {
+    /// `Authorization: Bearer`.
+    Bearer(SecretRef),
+    /// `Authorization: Basic`.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretRef,
+    },
+}
+
+/// A URL that events are posted to.
+#[derive(Debug)]
+pub(super) struct HttpSink {
+    settings: HttpSettings,
+    client: Option<Client>,
+}
+
+/// How a request ended that the destination did not take.
+enum Untaken {
+    /// The destination refuses what was posted.
+    Refused(String),
+    /// A later attempt may succeed.
+    Failed(DeliveryError),
+}
+
+impl HttpSink {
+    /// A sink that has not connected yet.
+    pub(super) fn new(settings: HttpSettings) -> Self {
+        Self { settings, client: None }
+    }
+
+    /// Posts events in their order. If the destination refuses several of them at once, posts each
+    /// half by itself, to find out which ones it refuses.
+    async fn post_all(&mut self, batch: &[Event]) -> Result<Vec<Refusal>, DeliveryError> {
+        let mut refused = Vec::new();
+        let most = if self.settings.single { 1 } else { batch.len() };
+        let mut left: Vec<&[Event]> = batch.chunks(most.max(1)).rev().collect();
+        while let Some(events) = left.pop() {
+            match (self.post(events).await, events) {
+                (Ok(()), _) => {}
+                (Err(Untaken::Failed(error)), _) => return Err(error),
+                (Err(Untaken::Refused(reason)), [event]) => refused.push(Refusal { id: event.id.clone(), reason }),
+                (Err(Untaken::Refused(_)), events) => {
+                    let (first, second) = events.split_at(events.len() / 2);
+                    left.extend([second, first]);
+                }
+            }
+        }
+        match &refused[..] {
+            // Most likely it is the address or the form that is wrong, and not every event.
+            [first, _, ..] if refused.len() == batch.len() => {
+                Err(DeliveryError::new(format!("the destination refuses all {} events: {}", batch.len(), first.reason)))
+            }
+            _ => Ok(refused),
+        }
+    }
+
+    async fn post(&mut self, events: &[Event]) -> Result<(), Untaken> {
+        let own = |message: String| Untaken::Failed(DeliveryError::new(message));
+        let (content_type, body) = self.body(events).map_err(|error| own(error.to_string()))?;
+        let mut headers = self.headers(events, &body).map_err(Untaken::Failed)?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let body = match self.settings.gzip {
+            false => body,
+            true => {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                compressed(&body).map_err(|error| own(error.to_string()))?
+            }
+        };
+        let answer = self.send(Method::POST, headers, body).await.map_err(Untaken::Failed)?;
+        match answer.status {
+            status if status.is_success() => Ok(()),
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+                Err(Untaken::Refused(answer.in_words()))
+            }
+            _ => Err(Untaken::Failed(answer.into_error())),
+        }
+    }
+
+    /// The body, before it is compressed, and its type.
+    fn body(&self, events: &[Event]) -> serde_json::Result<(&'static str, Vec<u8>)> {
+        let mut body = Vec::new();
+        let joined = |body: &mut Vec<u8>, append: fn(&mut Vec<u8>, &Event) -> serde_json::Result<()>, by: u8| {
+            events.iter().enumerate().try_for_each(|(number, event)| {
+                if number > 0 {
+                    body.push(by);
+                }
+                append(body, event)
+            })
+        };
+        let content_type = match (self.settings.cloud_events, self.settings.single) {
+            (CloudEvents::Structured, true) => {
+                joined(&mut body, cloud_event::append_structured, b'\n')?;
+                "application/cloudevents+json"
+            }
+            (CloudEvents::Structured, false) => {
+                body.push(b'[');
+                joined(&mut body, cloud_event::append_structured, b',')?;
+                body.push(b']');
+                "application/cloudevents-batch+json"
+            }
+            (CloudEvents::Off | CloudEvents::Binary, true) => {
+                joined(&mut body, event_json::append, b'\n')?;
+                "application/json"
+            }
+            (CloudEvents::Off | CloudEvents::Binary, false) => {
+                joined(&mut body, event_json::append, b'\n')?;
+                body.push(b'\n');
+                "application/x-ndjson"
+            }
+        };
+        Ok((content_type, body))
+    }
+
+    /// All headers but those of the body. `payload`: the body before it is compressed.
+    fn headers(&self, events: &[Event], payload: &[u8]) -> Result<HeaderMap, DeliveryError> {
+        let mut headers = HeaderMap::new();
+        let mut add = |name: &str, value: &str| -> Result<(), DeliveryError> {
+            let name =
+                HeaderName::from_bytes(name.as_bytes()).map_err(|_| DeliveryError::new("a header has a wrong name"))?;
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| DeliveryError::new(format!("the header {name} cannot have its value")))?;
+            headers.insert(name, value);
+            Ok(())
+        };
+        for (name, value) in &self.settings.headers {
+            add(name, value)?;
+        }
+        let Some(first) = events.first() else { return Ok(headers) };
+        if self.settings.single {
+            add("idempotency-key", &first.id)?;
+        }
+        if self.settings.cloud_events == CloudEvents::Binary {
+            let attributes = cloud_event::attributes(first).map_err(|error| DeliveryError::new(error.to_string()))?;
+            for (name, value) in attributes.iter().filter(|(name, _)| *name != "datacontenttype") {
+                add(&format!("ce-{name}"), &response::percent_encoded(value))?;
+            }
+        }
+        if let Some(key) = &self.settings.signing_key {
+            let key = key.read().map_err(|error| DeliveryError::new(format!("signing_key: {error}")))?;
+            let at = Timestamp::now().as_millis() / 1000;
+            let signature = signature::sign(key.expose_secret(), &first.id, at, payload).map_err(DeliveryError::new)?;
+            add("webhook-id", &first.id)?;
+            add("webhook-timestamp", &at.to_string())?;
+            add("webhook-signature", &signature)?;
+        }
+        Ok(headers)
+    }
+
+    /// Sends a request with the credentials. Reads the secrets each time, so that they can be
+    /// renewed.
+    async fn send(&mut self, method: Method, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, DeliveryError> {
+        let read = |secret: &SecretRef| secret.read().map_err(|error| DeliveryError::new(format!("auth: {error}")));
+        let client = self.client()?;
+        let mut request = client.request(method, &self.settings.url).headers(headers).body(body);
+        let mut secrets = Vec::new();
+        match &self.settings.auth {
+            None => {}
+            Some(HttpAuth::Bearer(token)) => {
+                let token = read(token)?;
+                request = request.bearer_auth(token.expose_secret());
+                secrets.push(token.expose_secret().to_owned());
+            }
+            Some(HttpAuth::Basic { user, password }) => {
+                let password = read(password)?;
+                request = request.basic_auth(user, Some(password.expose_secret()));
+                let encoded = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+                secrets.extend([encoded, password.expose_secret().to_owned()]);
+            }
+        }
+        let answer = request.send().await.map_err(|error| DeliveryError::new(response::in_words(&error)))?;
+        Ok(read_answer(answer, &secrets).await)
+    }
+
+    fn client(&mut self) -> Result<Client, DeliveryError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let mut builder = Client::builder()
+            .user_agent(concat!("dynacrawl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(self.settings.timeout)
+            // The credentials are meant for this address.
+            .redirect(Policy::none());
+        if let Some(path) = &self.settings.ca_bundle {
+            let unusable = |error: String| DeliveryError::new(format!("ca_bundle: {}: {error}", path.display()));
+            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+            builder = builder.tls_certs_only(authorities);
+        }
+        let client = builder.build().map_err(|error| DeliveryError::new(response::in_words(&error)))?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+}
+
+impl Sink for HttpSink {
+    fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
+        async move { Ok(Delivered { refused: self.post_all(batch).await? }) }.boxed()
+    }
+
+    /// OPTIONS with the credentials: it shows whether the destination answers and accepts them, and
+    /// posts nothing. Many destinations do not know OPTIONS, so only 401 is a failure.
+    fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
+        async move {
+            let headers = self.headers(&[], &[])?;
+            let answer = self.send(Method::OPTIONS, headers, Vec::new()).await?;
+            if answer.status == StatusCode::UNAUTHORIZED { Err(answer.into_error()) } else { Ok(()) }
+        }
+        .boxed()
+    }
+}
+
+fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::default());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// The headers that dynacrawl sets itself.
+pub const RESERVED_HEADERS: [&str; 9] = [
+    "authorization",
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "host",
+    "idempotency-key",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+];

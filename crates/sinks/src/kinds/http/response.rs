@@ -1,0 +1,116 @@
+//! What a destination answers, in words that show no secret.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+
+use crate::sink::DeliveryError;
+
+/// How much of an answer is read.
+const MOST_BYTES: usize = 4096;
+/// How much of it is shown, in characters.
+const SHOWN: usize = 200;
+
+/// An answer of the destination.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// The beginning of the body, without secrets.
+    text: String,
+    retry_after: Option<Duration>,
+}
+
+impl Answer {
+    pub(super) fn in_words(&self) -> String {
+        let text = self.text.trim();
+        if text.is_empty() { format!("HTTP {}", self.status) } else { format!("HTTP {}: {text}", self.status) }
+    }
+
+    pub(super) fn into_error(self) -> DeliveryError {
+        DeliveryError { message: self.in_words(), retry_after: self.retry_after }
+    }
+}
+
+/// Reads the beginning of an answer. A destination could repeat the secrets that it got.
+pub(super) async fn read_answer(mut response: Response, secrets: &[String]) -> Answer {
+    let (status, retry_after) = (response.status(), retry_after(response.headers(), SystemTime::now()));
+    let mut body = Vec::new();
+    while body.len() < MOST_BYTES
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk[..chunk.len().min(MOST_BYTES - body.len())]);
+    }
+    let mut text = String::from_utf8_lossy(&body).into_owned();
+    for secret in secrets {
+        text = text.replace(secret, "***");
+    }
+    Answer { status, text: text.chars().take(SHOWN).collect(), retry_after }
+}
+
+/// `Retry-After`, in seconds or as a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(value).ok()?.duration_since(now).ok()
+}
+
+/// An error with its causes, and without the URL: a query may have a secret.
+pub(super) fn in_words(error: &reqwest::Error) -> String {
+    let what = match error {
+        error if error.is_timeout() => "the destination did not answer in time",
+        error if error.is_connect() => "cannot connect",
+        error if error.is_builder() => "the request cannot be built",
+        _ => "the request failed",
+    };
+    let mut text = what.to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A value as a header of CloudEvents has it: what is not printable ASCII, a space, a quotation mark
+/// or a percent sign is percent-encoded.
+pub(super) fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'"' | b'%' | 0..=b' ' | 0x7f.. => _ = write!(encoded, "%{byte:02X}"),
+            _ => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+
+    use super::{percent_encoded, retry_after};
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let of = |value: &str| {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
+            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).expect("a value"))]), now)
+        };
+        assert_eq!(of("120"), Some(Duration::from_secs(120)));
+        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!((of("soon"), of("Sun, 06 Nov 1983 08:49:37 GMT")), (None, None));
+    }
+
+    #[test]
+    fn headers_of_cloud_events_are_encoded() {
+        assert_eq!(percent_encoded("a \"b\" \u{20ac} 1%"), "a%20%22b%22%20%E2%82%AC%201%25");
+        assert_eq!(percent_encoded("arn:aws:dynamodb:eu-west-1:1:table/t"), "arn:aws:dynamodb:eu-west-1:1:table/t");
+    }
+}

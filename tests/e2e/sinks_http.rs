@@ -1,0 +1,348 @@
+//! The sink `http`, against a server that fails in many ways.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use dynacrawl_sim::{DemoAccount, Simulator};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::command::{Dynacrawl, Ended};
+use crate::daemon::Place;
+use crate::receiver::{Reaction, Receiver};
+use crate::support::{HOME, IRELAND, eventually, ireland};
+
+const TOKEN: &str = "a-token-that-nobody-may-see";
+
+/// A crawl with a state and this sink.
+fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, receiver: &Receiver, more: &str) -> Dynacrawl {
+    let config = format!(
+        "[crawl]\nrate = 0\ndeliver_within = \"3s\"\n[state]\npath = \"{}\"\n\
+         [sink.events]\nbatch = 4\nbackoff = \"20ms\"\nmax_backoff = \"200ms\"\n[sink.events.http]\nurl = \"{}\"\nbearer = {{ env = \"EVENTS_TOKEN\" }}\n{more}",
+        place.state().display(),
+        receiver.url()
+    );
+    let crawl = Dynacrawl::crawl_of(sim, home, IRELAND).config(&config);
+    crawl.args(["--output", "tables.jsonl"]).secret_env("EVENTS_TOKEN", TOKEN)
+}
+
+fn ids(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["event_id"].as_str().expect("an id")).collect()
+}
+
+fn types(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["type"].as_str().expect("a type")).collect()
+}
+
+fn succeeded(ended: &Ended) {
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+}
+
+#[test]
+fn events_are_posted_in_order_with_the_credentials() {
+    let (sim, home) = ireland(5);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    succeeded(&crawl(&place, &sim, &home, &receiver, "headers = { X-Team = \"data\" }\n").run());
+    let events = receiver.events();
+    assert_eq!(types(&events), [&["table_added"; 5][..], &["scope_completed", "run_completed"]].concat());
+    assert_eq!(ids(&events).iter().collect::<HashSet<_>>().len(), 7);
+    for request in receiver.received() {
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/events"));
+        assert_eq!(request.header("content-type"), "application/x-ndjson");
+        assert_eq!(request.header("authorization"), format!("Bearer {TOKEN}"));
+        assert_eq!(request.header("x-team"), "data");
+        assert!(request.header("user-agent").starts_with("dynacrawl/"));
+        assert!(request.events().len() <= 4);
+    }
+    // Nothing has changed, except for a table that is gone.
+    receiver.forget();
+    sim.remove_table(HOME, IRELAND, "table-000002").expect("a scope");
+    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    let events = receiver.events();
+    assert_eq!(types(&events), ["table_removed", "scope_completed", "run_completed"]);
+    assert_eq!(events[0]["table_before"]["name"], "table-000002");
+}
+
+#[test]
+fn a_body_may_be_compressed_signed_and_a_cloud_event() {
+    let (sim, home) = ireland(2);
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    for (more, content_type) in [
+        ("gzip = true\nsigning_key = { env = \"KEY\" }\n", "application/x-ndjson"),
+        (
+            "gzip = true\nsigning_key = { env = \"KEY\" }\ncloud_events = \"structured\"\n",
+            "application/cloudevents-batch+json",
+        ),
+        (
+            "signing_key = { env = \"KEY\" }\nformat = \"single\"\ncloud_events = \"structured\"\n",
+            "application/cloudevents+json",
+        ),
+        ("signing_key = { env = \"KEY\" }\nformat = \"single\"\ncloud_events = \"binary\"\n", "application/json"),
+    ] {
+        let (place, receiver) = (Place::new(), Receiver::start());
+        succeeded(&crawl(&place, &sim, &home, &receiver, more).secret_env("KEY", key).run());
+        let mut seen = Vec::new();
+        for request in receiver.received() {
+            assert_eq!(request.header("content-type"), content_type);
+            assert_eq!(request.header("content-encoding") == "gzip", more.contains("gzip"));
+            let signed =
+                format!("{}.{}.{}", request.header("webhook-id"), request.header("webhook-timestamp"), request.body);
+            let decoded = STANDARD.decode(&key["whsec_".len()..]).expect("base64");
+            let mac = Hmac::<Sha256>::new_from_slice(&decoded).expect("a key").chain_update(signed).finalize();
+            assert_eq!(request.header("webhook-signature"), format!("v1,{}", STANDARD.encode(mac.into_bytes())));
+            let body = || serde_json::from_str::<Value>(&request.body).expect("JSON");
+            match content_type {
+                "application/cloudevents-batch+json" => seen.extend(body().as_array().expect("a list").clone()),
+                "application/cloudevents+json" => seen.push(body()),
+                "application/json" => {
+                    let attribute = |name: &str| request.header(&format!("ce-{name}")).to_owned();
+                    let names = ["specversion", "id", "source", "type", "subject", "time", "dataschema"];
+                    let mut event: serde_json::Map<_, _> =
+                        names.iter().map(|name| ((*name).to_owned(), Value::from(attribute(name)))).collect();
+                    assert_eq!(request.header("idempotency-key"), attribute("id"));
+                    event.insert("data".to_owned(), body());
+                    event.insert("datacontenttype".to_owned(), content_type.into());
+                    seen.push(event.into());
+                }
+                _ => {}
+            }
+        }
+        let kinds: Vec<_> = seen.iter().map(|event| event["type"].as_str().expect("a type")).collect();
+        let expected = ["table.added", "table.added", "scope.completed", "run.completed"]
+            .map(|kind| format!("io.dynacrawl.{kind}"));
+        assert!(
+            kinds.is_empty() != more.contains("cloud_events") && (kinds.is_empty() || kinds == expected),
+            "{kinds:?}"
+        );
+        for event in &seen {
+            assert_eq!((&event["specversion"], &event["id"]), (&"1.0".into(), &event["data"]["event_id"]));
+            assert_eq!(event["datacontenttype"], "application/json");
+        }
+        if let Some(event) = seen.first() {
+            assert_eq!(event["source"], format!("/dynacrawl/aws/{HOME}/{IRELAND}"));
+            assert_eq!(event["subject"], event["data"]["table"]["arn"]);
+            assert_eq!(event["time"], event["data"]["observed_at"]);
+        }
+    }
+}
+
+#[test]
+fn what_passes_is_tried_again_and_nothing_is_lost() {
+    let (sim, home) = ireland(6);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let busy = Reaction::Answer(503, "retry-after: 1\r\n", "later".to_owned());
+    receiver
+        .reacts([Reaction::Cut, Reaction::TakeAndCut, busy, Reaction::Answer(429, "", String::new())], Reaction::Take);
+    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    let events = receiver.events();
+    let mut seen = HashSet::new();
+    let first: Vec<_> = events.iter().filter(|event| seen.insert(event["event_id"].clone())).collect();
+    let added = first.iter().filter(|event| event["type"] == "table_added").count();
+    assert_eq!(added, 6, "none is lost");
+    assert!(events.len() > first.len(), "what was taken before the cut arrives again, with the same id");
+}
+
+#[test]
+fn refused_events_become_dead_letters_and_a_wrong_address_none() {
+    let (sim, home) = ireland(6);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let dead = place.path("state.db.events.refused.jsonl");
+    receiver.reacts([], Reaction::RefuseIf("\"name\":\"table-000003\"".to_owned(), 422));
+    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    assert_eq!(receiver.events().len(), 5 + 2);
+    let letters: Vec<Value> = fs::read_to_string(&dead)
+        .expect("dead letters")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0]["record"]["table"]["name"], "table-000003");
+    assert!(letters[0]["reason"].as_str().is_some_and(|reason| reason.starts_with("HTTP 422")), "{}", letters[0]);
+
+    // A destination that refuses everything is configured wrongly.
+    receiver.reacts([], Reaction::Answer(400, "", format!("no such stream; you sent Bearer {TOKEN}")));
+    let ended = crawl(&place, &sim, &home, &receiver, "").run();
+    assert_eq!(ended.code(), 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("refuses all 2 events: HTTP 400"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("you sent Bearer ***"), "{}", ended.stderr);
+    assert_eq!(fs::read_to_string(&dead).expect("dead letters").lines().count(), 1);
+    receiver.reacts([], Reaction::Take);
+    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    assert_eq!(place.rows("outbox"), 0);
+}
+
+#[test]
+fn a_check_tells_unreachable_and_unauthorised_apart() {
+    let (sim, home) = ireland(1);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let check = |url: &str| {
+        let config = format!("[sink.events.http]\nurl = \"{url}\"\nbearer = {{ env = \"EVENTS_TOKEN\" }}\n");
+        let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]).config(&config);
+        check.secret_env("EVENTS_TOKEN", TOKEN).run()
+    };
+    let ended = check(&receiver.url());
+    assert!(ended.code() == 0 && ended.stdout.contains("ok   sink"), "{}", ended.stdout);
+    assert!(receiver.events().is_empty() && receiver.received()[0].method == "OPTIONS");
+    receiver.reacts([], Reaction::Answer(401, "", "expired".to_owned()));
+    let ended = check(&receiver.url());
+    assert!(ended.code() == 5 && ended.stdout.contains("HTTP 401 Unauthorized: expired"), "{}", ended.stdout);
+    receiver.reacts([], Reaction::Answer(405, "", String::new()));
+    assert_eq!(check(&receiver.url()).code(), 0);
+    let closed = crate::support::closed_port();
+    let ended = check(&closed);
+    assert!(ended.code() == 5 && ended.stdout.contains("cannot connect"), "{}", ended.stdout);
+    let missing = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]);
+    let config = format!("[sink.events.http]\nurl = \"{}\"\nbearer = {{ env = \"NOT_SET\" }}\n", receiver.url());
+    let ended = missing.config(&config).run();
+    assert!(
+        ended.code() == 5 && ended.stdout.contains("the environment variable NOT_SET is not set"),
+        "{}",
+        ended.stdout
+    );
+    drop(place);
+}
+
+#[test]
+fn without_a_state_tables_stream_to_the_url() {
+    let (sim, home) = ireland(30);
+    let receiver = Receiver::start();
+    let config = format!(
+        "[crawl]\nrate = 0\ndeliver_within = \"1s\"\n[sink.events]\nbatch = 10\nbackoff = \"20ms\"\n[sink.events.http]\nurl = \"{}\"\n",
+        receiver.url()
+    );
+    let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config).args(["--output", "tables.jsonl"]).run();
+    succeeded(&crawl());
+    let events = receiver.events();
+    assert_eq!(types(&events), [&["table"; 30][..], &["scope_completed", "run_completed"]].concat());
+    receiver.reacts([], Reaction::Answer(500, "", "broken".to_owned()));
+    let ended = crawl();
+    assert_eq!(ended.code(), 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("HTTP 500 Internal Server Error: broken"), "{}", ended.stderr);
+}
+
+#[test]
+fn each_sink_gets_what_its_filter_selects() {
+    let (sim, home) = ireland(5);
+    let (place, all, some) = (Place::new(), Receiver::start(), Receiver::start());
+    let more = format!(
+        "[sink.some]\ninclude = [\"table-00000[12]\"]\nrecords = [\"table_added\", \"table_removed\"]\n\
+         [sink.some.http]\nurl = \"{}\"\n",
+        some.url()
+    );
+    succeeded(&crawl(&place, &sim, &home, &all, &more).run());
+    let names = |events: &[Value]| -> Vec<String> {
+        let name = |event: &Value| event["table"]["name"].as_str().or(event["table_name"].as_str()).map(str::to_owned);
+        let mut names: Vec<_> = events.iter().filter_map(name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(types(&some.events()), ["table_added"; 2]);
+    assert_eq!(names(&some.events()), ["table-000001", "table-000002"]);
+    assert_eq!((all.events().len(), place.rows("outbox")), (7, 0), "what a sink does not get counts as delivered");
+    sim.remove_table(HOME, IRELAND, "table-000001").expect("a scope");
+    sim.remove_table(HOME, IRELAND, "table-000003").expect("a scope");
+    succeeded(&crawl(&place, &sim, &home, &all, &more).run());
+    assert_eq!(names(&some.events()[2..]), ["table-000001"]);
+}
+
+#[test]
+fn a_crawl_delivers_to_the_chosen_sinks_and_keeps_the_rest() {
+    let (sim, home) = ireland(2);
+    let (place, one, two) = (Place::new(), Receiver::start(), Receiver::start());
+    let more = format!("[sink.two.http]\nurl = \"{}\"\n", two.url());
+    let run = |args: &[&str]| crawl(&place, &sim, &home, &one, &more).args(args).run();
+    succeeded(&run(&["--no-sinks"]));
+    assert_eq!((one.events().len(), two.events().len()), (0, 0));
+    succeeded(&run(&["--sink", "two"]));
+    assert_eq!((one.events().len(), two.events().len()), (0, 4 + 2));
+    succeeded(&run(&[]));
+    assert_eq!((one.events().len(), two.events().len()), (8, 8), "nothing is lost");
+    run(&["--sink", "three"]).fails_with(2, "--sink: there is no sink 'three'; the configuration has events, two");
+    run(&["--sink", "two", "--no-sinks"]).fails_with(2, "cannot be used with");
+}
+
+#[test]
+fn standard_output_is_silent_beside_sinks_unless_requested() {
+    let (sim, home) = ireland(3);
+    let receiver = Receiver::start();
+    let config = format!("[crawl]\nrate = 0\n[sink.events.http]\nurl = \"{}\"\n", receiver.url());
+    let run = |config: &str, args: &[&str]| {
+        let ended = Dynacrawl::crawl_of(&sim, &home, IRELAND).config(config).args(args).run();
+        succeeded(&ended);
+        ended.stdout.lines().count()
+    };
+    assert_eq!((run(&config, &[]), receiver.events().len()), (0, 5));
+    assert_eq!(run(&config, &["--output", "-"]), 6);
+    assert_eq!(run(&config, &["--no-sinks"]), 6);
+    assert_eq!(run(&config, &["--dry-run"]), 6, "a dry run delivers nothing");
+    assert_eq!(
+        run(&format!("{config}[log]\nlevel = \"warn\"\n").replacen("rate = 0\n", "rate = 0\noutput = \"-\"\n", 1), &[]),
+        6
+    );
+}
+
+/// Connections are cut and the process is killed at any moment: nothing is lost, a repeated event
+/// has the same id and content, and the events of a scope keep their order.
+#[test]
+fn killed_and_cut_at_any_moment_nothing_is_lost() {
+    for seed in 0..30 {
+        let (sim, home) = ireland(40);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (place, receiver) = (Place::new(), Receiver::start());
+        let reactions: Vec<_> = (0..random.usize(0..12))
+            .map(|_| match random.u32(0..4) {
+                0 => Reaction::Cut,
+                1 => Reaction::TakeAndCut,
+                2 => Reaction::Answer(503, "", String::new()),
+                _ => Reaction::Take,
+            })
+            .collect();
+        receiver.reacts(reactions, Reaction::Take);
+        for round in 0..random.u32(1..=3) {
+            if round > 0 {
+                sim.remove_table(HOME, IRELAND, &format!("table-{:06}", round)).expect("a scope");
+            }
+            let mut running = crawl(&place, &sim, &home, &receiver, "").start();
+            let (requests, received) = (sim.counts().total.requests, receiver.received().len());
+            let (after, deliveries) = (random.u64(1..60), random.usize(1..12));
+            eventually("it has come far enough", || {
+                sim.counts().total.requests >= requests + after && receiver.received().len() >= received + deliveries
+                    || running.has_ended()
+            });
+            running.kill();
+        }
+        let mut left = 20;
+        while crawl(&place, &sim, &home, &receiver, "").run().code() != 0 {
+            left -= 1;
+            assert!(left > 0, "seed {seed}");
+        }
+        let events = receiver.events();
+        let mut by_id: BTreeMap<&str, &Value> = BTreeMap::new();
+        let mut first = Vec::new();
+        for event in &events {
+            let id = event["event_id"].as_str().expect("an id");
+            match by_id.insert(id, event) {
+                Some(before) => assert_eq!(before, event, "seed {seed}"),
+                None => first.push(event),
+            }
+        }
+        let state = rusqlite::Connection::open(place.state()).expect("a database");
+        let mut query =
+            state.prepare("SELECT type || ' ' || COALESCE(name, '') FROM changes ORDER BY change_id").expect("SQL");
+        let changes: Vec<String> =
+            query.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("the changes");
+        let arrived: Vec<String> = first
+            .iter()
+            .filter(|event| event["type"].as_str().is_some_and(|kind| kind.starts_with("table_")))
+            .map(|event| {
+                let name = event["table"]["name"].as_str().or(event["table_name"].as_str()).unwrap_or_default();
+                format!("{} {name}", event["type"].as_str().unwrap_or_default())
+            })
+            .collect();
+        assert_eq!(arrived, changes, "seed {seed}");
+        assert_eq!(place.rows("outbox"), 0, "seed {seed}");
+    }
+}
