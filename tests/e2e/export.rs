@@ -8,7 +8,7 @@ use dynacrawl_sim::{Denial, Effect, FaultRule, Operation, fixtures};
 use serde_json::{Value, json};
 
 use crate::command::{Dynacrawl, Ended};
-use crate::support::{HOME, IRELAND, ireland};
+use crate::support::{HOME, IRELAND, eventually, ireland};
 
 const CONNECTION: &str = "default/dynamodb/1735689600";
 
@@ -44,7 +44,7 @@ fn a_file_and_a_pipe_give_the_same_bytes() {
         assert_eq!(pipe.code(), 0, "{}", pipe.stderr);
         let written = fs::read_to_string(place.path().join("out")).expect("text");
         assert!(written == pipe.stdout && written.len() > 100_000, "{form}");
-        assert!(!place.path().join("out.partial").exists());
+        assert!(!place.path().join("out.new").exists());
     }
 }
 
@@ -102,16 +102,12 @@ fn atlan_gets_no_incomplete_scope() {
     sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000007"));
     crawl(3);
     let refused = atlan(&[]);
-    assert!(refused.code() == 3 && !out.exists() && !place.path().join("out.partial").exists(), "{}", refused.stderr);
+    assert!(refused.code() == 3 && !out.exists() && !place.path().join("out.new").exists(), "{}", refused.stderr);
     let message = format!("missing: {HOME}/{IRELAND}: partial: DescribeTable AccessDeniedException");
     assert!(refused.stderr.contains(&message) && refused.stderr.contains("archives the tables"), "{}", refused.stderr);
     let unknown = atlan(&["--allow-incomplete", "--state", "crawl.db"]);
     assert!(unknown.code() == 3 && !out.exists(), "{}", unknown.stderr);
-    assert!(
-        unknown.stderr.contains(&format!("the state has no complete crawl of {HOME}/{IRELAND}")),
-        "{}",
-        unknown.stderr
-    );
+    assert!(unknown.stderr.contains(&format!("no crawl of {HOME}/{IRELAND} was ever complete")), "{}", unknown.stderr);
 
     sim.clear_denials();
     crawl(0);
@@ -127,7 +123,7 @@ fn atlan_gets_no_incomplete_scope() {
     assert_eq!(atlan(&[]).code(), 3);
     assert_eq!(atlan_names(&out), tables(0..250), "the earlier export stays");
     let filled = atlan(&["--allow-incomplete", "--state", "crawl.db"]);
-    assert!(filled.code() == 3 && filled.stderr.contains("filled in from the state"), "{}", filled.stderr);
+    assert!(filled.code() == 3 && filled.stderr.contains("the rest is as the state last knew it"), "{}", filled.stderr);
     // Nothing proves that table 9 is gone.
     assert_eq!(atlan_names(&out), tables(0..250));
 }
@@ -186,21 +182,31 @@ fn input_that_is_not_one_whole_run_is_named() {
         whole.lines().enumerate().filter(|(number, _)| *number != 1).map(|(_, line)| format!("{line}\n")).collect();
     for (text, missing) in [
         (cut.as_str(), "missing: the input has no run_completed record"),
-        (&cut, "the input has no scope_completed record for it"),
+        (&cut, "it has no scope_completed record"),
         (&without_a_table, "2 of 3 tables are in the input"),
     ] {
         let ended = exported(text);
         assert!(ended.code() == 3 && ended.stderr.contains(missing), "{}", ended.stderr);
     }
+    // A stream that was resumed repeats tables.
+    let repeated: String = whole
+        .lines()
+        .flat_map(|line| [line, line])
+        .filter(|line| line.contains("\"type\":\"table\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let (head, tail) = whole.split_at(whole.find('\n').expect("a line") + 1);
+    let tail: String =
+        tail.lines().filter(|line| !line.contains("\"type\":\"table\"")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(exported(&format!("{head}{repeated}{tail}")).code(), 0);
+    assert!(fs::read(place.path().join("out.jsonl")).expect("read") == before, "each table once");
+    exported("").fails_with(2, "has no records");
+    write(&whole);
     let unusable = |args: &[&str], problem: &str| export(place.path(), "datahub", args).fails_with(2, problem);
     unusable(&["-o", "out"], "--input: is missing");
     unusable(&["--input", "nothing.jsonl", "-o", "out"], "--input: cannot read nothing.jsonl");
     unusable(&["--input", "in.jsonl", "-o", "out", "--allow-incomplete"], "--allow-incomplete: needs a state");
     unusable(&["--input", "in.jsonl", "-o", "out", "--env", "live"], "--env");
-    unusable(
-        &["--input", "in.jsonl", "-o", "out", "--platform-instance", "main"],
-        "--platform-instance: needs the placeholder",
-    );
     assert_eq!(export(place.path(), "datahub", &["--input", "in.jsonl", "-o", "no/out"]).code(), 5);
     fs::create_dir(place.path().join("mine"))
         .and_then(|()| fs::write(place.path().join("mine/a.txt"), ""))
@@ -208,6 +214,120 @@ fn input_that_is_not_one_whole_run_is_named() {
     let others = export(place.path(), "csv", &["--input", "in.jsonl", "-o", "mine"]);
     others.fails_with(2, "mine/a.txt is not a file of an export");
     assert!(place.path().join("mine/a.txt").exists());
+}
+
+/// An output never destroys what it is made from.
+#[test]
+fn the_input_and_the_state_are_no_output() {
+    let (sim, home) = ireland(2);
+    let place = tempfile::tempdir().expect("a directory");
+    let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).in_directory(place.path());
+    assert_eq!(crawl.args(["--state", "crawl.db", "--output", "tables.jsonl"]).run().code(), 0);
+    fs::write(place.path().join("other.jsonl.partial"), "of a crawl\n").expect("written");
+    let refused = |args: &[&str], problem: &str| export(place.path(), "datahub", args).fails_with(2, problem);
+    refused(&["--input", "tables.jsonl", "-o", "tables.jsonl"], "--output: tables.jsonl is the input");
+    refused(&["--input", "tables.jsonl", "-o", "./tables.jsonl"], "is the input");
+    refused(&["--state", "crawl.db", "-o", "crawl.db"], "--output: crawl.db is a file of the state");
+    refused(&["--state", "crawl.db", "-o", "crawl.db-wal"], "is a file of the state");
+    assert_eq!(export(place.path(), "datahub", &["--state", "crawl.db", "-o", "other.jsonl"]).code(), 0);
+    let partial = fs::read_to_string(place.path().join("other.jsonl.partial")).expect("the crawl's");
+    assert_eq!(partial, "of a crawl\n");
+}
+
+/// A state knows only what runs have found out.
+#[test]
+fn what_a_state_does_not_know_is_named() {
+    let (sim, home) = ireland(250);
+    let place = tempfile::tempdir().expect("a directory");
+    let connection = format!("{HOME}/{IRELAND}={CONNECTION}");
+    let atlan = |more: &[&str]| {
+        let args = ["--state", "crawl.db", "-o", "out", "--connection", &connection];
+        export(place.path(), "atlan", &[&args[..], more].concat())
+    };
+    let crawl = |args: &[&str]| {
+        let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).in_directory(place.path());
+        crawl.args(["--rate", "0", "--state", "crawl.db", "--output", "tables.jsonl"]).args(args).run()
+    };
+    // A run that was killed.
+    let slow = FaultRule::new(Effect::Delay(std::time::Duration::from_secs(600))).operation(Operation::DescribeTable);
+    let slow = sim.add_fault(slow.table("table-000149"));
+    let running = Dynacrawl::crawl_of(&sim, &home, IRELAND).in_directory(place.path());
+    let mut running = running.args(["--rate", "0", "--state", "crawl.db", "--output", "tables.jsonl"]).start();
+    eventually("tables were described", || sim.counts().requests(Operation::DescribeTable) > 100);
+    running.kill();
+    let none = atlan(&["--allow-incomplete"]);
+    assert!(none.code() == 3 && none.stderr.contains("missing: no run has ended yet"), "{}", none.stderr);
+    assert!(none.stderr.contains("there is no account and Region"), "{}", none.stderr);
+    sim.remove_fault(slow);
+    // Never complete: also with the state as the source, and without any table.
+    sim.deny(Denial::new(HOME, Operation::DescribeTable));
+    assert_eq!(crawl(&["--fresh"]).code(), 3);
+    let denied = atlan(&["--allow-incomplete"]);
+    assert!(denied.code() == 3 && denied.stderr.contains("was ever complete"), "{}", denied.stderr);
+    sim.clear_denials();
+    assert_eq!(crawl(&[]).code(), 0);
+    assert_eq!(atlan(&[]).code(), 0);
+    // A filter leaves tables out.
+    assert_eq!(crawl(&["--exclude", "table-0000[0-4]."]).code(), 0);
+    let filtered = atlan(&[]);
+    assert!(filtered.stderr.contains("note: the filters of the crawl left out 50 tables"), "{}", filtered.stderr);
+    // A target whose Regions are unknown.
+    let config = "[crawl]\nrate = 0\n[[target]]\nname = \"home\"\nregions = [\"eu-west-1\"]\n\
+                  [[target]]\nname = \"far\"\nregions = \"all\"\n\
+                  assume_role = [{ arn = \"arn:aws:iam::999999999999:role/Nobody\" }]\n";
+    let both = Dynacrawl::crawl().sim(&sim).keys(&home).config(config).in_directory(place.path());
+    assert_eq!(both.args(["--state", "crawl.db", "--output", "tables.jsonl"]).run().code(), 3);
+    let unknown = atlan(&[]);
+    assert!(unknown.code() == 3 && unknown.stderr.contains("the target 'far' are unknown"), "{}", unknown.stderr);
+}
+
+/// An input that lacks whole scopes is filled with all that the state knows.
+#[test]
+fn an_input_that_was_cut_is_filled_from_the_state() {
+    let place = tempfile::tempdir().expect("a directory");
+    let crawl = Dynacrawl::crawl().in_directory(place.path());
+    assert_eq!(crawl.args(["--demo", "--state", "crawl.db", "--output", "tables.jsonl"]).run().code(), 0);
+    let whole = fs::read_to_string(place.path().join("tables.jsonl")).expect("text");
+    let until = whole.find("\"scope_completed\"").expect("a scope");
+    let cut = &whole[..until + whole[until..].find('\n').expect("a line") + 1];
+    fs::write(place.path().join("cut.jsonl"), cut).expect("written");
+    let args = ["--input", "cut.jsonl", "--allow-incomplete", "--state", "crawl.db", "-o", "out.json"];
+    let filled = export(place.path(), "datahub", &args);
+    assert_eq!(filled.code(), 3, "{}", filled.stderr);
+    assert!(filled.stderr.starts_with("exported 215 tables of 6 accounts and Regions"), "{}", filled.stderr);
+}
+
+#[test]
+fn names_that_collide_and_a_reader_that_stops_early() {
+    let place = tempfile::tempdir().expect("a directory");
+    let crawl = Dynacrawl::crawl().in_directory(place.path());
+    assert_eq!(crawl.args(["--demo", "--output", "tables.jsonl"]).run().code(), 0);
+    let input = ["--input", "tables.jsonl"];
+    for (form, more, problem) in [
+        (
+            "datahub",
+            &["--platform-instance", "main"][..],
+            "--platform-instance: the tables of 111122223333 and 444455556666",
+        ),
+        ("openmetadata", &["--names", "connector", "--service", "dynamodb"], "--service: the tables of"),
+        (
+            "atlan",
+            &[
+                "--connection",
+                "111122223333/eu-west-1=default/dynamodb/1",
+                "--connection",
+                "111122223333/eu-west-1=default/dynamodb/2",
+            ],
+            "has two connections",
+        ),
+    ] {
+        export(place.path(), form, &[&input[..], &["-o", "out"], more].concat()).fails_with(2, problem);
+        assert!(!place.path().join("out").exists() && !place.path().join("out.new").exists());
+    }
+    let mut export =
+        Dynacrawl::new("export").in_directory(place.path()).args(["--to", "datahub", "-o", "-"]).args(input).start();
+    export.close_stdout();
+    assert_eq!(export.end().code(), 0);
 }
 
 /// A removed table leaves the next export of a complete crawl, and only then.
@@ -221,7 +341,7 @@ fn an_export_of_changes_alone_is_refused() {
     assert_eq!(crawl.code(), 0, "{}", crawl.stderr);
     let file = crate::files::files(place.path(), "changes-").remove(0);
     let changes = export(place.path(), "datahub", &["--input", &file.display().to_string(), "-o", "out"]);
-    changes.fails_with(2, "it was written with --emit changes");
+    changes.fails_with(2, "has no table records, although tables were described: it was written with --emit changes");
     let exported = export(place.path(), "datahub", &["--state", "crawl.db", "-o", "out"]);
     assert_eq!(exported.code(), 0, "{}", exported.stderr);
     let text = fs::read_to_string(place.path().join("out")).expect("text");

@@ -211,9 +211,10 @@ fn properties(table: &Described<'_>) -> Value {
     for kind in [IndexKind::Global, IndexKind::Local, IndexKind::Vector] {
         for index in table.indexes(kind) {
             let name = index.name.as_deref().unwrap_or_default();
-            for (what, value) in [("items", index.item_count), ("bytes", index.size_bytes)] {
+            // The name of an index may have dots, so nothing comes after it.
+            for (what, value) in [("indexItems", index.item_count), ("indexBytes", index.size_bytes)] {
                 if let Some(value) = value {
-                    custom.insert(format!("index.{name}.{what}"), value.to_string().into());
+                    custom.insert(format!("{what}.{name}"), value.to_string().into());
                 }
             }
         }

@@ -78,6 +78,12 @@ impl OpenMetadata {
         }
     }
 
+    /// The fully qualified name of the schema that has the tables of a scope.
+    pub fn schema(&self, scope: &NamedScope) -> String {
+        let Place { service, database, schema } = self.place(scope);
+        qualified(&[&service, &database, &schema])
+    }
+
     /// The service, database and schema of a scope, in the order in which they must be sent.
     pub fn parents(&self, scope: &NamedScope) -> Vec<Shared<Request>> {
         let Place { service, database, schema } = self.place(scope);
@@ -108,7 +114,6 @@ impl OpenMetadata {
 
     /// The request for a table.
     pub fn table(&self, table: &Described<'_>) -> Request {
-        let Place { service, database, schema } = self.place(table.scope);
         let keys: Vec<_> = [ROLE_PARTITION, ROLE_SORT].iter().flat_map(|role| table.key(role)).collect();
         // A constraint of one column stands at the column: the server refuses it at the table.
         let single = (keys.len() == 1).then(|| keys[0]);
@@ -117,7 +122,7 @@ impl OpenMetadata {
             "name": name(table.name),
             "tableType": "Regular",
             "columns": columns,
-            "databaseSchema": qualified(&[&service, &database, &schema]),
+            "databaseSchema": self.schema(table.scope),
             "description": description(table),
         });
         if keys.len() > 1 {

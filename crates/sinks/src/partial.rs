@@ -26,6 +26,10 @@ pub(crate) struct Places {
 impl Places {
     /// `None` for anything but a regular file.
     pub(crate) fn of(path: &Path) -> Result<Option<Self>, SinkError> {
+        Self::with_suffix(path, ".partial")
+    }
+
+    fn with_suffix(path: &Path, suffix: &str) -> Result<Option<Self>, SinkError> {
         // A link stays, and the file that it points to is replaced.
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         match std::fs::metadata(&target) {
@@ -35,7 +39,7 @@ impl Places {
             Ok(there) if !there.is_file() => Ok(None),
             _ => {
                 let mut partial = target.clone().into_os_string();
-                partial.push(".partial");
+                partial.push(suffix);
                 Ok(Some(Self { partial: partial.into(), target }))
             }
         }
@@ -127,8 +131,8 @@ impl Places {
     }
 }
 
-/// A file that is written as `FILE.partial` and replaces the file once it is complete. What is not a
-/// regular file, such as a FIFO, is written directly.
+/// A file that is written as `FILE.new` and replaces the file once it is complete. `FILE.partial` may
+/// be that of a crawl. What is not a regular file, such as a FIFO, is written directly.
 #[derive(Debug)]
 pub struct Replacement {
     file: File,
@@ -137,12 +141,15 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Opens `FILE.partial` and truncates it.
+    /// What the name of the file has at its end until the file is complete.
+    pub const SUFFIX: &str = ".new";
+
+    /// Opens `FILE.new` and truncates it.
     ///
     /// # Errors
     /// If it cannot be opened, or another process is writing it.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
-        let places = Places::of(path)?;
+        let places = Places::with_suffix(path, Self::SUFFIX)?;
         let failed = |source| SinkError::Open { path: path.to_owned(), source };
         let file = match &places {
             Some(places) => places.open()?,
@@ -172,7 +179,7 @@ impl Replacement {
         put.map_err(|source| SinkError::Write { output, source })
     }
 
-    /// Deletes `FILE.partial`.
+    /// Deletes `FILE.new`.
     pub fn discard(self) {
         if let Some(places) = self.places {
             // If it cannot be deleted, the next run truncates it.

@@ -1,9 +1,9 @@
 //! The tables of a scope as they were last known, with their newest statistics.
 
-use dynacrawl_model::Timestamp;
+use dynacrawl_model::{TargetFailed, Timestamp};
 use rusqlite::{Row, params};
 
-use crate::rows::time_if_any;
+use crate::rows::{time_if_any, unsigned};
 use crate::{Reader, ScopeKey, StateError, TableStats};
 
 /// How many tables are read at once.
@@ -49,6 +49,46 @@ impl Reader {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Reader {
+    /// The tables of a scope that filters leave out.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn unselected(&self, of: &ScopeKey) -> Result<u64, StateError> {
+        let sql = "SELECT count(*) AS tables FROM tables JOIN scopes USING (scope_id) \
+                   WHERE partition = ? AND account_id = ? AND region = ? AND status = 'unselected'";
+        let key = params![of.partition.as_str(), of.account_id.as_str(), of.region.as_str()];
+        self.read(|| self.connection.query_row(sql, key, |row| unsigned(row, "tables")))
+    }
+
+    /// The targets whose accounts and Regions are unknown since the last run of all targets, or a
+    /// later one.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn failed_targets(&self) -> Result<Vec<TargetFailed>, StateError> {
+        let sql = "SELECT t.failure FROM run_targets t JOIN runs r USING (run_id) \
+                   WHERE t.failure IS NOT NULL AND r.ended_at IS NOT NULL \
+                   AND r.rowid >= (SELECT COALESCE(MAX(rowid), 0) FROM runs WHERE targets IS NULL AND ended_at IS NOT NULL) \
+                   AND NOT EXISTS (SELECT 1 FROM run_targets x JOIN runs y USING (run_id) \
+                   WHERE x.target = t.target AND y.rowid > r.rowid AND y.ended_at IS NOT NULL) ORDER BY t.target";
+        self.read(|| {
+            let mut query = self.connection.prepare(sql)?;
+            let failures = query.query_map([], |row| row.get::<_, String>(0))?;
+            failures.map(|text| Ok(serde_json::from_str(&text?).ok())).filter_map(Result::transpose).collect()
+        })
+    }
+
+    /// Whether a run has ended.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub fn has_an_ended_run(&self) -> Result<bool, StateError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE ended_at IS NOT NULL)";
+        self.read(|| self.connection.query_row(sql, [], |row| row.get(0)))
     }
 }
 

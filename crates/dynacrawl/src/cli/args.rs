@@ -422,7 +422,7 @@ pub struct CatalogArgs {
     /// DataHub: environment of the datasets [default: PROD]
     #[arg(long, value_name = "ENV")]
     pub env: Option<String>,
-    /// DataHub: platform instance, with {account} [default: {account}]
+    /// DataHub: platform instance, which may contain {account} [default: {account}]
     #[arg(long, value_name = "NAME")]
     pub platform_instance: Option<String>,
     /// OpenMetadata: scoped, or connector for the names of its own connector [default: scoped]

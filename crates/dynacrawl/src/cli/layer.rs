@@ -4,7 +4,9 @@ use super::{
     CatalogArgs, EndpointArgs, FilterArgs, GlobalArgs, ListenArgs, OutputArgs, ReportArgs, SpeedArgs, StateArgs,
     TargetArgs,
 };
-use crate::config::{Layer, RawAssumeRole, RawRegions, RawTarget};
+use dynacrawl_model::Escaped;
+
+use crate::config::{ConfigError, Layer, RawAssumeRole, RawRegions, RawTarget};
 
 impl TargetArgs {
     /// The first flag that describes a target.
@@ -119,6 +121,16 @@ impl ReportArgs {
 }
 
 impl CatalogArgs {
+    /// Refuses two connections for one scope.
+    pub(crate) fn refuse_repeated_connections(&self) -> Result<(), ConfigError> {
+        let mut scopes: Vec<_> = self.connections.iter().map(|(scope, _)| scope).collect();
+        scopes.sort_unstable();
+        match scopes.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]) {
+            Some(scope) => Err(ConfigError::value("--connection", format!("{} has two connections", Escaped(scope)))),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn overlay(&self, layer: &mut Layer) {
         let export = &mut layer.export;
         export.datahub.env = self.env.clone();

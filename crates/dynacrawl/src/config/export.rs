@@ -40,15 +40,9 @@ impl raw::ExportDataHub {
         }
         let key = "export.datahub.platform_instance (--platform-instance)";
         let platform_instance = template(key, &required(key, self.platform_instance)?)?;
-        if !platform_instance.has_account() {
-            return Err(ConfigError::value(key, NEEDS_ACCOUNT));
-        }
         Ok(DataHub { env, platform_instance })
     }
 }
-
-const NEEDS_ACCOUNT: &str =
-    "needs the placeholder {account}: otherwise tables of different accounts have the same name";
 
 impl raw::ExportOpenMetadata {
     fn validate(self) -> Result<OpenMetadata, ConfigError> {
@@ -68,11 +62,6 @@ impl raw::ExportOpenMetadata {
             "connector" => {
                 let service = self.service.unwrap_or_else(|| "dynamodb-{account}-{region}".to_owned());
                 let service = template(key, &service)?;
-                if !service.has_account() || !service.has_region() {
-                    let problem = "needs the placeholders {account} and {region}: with names = \"connector\", tables of different \
-                                   scopes would otherwise have the same name";
-                    return Err(ConfigError::value(key, problem));
-                }
                 Names::Connector { service }
             }
             other => return Err(one_of(names_key, other, &["scoped", "connector"])),
@@ -124,11 +113,9 @@ mod tests {
         assert_eq!(valid.export.datahub.env, "DEV");
         for (text, problem) in [
             ("[export.datahub]\nenv = \"prod\"\n", "export.datahub.env (--env)"),
-            ("[export.datahub]\nplatform_instance = \"main\"\n", "needs the placeholder {account}"),
             ("[export.datahub]\nplatform_instance = \"{account},x\"\n", "has the character ','"),
             ("[export.openmetadata]\nnames = \"other\"\n", "export.openmetadata.names (--names)"),
             ("[export.openmetadata]\nservice = \"a-{region}\"\n", "has one service"),
-            ("[export.openmetadata]\nnames = \"connector\"\nservice = \"dynamodb\"\n", "needs the placeholders"),
             ("[export.atlan]\nconnections = { \"eu-west-1\" = \"default/dynamodb/1\" }\n", "--connection"),
             (
                 "[export.atlan]\nconnections = { \"111122223333/eu-west-1\" = \"dynamodb/1\" }\n",

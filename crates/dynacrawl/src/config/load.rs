@@ -63,6 +63,9 @@ impl Config {
             layer.overlay(file);
             Self::validate_file(layer.clone(), path)?;
         }
+        if let Some(args) = flags.export {
+            args.refuse_repeated_connections()?;
+        }
         layer.overlay(flag_layer(global, flags));
         let described_by_flags = flags.target.is_some_and(|args| layer.target.is_empty() || !args.targets.is_empty());
         choose_targets(&mut layer, flags.target, global.config.as_deref())?;

@@ -1,6 +1,6 @@
 //! The forms of an export.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -19,6 +19,11 @@ use crate::config::ExportSettings;
 
 /// Writes tables in one form.
 pub(super) trait Form {
+    /// Whether each scope needs a name of its own, which the user gives.
+    fn names_scopes(&self) -> bool {
+        false
+    }
+
     /// Whether the form has a place for the tables of a scope.
     fn accepts(&self, _: &NamedScope) -> bool {
         true
@@ -46,13 +51,24 @@ pub(super) fn open(
         ExportForm::DataHub => {
             let mut destination = Destination::file(path)?;
             let out = destination.writer("").map_err(failed)?;
-            let form = DataHubFile { catalog: settings.datahub.clone(), out, known: HashSet::new(), is_first: true };
+            let form = DataHubFile {
+                catalog: settings.datahub.clone(),
+                out,
+                known: HashSet::new(),
+                owners: Owners::default(),
+                is_first: true,
+            };
             Ok((destination, Box::new(form)))
         }
         ExportForm::OpenMetadata => {
             let mut destination = Destination::file(path)?;
             let out = destination.writer("").map_err(failed)?;
-            let form = OpenMetadataFile { catalog: settings.openmetadata.clone(), out, known: HashSet::new() };
+            let form = OpenMetadataFile {
+                catalog: settings.openmetadata.clone(),
+                out,
+                known: HashSet::new(),
+                owners: Owners::default(),
+            };
             Ok((destination, Box::new(form)))
         }
         ExportForm::Atlan => {
@@ -89,11 +105,30 @@ const INDEXES: &str = "indexes.csv";
 const KEY_ATTRIBUTES: &str = "key_attributes.csv";
 const SCOPES: &str = "scopes.csv";
 
+/// Whose tables have a name in a catalog. Tables of different accounts or Regions under one name would
+/// replace each other.
+#[derive(Default)]
+struct Owners(HashMap<String, String>);
+
+impl Owners {
+    fn claim(&mut self, setting: &str, name: &str, owner: &str) -> io::Result<()> {
+        let other = self.0.entry(name.to_owned()).or_insert_with(|| owner.to_owned());
+        if other == owner {
+            return Ok(());
+        }
+        let problem = format!(
+            "{setting}: the tables of {other} and {owner} would both be in {name}; use the placeholders {{account}} and {{region}}"
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+    }
+}
+
 /// One JSON array, because DataHub's file source reads no JSON lines.
 struct DataHubFile {
     catalog: DataHub,
     out: Out,
     known: HashSet<String>,
+    owners: Owners,
     is_first: bool,
 }
 
@@ -111,6 +146,8 @@ impl DataHubFile {
 
 impl Form for DataHubFile {
     fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
+        let instance = self.catalog.platform_instance.fill(table.scope);
+        self.owners.claim("--platform-instance", &instance, table.account)?;
         for Shared { id, entity } in self.catalog.containers(table.scope) {
             if self.known.insert(id) {
                 self.write(&entity)?;
@@ -131,10 +168,12 @@ struct OpenMetadataFile {
     catalog: OpenMetadata,
     out: Out,
     known: HashSet<String>,
+    owners: Owners,
 }
 
 impl Form for OpenMetadataFile {
     fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
+        self.owners.claim("--service", &self.catalog.schema(table.scope), &table.scope.to_string())?;
         for Shared { id, entity } in self.catalog.parents(table.scope) {
             if self.known.insert(id) {
                 line(&mut self.out, &entity.to_json())?;
@@ -154,6 +193,10 @@ struct AtlanFiles {
 }
 
 impl Form for AtlanFiles {
+    fn names_scopes(&self) -> bool {
+        true
+    }
+
     fn accepts(&self, scope: &NamedScope) -> bool {
         self.catalog.connection(scope).is_some()
     }

@@ -16,14 +16,15 @@ pub(super) struct Seen {
     pub(super) scope: NamedScope,
     /// How many tables were read.
     pub(super) tables: u64,
-    /// The names of these tables, until the scope is known to be complete.
-    pub(super) names: HashSet<String>,
+    names: HashSet<Box<str>>,
     /// How the crawl of the scope ended; `None` if that is unknown.
     pub(super) outcome: Option<Outcome>,
     pub(super) counts: Option<Counts>,
+    /// How many tables the filters of the crawl left out.
+    pub(super) unselected: u64,
     pub(super) problems: Vec<Problem>,
-    /// Whether the state has filled in the tables that the input lacks.
-    pub(super) is_filled: bool,
+    /// Whether a crawl in the state was complete, and the tables that it found have been read.
+    pub(super) was_complete: bool,
 }
 
 impl Scopes {
@@ -34,9 +35,14 @@ impl Scopes {
             names: HashSet::new(),
             outcome: None,
             counts: None,
+            unselected: 0,
             problems: Vec::new(),
-            is_filled: false,
+            was_complete: false,
         })
+    }
+
+    pub(super) fn get(&self, scope: &Scope) -> Option<&Seen> {
+        self.0.get(&key(scope))
     }
 
     /// How many scopes have ended.
@@ -44,9 +50,9 @@ impl Scopes {
         self.0.values().filter(|seen| seen.outcome.is_some()).count() as u64
     }
 
-    /// Whether the input has the scope, and lacks tables of it.
-    pub(super) fn is_incomplete(&self, scope: &Scope) -> bool {
-        self.0.get(&key(scope)).is_some_and(|seen| seen.missing().is_some())
+    /// How many tables the scopes say were described.
+    pub(super) fn described(&self) -> u64 {
+        self.0.values().filter_map(|seen| seen.counts.as_ref()).map(|counts| counts.described).sum()
     }
 
     /// All scopes, by account and Region.
@@ -60,18 +66,41 @@ fn key(scope: &Scope) -> String {
 }
 
 impl Seen {
-    pub(super) fn end(&mut self, completed: ScopeCompleted) {
-        self.outcome = Some(completed.outcome);
-        self.counts = Some(completed.counts);
-        self.problems = completed.problems;
-        if self.missing().is_none() {
-            self.names = HashSet::new();
-        }
+    /// Counts a table. `false` if it has been counted before.
+    pub(super) fn add(&mut self, name: &str) -> bool {
+        let is_new = self.names.insert(name.into());
+        self.tables += u64::from(is_new);
+        is_new
     }
 
-    pub(super) fn end_of_state(&mut self, line: &ScopeLine) {
+    pub(super) fn end(&mut self, completed: ScopeCompleted) {
+        self.outcome = Some(completed.outcome);
+        self.unselected = completed.counts.unselected;
+        self.counts = Some(completed.counts);
+        self.problems = completed.problems;
+    }
+
+    pub(super) fn end_of_state(&mut self, line: &ScopeLine, unselected: u64) {
         self.outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == line.last_outcome);
-        self.problems = line.last_problems.clone();
+        self.problems.clone_from(&line.last_problems);
+        self.unselected = unselected;
+        self.was_complete = line.last_complete_at.is_some();
+    }
+
+    /// What the scope lacks; `None` if it is complete.
+    pub(super) fn missing(&self) -> Option<String> {
+        let Some(outcome) = self.outcome else {
+            return Some("nothing says whether all its tables are there: it has no scope_completed record".to_owned());
+        };
+        if outcome != Outcome::Complete {
+            let mut text = outcome.as_str().replace('_', " ");
+            if let Some(problem) = self.problems.first() {
+                text.push_str(&format!(": {}", dynacrawl_engine::problem_in_words(problem, 3)));
+            }
+            return Some(text);
+        }
+        let described = self.counts.as_ref().map(|counts| counts.described)?;
+        (self.tables < described).then(|| format!("{} of {described} tables are in the input", self.tables))
     }
 }
 
