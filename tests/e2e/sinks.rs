@@ -56,6 +56,10 @@ fn the_daemon_delivers_between_runs_and_after_a_restart() {
     let daemon = place.daemon(&sim, &home);
     daemon.crawl("{}");
     assert_eq!(place.rows("outbox"), 5);
+    let metrics = daemon.metrics();
+    assert_eq!(metrics.value("dynacrawl_sink_lag_events", &[("sink", "audit")]), 5.0);
+    assert_eq!(metrics.value("dynacrawl_sink_last_success_timestamp_seconds", &[("sink", "audit")]), 0.0);
+    assert!(metrics.value("dynacrawl_sink_owed_since_timestamp_seconds", &[("sink", "audit")]) > 1e9);
     daemon.kill();
     fs::create_dir(place.path("away")).expect("made");
     let daemon = place.daemon(&sim, &home);

@@ -175,6 +175,33 @@ fn refused_events_become_dead_letters_and_a_wrong_address_none() {
 }
 
 #[test]
+fn the_sinks_of_a_state_are_shown_with_what_they_are_owed() {
+    let (sim, home) = ireland(3);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let sinks = |args: &[&str]| Dynacrawl::new("sinks").arg("--state").arg(place.state()).args(args).run();
+    receiver.reacts([], Reaction::Answer(401, "", "the token has expired".to_owned()));
+    let failed = crawl(&place, &sim, &home, &receiver, "").run();
+    assert_eq!(failed.code(), 5, "{}", failed.stderr);
+    let shown = sinks(&[]);
+    let lines: Vec<_> = shown.stdout.lines().collect();
+    assert!(lines[0].starts_with("SINK") && lines[1].starts_with("events  5  "), "{}", shown.stdout);
+    assert!(lines[2].ends_with("UTC: HTTP 401 Unauthorized: the token has expired"), "{}", shown.stdout);
+    let line: Value = serde_json::from_str(&sinks(&["--format", "json"]).succeeded()).expect("JSON");
+    assert_eq!((&line["owed"], &line["refused"], &line["delivered_at"]), (&5.into(), &0.into(), &Value::Null));
+
+    receiver.reacts([], Reaction::RefuseIf("\"name\":\"table-000001\"".to_owned(), 422));
+    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    let line: Value = serde_json::from_str(&sinks(&["--format", "json"]).succeeded()).expect("JSON");
+    assert_eq!((&line["owed"], &line["refused"], &line["failure"]), (&0.into(), &1.into(), &Value::Null));
+    assert!(line["delivered_at"].is_string() && line["owed_since"].is_null(), "{line}");
+    let none = Place::new();
+    let plain = Dynacrawl::crawl_of(&sim, &home, IRELAND).arg("--state").arg(none.state()).run();
+    assert_eq!(plain.code(), 0);
+    let shown = Dynacrawl::new("sinks").arg("--state").arg(none.state()).run().succeeded();
+    assert!(shown.contains("no sinks"), "{shown}");
+}
+
+#[test]
 fn a_check_tells_unreachable_and_unauthorised_apart() {
     let (sim, home) = ireland(1);
     let (place, receiver) = (Place::new(), Receiver::start());

@@ -18,7 +18,7 @@ pub(crate) const VIRGINIA: &str = "us-east-1";
 /// A Region that an account has to opt in to.
 pub(crate) const BAHRAIN: &str = "me-south-1";
 /// All commands.
-pub(crate) const COMMANDS: [&str; 13] = [
+pub(crate) const COMMANDS: [&str; 14] = [
     "crawl",
     "serve",
     "check",
@@ -27,6 +27,7 @@ pub(crate) const COMMANDS: [&str; 13] = [
     "runs",
     "tables",
     "changes",
+    "sinks",
     "export",
     "schema",
     "config",

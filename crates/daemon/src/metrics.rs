@@ -61,6 +61,7 @@ pub fn add(text: &mut String, status: &DaemonStatus, most_scopes: usize) {
     page.one("build_info", "gauge", "The version of dynacrawl.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     runs(&mut page, status);
     scopes(&mut page, status, most_scopes);
+    sinks(&mut page, status);
     configuration(&mut page, status);
 }
 
@@ -141,6 +142,32 @@ fn scopes(page: &mut Page<'_>, status: &DaemonStatus, most_scopes: usize) {
     page.family(name, "gauge", "Time at which the account and Region was last crawled completely; 0 for never.");
     for scope in status.scopes.iter().take(most_scopes) {
         page.sample(name, &[("account_id", &scope.account_id), ("region", &scope.region)], complete(scope));
+    }
+}
+
+fn sinks(page: &mut Page<'_>, status: &DaemonStatus) {
+    let seconds = |at: Option<dynacrawl_model::Timestamp>| at.map_or(0.0, |at| at.as_millis() as f64 / 1000.0);
+    page.family("sink_lag_events", "gauge", "Events that the sink has not taken yet.");
+    for sink in &status.sinks {
+        page.sample("sink_lag_events", &[("sink", &sink.name)], sink.owed);
+    }
+    let name = "sink_owed_since_timestamp_seconds";
+    page.family(name, "gauge", "Time at which the oldest of these events was queued; 0 for none.");
+    for sink in &status.sinks {
+        page.sample(name, &[("sink", &sink.name)], seconds(sink.owed_since));
+    }
+    let name = "sink_last_success_timestamp_seconds";
+    page.family(name, "gauge", "Time at which the sink last took events; 0 for never.");
+    for sink in &status.sinks {
+        page.sample(name, &[("sink", &sink.name)], seconds(sink.delivered_at));
+    }
+    page.family(
+        "sink_lost_events",
+        "gauge",
+        "Events that were dropped because the sink did not take them for too long.",
+    );
+    for sink in &status.sinks {
+        page.sample("sink_lost_events", &[("sink", &sink.name)], sink.lost);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dynacrawl_engine::{Progress, RunReport};
 use dynacrawl_model::{AccountId, ChangeCounts, ChangeKind, Region, RunId, RunOutcome};
-use dynacrawl_state::{Reader, ScopeLine};
+use dynacrawl_state::{Reader, ScopeLine, SinkLine};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -55,6 +55,8 @@ pub struct DaemonStatus {
     pub reloaded_at: Option<Timestamp>,
     /// The scopes in the state.
     pub scopes: Vec<ScopeLine>,
+    /// The sinks in the state.
+    pub sinks: Vec<SinkLine>,
     /// How long a run may take to end after a signal.
     pub grace: Duration,
     /// How often the configuration is checked for changes.
@@ -171,6 +173,17 @@ impl Shared {
         let status = self.status();
         let listed = status.scopes.iter().filter(|scope| scope.last_listed_at.is_some_and(|at| at >= since));
         listed.filter_map(|scope| Some((scope.account_id.parse().ok()?, scope.region.parse().ok()?))).collect()
+    }
+
+    /// Reads how the deliveries of the sinks go.
+    pub async fn read_sinks(&self) {
+        let path = self.state_path.clone();
+        let reading = move || Reader::open(&path).and_then(|reader| reader.sink_lines());
+        match tokio::task::spawn_blocking(reading).await {
+            Ok(Ok(sinks)) => self.status().sinks = sinks,
+            Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "the sinks in the state cannot be read"),
+            Err(error) => tracing::error!(%error, "the sinks in the state were not read"),
+        }
     }
 
     /// Reads the scopes of the state, which takes time for a large estate.

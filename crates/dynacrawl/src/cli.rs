@@ -14,7 +14,7 @@ mod typed;
 pub use args::{
     CatalogArgs, ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DemoArgs, EndpointArgs,
     ExportArgs, ExportForm, FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs,
-    ServeArgs, SinkArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
+    ServeArgs, SinkArgs, SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
 };
 pub use typed::Typed;
 
@@ -90,6 +90,8 @@ pub enum Command {
     Tables(TablesArgs),
     /// Show what changed, oldest first
     Changes(ChangesArgs),
+    /// Show the sinks, what they are owed, and how their deliveries went
+    Sinks(SinksArgs),
     /// Convert tables to the form of a data catalog, or to CSV
     Export(Box<ExportArgs>),
     /// Print the JSON Schema of the output

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
-use dynacrawl_sinks::{Event, EventSource, JournalError, Until, drive};
+use dynacrawl_sinks::{DeliveryError, Event, EventSource, JournalError, Until, drive};
 use dynacrawl_state::{Cursor, OutboxEvent, StateError};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -35,16 +35,22 @@ impl EventSource for Undelivered {
             let events: Vec<_> = events.filter(|(_, event)| self.filter.passes(event)).collect();
             match last {
                 // The sink gets none of these events, but it may get later ones.
-                Some(last) if events.is_empty() => self.delivered(last).await?,
+                Some(last) if events.is_empty() => self.delivered(last, 0).await?,
                 _ => return Ok(events),
             }
         }
     }
 
-    async fn delivered(&self, up_to: Cursor) -> Result<(), JournalError> {
-        let (state, sink) = (self.state.clone(), self.sink.clone());
-        let writing = tokio::task::spawn_blocking(move || opened(&state).delivered(&sink, up_to));
+    async fn delivered(&self, up_to: Cursor, refused: u64) -> Result<(), JournalError> {
+        let (state, sink, now) = (self.state.clone(), self.sink.clone(), Timestamp::now());
+        let writing = tokio::task::spawn_blocking(move || opened(&state).delivered(&sink, up_to, now, refused));
         Ok(writing.await??)
+    }
+
+    async fn failed(&self, error: &DeliveryError) -> Result<(), JournalError> {
+        let (state, sink, message) = (self.state.clone(), self.sink.clone(), error.message.clone());
+        let storing = move || opened(&state).delivery_failed(&sink, Timestamp::now(), &message);
+        Ok(tokio::task::spawn_blocking(storing).await??)
     }
 }
 

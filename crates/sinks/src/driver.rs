@@ -27,8 +27,11 @@ pub trait EventSource {
     /// The next events that have not been delivered, at most `limit`, each with the place after it.
     fn next(&self, limit: usize) -> impl Future<Output = Result<Vec<(Self::Cursor, Event)>, JournalError>>;
 
-    /// Stores that everything up to a place has been delivered.
-    fn delivered(&self, up_to: Self::Cursor) -> impl Future<Output = Result<(), JournalError>>;
+    /// Stores that everything up to a place has been delivered, except for `refused` events.
+    fn delivered(&self, up_to: Self::Cursor, refused: u64) -> impl Future<Output = Result<(), JournalError>>;
+
+    /// Stores why nothing was delivered.
+    fn failed(&self, error: &DeliveryError) -> impl Future<Output = Result<(), JournalError>>;
 }
 
 /// How long events are delivered.
@@ -62,7 +65,11 @@ pub async fn drive<S: EventSource>(
             Err(error) => {
                 let wait = wait_after(settings.backoff, failures, error.retry_after);
                 failures += 1;
+                let stored = source.failed(&error).await;
                 let (name, error) = (Escaped(&settings.name).to_string(), Escaped(&error.message).to_string());
+                if let Err(stored) = stored {
+                    tracing::warn!(sink = name, error = %stored, "the state cannot keep why the delivery failed");
+                }
                 tracing::warn!(
                     sink = name,
                     error,
@@ -93,7 +100,7 @@ pub async fn deliver_until(
     let mut failures = 0;
     loop {
         let error = match one_try(sink, settings, batch).await {
-            Ok(()) => return Ok(()),
+            Ok(_) => return Ok(()),
             Err(Failure::Refused(error)) => return Err(error),
             Err(Failure::Passing(error)) => error,
         };
@@ -117,8 +124,8 @@ async fn one_batch<S: EventSource>(
     let Some((last, _)) = events.last() else { return Ok(0) };
     let last = *last;
     let batch: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-    one_try(sink, settings, &batch).await.map_err(Failure::into_error)?;
-    source.delivered(last).await.map_err(own)?;
+    let refused = one_try(sink, settings, &batch).await.map_err(Failure::into_error)?;
+    source.delivered(last, refused).await.map_err(own)?;
     Ok(batch.len())
 }
 
@@ -138,7 +145,8 @@ impl Failure {
     }
 }
 
-async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<(), Failure> {
+/// Makes one attempt. Returns how many events the destination refused.
+async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<u64, Failure> {
     let name = &settings.name;
     let count = |result: &'static str, count: usize| {
         let labels = [("sink", name.clone()), ("result", result.to_owned())];
@@ -151,6 +159,7 @@ async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) 
         Failure::Passing(error)
     })?;
     let refused = of_batch(batch, delivered.refused);
+    let refusals = refused.len() as u64;
     let taken = batch.len().saturating_sub(refused.len());
     if let Some((_, first)) = refused.first() {
         let Some(path) = &settings.dead_letters else {
@@ -168,7 +177,7 @@ async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) 
         count("refused", number);
     }
     count("delivered", taken);
-    Ok(())
+    Ok(refusals)
 }
 
 fn of_batch(batch: &[Event], refused: Vec<Refusal>) -> Vec<(Event, Refusal)> {

@@ -94,6 +94,18 @@ impl State {
         read().map_err(|source| self.failed(source))
     }
 
+    /// Stores that a delivery failed, until one succeeds.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn delivery_failed(&mut self, sink: &str, at: Timestamp, failure: &str) -> Result<(), StateError> {
+        let sql = "UPDATE sinks SET failed_at = ?, failure = ? WHERE name = ?";
+        self.connection
+            .execute(sql, params![at.as_millis(), failure, sink])
+            .map(drop)
+            .map_err(|source| self.failed(source))
+    }
+
     /// The target that an event's scope belongs to. A change does not name it.
     fn target_of(&self, record: Option<&Record>) -> rusqlite::Result<Option<String>> {
         let Some(record) = record else { return Ok(None) };
@@ -117,13 +129,17 @@ impl State {
         self.connection.query_row(OWED, [sink], |row| unsigned(row, "owed")).map_err(|source| self.failed(source))
     }
 
-    /// Stores that a sink has taken everything up to a place. Deletes what all sinks have taken.
+    /// Stores that a sink has taken everything up to a place, except for `refused` events, which the
+    /// destination refused permanently. Deletes what all sinks have taken.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn delivered(&mut self, sink: &str, up_to: Cursor) -> Result<(), StateError> {
+    pub fn delivered(&mut self, sink: &str, up_to: Cursor, at: Timestamp, refused: u64) -> Result<(), StateError> {
+        let refused = i64::try_from(refused).unwrap_or(i64::MAX);
         self.all_or_nothing(|writing| {
-            writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?) WHERE name = ?", params![up_to.0, sink])?;
+            let sql = "UPDATE sinks SET cursor = MAX(cursor, ?), delivered_at = ?, refused = refused + ?, failed_at = NULL, \
+                       failure = NULL WHERE name = ?";
+            writing.execute(sql, params![up_to.0, at.as_millis(), refused, sink])?;
             prune(writing)
         })
     }

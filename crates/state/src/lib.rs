@@ -77,6 +77,7 @@ mod place;
 mod reader;
 mod reports;
 mod rows;
+mod sink_lines;
 mod staged;
 mod version6;
 mod versions;
@@ -95,6 +96,7 @@ pub use place::{Purpose, files, has_file, is_same_file};
 pub use reader::{KnownScope, Reader};
 pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, TableLine, TableQuery};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
+pub use sink_lines::SinkLine;
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStats, TableStatus};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.

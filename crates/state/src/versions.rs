@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 use crate::version6;
 
 /// The version of the tables that this program writes.
-pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 1;
+pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 2;
 /// `dyna`: distinguishes a state from another program's database.
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
@@ -182,6 +182,14 @@ ALTER TABLE staged ADD COLUMN table_status TEXT;
 ",
 ];
 
+/// Version 7: how the deliveries of each sink went.
+const VERSION_7: &str = "
+ALTER TABLE sinks ADD COLUMN delivered_at INTEGER;
+ALTER TABLE sinks ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sinks ADD COLUMN failed_at INTEGER;
+ALTER TABLE sinks ADD COLUMN failure TEXT;
+";
+
 /// Upgrades the tables from one version to the next.
 type Step = Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()>>;
 
@@ -190,6 +198,7 @@ pub(crate) fn bring_up(connection: &mut Connection, version: i64) -> rusqlite::R
     let statements = |sql: &'static str| move |making: &Transaction<'_>| making.execute_batch(sql);
     let steps =
         STEPS.map(|sql| Box::new(statements(sql)) as Step).into_iter().chain([Box::new(version6::bring_up) as Step]);
+    let steps = steps.chain([Box::new(statements(VERSION_7)) as Step]);
     for (before, step) in (0..).zip(steps).filter(|(before, _)| *before >= version) {
         let making = connection.transaction()?;
         step(&making)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dynacrawl_engine::settings::EventFilter;
 use dynacrawl_engine::{PreparedRun, Progress, SharedState, crawl_to_output, undelivered};
-use dynacrawl_model::Record;
+use dynacrawl_model::{Record, Timestamp};
 use dynacrawl_sinks::{Backoff, Delivered, DeliveryError, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive};
 use dynacrawl_state::{OutboxEvent, State};
 use futures_util::FutureExt;
@@ -336,7 +336,7 @@ async fn pruning_waits_for_the_slowest(candidate: &Candidate) {
     scene.deliver_all(&mut *scene.sink()).await;
     assert_eq!(scene.owed(OTHER), scene.expected, "the other sink still has its events");
     let last = scene.expected.last().expect("events").cursor;
-    scene.state.lock().expect("no panic").delivered(OTHER, last).expect("written");
+    scene.state.lock().expect("no panic").delivered(OTHER, last, Timestamp::now(), 0).expect("written");
     assert_eq!(scene.owed(OTHER), []);
     let left = rows(&scene.world.path("state.db"), "outbox");
     assert_eq!(left, 0, "events that all sinks have accepted are deleted");

@@ -11,6 +11,7 @@ use crate::metrics;
 pub(super) const RESOURCE: Resource = Resource { path: "/metrics", any_host: true, methods: || get(page) };
 
 async fn page(State(daemon): State<Daemon>) -> Response {
+    daemon.shared.read_sinks().await;
     let page = metrics::render(&daemon.recorded, &daemon.shared);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
 }

@@ -366,6 +366,18 @@ pub struct RunsArgs {
     pub limit: u32,
 }
 
+/// `dynacrawl sinks`
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_long_help = "\
+Examples:
+  dynacrawl sinks --state crawl.db
+  dynacrawl sinks --state crawl.db --format json | jq 'select(.owed > 0)'")]
+pub struct SinksArgs {
+    /// Which state.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
 /// `dynacrawl export`
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = "\

@@ -38,6 +38,7 @@ async fn run_command(cli: Cli) -> Result<Exit, Failure> {
         Command::Changes(args) => reads::changes(&cli.global, &args),
         Command::Check(args) => Box::pin(check::check(&cli.global, &args, &terminal)).await,
         Command::Policy(args) => policy::policy(&cli.global, &args).await,
+        Command::Sinks(args) => reads::sinks(&cli.global, &args),
         Command::Export(args) => export::export(&cli.global, &args),
         Command::Schema => print::schema(),
         Command::Config(args) => print::config(&args),

@@ -5,13 +5,15 @@ use std::io::{self, BufWriter, Write};
 
 use dynacrawl_engine::{problem_in_words, query};
 use dynacrawl_model::{ChangeKind, Timestamp};
-use dynacrawl_state::{ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, StateError, TableLine, TableQuery};
+use dynacrawl_state::{
+    ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, SinkLine, StateError, TableLine, TableQuery,
+};
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::grid::{Column, Grid, GridRow};
 use super::print::ended;
-use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, StatusArgs, TablesArgs};
+use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, SinksArgs, StatusArgs, TablesArgs};
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 
@@ -125,6 +127,42 @@ const NONE: &str = "-";
 
 fn name(scope: &ScopeLine) -> String {
     format!("{}/{}", scope.account_id, scope.region)
+}
+
+pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failure> {
+    let sinks = open(global, &args.read)?.sink_lines().map_err(unreadable)?;
+    if args.read.format == Format::Json {
+        return lines(|each| {
+            sinks.iter().all(each);
+            Ok(())
+        });
+    }
+    if sinks.is_empty() {
+        return super::print::to_stdout(b"the state has no sinks: the configuration of its last run had none\n");
+    }
+    let columns = [
+        Column::new("SINK"),
+        Column::new("OWED"),
+        Column::new("SINCE (UTC)"),
+        Column::new("LAST SUCCESS (UTC)"),
+        Column::optional("REFUSED"),
+        Column::optional("LOST"),
+    ];
+    let row = |sink: &SinkLine| GridRow {
+        cells: [
+            sink.name.clone(),
+            sink.owed.to_string(),
+            when(sink.owed_since),
+            when(sink.delivered_at),
+            sink.refused.to_string(),
+            sink.lost.to_string(),
+        ],
+        details: sink.failure.iter().map(|failure| format!("{} UTC: {failure}", when(sink.failed_at))).collect(),
+    };
+    grid(BufWriter::new(io::stdout().lock()), columns, |each| {
+        let _ = sinks.iter().map(row).all(each);
+        Ok(())
+    })
 }
 
 pub(super) fn runs(global: &GlobalArgs, args: &RunsArgs) -> Result<Exit, Failure> {

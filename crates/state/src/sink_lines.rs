@@ -1,0 +1,56 @@
+//! How the deliveries of each sink went.
+
+use dynacrawl_model::Timestamp;
+use rusqlite::Row;
+use serde::Serialize;
+
+use crate::rows::{time_if_any, unsigned};
+use crate::{Reader, StateError};
+
+/// A sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SinkLine {
+    /// Its name.
+    pub name: String,
+    /// How many events it has not taken yet.
+    pub owed: u64,
+    /// When the oldest of them was queued.
+    pub owed_since: Option<Timestamp>,
+    /// When it last took events.
+    pub delivered_at: Option<Timestamp>,
+    /// When a delivery failed, if none has succeeded since.
+    pub failed_at: Option<Timestamp>,
+    /// Why.
+    pub failure: Option<String>,
+    /// How many events its destination refused permanently.
+    pub refused: u64,
+    /// How many events were dropped because they became too old.
+    pub lost: u64,
+}
+
+impl Reader {
+    /// The sinks, by name.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn sink_lines(&self) -> Result<Vec<SinkLine>, StateError> {
+        let sql = "SELECT name, delivered_at, failed_at, failure, refused, lost, \
+                   (SELECT count(*) FROM outbox WHERE seq > cursor) AS owed, \
+                   (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) AS owed_since \
+                   FROM sinks ORDER BY name";
+        self.read(|| self.connection.prepare(sql)?.query_map([], line)?.collect())
+    }
+}
+
+fn line(row: &Row<'_>) -> rusqlite::Result<SinkLine> {
+    Ok(SinkLine {
+        name: row.get("name")?,
+        owed: unsigned(row, "owed")?,
+        owed_since: time_if_any(row, "owed_since")?,
+        delivered_at: time_if_any(row, "delivered_at")?,
+        failed_at: time_if_any(row, "failed_at")?,
+        failure: row.get("failure")?,
+        refused: unsigned(row, "refused")?,
+        lost: unsigned(row, "lost")?,
+    })
+}
