@@ -1,5 +1,7 @@
 //! The envelope of CloudEvents 1.0.2.
 
+use std::fmt::Write;
+
 use dynacrawl_model::{AccountId, RecordKind};
 use serde_json::{Map, Value};
 
@@ -68,5 +70,29 @@ fn kind(kind: RecordKind) -> String {
     match kind.as_str().split_once('_') {
         Some((what, verb)) => format!("io.dynacrawl.{what}.{verb}"),
         None => format!("io.dynacrawl.{}.described", kind.as_str()),
+    }
+}
+
+/// A value as a header of CloudEvents has it: what is not printable ASCII, a space, a quotation mark
+/// or a percent sign is percent-encoded.
+pub(crate) fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'"' | b'%' | 0..=b' ' | 0x7f.. => _ = write!(encoded, "%{byte:02X}"),
+            _ => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_encoded;
+
+    #[test]
+    fn headers_of_cloud_events_are_encoded() {
+        assert_eq!(percent_encoded("a \"b\" \u{20ac} 1%"), "a%20%22b%22%20%E2%82%AC%201%25");
+        assert_eq!(percent_encoded("arn:aws:dynamodb:eu-west-1:1:table/t"), "arn:aws:dynamodb:eu-west-1:1:table/t");
     }
 }

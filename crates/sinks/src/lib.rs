@@ -22,7 +22,10 @@ pub use driver::{EventSource, Until, deliver_until, drive};
 pub use error::SinkError;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
-pub use kinds::{Backoff, FileSettings, HttpAuth, HttpSettings, RESERVED_HEADERS, SinkKind, SinkSettings};
+pub use kinds::{
+    Backoff, FileSettings, HttpAuth, HttpSettings, NatsAuth, NatsSettings, RESERVED_HEADERS, SinkKind, SinkSettings,
+    SubjectError, SubjectTemplate,
+};
 pub use layout::{Layout, Lines};
 pub use output::Output;
 pub use partial::Replacement;

@@ -20,6 +20,7 @@ mod secret;
 mod serve;
 mod sink;
 mod sink_http;
+mod sink_nats;
 mod target;
 mod valid;
 mod values;

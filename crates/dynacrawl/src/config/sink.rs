@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::sink_http::RawHttp;
+use super::sink_nats::RawNats;
 use super::values::{duration, in_range, one_of};
 
 /// The default size in bytes from which a file is rotated.
@@ -33,6 +34,7 @@ pub(crate) struct RawSink {
     dead_letters: Option<String>,
     file: Option<RawFile>,
     http: Option<RawHttp>,
+    nats: Option<RawNats>,
 }
 
 /// `[sink.NAME.file]`
@@ -63,7 +65,7 @@ pub(super) fn sinks(
         let sink = raw.validate(&name, state)?;
         let file = match &sink.kind {
             SinkKind::File(file) => Some((&file.path, "file.path")),
-            SinkKind::Http(_) => None,
+            SinkKind::Http(_) | SinkKind::Nats(_) => None,
         };
         let places = [file, sink.dead_letters.as_ref().map(|path| (path, "dead_letters"))];
         for (path, key) in places.into_iter().flatten() {
@@ -151,7 +153,8 @@ impl RawSink {
         let backoff = self.backoff(&key)?;
         let file = self.file.map(|file| file.validate(&key).map(SinkKind::File));
         let http = self.http.map(|http| http.validate(&key).map(SinkKind::Http));
-        let mut kinds = [file, http].into_iter().flatten();
+        let nats = self.nats.map(|nats| nats.validate(&key).map(SinkKind::Nats));
+        let mut kinds = [file, http, nats].into_iter().flatten();
         let kind = match (kinds.next(), kinds.next()) {
             (Some(kind), None) => kind?,
             (None, _) => {

@@ -2,6 +2,7 @@
 
 mod file;
 mod http;
+mod nats;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,8 @@ pub use file::FileSettings;
 use file::FileSink;
 use http::HttpSink;
 pub use http::{HttpAuth, HttpSettings, RESERVED_HEADERS};
+use nats::NatsSink;
+pub use nats::{NatsAuth, NatsSettings, SubjectError, SubjectTemplate};
 
 use crate::sink::Sink;
 
@@ -50,6 +53,8 @@ pub enum SinkKind {
     File(FileSettings),
     /// A URL.
     Http(HttpSettings),
+    /// A stream of NATS JetStream.
+    Nats(NatsSettings),
 }
 
 impl SinkKind {
@@ -58,6 +63,7 @@ impl SinkKind {
         match self {
             Self::File(settings) => Box::new(FileSink::new(settings.clone())),
             Self::Http(settings) => Box::new(HttpSink::new(settings.clone())),
+            Self::Nats(settings) => Box::new(NatsSink::new(settings.clone())),
         }
     }
 }

@@ -190,7 +190,7 @@ impl HttpSink {
         if self.settings.cloud_events == CloudEvents::Binary {
             let attributes = cloud_event::attributes(first).map_err(|error| DeliveryError::new(error.to_string()))?;
             for (name, value) in attributes.iter().filter(|(name, _)| *name != "datacontenttype") {
-                add(&format!("ce-{name}"), &response::percent_encoded(value))?;
+                add(&format!("ce-{name}"), &cloud_event::percent_encoded(value))?;
             }
         }
         if let Some(key) = &self.settings.signing_key {

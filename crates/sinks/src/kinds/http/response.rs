@@ -76,26 +76,13 @@ pub(super) fn in_words(error: &reqwest::Error) -> String {
     text
 }
 
-/// A value as a header of CloudEvents has it: what is not printable ASCII, a space, a quotation mark
-/// or a percent sign is percent-encoded.
-pub(super) fn percent_encoded(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'"' | b'%' | 0..=b' ' | 0x7f.. => _ = write!(encoded, "%{byte:02X}"),
-            _ => encoded.push(char::from(byte)),
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
     use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
-    use super::{percent_encoded, retry_after};
+    use super::retry_after;
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
@@ -106,11 +93,5 @@ mod tests {
         assert_eq!(of("120"), Some(Duration::from_secs(120)));
         assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
         assert_eq!((of("soon"), of("Sun, 06 Nov 1983 08:49:37 GMT")), (None, None));
-    }
-
-    #[test]
-    fn headers_of_cloud_events_are_encoded() {
-        assert_eq!(percent_encoded("a \"b\" \u{20ac} 1%"), "a%20%22b%22%20%E2%82%AC%201%25");
-        assert_eq!(percent_encoded("arn:aws:dynamodb:eu-west-1:1:table/t"), "arn:aws:dynamodb:eu-west-1:1:table/t");
     }
 }

@@ -1,0 +1,300 @@
+//! The sink `nats`: publishes events to a stream of JetStream, and waits for each acknowledgement.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, Context};
+use async_nats::{ConnectOptions, HeaderMap};
+use dynacrawl_model::AccountId;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use secrecy::ExposeSecret;
+
+use crate::cloud_event::{self, CloudEvents};
+use crate::event_json;
+use crate::secret::SecretRef;
+use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where events go, and in which form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsSettings {
+    /// The servers of a cluster, such as `nats://127.0.0.1:4222` or `tls://nats.example.com`.
+    pub servers: Vec<String>,
+    /// The subject of an event.
+    pub subject: SubjectTemplate,
+    /// How dynacrawl authenticates.
+    pub auth: Option<NatsAuth>,
+    /// Whether events have an envelope of CloudEvents.
+    pub cloud_events: CloudEvents,
+    /// How long an acknowledgement may take.
+    pub timeout: Duration,
+    /// A PEM file of certificate authorities to trust besides the system's.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// How dynacrawl authenticates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NatsAuth {
+    /// A file with a JWT and the seed of a key, as `nsc` writes it.
+    CredentialsFile(PathBuf),
+    /// A token.
+    Token(SecretRef),
+    /// A user with a password.
+    User {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretRef,
+    },
+}
+
+/// A subject with the placeholders `{account}`, `{region}` and `{kind}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectTemplate(String);
+
+/// Why a text is not the template of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// A part between two dots is empty.
+    #[error("has an empty part; expected parts that are separated by dots")]
+    Empty,
+    /// A character that a subject cannot have, or that is a wildcard.
+    #[error(
+        "has the character {0:?}; expected letters, digits, - and _, and the placeholders {{account}}, {{region}}, {{kind}}"
+    )]
+    Character(char),
+}
+
+/// In the place of an account or Region in events that are about none.
+const NO_SCOPE: &str = "_";
+
+impl std::str::FromStr for SubjectTemplate {
+    type Err = SubjectError;
+
+    fn from_str(text: &str) -> Result<Self, SubjectError> {
+        let plain = text.replace("{account}", "a").replace("{region}", "r").replace("{kind}", "k");
+        if let Some(odd) = plain.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))) {
+            return Err(SubjectError::Character(odd));
+        }
+        if plain.split('.').any(str::is_empty) { Err(SubjectError::Empty) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl SubjectTemplate {
+    fn fill(&self, event: &Event) -> String {
+        let scope = event.record.scope.as_deref();
+        let account = scope.and_then(|scope| scope.account_id.as_ref()).map_or(NO_SCOPE, AccountId::as_str);
+        let region = scope.map_or(NO_SCOPE, |scope| scope.region.as_str());
+        self.fill_with(account, region, event.record.kind().as_str())
+    }
+
+    fn fill_with(&self, account: &str, region: &str, kind: &str) -> String {
+        self.0.replace("{account}", account).replace("{region}", region).replace("{kind}", kind)
+    }
+}
+
+/// A stream of JetStream.
+#[derive(Debug)]
+pub(super) struct NatsSink {
+    settings: NatsSettings,
+    client: Option<async_nats::Client>,
+}
+
+/// How a message was not taken.
+enum Untaken {
+    Refused(Refusal),
+    Failed(DeliveryError),
+}
+
+impl NatsSink {
+    /// A sink that has not connected yet.
+    pub(super) fn new(settings: NatsSettings) -> Self {
+        Self { settings, client: None }
+    }
+
+    async fn publish_all(&mut self, batch: &[Event]) -> Result<Vec<Refusal>, DeliveryError> {
+        let client = self.client().await?;
+        let most = client.server_info().max_payload;
+        let mut context = jetstream::new(client);
+        context.set_timeout(self.settings.timeout);
+        let mut refused = Vec::new();
+        let mut left = batch;
+        while !left.is_empty() {
+            // What is about a run comes after everything before it.
+            let of_scopes = left.iter().position(|event| event.record.scope.is_none()).unwrap_or(left.len());
+            let (scopes, rest) = left.split_at(of_scopes);
+            let (run, rest) = rest.split_at(usize::from(!rest.is_empty()));
+            left = rest;
+            let mut by_scope: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
+            for event in scopes {
+                let scope = event.record.scope.as_deref().map(ToString::to_string).unwrap_or_default();
+                by_scope.entry(scope).or_default().push(event);
+            }
+            // The events of a scope one after the other: after a lost message, none may overtake it.
+            let in_order = by_scope.into_values().map(|events| self.publish_in_order(&context, events, most));
+            let published = join_all(in_order).await;
+            for result in published {
+                refused.extend(result?);
+            }
+            refused.extend(self.publish_in_order(&context, run.iter().collect(), most).await?);
+        }
+        Ok(refused)
+    }
+
+    async fn publish_in_order(
+        &self,
+        context: &Context,
+        events: Vec<&Event>,
+        most: usize,
+    ) -> Result<Vec<Refusal>, DeliveryError> {
+        let mut refused = Vec::new();
+        for event in events {
+            match self.publish(context, event, most).await {
+                Ok(()) => {}
+                Err(Untaken::Refused(refusal)) => refused.push(refusal),
+                Err(Untaken::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn publish(&self, context: &Context, event: &Event, most: usize) -> Result<(), Untaken> {
+        let (headers, payload) =
+            self.message(event).map_err(|error| Untaken::Failed(DeliveryError::new(error.to_string())))?;
+        if payload.len() > most {
+            let reason = format!("the message has {} bytes, and the server takes {most}", payload.len());
+            return Err(Untaken::Refused(Refusal { id: event.id.clone(), reason }));
+        }
+        let subject = self.settings.subject.fill(event);
+        let failed = |error: &dyn std::error::Error| {
+            Untaken::Failed(DeliveryError::new(format!("publishing to {subject}: {}", with_causes(error))))
+        };
+        let acknowledged = context
+            .publish_with_headers(subject.clone(), headers, payload.into())
+            .await
+            .map_err(|error| failed(&error))?;
+        acknowledged.await.map(drop).map_err(|error| failed(&error))
+    }
+
+    /// The headers and the payload of an event. JetStream drops a message whose id it has seen
+    /// within the stream's window.
+    fn message(&self, event: &Event) -> serde_json::Result<(HeaderMap, Vec<u8>)> {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", event.id.as_str());
+        let mut payload = Vec::new();
+        let content_type = match self.settings.cloud_events {
+            CloudEvents::Structured => {
+                cloud_event::append_structured(&mut payload, event)?;
+                "application/cloudevents+json"
+            }
+            CloudEvents::Off | CloudEvents::Binary => {
+                event_json::append(&mut payload, event)?;
+                "application/json"
+            }
+        };
+        headers.insert("content-type", content_type);
+        if self.settings.cloud_events == CloudEvents::Binary {
+            for (name, value) in
+                cloud_event::attributes(event)?.into_iter().filter(|(name, _)| *name != "datacontenttype")
+            {
+                headers.insert(format!("ce-{name}"), cloud_event::percent_encoded(&value));
+            }
+        }
+        Ok((headers, payload))
+    }
+
+    async fn client(&mut self) -> Result<async_nats::Client, DeliveryError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let read = |secret: &SecretRef| {
+            let secret = secret.read().map_err(|error| DeliveryError::new(format!("auth: {error}")))?;
+            Ok::<_, DeliveryError>(secret.expose_secret().to_owned())
+        };
+        let mut options = ConnectOptions::new()
+            .name("dynacrawl")
+            .connection_timeout(CONNECT_TIMEOUT)
+            // The driver connects again, with its own pauses.
+            .max_reconnects(1);
+        options = match &self.settings.auth {
+            None => options,
+            Some(NatsAuth::Token(token)) => options.token(read(token)?),
+            Some(NatsAuth::User { user, password }) => options.user_and_password(user.clone(), read(password)?),
+            Some(NatsAuth::CredentialsFile(path)) => options.credentials_file(path).await.map_err(|error| {
+                // The message could quote the file.
+                DeliveryError::new(format!("cannot use the credentials in {}: {:?}", path.display(), error.kind()))
+            })?,
+        };
+        if let Some(path) = &self.settings.ca_bundle {
+            options = options.add_root_certificates(path.clone());
+        }
+        let connected = options.connect(&self.settings.servers[..]).await;
+        let client =
+            connected.map_err(|error| DeliveryError::new(format!("cannot connect: {}", with_causes(&error))))?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+}
+
+impl Sink for NatsSink {
+    fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
+        async move {
+            let published = self.publish_all(batch).await;
+            if published.is_err() {
+                // What is still waiting to be sent must not follow later.
+                self.client = None;
+            }
+            Ok(Delivered { refused: published? })
+        }
+        .boxed()
+    }
+
+    fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
+        async move {
+            let mut context = jetstream::new(self.client().await?);
+            context.set_timeout(self.settings.timeout);
+            let subject = self.settings.subject.fill_with("*", "*", "*");
+            match context.stream_by_subject(subject.clone()).await {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    let error = with_causes(&error);
+                    Err(DeliveryError::new(format!("no stream of JetStream takes the subject {subject}: {error}")))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SubjectError, SubjectTemplate};
+
+    #[test]
+    fn a_subject_has_parts_and_no_wildcards() {
+        let parsed = |text: &str| text.parse::<SubjectTemplate>();
+        let subject = parsed("dynacrawl.{account}.{region}.{kind}").expect("valid");
+        assert_eq!(subject.fill_with("1", "eu-west-1", "table_added"), "dynacrawl.1.eu-west-1.table_added");
+        assert_eq!(parsed("a..b"), Err(SubjectError::Empty));
+        assert_eq!(parsed("a.>"), Err(SubjectError::Character('>')));
+        assert_eq!(parsed("a.{table}"), Err(SubjectError::Character('{')));
+    }
+}

@@ -1,0 +1,207 @@
+//! The sink `nats`, against a server with JetStream.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use dynacrawl_sim::{Account, DemoAccount, Estate, Simulator, Tables};
+use dynacrawl_sinks::{CloudEvents, NatsSettings, SinkKind};
+use dynacrawl_testing::sink_contract::{Candidate, holds};
+use serde_json::Value;
+
+use crate::command::{Dynacrawl, Ended};
+use crate::daemon::Place;
+use crate::nats::Nats;
+use crate::support::{HOME, IRELAND, VIRGINIA, eventually, simulate};
+
+fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, nats: &Nats, more: &str) -> Dynacrawl {
+    let config = format!(
+        "[crawl]\nrate = 0\ndeliver_within = \"4s\"\n[state]\npath = \"{}\"\n\
+         [sink.bus]\nbatch = 8\nbackoff = \"20ms\"\nmax_backoff = \"200ms\"\n\
+         [sink.bus.nats]\nservers = [\"{}\"]\ntimeout = \"1s\"\n{more}",
+        place.state().display(),
+        nats.address()
+    );
+    Dynacrawl::crawl_of(sim, home, &format!("{IRELAND},{VIRGINIA}")).config(&config).args(["--output", "tables.jsonl"])
+}
+
+fn estate(tables: u64) -> (Simulator, DemoAccount) {
+    let account = Account::new(HOME)
+        .region(IRELAND, Tables::new().generated(tables))
+        .region(VIRGINIA, Tables::new().generated(tables));
+    let access = account.access("home");
+    (simulate(Estate::new([account])), access)
+}
+
+fn succeeded(ended: &Ended) {
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+}
+
+#[test]
+fn events_are_published_under_their_subject_with_their_id() {
+    let (sim, home) = estate(3);
+    for (more, content_type) in [
+        ("", "application/json"),
+        ("cloud_events = \"binary\"\n", "application/json"),
+        ("cloud_events = \"structured\"\n", "application/cloudevents+json"),
+    ] {
+        let (place, nats) = (Place::new(), Nats::start(""));
+        nats.create_stream(None);
+        succeeded(&crawl(&place, &sim, &home, &nats, more).run());
+        let messages = nats.messages();
+        assert_eq!(messages.len(), 6 + 2 + 1);
+        for message in &messages {
+            let payload = &message.payload;
+            let line = if more.contains("structured") { &payload["data"] } else { payload };
+            assert_eq!(message.headers["Nats-Msg-Id"], line["event_id"].as_str().expect("an id"));
+            assert_eq!(message.headers["content-type"], content_type);
+            let of = |key: &str| line["scope"][key].as_str().unwrap_or("_").to_owned();
+            let kind = line["type"].as_str().expect("a type");
+            assert_eq!(message.subject, format!("dynacrawl.{}.{}.{kind}", of("account_id"), of("region")));
+            if more.contains("binary") {
+                assert_eq!(message.headers["ce-id"], line["event_id"].as_str().expect("an id"));
+                assert_eq!(message.headers["ce-specversion"], "1.0");
+            }
+        }
+        let last = messages.last().expect("a message");
+        assert_eq!(last.subject, "dynacrawl._._.run_completed");
+        assert_eq!(place.rows("outbox"), 0);
+    }
+}
+
+#[test]
+fn a_missing_stream_or_a_wrong_password_is_named_and_loses_nothing() {
+    let (sim, home) = estate(2);
+    let secret = "a-password-that-nobody-may-see";
+    let nats = Nats::start(&format!("authorization {{ user: \"crawler\", password: \"{secret}\" }}\n"));
+    let place = Place::new();
+    let auth = "user = \"crawler\"\npassword = { env = \"NATS_PASSWORD\" }\n";
+    let run = |password: &str| crawl(&place, &sim, &home, &nats, auth).secret_env("NATS_PASSWORD", password).run();
+    let wrong = run("a-wrong-password-of-some-length");
+    assert_eq!(wrong.code(), 5, "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("cannot connect: authorization violation"), "{}", wrong.stderr);
+    let missing = run(secret);
+    assert_eq!(missing.code(), 5, "{}", missing.stderr);
+    assert!(missing.stderr.contains("publishing to dynacrawl.111122223333"), "{}", missing.stderr);
+    let config = format!("[sink.bus.nats]\nservers = [\"{}\"]\ntimeout = \"1s\"\n{auth}", nats.address());
+    let check = || {
+        let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]).config(&config);
+        check.secret_env("NATS_PASSWORD", secret).run()
+    };
+    let checked = check();
+    assert!(checked.code() == 5, "{}", checked.stdout);
+    assert!(checked.stdout.contains("no stream of JetStream takes the subject dynacrawl.*.*.*"), "{}", checked.stdout);
+    nats.create_stream(Some(("crawler", secret)));
+    assert_eq!(check().code(), 0);
+    succeeded(&run(secret));
+    assert_eq!(place.rows("outbox"), 0, "{}", nats.log().display());
+}
+
+/// The servers of the contract's scenes, which run until the tests end.
+static SERVERS: Mutex<Vec<(PathBuf, Nats)>> = Mutex::new(Vec::new());
+
+/// Works with the server of a directory, outside of the runtime of the test.
+fn with_server<T: Send>(directory: &Path, work: impl FnOnce(&Nats) -> T + Send) -> T {
+    let work = || {
+        let mut servers = SERVERS.lock().expect("no panic");
+        if !servers.iter().any(|(of, _)| of == directory) {
+            let nats = Nats::start("");
+            nats.create_stream(None);
+            servers.push((directory.to_owned(), nats));
+        }
+        let (_, nats) = servers.iter().find(|(of, _)| of == directory).expect("it was started");
+        work(nats)
+    };
+    std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
+}
+
+fn kind(directory: &Path) -> SinkKind {
+    SinkKind::Nats(NatsSettings {
+        servers: vec![with_server(directory, Nats::address)],
+        subject: "dynacrawl.{account}.{region}.{kind}".parse().expect("a template"),
+        auth: None,
+        cloud_events: CloudEvents::Off,
+        timeout: Duration::from_secs(5),
+        ca_bundle: None,
+    })
+}
+
+fn received(directory: &Path) -> Vec<(String, Value)> {
+    let event = |message: crate::nats::Message| {
+        let mut record = message.payload;
+        let members = record.as_object_mut().expect("an object");
+        let id = members.remove("event_id").expect("an id");
+        members.remove("table_before");
+        (id.as_str().expect("text").to_owned(), record)
+    };
+    with_server(directory, Nats::messages).into_iter().map(event).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_keeps_the_contract_of_sinks() {
+    holds(&Candidate { kind, in_real_time: true, received }).await;
+}
+
+/// The server and the process are killed at any moment: nothing is lost, a repeated event has the
+/// same id and content, and the events of a scope keep their order.
+#[test]
+fn killed_with_its_server_at_any_moment_nothing_is_lost() {
+    for seed in 0..30 {
+        let (sim, home) = estate(25);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (place, mut nats) = (Place::new(), Nats::start(""));
+        nats.create_stream(None);
+        for round in 0..random.u32(1..=3) {
+            if round > 0 {
+                sim.remove_table(HOME, IRELAND, &format!("table-{round:06}")).expect("a scope");
+            }
+            let before = place.delivered();
+            let mut running = crawl(&place, &sim, &home, &nats, "").start();
+            let after = random.u64(0..40);
+            eventually("it has come far enough", || place.delivered() >= before + after || running.has_ended());
+            match random.u32(0..3) {
+                0 => running.kill(),
+                1 => nats.restart(),
+                _ => {
+                    nats.kill();
+                    running.kill();
+                    nats.restart();
+                }
+            }
+            // If it was not killed, it ends by itself.
+            eventually("it ends", || running.has_ended());
+        }
+        let mut left = 20;
+        while crawl(&place, &sim, &home, &nats, "").run().code() != 0 {
+            left -= 1;
+            assert!(left > 0, "seed {seed}");
+        }
+        let mut by_id: HashMap<String, Value> = HashMap::new();
+        let mut first: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for message in nats.messages() {
+            let id = message.headers["Nats-Msg-Id"].clone();
+            if let Some(before) = by_id.insert(id, message.payload.clone()) {
+                assert_eq!(before, message.payload, "seed {seed}");
+                continue;
+            }
+            let payload = &message.payload;
+            let kind = payload["type"].as_str().unwrap_or_default();
+            if kind.starts_with("table_") {
+                let name = payload["table"]["name"].as_str().or(payload["table_name"].as_str()).unwrap_or_default();
+                let region = payload["scope"]["region"].as_str().unwrap_or_default();
+                first.entry(region.to_owned()).or_default().push(format!("{kind} {name}"));
+            }
+        }
+        let state = rusqlite::Connection::open(place.state()).expect("a database");
+        let mut query = state
+            .prepare("SELECT type || ' ' || COALESCE(name, '') FROM changes JOIN scopes USING (scope_id) WHERE region = ? ORDER BY change_id")
+            .expect("SQL");
+        for region in [IRELAND, VIRGINIA] {
+            let changes: Vec<String> =
+                query.query_map([region], |row| row.get(0)).and_then(Iterator::collect).expect("the changes");
+            assert_eq!(first.get(region), Some(&changes), "seed {seed}: {region}");
+        }
+        assert_eq!(place.rows("outbox"), 0, "seed {seed}");
+    }
+}
