@@ -147,6 +147,11 @@ impl Place {
         number(&self.state(), &format!("SELECT count(*) FROM {rows}")).is_ok_and(|seen| seen == count)
     }
 
+    /// Whether the state has at least this many rows. Returns false if it cannot be read yet.
+    pub(crate) fn has_at_least(&self, count: i64, rows: &str) -> bool {
+        number(&self.state(), &format!("SELECT count(*) FROM {rows}")).is_ok_and(|seen| seen >= count)
+    }
+
     /// How far its sink is in the outbox; 0 if there is no state yet.
     pub(crate) fn delivered(&self) -> u64 {
         number(&self.state(), "SELECT COALESCE(MAX(cursor), 0) FROM sinks").unwrap_or_default().unsigned_abs()

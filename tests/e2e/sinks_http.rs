@@ -175,6 +175,43 @@ fn refused_events_become_dead_letters_and_a_wrong_address_none() {
 }
 
 #[test]
+fn dead_letters_are_shown_and_delivered_again() {
+    let (sim, home) = ireland(3);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let refuse = |text: &str| receiver.reacts([], Reaction::RefuseIf(text.to_owned(), 422));
+    refuse("\"name\":\"table-00000");
+    // Completions pass, so the tables are refused one by one.
+    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    let config = format!(
+        "[crawl]\ndeliver_within = \"1s\"\n[state]\npath = \"{}\"\n[sink.events]\nbatch = 3\nbackoff = \"20ms\"\n\
+         [sink.events.http]\nurl = \"{}\"\n",
+        place.state().display(),
+        receiver.url()
+    );
+    let letters = |args: &[&str]| Dynacrawl::new("dead-letters").config(&config).args(args).run();
+    let shown = letters(&[]);
+    let count = |shown: &Ended| shown.stdout.lines().filter(|line| line.contains("table_added")).count();
+    assert!(count(&shown) == 3 && shown.stdout.contains("HTTP 422"), "{}", shown.stdout);
+    // The destination is down: they are kept.
+    receiver.reacts([], Reaction::Answer(503, "", "closed".to_owned()));
+    let kept = letters(&["--retry"]);
+    assert!(kept.code() == 5 && kept.stderr.contains("the dead letters are kept: HTTP 503"), "{}", kept.stderr);
+    assert_eq!(count(&letters(&[])), 3);
+    // It takes all but one now.
+    refuse("\"name\":\"table-000002");
+    let some = letters(&["--retry"]);
+    assert!(some.code() == 3 && some.stderr.contains("events: 2 delivered, 1 refused again"), "{}", some.stderr);
+    let line: Value = serde_json::from_str(&letters(&["--format", "json"]).succeeded()).expect("one line");
+    assert_eq!(line["record"]["table"]["name"], "table-000002");
+    receiver.reacts([], Reaction::Take);
+    assert_eq!(letters(&["--retry", "--sink", "events"]).code(), 0);
+    assert_eq!((count(&letters(&[])), letters(&["--retry"]).code()), (0, 0));
+    let ids: HashSet<_> = receiver.events().iter().map(|event| event["event_id"].to_string()).collect();
+    assert_eq!((ids.len(), receiver.events().len()), (5, 5), "each once, with its first id");
+    letters(&["--sink", "other"]).fails_with(2, "--sink: there is no sink 'other'");
+}
+
+#[test]
 fn the_sinks_of_a_state_are_shown_with_what_they_are_owed() {
     let (sim, home) = ireland(3);
     let (place, receiver) = (Place::new(), Receiver::start());
@@ -273,6 +310,84 @@ fn each_sink_gets_what_its_filter_selects() {
     sim.remove_table(HOME, IRELAND, "table-000003").expect("a scope");
     succeeded(&crawl(&place, &sim, &home, &all, &more).run());
     assert_eq!(names(&some.events()[2..]), ["table-000001"]);
+}
+
+#[test]
+fn a_sink_gets_the_events_of_its_targets() {
+    let (sim, home) = ireland(2);
+    let (place, receiver, idle) = (Place::new(), Receiver::start(), Receiver::start());
+    let config = |name: &str| {
+        format!(
+            "[crawl]\nrate = 0\ndeliver_within = \"1s\"\n[state]\npath = \"{}\"\n\
+             [sink.home]\ntargets = [\"{name}\"]\nbackoff = \"20ms\"\n[sink.home.http]\nurl = \"{}\"\n\
+             [sink.none]\nrecords = [\"table_removed\"]\n[sink.none.http]\nurl = \"{}\"\n\
+             [[target]]\nname = \"{name}\"\nregions = [\"{IRELAND}\"]\n",
+            place.state().display(),
+            receiver.url(),
+            idle.url()
+        )
+    };
+    let crawl =
+        |name: &str, args: &[&str]| Dynacrawl::crawl().sim(&sim).keys(&home).config(&config(name)).args(args).run();
+    // The target gets another name while its sink is away: what was queued before is still its own.
+    succeeded(&crawl("old", &["--no-sinks"]));
+    succeeded(&crawl("new", &["--no-sinks"]));
+    succeeded(&crawl("old", &[]));
+    let mut seen = types(&receiver.events()).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    seen.sort();
+    let expected = [
+        "run_completed",
+        "run_completed",
+        "run_completed",
+        "scope_completed",
+        "scope_completed",
+        "table_added",
+        "table_added",
+    ];
+    assert_eq!(seen, expected);
+    // A sink that gets nothing has had no success.
+    let sinks = Dynacrawl::new("sinks").arg("--state").arg(place.state()).args(["--format", "json"]).run().succeeded();
+    let lines: Vec<Value> = sinks.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(
+        (&lines[1]["name"], &lines[1]["owed"], &lines[1]["delivered_at"]),
+        (&"none".into(), &0.into(), &Value::Null)
+    );
+    assert!(idle.received().is_empty());
+}
+
+#[test]
+fn a_missing_secret_of_a_sink_is_found_before_a_call() {
+    let (sim, home) = ireland(2);
+    let receiver = Receiver::start();
+    let config = format!("[sink.events.http]\nurl = \"{}\"\nsigning_key = {{ env = \"NOPE\" }}\n", receiver.url());
+    let crawl = |args: &[&str]| Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config).args(args).run();
+    crawl(&[]).fails_with(2, "sink.events.http.signing_key: the environment variable NOPE is not set");
+    assert_eq!(sim.counts().total.requests, 0);
+    succeeded(&crawl(&["--no-sinks"]));
+    let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]).config(&config).run();
+    assert!(check.code() == 5 && check.stdout.contains("signing_key"), "{}", check.stdout);
+}
+
+/// A silent run that was killed does not continue on standard output.
+#[test]
+fn a_silent_run_is_not_resumed_on_standard_output() {
+    let (sim, home) = ireland(150);
+    let slow = dynacrawl_sim::FaultRule::new(dynacrawl_sim::Effect::Delay(std::time::Duration::from_secs(600)));
+    let slow = sim.add_fault(slow.operation(dynacrawl_sim::Operation::DescribeTable).table("table-000149"));
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let config = format!(
+        "[crawl]\nrate = 0\n[state]\npath = \"{}\"\n[sink.events.http]\nurl = \"{}\"\n",
+        place.state().display(),
+        receiver.url()
+    );
+    let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config);
+    let mut running = crawl().start();
+    eventually("it is committed", || place.state().exists() && place.has_at_least(100, "staged"));
+    running.kill();
+    sim.remove_fault(slow);
+    let ended = crawl().arg("--no-sinks").run();
+    assert!(ended.stderr.contains("the output has changed"), "{}", ended.stderr);
+    assert_eq!(ended.stdout.lines().filter(|line| line.contains("\"type\":\"table\"")).count(), 150);
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn events_are_published_under_their_subject_with_their_id() {
         for message in &messages {
             let payload = &message.payload;
             let line = if more.contains("structured") { &payload["data"] } else { payload };
-            assert_eq!(message.headers["Nats-Msg-Id"], line["event_id"].as_str().expect("an id"));
+            let id = line["event_id"].as_str().expect("an id");
+            assert_eq!(message.headers["Nats-Msg-Id"], format!("{id}@{}", message.subject));
             assert_eq!(message.headers["content-type"], content_type);
             let of = |key: &str| line["scope"][key].as_str().unwrap_or("_").to_owned();
             let kind = line["type"].as_str().expect("a type");

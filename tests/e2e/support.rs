@@ -18,7 +18,7 @@ pub(crate) const VIRGINIA: &str = "us-east-1";
 /// A Region that an account has to opt in to.
 pub(crate) const BAHRAIN: &str = "me-south-1";
 /// All commands.
-pub(crate) const COMMANDS: [&str; 14] = [
+pub(crate) const COMMANDS: [&str; 15] = [
     "crawl",
     "serve",
     "check",
@@ -28,6 +28,7 @@ pub(crate) const COMMANDS: [&str; 14] = [
     "tables",
     "changes",
     "sinks",
+    "dead-letters",
     "export",
     "schema",
     "config",

@@ -12,9 +12,9 @@ mod layer;
 mod typed;
 
 pub use args::{
-    CatalogArgs, ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DemoArgs, EndpointArgs,
-    ExportArgs, ExportForm, FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs,
-    ServeArgs, SinkArgs, SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
+    CatalogArgs, ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DeadLettersArgs, DemoArgs,
+    EndpointArgs, ExportArgs, ExportForm, FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs,
+    RunsArgs, ServeArgs, SinkArgs, SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
 };
 pub use typed::Typed;
 
@@ -92,6 +92,8 @@ pub enum Command {
     Changes(ChangesArgs),
     /// Show the sinks, what they are owed, and how their deliveries went
     Sinks(SinksArgs),
+    /// Show the events that destinations refused, or deliver them again
+    DeadLetters(DeadLettersArgs),
     /// Convert tables to the form of a data catalog, or to CSV
     Export(Box<ExportArgs>),
     /// Print the JSON Schema of the output

@@ -21,6 +21,14 @@ struct Undelivered {
     filter: EventFilter,
 }
 
+impl Undelivered {
+    async fn skip(&self, up_to: Cursor) -> Result<(), JournalError> {
+        let (state, sink) = (self.state.clone(), self.sink.clone());
+        let writing = tokio::task::spawn_blocking(move || opened(&state).skip(&sink, up_to));
+        Ok(writing.await??)
+    }
+}
+
 impl EventSource for Undelivered {
     type Cursor = Cursor;
 
@@ -35,7 +43,7 @@ impl EventSource for Undelivered {
             let events: Vec<_> = events.filter(|(_, event)| self.filter.passes(event)).collect();
             match last {
                 // The sink gets none of these events, but it may get later ones.
-                Some(last) if events.is_empty() => self.delivered(last, 0).await?,
+                Some(last) if events.is_empty() => self.skip(last).await?,
                 _ => return Ok(events),
             }
         }

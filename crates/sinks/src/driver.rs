@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dead_letters;
 use crate::journal::JournalError;
 use crate::kinds::{Backoff, SinkSettings};
-use crate::sink::{DeliveryError, Event, Refusal, Sink};
+use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
 /// The longest wait that a destination may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -86,7 +86,8 @@ pub async fn drive<S: EventSource>(
     }
 }
 
-/// Delivers a batch that does not come from the state, and retries it until `deadline`.
+/// Delivers a batch that does not come from the state, and retries it until `deadline`. Returns which
+/// events were refused.
 ///
 /// # Errors
 /// If the sink has not taken it by then, or permanently refuses an event and has no file for dead
@@ -96,11 +97,11 @@ pub async fn deliver_until(
     settings: &SinkSettings,
     batch: &[Event],
     deadline: Instant,
-) -> Result<(), DeliveryError> {
+) -> Result<Delivered, DeliveryError> {
     let mut failures = 0;
     loop {
         let error = match one_try(sink, settings, batch).await {
-            Ok(_) => return Ok(()),
+            Ok(delivered) => return Ok(delivered),
             Err(Failure::Refused(error)) => return Err(error),
             Err(Failure::Passing(error)) => error,
         };
@@ -120,12 +121,12 @@ async fn one_batch<S: EventSource>(
     settings: &SinkSettings,
 ) -> Result<usize, DeliveryError> {
     let own = |error: JournalError| DeliveryError::new(error.to_string());
-    let events = source.next(settings.batch).await.map_err(own)?;
+    let events = source.next(settings.batch.min(settings.kind.largest_batch())).await.map_err(own)?;
     let Some((last, _)) = events.last() else { return Ok(0) };
     let last = *last;
     let batch: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-    let refused = one_try(sink, settings, &batch).await.map_err(Failure::into_error)?;
-    source.delivered(last, refused).await.map_err(own)?;
+    let delivered = one_try(sink, settings, &batch).await.map_err(Failure::into_error)?;
+    source.delivered(last, delivered.refused.len() as u64).await.map_err(own)?;
     Ok(batch.len())
 }
 
@@ -145,8 +146,8 @@ impl Failure {
     }
 }
 
-/// Makes one attempt. Returns how many events the destination refused.
-async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<u64, Failure> {
+/// Makes one attempt. The events that the destination refused are dead letters then.
+async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<Delivered, Failure> {
     let name = &settings.name;
     let count = |result: &'static str, count: usize| {
         let labels = [("sink", name.clone()), ("result", result.to_owned())];
@@ -159,7 +160,7 @@ async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) 
         Failure::Passing(error)
     })?;
     let refused = of_batch(batch, delivered.refused);
-    let refusals = refused.len() as u64;
+    let refusals = refused.iter().map(|(_, refusal)| refusal.clone()).collect();
     let taken = batch.len().saturating_sub(refused.len());
     if let Some((_, first)) = refused.first() {
         let Some(path) = &settings.dead_letters else {
@@ -177,7 +178,7 @@ async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) 
         count("refused", number);
     }
     count("delivered", taken);
-    Ok(refusals)
+    Ok(Delivered { refused: refusals })
 }
 
 fn of_batch(batch: &[Event], refused: Vec<Refusal>) -> Vec<(Event, Refusal)> {

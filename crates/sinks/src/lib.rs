@@ -18,6 +18,7 @@ mod secret;
 mod sink;
 
 pub use cloud_event::CloudEvents;
+pub use dead_letters::{DeadLetter, DeadLetterError, Retried, read_dead_letters, retry_dead_letters};
 pub use driver::{EventSource, Until, deliver_until, drive};
 pub use error::SinkError;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynacrawl_model::{Body, Record, Timestamp};
+use dynacrawl_model::{Record, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
@@ -73,7 +73,12 @@ impl State {
     /// If they cannot be read.
     pub fn undelivered(&self, sink: &str, limit: usize) -> Result<Vec<OutboxEvent>, StateError> {
         let read = || -> rusqlite::Result<_> {
-            let sql = "SELECT seq, event_id, type, record, table_record, \
+            // Events that an earlier version queued have no target.
+            let sql = "SELECT seq, event_id, type, record, table_record, COALESCE(target, CASE WHEN json_valid(record) THEN \
+                       COALESCE(json_extract(record, '$.target'), (SELECT s.target FROM scopes s \
+                       WHERE s.partition = json_extract(record, '$.scope.partition') \
+                       AND s.account_id = json_extract(record, '$.scope.account_id') \
+                       AND s.region = json_extract(record, '$.scope.region'))) END) AS target, \
                        length(record) + COALESCE(length(table_record), 0) AS size FROM outbox \
                        WHERE seq > (SELECT cursor FROM sinks WHERE name = ?) ORDER BY seq LIMIT ?";
             let mut statement = self.connection.prepare_cached(sql)?;
@@ -86,12 +91,20 @@ impl State {
                 }
                 events.push(event(row)?);
             }
-            for event in &mut events {
-                event.target = self.target_of(event.record.as_ref())?;
-            }
             Ok(events)
         };
         read().map_err(|source| self.failed(source))
+    }
+
+    /// Stores that a sink gets no events up to a place. Deletes what all sinks have taken.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn skip(&mut self, sink: &str, up_to: Cursor) -> Result<(), StateError> {
+        self.all_or_nothing(|writing| {
+            writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?) WHERE name = ?", params![up_to.0, sink])?;
+            prune(writing)
+        })
     }
 
     /// Stores that a delivery failed, until one succeeds.
@@ -104,21 +117,6 @@ impl State {
             .execute(sql, params![at.as_millis(), failure, sink])
             .map(drop)
             .map_err(|source| self.failed(source))
-    }
-
-    /// The target that an event's scope belongs to. A change does not name it.
-    fn target_of(&self, record: Option<&Record>) -> rusqlite::Result<Option<String>> {
-        let Some(record) = record else { return Ok(None) };
-        let scope = match (&record.body, &record.scope) {
-            (Body::ScopeCompleted(completed), _) => return Ok(Some(completed.target.clone())),
-            (Body::TargetFailed(failed), _) => return Ok(Some(failed.target.clone())),
-            (_, Some(scope)) => scope,
-            (_, None) => return Ok(None),
-        };
-        let sql = "SELECT target FROM scopes WHERE partition = ? AND account_id = ? AND region = ?";
-        let account = scope.account_id.as_ref().map(|id| id.as_str());
-        let key = params![scope.partition.as_str(), account, scope.region.as_str()];
-        self.connection.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()
     }
 
     /// How many events a sink has not taken yet.
@@ -188,7 +186,13 @@ fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
     let table: Option<Value> = table.and_then(|table| serde_json::from_slice(table).ok());
     let record = readable(&kind, record, table.as_ref());
     let table = table.and_then(|table| serde_json::from_value(table).ok());
-    Ok(OutboxEvent { cursor: Cursor(row.get("seq")?), event_id: row.get("event_id")?, record, table, target: None })
+    Ok(OutboxEvent {
+        cursor: Cursor(row.get("seq")?),
+        event_id: row.get("event_id")?,
+        record,
+        table,
+        target: row.get("target")?,
+    })
 }
 
 fn readable(kind: &str, record: &[u8], table: Option<&Value>) -> Option<Record> {

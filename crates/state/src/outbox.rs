@@ -16,7 +16,11 @@ pub(crate) fn append(
     record: &str,
     table_record: Option<&str>,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO outbox (event_id, at, type, record, table_record) VALUES (?, ?, ?, ?, ?)";
+    // Now, because another target may have the scope when the event is delivered.
+    let sql = "INSERT INTO outbox (event_id, at, type, record, table_record, target) \
+               VALUES (?1, ?2, ?3, ?4, ?5, COALESCE(json_extract(?4, '$.target'), (SELECT target FROM scopes \
+               WHERE partition = json_extract(?4, '$.scope.partition') AND account_id = json_extract(?4, '$.scope.account_id') \
+               AND region = json_extract(?4, '$.scope.region'))))";
     writing.prepare_cached(sql)?.execute(params![event_id(), at.as_millis(), kind, record, table_record]).map(drop)
 }
 

@@ -182,12 +182,13 @@ ALTER TABLE staged ADD COLUMN table_status TEXT;
 ",
 ];
 
-/// Version 7: how the deliveries of each sink went.
+/// Version 7: how the deliveries of each sink went, and the target of each event.
 const VERSION_7: &str = "
 ALTER TABLE sinks ADD COLUMN delivered_at INTEGER;
 ALTER TABLE sinks ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sinks ADD COLUMN failed_at INTEGER;
 ALTER TABLE sinks ADD COLUMN failure TEXT;
+ALTER TABLE outbox ADD COLUMN target TEXT;
 ";
 
 /// Upgrades the tables from one version to the next.

@@ -202,14 +202,7 @@ pub struct SinkArgs {
     /// Deliver only to this sink of the configuration file
     ///
     /// Repeatable, or separated by commas. With a state, the other sinks receive the events later.
-    #[arg(
-        long = "sink",
-        env = "DYNACRAWL_SINK",
-        value_name = "NAME",
-        value_delimiter = ',',
-        conflicts_with = "no_sinks",
-        hide_short_help = true
-    )]
+    #[arg(long = "sink", env = "DYNACRAWL_SINK", value_name = "NAME", value_delimiter = ',', hide_short_help = true)]
     pub sinks: Vec<String>,
     /// Deliver to no sink
     ///
@@ -376,6 +369,28 @@ pub struct SinksArgs {
     /// Which state.
     #[command(flatten)]
     pub read: ReadArgs,
+}
+
+/// `dynacrawl dead-letters`
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_long_help = "\
+Examples:
+  dynacrawl dead-letters --config dynacrawl.toml
+  dynacrawl dead-letters --config dynacrawl.toml --sink events --retry")]
+pub struct DeadLettersArgs {
+    /// Only those of this sink
+    ///
+    /// Repeatable, or separated by commas.
+    #[arg(long = "sink", value_name = "NAME", value_delimiter = ',')]
+    pub sinks: Vec<String>,
+    /// Deliver them again
+    ///
+    /// Those that the destination refuses again stay.
+    #[arg(long)]
+    pub retry: bool,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// `dynacrawl export`

@@ -34,6 +34,7 @@ pub(super) async fn crawl(global: &GlobalArgs, args: &CrawlArgs, terminal: &Term
         ..Flags::default()
     };
     let Planned { plan, config, simulator: _simulator } = plan(global, &flags, args.demo, |_| {}).await?;
+    config.read_sink_secrets()?;
     let _telemetry = terminal.show_messages(&config.log, LogLevel::WARN)?;
     warn(global, &config);
     crawl_plan(&plan, &config, args.fresh, terminal, &global.typed).await

@@ -2,6 +2,7 @@
 
 mod check;
 mod crawl;
+mod dead_letters;
 mod export;
 mod failure;
 mod grid;
@@ -39,6 +40,7 @@ async fn run_command(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(args) => Box::pin(check::check(&cli.global, &args, &terminal)).await,
         Command::Policy(args) => policy::policy(&cli.global, &args).await,
         Command::Sinks(args) => reads::sinks(&cli.global, &args),
+        Command::DeadLetters(args) => dead_letters::dead_letters(&cli.global, &args).await,
         Command::Export(args) => export::export(&cli.global, &args),
         Command::Schema => print::schema(),
         Command::Config(args) => print::config(&args),

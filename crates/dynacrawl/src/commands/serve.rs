@@ -47,6 +47,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs, terminal: &Term
         return Err(ConfigError::value("state.path (--state)", problem).into());
     };
     let token = config.serve.token()?;
+    config.read_sink_secrets()?;
     // Reports wrong places of secrets at startup.
     let settings = config.for_daemon();
     RunPlan::new(&settings.run, settings.request.clone())?;

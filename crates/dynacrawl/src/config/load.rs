@@ -100,6 +100,7 @@ impl Config {
         layer.overlay(flag_layer(global, &Flags { endpoints: None, ..*flags }));
         layer.target = demo.targets();
         let mut config = Self::validate(layer)?;
+        config.choose_sinks(flags.sinks)?;
         config.need_a_state()?;
         refuse_contradictions(&config.run)?;
         config.refuse_losses(false)?;
@@ -168,10 +169,15 @@ impl Config {
     /// Takes the choice of sinks from the flags.
     fn choose_sinks(&mut self, args: Option<&SinkArgs>) -> Result<(), ConfigError> {
         let names: Vec<_> = self.run.sinks.iter().map(|one| one.sink.name.as_str()).collect();
+        let Some(args) = args else { return Ok(()) };
+        let chosen: Vec<_> = args.sinks.iter().filter(|name| !name.is_empty()).cloned().collect();
         match args {
-            Some(args) if args.no_sinks => self.request.sinks = SinkChoice::Only(Vec::new()),
-            Some(args) if !args.sinks.is_empty() => {
-                if let Some(unknown) = args.sinks.iter().find(|name| !names.contains(&name.as_str())) {
+            args if args.no_sinks && !chosen.is_empty() => {
+                return Err(ConfigError::value("--sink", "cannot be used with --no-sinks"));
+            }
+            args if args.no_sinks => self.request.sinks = SinkChoice::Only(Vec::new()),
+            _ if !chosen.is_empty() => {
+                if let Some(unknown) = chosen.iter().find(|name| !names.contains(&name.as_str())) {
                     let shown = Escaped(unknown);
                     let problem = match &names[..] {
                         [] => format!("there is no sink '{shown}'; the configuration has none"),
@@ -179,7 +185,7 @@ impl Config {
                     };
                     return Err(ConfigError::value("--sink", problem));
                 }
-                self.request.sinks = SinkChoice::Only(args.sinks.clone());
+                self.request.sinks = SinkChoice::Only(chosen);
             }
             _ => {}
         }

@@ -78,6 +78,20 @@ impl Config {
         })
     }
 
+    /// Reads the secrets of the chosen sinks, so that a missing one is found before a crawl.
+    ///
+    /// # Errors
+    /// If a secret is not where the configuration says.
+    pub fn read_sink_secrets(&self) -> Result<(), ConfigError> {
+        for one in self.request.sinks.of(&self.run.sinks) {
+            for (field, secret) in one.sink.kind.secrets() {
+                let key = format!("sink.{}.{field}", one.sink.name);
+                secret.read().map_err(|error| ConfigError::value(key, error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The settings of the daemon.
     pub fn for_daemon(&self) -> DaemonSettings {
         DaemonSettings { run: Arc::new(self.run.clone()), request: self.request.clone(), serve: self.serve.clone() }

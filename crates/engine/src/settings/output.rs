@@ -73,7 +73,8 @@ impl Destination {
     /// The template, as the state keeps it.
     pub fn template(&self) -> &str {
         match self {
-            Self::Stdout | Self::Nowhere => "-",
+            Self::Stdout => "-",
+            Self::Nowhere => "nowhere",
             Self::File(path) => &path.template,
         }
     }

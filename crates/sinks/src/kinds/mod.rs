@@ -14,6 +14,7 @@ pub use http::{HttpAuth, HttpSettings, RESERVED_HEADERS};
 use nats::NatsSink;
 pub use nats::{NatsAuth, NatsSettings, SubjectError, SubjectTemplate};
 
+use crate::secret::SecretRef;
 use crate::sink::Sink;
 
 /// The configuration of a sink.
@@ -57,7 +58,44 @@ pub enum SinkKind {
     Nats(NatsSettings),
 }
 
+/// The most events at once for a sink that needs an answer for each of them: after a failure, a batch
+/// is repeated from its beginning.
+const ONE_BY_ONE: usize = 25;
+
 impl SinkKind {
+    /// The most events that the kind should get at once.
+    pub(crate) fn largest_batch(&self) -> usize {
+        match self {
+            Self::File(_) => usize::MAX,
+            Self::Http(settings) if settings.single => ONE_BY_ONE,
+            Self::Http(_) => usize::MAX,
+            Self::Nats(_) => 4 * ONE_BY_ONE,
+        }
+    }
+
+    /// The secrets of the kind, each with its key in the kind's section.
+    pub fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        let (auth, key) = match self {
+            Self::File(_) => (None, None),
+            Self::Http(settings) => (
+                settings.auth.as_ref().map(|auth| match auth {
+                    HttpAuth::Bearer(token) => ("http.bearer", token),
+                    HttpAuth::Basic { password, .. } => ("http.basic.password", password),
+                }),
+                settings.signing_key.as_ref().map(|key| ("http.signing_key", key)),
+            ),
+            Self::Nats(settings) => (
+                settings.auth.as_ref().and_then(|auth| match auth {
+                    NatsAuth::CredentialsFile(_) => None,
+                    NatsAuth::Token(token) => Some(("nats.token", token)),
+                    NatsAuth::User { password, .. } => Some(("nats.password", password)),
+                }),
+                None,
+            ),
+        };
+        auth.into_iter().chain(key).collect()
+    }
+
     /// The sink. It has not opened or called anything yet.
     pub fn sink(&self) -> Box<dyn Sink> {
         match self {

@@ -1,10 +1,12 @@
 //! The sink `nats`: publishes events to a stream of JetStream, and waits for each acknowledgement.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{ConnectOptions, HeaderMap};
 use dynacrawl_model::AccountId;
 use futures_util::FutureExt;
@@ -117,9 +119,7 @@ impl NatsSink {
     }
 
     async fn publish_all(&mut self, batch: &[Event]) -> Result<Vec<Refusal>, DeliveryError> {
-        let client = self.client().await?;
-        let most = client.server_info().max_payload;
-        let mut context = jetstream::new(client);
+        let mut context = jetstream::new(self.client().await?);
         context.set_timeout(self.settings.timeout);
         let mut refused = Vec::new();
         let mut left = batch;
@@ -135,25 +135,20 @@ impl NatsSink {
                 by_scope.entry(scope).or_default().push(event);
             }
             // The events of a scope one after the other: after a lost message, none may overtake it.
-            let in_order = by_scope.into_values().map(|events| self.publish_in_order(&context, events, most));
+            let in_order = by_scope.into_values().map(|events| self.publish_in_order(&context, events));
             let published = join_all(in_order).await;
             for result in published {
                 refused.extend(result?);
             }
-            refused.extend(self.publish_in_order(&context, run.iter().collect(), most).await?);
+            refused.extend(self.publish_in_order(&context, run.iter().collect()).await?);
         }
         Ok(refused)
     }
 
-    async fn publish_in_order(
-        &self,
-        context: &Context,
-        events: Vec<&Event>,
-        most: usize,
-    ) -> Result<Vec<Refusal>, DeliveryError> {
+    async fn publish_in_order(&self, context: &Context, events: Vec<&Event>) -> Result<Vec<Refusal>, DeliveryError> {
         let mut refused = Vec::new();
         for event in events {
-            match self.publish(context, event, most).await {
+            match self.publish(context, event).await {
                 Ok(()) => {}
                 Err(Untaken::Refused(refusal)) => refused.push(refusal),
                 Err(Untaken::Failed(error)) => return Err(error),
@@ -162,16 +157,18 @@ impl NatsSink {
         Ok(refused)
     }
 
-    async fn publish(&self, context: &Context, event: &Event, most: usize) -> Result<(), Untaken> {
-        let (headers, payload) =
-            self.message(event).map_err(|error| Untaken::Failed(DeliveryError::new(error.to_string())))?;
-        if payload.len() > most {
-            let reason = format!("the message has {} bytes, and the server takes {most}", payload.len());
-            return Err(Untaken::Refused(Refusal { id: event.id.clone(), reason }));
-        }
+    async fn publish(&self, context: &Context, event: &Event) -> Result<(), Untaken> {
         let subject = self.settings.subject.fill(event);
-        let failed = |error: &dyn std::error::Error| {
-            Untaken::Failed(DeliveryError::new(format!("publishing to {subject}: {}", with_causes(error))))
+        let (headers, payload) =
+            self.message(event, &subject).map_err(|error| Untaken::Failed(DeliveryError::new(error.to_string())))?;
+        let bytes = payload.len();
+        let failed = |error: &PublishError| {
+            let text = format!("publishing to {subject}: {}", with_causes(error));
+            if is_too_large(error) {
+                let reason = format!("{text} ({bytes} bytes)");
+                return Untaken::Refused(Refusal { id: event.id.clone(), reason });
+            }
+            Untaken::Failed(DeliveryError::new(text))
         };
         let acknowledged = context
             .publish_with_headers(subject.clone(), headers, payload.into())
@@ -180,11 +177,11 @@ impl NatsSink {
         acknowledged.await.map(drop).map_err(|error| failed(&error))
     }
 
-    /// The headers and the payload of an event. JetStream drops a message whose id it has seen
-    /// within the stream's window.
-    fn message(&self, event: &Event) -> serde_json::Result<(HeaderMap, Vec<u8>)> {
+    /// The headers and the payload of an event. JetStream drops a message whose id the stream has
+    /// seen within its window, under whatever subject: two sinks may have the same stream.
+    fn message(&self, event: &Event, subject: &str) -> serde_json::Result<(HeaderMap, Vec<u8>)> {
         let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", event.id.as_str());
+        headers.insert("Nats-Msg-Id", format!("{}@{subject}", event.id));
         let mut payload = Vec::new();
         let content_type = match self.settings.cloud_events {
             CloudEvents::Structured => {
@@ -270,7 +267,14 @@ impl Sink for NatsSink {
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// Whether the server or the stream takes no message of this size: waiting does not help.
+fn is_too_large(error: &PublishError) -> bool {
+    let of_stream = error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>());
+    error.kind() == PublishErrorKind::MaxPayloadExceeded
+        || of_stream.is_some_and(|error| error.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
+}
+
+fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

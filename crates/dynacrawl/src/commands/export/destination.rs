@@ -181,7 +181,10 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     aside.push(".old");
     let aside = PathBuf::from(aside);
     fs::rename(old, &aside)?;
-    fs::rename(new, old)?;
+    if let Err(error) = fs::rename(new, old) {
+        fs::rename(&aside, old)?;
+        return Err(error);
+    }
     fs::rename(&aside, new)
 }
 

@@ -18,6 +18,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Hea
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, StatusCode};
 use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 
 use self::response::{Answer, read_answer};
 use crate::cloud_event::{self, CloudEvents};
@@ -183,11 +184,10 @@ impl HttpSink {
         for (name, value) in &self.settings.headers {
             add(name, value)?;
         }
-        let Some(first) = events.first() else { return Ok(headers) };
-        if self.settings.single {
+        if let (true, Some(first)) = (self.settings.single, events.first()) {
             add("idempotency-key", &first.id)?;
         }
-        if self.settings.cloud_events == CloudEvents::Binary {
+        if let (CloudEvents::Binary, Some(first)) = (self.settings.cloud_events, events.first()) {
             let attributes = cloud_event::attributes(first).map_err(|error| DeliveryError::new(error.to_string()))?;
             for (name, value) in attributes.iter().filter(|(name, _)| *name != "datacontenttype") {
                 add(&format!("ce-{name}"), &cloud_event::percent_encoded(value))?;
@@ -195,9 +195,9 @@ impl HttpSink {
         }
         if let Some(key) = &self.settings.signing_key {
             let key = key.read().map_err(|error| DeliveryError::new(format!("signing_key: {error}")))?;
-            let at = Timestamp::now().as_millis() / 1000;
-            let signature = signature::sign(key.expose_secret(), &first.id, at, payload).map_err(DeliveryError::new)?;
-            add("webhook-id", &first.id)?;
+            let (id, at) = (webhook_id(events), Timestamp::now().as_millis() / 1000);
+            let signature = signature::sign(key.expose_secret(), &id, at, payload).map_err(DeliveryError::new)?;
+            add("webhook-id", &id)?;
             add("webhook-timestamp", &at.to_string())?;
             add("webhook-signature", &signature)?;
         }
@@ -257,15 +257,31 @@ impl Sink for HttpSink {
     }
 
     /// OPTIONS with the credentials: it shows whether the destination answers and accepts them, and
-    /// posts nothing. Many destinations do not know OPTIONS, so only 401 is a failure.
+    /// posts nothing. Many destinations do not know OPTIONS, or permit only POST, so 403, 404 and 405
+    /// are no failures.
     fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
         async move {
             let headers = self.headers(&[], &[])?;
             let answer = self.send(Method::OPTIONS, headers, Vec::new()).await?;
-            if answer.status == StatusCode::UNAUTHORIZED { Err(answer.into_error()) } else { Ok(()) }
+            let refuses =
+                [StatusCode::UNAUTHORIZED, StatusCode::PROXY_AUTHENTICATION_REQUIRED].contains(&answer.status);
+            let fails = answer.status.is_server_error() && answer.status != StatusCode::NOT_IMPLEMENTED;
+            if refuses || fails { Err(answer.into_error()) } else { Ok(()) }
         }
         .boxed()
     }
+}
+
+/// The id of a request: that of its event or, if it has several, a hash of their ids. A receiver that
+/// drops a request whose id it has seen then drops no event that it has not seen.
+fn webhook_id(events: &[Event]) -> String {
+    if let [event] = events {
+        return event.id.clone();
+    }
+    let mut hash = Sha256::new();
+    events.iter().for_each(|event| hash.update(&event.id));
+    let digits: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("batch_{digits}")
 }
 
 fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
