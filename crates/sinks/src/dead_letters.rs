@@ -3,17 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use dynacrawl_model::{Record, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::Instant;
 
-use crate::driver::deliver_until;
-use crate::kinds::SinkSettings;
 use crate::lines::Lines;
-use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
+use crate::sink::{DeliveryError, Event, Refusal};
 
 /// An event that a destination refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,15 +26,6 @@ pub struct DeadLetter {
     pub sink: String,
     /// The `table` record of the table that a change is about.
     pub table: Option<Record>,
-}
-
-/// What became of dead letters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retried {
-    /// How many the destination has taken.
-    pub delivered: u64,
-    /// How many it refused again.
-    pub refused: u64,
 }
 
 /// Why dead letters cannot be read or delivered.
@@ -83,7 +70,7 @@ pub fn read_dead_letters(path: &Path, mut each: impl FnMut(DeadLetter) -> bool) 
 }
 
 /// Reads dead letters one by one.
-struct Letters {
+pub(crate) struct Letters {
     path: PathBuf,
     file: BufReader<File>,
     line: u64,
@@ -91,7 +78,7 @@ struct Letters {
 
 impl Letters {
     /// `None` if the file does not exist.
-    fn open(path: &Path) -> Result<Option<Self>, DeadLetterError> {
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>, DeadLetterError> {
         match File::open(path) {
             Ok(file) => Ok(Some(Self { path: path.to_owned(), file: BufReader::new(file), line: 0 })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -111,7 +98,7 @@ impl Letters {
         serde_json::from_slice(&line).map(Some).map_err(unreadable)
     }
 
-    fn batch(&mut self, most: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
+    pub(crate) fn batch(&mut self, most: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let mut batch = Vec::new();
         while batch.len() < most
             && let Some(letter) = self.next()?
@@ -122,81 +109,13 @@ impl Letters {
     }
 }
 
-/// Delivers the dead letters of a sink again, in order. Those that the destination refuses again are
-/// dead letters again. If it takes none now, all that are left stay in the file.
-///
-/// Another process may append to the file meanwhile: first it gets the name `FILE.retry`, which stays
-/// until everything in it is delivered or appended to the file.
-///
-/// # Errors
-/// If a file cannot be read or written, or the destination does not take them within `within`.
-pub async fn retry_dead_letters(
-    sink: &mut dyn Sink,
-    settings: &SinkSettings,
-    path: &Path,
-    within: Duration,
-) -> Result<Retried, DeadLetterError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".retry");
-    let aside = PathBuf::from(aside);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| DeadLetterError::File { path, source }
-    };
-    // What a retry that was killed has left comes first.
-    if !aside.exists() {
-        match std::fs::rename(path, &aside) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Retried::default()),
-            renamed => renamed.map_err(failed(path))?,
-        }
-    }
-    if let Err(error) = read_dead_letters(&aside, |_| true) {
-        // Nothing was delivered. The file gets its name back, unless there is a new one.
-        if !path.exists() {
-            std::fs::rename(&aside, path).map_err(failed(path))?;
-        }
-        return Err(error);
-    }
-    let mut retried = Retried::default();
-    let deadline = Instant::now() + within;
-    let Some(mut letters) = Letters::open(&aside)? else { return Ok(retried) };
-    loop {
-        let mut batch = letters.batch(settings.batch.max(1))?;
-        if batch.is_empty() {
-            break;
-        }
-        let events: Vec<_> = batch.iter().map(DeadLetter::event).collect();
-        match deliver_until(sink, settings, &events, deadline).await {
-            Ok(Delivered { refused }) => {
-                retried.refused += refused.len() as u64;
-                retried.delivered += (batch.len() - refused.len()) as u64;
-            }
-            Err(error) => {
-                while !batch.is_empty() {
-                    let mut lines = Vec::new();
-                    for letter in &batch {
-                        serde_json::to_writer(&mut lines, letter).map_err(io::Error::from).map_err(failed(path))?;
-                        lines.push(b'\n');
-                    }
-                    append(path, &lines).map_err(failed(path))?;
-                    batch = letters.batch(settings.batch.max(1))?;
-                }
-                std::fs::remove_file(&aside).map_err(failed(&aside))?;
-                return Err(DeadLetterError::Delivery(error));
-            }
-        }
-    }
-    std::fs::remove_file(&aside).map_err(failed(&aside))?;
-    Ok(retried)
-}
-
 impl DeadLetter {
-    fn event(&self) -> Event {
+    pub(crate) fn event(&self) -> Event {
         Event { id: self.event_id.clone(), record: self.record.clone(), table: self.table.clone(), target: None }
     }
 }
 
-fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
+pub(crate) fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     Lines { path, begin: b"{\"at\":", mode: 0o600 }.append(lines, |_| None)
 }
 

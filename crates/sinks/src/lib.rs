@@ -14,11 +14,12 @@ mod layout;
 mod lines;
 mod output;
 mod partial;
+mod retry;
 mod secret;
 mod sink;
 
 pub use cloud_event::CloudEvents;
-pub use dead_letters::{DeadLetter, DeadLetterError, Retried, read_dead_letters, retry_dead_letters};
+pub use dead_letters::{DeadLetter, DeadLetterError, read_dead_letters};
 pub use driver::{EventSource, Until, deliver_until, drive};
 pub use error::SinkError;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
@@ -30,5 +31,6 @@ pub use kinds::{
 pub use layout::{Layout, Lines};
 pub use output::Output;
 pub use partial::Replacement;
+pub use retry::{Retried, retry_dead_letters};
 pub use secret::{SecretError, SecretRef};
 pub use sink::{Delivered, DeliveryError, Event, Refusal, Sink};

@@ -110,7 +110,7 @@ mod tests {
         };
         let mut line = json!({
             "schema": "dynacrawl/1", "run_id": RunId::generate(), "scope": scope, "account_name": null,
-            "observed_at": "2026-01-31T00:00:00.000Z", "table_id": null, "table_arn": null, "reason": null,
+            "observed_at": "2026-01-31T00:00:00.000Z", "table_id": null, "table_arn": null, "reason": null, "target": "home", "table_count": 0,
         });
         line["type"] = kind.into();
         line["table_name"] = table.unwrap_or_default().into();

@@ -157,6 +157,11 @@ fn to_version_5(state: &mut rusqlite::Connection) {
         ("run_scopes", "account_name"),
         ("run_scopes", "problems"),
         ("run_targets", "failure"),
+        ("sinks", "delivered_at"),
+        ("sinks", "refused"),
+        ("sinks", "failed_at"),
+        ("sinks", "failure"),
+        ("outbox", "target"),
     ];
     writing.execute("DROP VIEW estate", []).expect("dropped");
     for (table, column) in columns {
