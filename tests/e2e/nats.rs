@@ -91,10 +91,16 @@ impl Nats {
 
     /// Creates the stream.
     pub(crate) fn create_stream(&self, credentials: Option<(&str, &str)>) {
+        self.create_stream_with(credentials, -1);
+    }
+
+    /// Creates the stream, which takes only messages of so many bytes; -1: of any size.
+    pub(crate) fn create_stream_with(&self, credentials: Option<(&str, &str)>, max_message_size: i32) {
         self.with(credentials, async |context| {
             let config = stream::Config {
                 name: STREAM.to_owned(),
                 subjects: vec!["dynacrawl.>".to_owned()],
+                max_message_size,
                 ..stream::Config::default()
             };
             // JetStream answers a while after the port is open.

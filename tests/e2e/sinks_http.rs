@@ -84,7 +84,7 @@ fn a_body_may_be_compressed_signed_and_a_cloud_event() {
     ] {
         let (place, receiver) = (Place::new(), Receiver::start());
         succeeded(&crawl(&place, &sim, &home, &receiver, more).secret_env("KEY", key).run());
-        let mut seen = Vec::new();
+        let (mut seen, mut signatures) = (Vec::new(), HashSet::new());
         for request in receiver.received() {
             assert_eq!(request.header("content-type"), content_type);
             assert_eq!(request.header("content-encoding") == "gzip", more.contains("gzip"));
@@ -94,6 +94,9 @@ fn a_body_may_be_compressed_signed_and_a_cloud_event() {
             let mac = Hmac::<Sha256>::new_from_slice(&decoded).expect("a key").chain_update(signed).finalize();
             assert_eq!(request.header("webhook-signature"), format!("v1,{}", STANDARD.encode(mac.into_bytes())));
             let body = || serde_json::from_str::<Value>(&request.body).expect("JSON");
+            // The same id only for the same events.
+            assert!(signatures.insert(request.header("webhook-id").to_owned()), "{request:?}");
+            assert_eq!(request.header("webhook-id").starts_with("batch_"), !more.contains("single"));
             match content_type {
                 "application/cloudevents-batch+json" => seen.extend(body().as_array().expect("a list").clone()),
                 "application/cloudevents+json" => seen.push(body()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use dynacrawl_sim::{Account, DemoAccount, Estate, Simulator, Tables};
+use dynacrawl_sim::{Account, DemoAccount, Estate, Simulator, Tables, fixtures};
 use dynacrawl_sinks::{CloudEvents, NatsSettings, SinkKind};
 use dynacrawl_testing::sink_contract::{Candidate, holds};
 use serde_json::Value;
@@ -72,7 +72,7 @@ fn events_are_published_under_their_subject_with_their_id() {
 }
 
 #[test]
-fn a_missing_stream_or_a_wrong_password_is_named_and_loses_nothing() {
+fn a_missing_stream_or_wrong_password_loses_nothing() {
     let (sim, home) = estate(2);
     let secret = "a-password-that-nobody-may-see";
     let nats = Nats::start(&format!("authorization {{ user: \"crawler\", password: \"{secret}\" }}\n"));
@@ -97,6 +97,36 @@ fn a_missing_stream_or_a_wrong_password_is_named_and_loses_nothing() {
     assert_eq!(check().code(), 0);
     succeeded(&run(secret));
     assert_eq!(place.rows("outbox"), 0, "{}", nats.log().display());
+}
+
+/// JetStream drops a message whose id the stream has seen, under whatever subject.
+#[test]
+fn two_sinks_may_have_one_stream() {
+    let (sim, home) = estate(2);
+    let (place, nats) = (Place::new(), Nats::start(""));
+    nats.create_stream(None);
+    let second = format!("[sink.two.nats]\nservers = [\"{}\"]\nsubject = \"dynacrawl.two.{{kind}}\"\n", nats.address());
+    succeeded(&crawl(&place, &sim, &home, &nats, &second).run());
+    let messages = nats.messages();
+    let of_two = messages.iter().filter(|message| message.subject.starts_with("dynacrawl.two.")).count();
+    assert_eq!((messages.len(), of_two), (14, 7));
+}
+
+#[test]
+fn an_event_that_the_stream_does_not_permit_is_a_dead_letter() {
+    let (sim, home) = estate(1);
+    let mut large = fixtures::full_table("large", HOME, IRELAND);
+    large["Remark"] = "x".repeat(20_000).into();
+    sim.put_table(HOME, IRELAND, "large", &large).expect("a scope");
+    for (config, max_message_size) in [("", 12_000), ("max_payload: 12000\n", -1)] {
+        let (place, nats) = (Place::new(), Nats::start(config));
+        nats.create_stream_with(None, max_message_size);
+        succeeded(&crawl(&place, &sim, &home, &nats, "").run());
+        assert_eq!(nats.messages().len(), 2 + 2 + 1, "all but the large one");
+        let letters = std::fs::read_to_string(place.path("state.db.bus.refused.jsonl")).expect("dead letters");
+        let letter: Value = serde_json::from_str(letters.trim_end()).expect("one line");
+        assert_eq!(letter["record"]["table"]["name"], "large");
+    }
 }
 
 /// The servers of the contract's scenes, which run until the tests end.
