@@ -81,7 +81,7 @@ fn the_state_has_the_newest_statistics_and_the_same_tables() {
     assert!(fs::read(place.path().join("of-state/tables.csv")).expect("read") == two, "deterministic");
 }
 
-/// Whoever publishes Atlan's files archives what they lack.
+/// When its files are published, Atlan archives every asset that they lack.
 #[test]
 fn atlan_gets_no_incomplete_scope() {
     let (sim, home) = ireland(250);

@@ -1,7 +1,7 @@
 //! Atlan: entities as its apps publish them, one file for each type.
 //!
-//! Whoever publishes these files archives what they lack. So the caller writes a scope only if all
-//! its tables are there.
+//! When these files are published, Atlan archives every asset that they lack. So the caller writes a
+//! scope only if all its tables are there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -418,8 +418,8 @@ pub struct ExportArgs {
     pub output: PathBuf,
     /// Export accounts and Regions that are not complete, too
     ///
-    /// Tables that the input lacks are taken from the state, as they were last known. Whoever publishes Atlan's files archives
-    /// what they lack, so without this flag such an export is refused.
+    /// Tables that the input lacks are taken from the state, as they were last known. When files for Atlan are published, Atlan
+    /// archives the tables that they lack, so without this flag such an export is refused.
     #[arg(long)]
     pub allow_incomplete: bool,
     /// How tables are named.

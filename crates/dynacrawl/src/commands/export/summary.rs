@@ -44,8 +44,8 @@ impl Summary {
         }
         if !args.allow_incomplete && !self.missing.is_empty() {
             return Some(
-                "nothing is exported: whoever publishes these files archives the tables that they lack; crawl again, or fill \
-                 in what the state knows with --allow-incomplete"
+                "nothing is exported: when these files are published, Atlan archives the tables that they lack; crawl again, \
+                 or fill in what the state knows with --allow-incomplete"
                     .to_owned(),
             );
         }
