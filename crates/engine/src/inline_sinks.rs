@@ -2,6 +2,7 @@
 //! the records are written. A slow sink holds up the run. Without a state there are no changes and
 //! no removals.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use dynacrawl_model::{Body, Record, event_id};
@@ -48,8 +49,12 @@ impl InlineSinks {
         let deadline = Instant::now() + self.within;
         let pending = std::mem::take(&mut self.pending);
         for (ConfiguredSink { sink: settings, filter }, sink) in &mut self.sinks {
-            let passing: Vec<_> = pending.iter().filter(|event| filter.passes(event)).cloned().collect();
-            for batch in passing.chunks(settings.batch.max(1)) {
+            // Most sinks get everything: then nothing is copied.
+            let passing = match pending.iter().all(|event| filter.passes(event)) {
+                true => Cow::Borrowed(&pending),
+                false => Cow::Owned(pending.iter().filter(|event| filter.passes(event)).cloned().collect()),
+            };
+            for batch in passing.chunks(settings.at_once()) {
                 let delivered = deliver_until(&mut **sink, settings, batch, deadline).await;
                 delivered.map_err(|error| format!("the sink '{}' has not taken everything: {error}", settings.name))?;
             }

@@ -34,8 +34,8 @@ pub(crate) fn attributes(event: &Event) -> Result<Vec<(&'static str, String)>, s
         ("datacontenttype", "application/json".to_owned()),
         ("dataschema", DATA_SCHEMA.to_owned()),
     ];
-    if let Some(arn) = event_json::table_arn(event) {
-        attributes.push(("subject", arn.to_owned()));
+    if let Some(arn) = event_json::table_of(&event.record, event.table.as_ref()).and_then(|table| table.arn.as_ref()) {
+        attributes.push(("subject", arn.as_str().to_owned()));
     }
     let time = ["observed_at", "ended_at", "started_at"].iter().find_map(|key| record.get(key)?.as_str());
     attributes.extend(time.map(|time| ("time", time.to_owned())));

@@ -121,7 +121,7 @@ async fn one_batch<S: EventSource>(
     settings: &SinkSettings,
 ) -> Result<usize, DeliveryError> {
     let own = |error: JournalError| DeliveryError::new(error.to_string());
-    let events = source.next(settings.batch.min(settings.kind.largest_batch())).await.map_err(own)?;
+    let events = source.next(settings.at_once()).await.map_err(own)?;
     let Some((last, _)) = events.last() else { return Ok(0) };
     let last = *last;
     let batch: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();

@@ -1,6 +1,6 @@
 //! An event as JSON, as all event sinks deliver it.
 
-use dynacrawl_model::Body;
+use dynacrawl_model::{Body, Record, Table};
 
 use crate::sink::Event;
 
@@ -20,11 +20,10 @@ pub(crate) fn append(json: &mut Vec<u8>, event: &Event) -> serde_json::Result<()
     Ok(())
 }
 
-/// The ARN of the table that an event is about.
-pub(crate) fn table_arn(event: &Event) -> Option<&str> {
-    let bodies = [Some(&event.record.body), event.table.as_ref().map(|record| &record.body)];
-    bodies.into_iter().flatten().find_map(|body| match body {
-        Body::Table(table) => table.table.arn.as_ref().map(|arn| arn.as_str()),
+/// The table that an event is about. A change has it in the `table` record beside its own.
+pub fn table_of<'r>(record: &'r Record, table: Option<&'r Record>) -> Option<&'r Table> {
+    [Some(record), table].into_iter().flatten().find_map(|record| match &record.body {
+        Body::Table(table) => Some(&table.table),
         _ => None,
     })
 }

@@ -22,6 +22,7 @@ pub use cloud_event::CloudEvents;
 pub use dead_letters::{DeadLetter, DeadLetterError, read_dead_letters};
 pub use driver::{EventSource, Until, deliver_until, drive};
 pub use error::SinkError;
+pub use event_json::table_of;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
 pub use kinds::{

@@ -59,7 +59,7 @@ pub async fn retry_dead_letters(
     let deadline = Instant::now() + within;
     let Some(mut letters) = Letters::open(&aside)? else { return Ok(retried) };
     loop {
-        let mut batch = letters.batch(settings.batch.max(1))?;
+        let mut batch = letters.batch(settings.at_once())?;
         if batch.is_empty() {
             break;
         }
@@ -77,7 +77,7 @@ pub async fn retry_dead_letters(
                         lines.push(b'\n');
                     }
                     append(path, &lines).map_err(failed(path))?;
-                    batch = letters.batch(settings.batch.max(1))?;
+                    batch = letters.batch(settings.at_once())?;
                 }
                 std::fs::remove_file(&aside).map_err(failed(&aside))?;
                 return Err(DeadLetterError::Delivery(error));

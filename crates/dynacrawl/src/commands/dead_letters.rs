@@ -4,8 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use dynacrawl_engine::settings::ConfiguredSink;
-use dynacrawl_model::Body;
-use dynacrawl_sinks::{DeadLetter, DeadLetterError, read_dead_letters, retry_dead_letters};
+use dynacrawl_sinks::{DeadLetter, DeadLetterError, read_dead_letters, retry_dead_letters, table_of};
 
 use super::failure::Failure;
 use super::grid::{Column, Grid, GridRow};
@@ -56,11 +55,12 @@ fn show(sinks: &[&ConfiguredSink], format: Format) -> Result<Exit, Failure> {
     for one in sinks {
         let each = |letter: DeadLetter| {
             let at = letter.at.to_string();
+            let name = table_of(&letter.record, letter.table.as_ref()).and_then(|table| table.name.as_ref());
             let cells = [
                 at.get(..16).unwrap_or(&at).replace('T', " "),
                 letter.sink.clone(),
                 letter.record.kind().as_str().to_owned(),
-                table(&letter).unwrap_or("-").to_owned(),
+                name.map_or("-", |name| name.as_str()).to_owned(),
             ];
             written = grid.row(GridRow { cells, details: vec![letter.reason] });
             written.is_ok()
@@ -68,13 +68,6 @@ fn show(sinks: &[&ConfiguredSink], format: Format) -> Result<Exit, Failure> {
         read_dead_letters(file(one)?, each).map_err(failed)?;
     }
     ended(written.and_then(|()| grid.end().map(drop)))
-}
-
-fn table(letter: &DeadLetter) -> Option<&str> {
-    [Some(&letter.record), letter.table.as_ref()].into_iter().flatten().find_map(|record| match &record.body {
-        Body::Table(table) => table.table.name.as_ref().map(|name| name.as_str()),
-        _ => None,
-    })
 }
 
 async fn retry(sinks: &[&ConfiguredSink], config: &Config) -> Result<Exit, Failure> {

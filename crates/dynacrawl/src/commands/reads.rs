@@ -2,6 +2,7 @@
 //! writes it.
 
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use dynacrawl_engine::{problem_in_words, query};
 use dynacrawl_model::{ChangeKind, Timestamp};
@@ -29,7 +30,12 @@ fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
             state.path
         }
     };
-    Reader::open(&path)
+    reader(&path)
+}
+
+/// Opens a state to read it.
+pub(super) fn reader(path: &Path) -> Result<Reader, Failure> {
+    Reader::open(path)
         .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("state.path (--state)")))
 }
 

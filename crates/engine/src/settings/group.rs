@@ -6,6 +6,12 @@ use dynacrawl_model::{Account, Partition, TargetSummary};
 use super::error::SettingError;
 use super::target::{RoleTemplate, Target};
 
+/// Whether a target of this name is configured under `configured`: itself, or an account of the
+/// organization or list of that name.
+pub(super) fn is_part_of(target: &str, configured: &str) -> bool {
+    target.strip_prefix(configured).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// A target that stands for the accounts of an organization, which are discovered when the run
 /// begins.
 #[derive(Clone, Debug)]
@@ -27,7 +33,7 @@ impl Group {
 
     /// Whether a target of this name is the organization itself or one of its accounts.
     pub fn has(&self, target: &str) -> bool {
-        target.strip_prefix(self.name()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_part_of(target, self.name())
     }
 
     /// The target of one of its accounts.

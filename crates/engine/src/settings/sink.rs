@@ -1,8 +1,10 @@
 //! The sinks, and what each of them gets.
 
-use dynacrawl_model::{Body, RecordKind};
-use dynacrawl_sinks::{Event, SinkSettings};
+use dynacrawl_model::RecordKind;
+use dynacrawl_sinks::{Event, SinkSettings, table_of};
 use dynacrawl_walker::{InvalidPattern, TableFilter};
+
+use super::group::is_part_of;
 
 /// A sink, and which events it gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,24 +55,13 @@ impl EventFilter {
     /// Whether the sink gets an event. Expressions on tables do not concern events about a scope, a
     /// target or a run, nor targets those about a run.
     pub fn passes(&self, event: &Event) -> bool {
-        let of_target = |target: &str| {
-            let is_of = |name: &String| {
-                target.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.targets.is_empty() || self.targets.iter().any(is_of)
-        };
+        let of_target =
+            |target: &str| self.targets.is_empty() || self.targets.iter().any(|name| is_part_of(target, name));
+        let name = table_of(&event.record, event.table.as_ref()).and_then(|table| table.name.as_ref());
         (self.records.is_empty() || self.records.contains(&event.record.kind()))
             && event.target.as_deref().is_none_or(of_target)
-            && table_name(event).is_none_or(|name| self.tables.selects(name))
+            && name.is_none_or(|name| self.tables.selects(name.as_str()))
     }
-}
-
-fn table_name(event: &Event) -> Option<&str> {
-    let bodies = [Some(&event.record.body), event.table.as_ref().map(|record| &record.body)];
-    bodies.into_iter().flatten().find_map(|body| match body {
-        Body::Table(table) => table.table.name.as_ref().map(|name| name.as_str()),
-        _ => None,
-    })
 }
 
 /// The sinks that a run delivers to.

@@ -32,6 +32,14 @@ pub struct SinkSettings {
     pub dead_letters: Option<PathBuf>,
 }
 
+impl SinkSettings {
+    /// How many events are delivered at once, at most: at least one, and no more than the kind should
+    /// get.
+    pub fn at_once(&self) -> usize {
+        self.batch.min(self.kind.largest_batch()).max(1)
+    }
+}
+
 /// How long to wait before a failed attempt is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -64,7 +72,7 @@ const ONE_BY_ONE: usize = 25;
 
 impl SinkKind {
     /// The most events that the kind should get at once.
-    pub(crate) fn largest_batch(&self) -> usize {
+    fn largest_batch(&self) -> usize {
         match self {
             Self::File(_) => usize::MAX,
             Self::Http(settings) if settings.single => ONE_BY_ONE,

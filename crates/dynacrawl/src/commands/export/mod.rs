@@ -16,6 +16,7 @@ use dynacrawl_state::{Reader, has_file, is_same_file};
 use self::gather::Export;
 use self::summary::shown;
 use super::failure::Failure;
+use super::reads::reader;
 use crate::cli::{ExportArgs, GlobalArgs};
 use crate::config::{Config, ConfigError, Flags};
 use crate::exit::Exit;
@@ -69,9 +70,7 @@ fn state_path(args: &ExportArgs, config: &Config) -> Option<PathBuf> {
 fn state(args: &ExportArgs, path: Option<&Path>) -> Result<Option<Reader>, Failure> {
     match (&args.input, path) {
         (Some(_), _) if !args.allow_incomplete => Ok(None),
-        (_, Some(path)) => Reader::open(path)
-            .map(Some)
-            .map_err(|error| Failure::new(Exit::Usage, anyhow::Error::new(error).context("state.path (--state)"))),
+        (_, Some(path)) => reader(path).map(Some),
         (Some(_), None) => Err(ConfigError::value(
             "--allow-incomplete",
             "needs a state, which knows the tables that the input lacks; name one with --state",
