@@ -8,14 +8,16 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod args;
+mod export_args;
 mod layer;
 mod typed;
 
 pub use args::{
-    CatalogArgs, ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DeadLettersArgs, DemoArgs,
-    EndpointArgs, ExportArgs, ExportForm, FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs,
-    RunsArgs, ServeArgs, SinkArgs, SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
+    ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DeadLettersArgs, DemoArgs, EndpointArgs,
+    FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs, ServeArgs, SinkArgs,
+    SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
 };
+pub use export_args::{CatalogArgs, ExportArgs, ExportForm};
 pub use typed::Typed;
 
 /// Crawl the metadata of Amazon DynamoDB tables
