@@ -16,7 +16,7 @@ test *ARGS:
 
 # Run the end-to-end tests whose names contain NAME.
 e2e NAME="":
-    cargo test -p dynacrawl --test e2e --locked -- {{NAME}}
+    cargo test --workspace --all-features --test e2e --locked -- {{NAME}}
 
 # Build the documentation as a book in target/book, and check its links. Needs mdbook (cargo install mdbook).
 docs:
@@ -25,7 +25,7 @@ docs:
 
 # Rewrite the examples of the documentation and the snapshots of messages; review the difference.
 bless:
-    BLESS=1 INSTA_UPDATE=always cargo test -p dynacrawl --test e2e --locked -- book:: words::
+    BLESS=1 INSTA_UPDATE=always cargo test --workspace --all-features --test e2e --locked -- book:: words::
 
 # Run the benchmark, with its own options.
 bench *ARGS:
@@ -33,7 +33,7 @@ bench *ARGS:
 
 # Run chaos tests on simulated time: one seed (17) or several (0..2000). A failing seed prints its plan.
 chaos SEEDS="0..2000":
-    DYNACRAWL_CHAOS_SEEDS={{SEEDS}} cargo test -p dynacrawl-engine --test runs --locked chaos
+    DYNACRAWL_CHAOS_SEEDS={{SEEDS}} cargo test --workspace --all-features --test runs --locked chaos
 
 # Fuzz one target until stopped; `just fuzz --list` lists them. Needs nightly Rust and cargo-fuzz.
 fuzz TARGET *ARGS:

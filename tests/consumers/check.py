@@ -3,7 +3,7 @@
 usage: check.py [--bless] [--examples DIRECTORY] [BINARY]
 
 A check yields problems; none means that it passes. --bless instead writes the output of the code blocks
-in docs/guides/querying.md, provided that two executions give the same.
+in docs/guides/querying.md and lake.md, provided that two executions give the same.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import validators
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "docs/reference/generated"
-PAGE = REPOSITORY / "docs/guides/querying.md"
+PAGES = [REPOSITORY / f"docs/guides/{name}.md" for name in ("querying", "lake")]
 BUILDS = [REPOSITORY / f"target/{profile}/dynacrawl" for profile in ("debug", "release")]
 # Problems of one check that are printed.
 SHOWN = 20
@@ -54,28 +54,28 @@ def large_file_has_each_type(paths):
         yield f"the type of the last line, {types[-1]}, is on other lines too"
 
 
-def querying(binary, examples):
+def executed(path, binary, examples):
     """The page as it is, and with the outputs that its blocks have now."""
-    text = PAGE.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     return text, page.execute(text, binary, {"changed.json": examples / "record-table_changed.json"})
 
 
-def page_shows_what_its_queries_print(binary, examples):
-    before, after = querying(binary, examples)
+def page_shows_what_its_queries_print(path, binary, examples):
+    before, after = executed(path, binary, examples)
     if before != after:
         difference = difflib.unified_diff(before.splitlines(), after.splitlines(), "the page", "now", lineterm="", n=1)
-        yield "\n".join([f"{PAGE.name} is not up to date; `tests/consumers/run --bless` writes it", *difference])
+        yield "\n".join([f"{path.name} is not up to date; `tests/consumers/run --bless` writes it", *difference])
 
 
-def bless(binary, examples):
-    _, first = querying(binary, examples)
-    before, second = querying(binary, examples)
+def bless(path, binary, examples):
+    _, first = executed(path, binary, examples)
+    before, second = executed(path, binary, examples)
     if first != second:
         difference = "\n".join(difflib.unified_diff(first.splitlines(), second.splitlines(), lineterm="", n=1))
         sys.exit(f"two executions give different outputs:\n{difference}")
     if before != second:
-        PAGE.write_text(second, encoding="utf-8")
-        print(f"wrote {PAGE.relative_to(REPOSITORY)}")
+        path.write_text(second, encoding="utf-8")
+        print(f"wrote {path.relative_to(REPOSITORY)}")
 
 
 def check(binary, examples):
@@ -108,7 +108,8 @@ def check(binary, examples):
         passed.append(run(accepts.__name__, accepts, small, one_of_each))
         passed.append(run("ajv_accepts", validators.ajv_accepts, paths, one_of_each, directory))
     name = page_shows_what_its_queries_print.__name__
-    passed.append(run(name, page_shows_what_its_queries_print, binary, examples))
+    for path in PAGES:
+        passed.append(run(f"{name} {path.name}", page_shows_what_its_queries_print, path, binary, examples))
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     return 0 if all(passed) else 1
 
@@ -124,7 +125,11 @@ def main():
         parser.error(f"{binary} is not a program; build dynacrawl first, or name it")
     binary, examples = binary.resolve(), arguments.examples.resolve()
     try:
-        return bless(binary, examples) if arguments.bless else check(binary, examples)
+        if not arguments.bless:
+            return check(binary, examples)
+        for path in PAGES:
+            bless(path, binary, examples)
+        return 0
     except (files.FileError, page.BlockError) as error:
         sys.exit(f"{error}")
 

@@ -54,8 +54,8 @@ class Executor:
 
     def _sql(self, code):
         relation = self.duckdb.sql(code)
-        # Of several statements that create something, DuckDB shows an empty count.
-        if relation is None or relation.columns == ["Count"]:
+        # Of statements that create or set something, DuckDB shows an empty relation.
+        if relation is None or relation.columns in (["Count"], ["Success"]):
             return ""
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

@@ -47,6 +47,7 @@ mod signals;
 mod sinks;
 mod sinks_http;
 mod sinks_nats;
+mod sinks_object_store;
 mod state_faults;
 mod tables;
 mod traps;

@@ -1,4 +1,4 @@
-//! DynamoDB servers of other projects, for the end-to-end tests.
+//! Servers of other projects, for the end-to-end tests.
 //!
 //! `tests/setup` installs them into `tests/.servers`. Each function here starts an empty server on
 //! a free loopback port, and returns once it answers. The server ends when its [`Server`] is
@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Dynalite,
     /// A proxy that injects faults.
     Microburst,
+    /// SeaweedFS, an object store with the API of S3.
+    Seaweed,
 }
 
 impl Display for Kind {
@@ -46,6 +48,7 @@ impl Display for Kind {
             Self::Dynoxide => "dynoxide",
             Self::Dynalite => "dynalite",
             Self::Microburst => "microburst",
+            Self::Seaweed => "seaweedfs",
         })
     }
 }
@@ -174,6 +177,52 @@ pub(crate) fn microburst(upstream: &Server, config: &str) -> Server {
     })
 }
 
+/// Starts SeaweedFS with the API of S3, for the keys of [`S3_KEYS`].
+pub(crate) fn seaweed() -> Server {
+    let directory = tempfile::tempdir().expect("a directory").keep();
+    let config = temp_file("seaweedfs", "json");
+    let identity = serde_json::json!({
+        "identities": [{
+            "name": "e2e", "actions": ["Admin", "Read", "Write", "List"],
+            "credentials": [{ "accessKey": S3_KEYS.0, "secretKey": S3_KEYS.1 }],
+        }],
+    });
+    fs::write(&config, identity.to_string()).expect("written");
+    let mut server = start(Kind::Seaweed, &[config.as_path()], |port| {
+        let mut command = in_servers("venv/bin/weed");
+        command.arg("server").arg(format!("-dir={}", directory.display()));
+        command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.port.iceberg=0"]);
+        command.args(["-master.volumeSizeLimitMB=16", "-volume.max=30"]);
+        command.arg(format!("-s3.port={port}")).arg(format!("-s3.config={}", config.display()));
+        let others = [
+            "master.port",
+            "master.port.grpc",
+            "volume.port",
+            "volume.port.grpc",
+            "filer.port",
+            "filer.port.grpc",
+            "s3.port.grpc",
+        ];
+        others.iter().fold(&mut command, |command, flag| command.arg(format!("-{flag}={}", free_port())));
+        command
+    });
+    server.files.push(directory);
+    server
+}
+
+/// The keys that [`seaweed`] knows.
+pub(crate) const S3_KEYS: (&str, &str) = ("AKIAE2E", "seaweed-secret-of-e2e");
+
+/// Makes a bucket if `make` is set. Returns its objects: `{key: {"size", "encryption", "type"}}`, and
+/// stores them in the directory `save`.
+pub(crate) fn bucket(server: &Server, name: &str, make: bool, save: Option<&Path>) -> Value {
+    let mut args = vec!["--bucket", name];
+    args.extend(make.then_some("--make"));
+    let save = save.map(|directory| directory.display().to_string());
+    args.extend(save.iter().flat_map(|directory| ["--save", directory]));
+    script("s3.py", server, &args, Some(&Creds::new(S3_KEYS.0, S3_KEYS.1)))
+}
+
 /// Creates `tables` tables of many shapes in each Region, and returns what the server refused:
 /// `{"created", "seconds", "refused": {region: {feature: message}}}`.
 ///
@@ -244,12 +293,16 @@ impl Server {
     }
 
     fn is_up(&self) -> bool {
+        // Without keys it denies every request.
+        if self.kind == Kind::Seaweed {
+            return matches!(self.request("GET", "/", ""), Ok((403, _)));
+        }
         let path = match self.kind {
             Kind::Moto => "/moto-api/",
             Kind::Ministack { .. } => "/_ministack/health",
             // Microburst forwards the request. Its first forwarded request is slow, because it
             // loads its data about AWS then.
-            Kind::Dynoxide | Kind::Dynalite | Kind::Microburst => "/",
+            Kind::Dynoxide | Kind::Dynalite | Kind::Microburst | Kind::Seaweed => "/",
         };
         matches!(self.request("GET", path, ""), Ok((200, _)))
     }
@@ -281,7 +334,7 @@ impl Drop for Server {
             return;
         }
         for file in &self.files {
-            let _ = fs::remove_file(file);
+            let _ = if file.is_dir() { fs::remove_dir_all(file) } else { fs::remove_file(file) };
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What all catalogs show of a table: its columns, and facts that have no field of their own.
 
-use dynacrawl_model::{Index, IndexKind, KeyElement, NamedScope, ROLE_PARTITION, ROLE_SORT, Table, TableRecord};
+use dynacrawl_model::{
+    Index, IndexKind, KeyElement, NamedScope, Outcome, ROLE_PARTITION, ROLE_SORT, Table, TableRecord, Timestamp,
+};
 
 /// A `table` record with what every catalog needs of it: the account and Region, and a name.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +15,10 @@ pub struct Described<'a> {
     pub name: &'a str,
     /// The account's id.
     pub account: &'a str,
+    /// When a crawl last listed the table.
+    pub last_seen_at: Timestamp,
+    /// How the newest crawl of the scope ended, if known.
+    pub scope_outcome: Option<Outcome>,
 }
 
 /// Why a table has no place in a catalog: AWS sent neither its name nor its ARN, or the account is
@@ -64,9 +70,22 @@ impl<'a> Described<'a> {
         let of_arn = || table.arn.as_ref().and_then(|arn| arn.as_str().rsplit_once(":table/")).map(|(_, name)| name);
         let name = table.name.as_ref().map(|name| name.as_str()).or_else(of_arn);
         match (name.filter(|name| !name.is_empty()), &scope.account_id) {
-            (Some(name), Some(account)) => Ok(Self { scope, record, name, account: account.as_str() }),
+            (Some(name), Some(account)) => Ok(Self {
+                scope,
+                record,
+                name,
+                account: account.as_str(),
+                last_seen_at: record.observed_at,
+                scope_outcome: None,
+            }),
             _ => Err(Unnamed),
         }
+    }
+
+    /// The table of a scope whose newest crawl may have failed: the table may be older then.
+    #[must_use]
+    pub fn last_seen(self, last_seen_at: Timestamp, scope_outcome: Option<Outcome>) -> Self {
+        Self { last_seen_at, scope_outcome, ..self }
     }
 
     pub(crate) fn table(&self) -> &'a Table {

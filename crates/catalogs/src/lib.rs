@@ -5,6 +5,8 @@ pub mod atlan;
 pub mod datahub;
 mod described;
 pub mod openmetadata;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod rows;
 mod template;
 

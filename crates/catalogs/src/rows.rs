@@ -10,6 +10,40 @@ use serde::Serialize;
 use crate::Described;
 use crate::described::names_of;
 
+/// A column of a data set. Each may be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// Which values it has.
+    pub kind: ColumnKind,
+}
+
+impl Column {
+    const fn new(name: &'static str, kind: ColumnKind) -> Self {
+        Self { name, kind }
+    }
+}
+
+/// Which values a column has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Text.
+    Text,
+    /// 64-bit integers.
+    Integer,
+    /// `true` and `false`.
+    Boolean,
+    /// Times in UTC, to the millisecond.
+    Time,
+}
+
+/// A row of a data set. It serializes as an object whose members are the columns.
+pub trait Row: Serialize {
+    /// The columns, in order.
+    const COLUMNS: &[Column];
+}
+
 /// A row of the data set `tables`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TableRow {
@@ -41,41 +75,46 @@ pub struct TableRow {
     multi_region_consistency: Option<String>,
     defaulted: Option<String>,
     observed_at: Timestamp,
+    /// When a crawl last listed the table.
+    last_seen_at: Timestamp,
+    /// How the newest crawl of its scope ended, if known: after an incomplete one, the row may be older.
+    scope_outcome: Option<String>,
     fingerprint: String,
 }
 
-impl TableRow {
-    /// The columns, in order.
-    pub const COLUMNS: &[&str] = &[
-        "account_id",
-        "account_name",
-        "region",
-        "table_name",
-        "table_arn",
-        "table_id",
-        "status",
-        "created_at",
-        "partition_key",
-        "sort_key",
-        "billing_mode",
-        "read_capacity_units",
-        "write_capacity_units",
-        "table_class",
-        "item_count",
-        "size_bytes",
-        "global_index_count",
-        "local_index_count",
-        "vector_index_count",
-        "encryption_type",
-        "kms_master_key_arn",
-        "deletion_protection_enabled",
-        "stream_enabled",
-        "stream_view_type",
-        "replica_regions",
-        "multi_region_consistency",
-        "defaulted",
-        "observed_at",
-        "fingerprint",
+impl Row for TableRow {
+    const COLUMNS: &[Column] = &[
+        Column::new("account_id", ColumnKind::Text),
+        Column::new("account_name", ColumnKind::Text),
+        Column::new("region", ColumnKind::Text),
+        Column::new("table_name", ColumnKind::Text),
+        Column::new("table_arn", ColumnKind::Text),
+        Column::new("table_id", ColumnKind::Text),
+        Column::new("status", ColumnKind::Text),
+        Column::new("created_at", ColumnKind::Time),
+        Column::new("partition_key", ColumnKind::Text),
+        Column::new("sort_key", ColumnKind::Text),
+        Column::new("billing_mode", ColumnKind::Text),
+        Column::new("read_capacity_units", ColumnKind::Integer),
+        Column::new("write_capacity_units", ColumnKind::Integer),
+        Column::new("table_class", ColumnKind::Text),
+        Column::new("item_count", ColumnKind::Integer),
+        Column::new("size_bytes", ColumnKind::Integer),
+        Column::new("global_index_count", ColumnKind::Integer),
+        Column::new("local_index_count", ColumnKind::Integer),
+        Column::new("vector_index_count", ColumnKind::Integer),
+        Column::new("encryption_type", ColumnKind::Text),
+        Column::new("kms_master_key_arn", ColumnKind::Text),
+        Column::new("deletion_protection_enabled", ColumnKind::Boolean),
+        Column::new("stream_enabled", ColumnKind::Boolean),
+        Column::new("stream_view_type", ColumnKind::Text),
+        Column::new("replica_regions", ColumnKind::Text),
+        Column::new("multi_region_consistency", ColumnKind::Text),
+        Column::new("defaulted", ColumnKind::Text),
+        Column::new("observed_at", ColumnKind::Time),
+        Column::new("last_seen_at", ColumnKind::Time),
+        Column::new("scope_outcome", ColumnKind::Text),
+        Column::new("fingerprint", ColumnKind::Text),
     ];
 }
 
@@ -102,27 +141,26 @@ pub struct IndexRow {
     vector_distance_function: Option<String>,
 }
 
-impl IndexRow {
-    /// The columns, in order.
-    pub const COLUMNS: &[&str] = &[
-        "account_id",
-        "region",
-        "table_name",
-        "index_name",
-        "index_arn",
-        "kind",
-        "status",
-        "partition_key",
-        "sort_key",
-        "projection_type",
-        "projected_attributes",
-        "read_capacity_units",
-        "write_capacity_units",
-        "item_count",
-        "size_bytes",
-        "vector_attribute",
-        "vector_dimensions",
-        "vector_distance_function",
+impl Row for IndexRow {
+    const COLUMNS: &[Column] = &[
+        Column::new("account_id", ColumnKind::Text),
+        Column::new("region", ColumnKind::Text),
+        Column::new("table_name", ColumnKind::Text),
+        Column::new("index_name", ColumnKind::Text),
+        Column::new("index_arn", ColumnKind::Text),
+        Column::new("kind", ColumnKind::Text),
+        Column::new("status", ColumnKind::Text),
+        Column::new("partition_key", ColumnKind::Text),
+        Column::new("sort_key", ColumnKind::Text),
+        Column::new("projection_type", ColumnKind::Text),
+        Column::new("projected_attributes", ColumnKind::Text),
+        Column::new("read_capacity_units", ColumnKind::Integer),
+        Column::new("write_capacity_units", ColumnKind::Integer),
+        Column::new("item_count", ColumnKind::Integer),
+        Column::new("size_bytes", ColumnKind::Integer),
+        Column::new("vector_attribute", ColumnKind::Text),
+        Column::new("vector_dimensions", ColumnKind::Integer),
+        Column::new("vector_distance_function", ColumnKind::Text),
     ];
 }
 
@@ -140,10 +178,17 @@ pub struct KeyAttributeRow {
     position: u32,
 }
 
-impl KeyAttributeRow {
-    /// The columns, in order.
-    pub const COLUMNS: &[&str] =
-        &["account_id", "region", "table_name", "index_name", "attribute", "attribute_type", "role", "position"];
+impl Row for KeyAttributeRow {
+    const COLUMNS: &[Column] = &[
+        Column::new("account_id", ColumnKind::Text),
+        Column::new("region", ColumnKind::Text),
+        Column::new("table_name", ColumnKind::Text),
+        Column::new("index_name", ColumnKind::Text),
+        Column::new("attribute", ColumnKind::Text),
+        Column::new("attribute_type", ColumnKind::Text),
+        Column::new("role", ColumnKind::Text),
+        Column::new("position", ColumnKind::Integer),
+    ];
 }
 
 /// A row of the data set `scopes`: whether the tables of an account and Region are complete.
@@ -164,21 +209,20 @@ pub struct ScopeRow {
     problems: Option<String>,
 }
 
-impl ScopeRow {
-    /// The columns, in order.
-    pub const COLUMNS: &[&str] = &[
-        "account_id",
-        "account_name",
-        "region",
-        "outcome",
-        "is_complete",
-        "table_count",
-        "listed",
-        "described",
-        "denied",
-        "throttled",
-        "failed",
-        "problems",
+impl Row for ScopeRow {
+    const COLUMNS: &[Column] = &[
+        Column::new("account_id", ColumnKind::Text),
+        Column::new("account_name", ColumnKind::Text),
+        Column::new("region", ColumnKind::Text),
+        Column::new("outcome", ColumnKind::Text),
+        Column::new("is_complete", ColumnKind::Boolean),
+        Column::new("table_count", ColumnKind::Integer),
+        Column::new("listed", ColumnKind::Integer),
+        Column::new("described", ColumnKind::Integer),
+        Column::new("denied", ColumnKind::Integer),
+        Column::new("throttled", ColumnKind::Integer),
+        Column::new("failed", ColumnKind::Integer),
+        Column::new("problems", ColumnKind::Text),
     ];
 }
 
@@ -220,6 +264,8 @@ pub fn table(table: &Described<'_>) -> TableRow {
         multi_region_consistency: described.multi_region_consistency.clone(),
         defaulted: joined(&defaulted),
         observed_at: table.record.observed_at,
+        last_seen_at: table.last_seen_at,
+        scope_outcome: table.scope_outcome.map(|outcome| outcome.as_str().to_owned()),
         fingerprint: table.record.fingerprint.clone(),
     }
 }
@@ -323,7 +369,7 @@ mod tests {
     use dynacrawl_model::{NamedScope, Record, RunId, Scope, Timestamp};
     use serde_json::{Map, Value, json};
 
-    use super::{IndexRow, KeyAttributeRow, ScopeEnd, ScopeRow, TableRow, indexes, key_attributes, scope, table};
+    use super::{IndexRow, KeyAttributeRow, Row, ScopeEnd, ScopeRow, TableRow, indexes, key_attributes, scope, table};
     use crate::Described;
 
     fn columns(row: &impl serde::Serialize) -> Vec<String> {
@@ -333,6 +379,10 @@ mod tests {
         let mut columns: Vec<_> = row.keys().map(|key| (text.find(&format!("\"{key}\":")), key.clone())).collect();
         columns.sort();
         columns.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn names<R: Row>() -> Vec<&'static str> {
+        R::COLUMNS.iter().map(|column| column.name).collect()
     }
 
     #[test]
@@ -353,10 +403,10 @@ mod tests {
         let record: Record = serde_json::from_value(line).expect("a record");
         let dynacrawl_model::Body::Table(body) = &record.body else { panic!("a table") };
         let described = Described::new(&of, body).expect("a name");
-        assert_eq!(columns(&table(&described)), TableRow::COLUMNS);
-        assert_eq!(columns(&indexes(&described)[0]), IndexRow::COLUMNS);
-        assert_eq!(columns(&key_attributes(&described)[0]), KeyAttributeRow::COLUMNS);
+        assert_eq!(columns(&table(&described)), names::<TableRow>());
+        assert_eq!(columns(&indexes(&described)[0]), names::<IndexRow>());
+        assert_eq!(columns(&key_attributes(&described)[0]), names::<KeyAttributeRow>());
         let end = ScopeEnd { outcome: None, is_complete: false, table_count: 0, counts: None, problems: &[] };
-        assert_eq!(columns(&scope(&of, &end)), ScopeRow::COLUMNS);
+        assert_eq!(columns(&scope(&of, &end)), names::<ScopeRow>());
     }
 }

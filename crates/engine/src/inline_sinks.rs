@@ -5,9 +5,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use dynacrawl_model::{Body, Record, event_id};
-use dynacrawl_sinks::{Event, JournalError, Observed, Position, Sink, deliver_until};
-use tokio::time::Instant;
+use dynacrawl_model::{Body, Record, RunId, event_id};
+use dynacrawl_sinks::{
+    DeliveryError, Destination, Event, JournalError, Observed, Piece, Position, Sink, SinkSettings, SnapshotEnd,
+    SnapshotScope, SnapshotSink, SnapshotTable, deliver_until,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::event::What;
 use super::run_event::{RunEvent, ScopeEntry};
@@ -16,9 +21,26 @@ use crate::settings::ConfiguredSink;
 /// How long events wait for others to be delivered with them.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How many pieces of a snapshot wait for the sink.
+const QUEUED_PIECES: usize = 256;
+
+/// A sink of one run.
+enum InlineSink {
+    Events(Box<dyn Sink>),
+    Snapshots(InlineSnapshot),
+}
+
+/// A snapshot that is written while the run is in progress.
+enum InlineSnapshot {
+    /// No event has come yet.
+    Waiting(Box<dyn SnapshotSink>),
+    Writing(mpsc::Sender<Piece>, JoinHandle<Result<(), DeliveryError>>),
+    Ended,
+}
+
 /// The sinks of one run.
 pub(crate) struct InlineSinks {
-    sinks: Vec<(ConfiguredSink, Box<dyn Sink>)>,
+    sinks: Vec<(ConfiguredSink, InlineSink)>,
     /// How long a sink may fail before the run does.
     within: Duration,
     batch: usize,
@@ -31,7 +53,7 @@ pub(crate) struct InlineSinks {
 impl InlineSinks {
     /// `None` if there are no sinks.
     pub(crate) fn new(settings: &[&ConfiguredSink], within: Duration) -> Option<Self> {
-        let sinks: Vec<_> = settings.iter().map(|one| ((*one).clone(), one.sink.kind.sink())).collect();
+        let sinks: Vec<_> = settings.iter().map(|one| ((*one).clone(), InlineSink::new(one))).collect();
         let batch = settings.iter().map(|one| one.sink.batch).min()?;
         Some(Self { sinks, within, batch, pending: Vec::new(), last: None, since: Instant::now() })
     }
@@ -54,10 +76,11 @@ impl InlineSinks {
                 true => Cow::Borrowed(&pending),
                 false => Cow::Owned(pending.iter().filter(|event| filter.passes(event)).cloned().collect()),
             };
-            for batch in passing.chunks(settings.at_once()) {
-                let delivered = deliver_until(&mut **sink, settings, batch, deadline).await;
-                delivered.map_err(|error| format!("the sink '{}' has not taken everything: {error}", settings.name))?;
-            }
+            let delivered = match sink {
+                InlineSink::Events(sink) => all(&mut **sink, settings, &passing, deadline).await,
+                InlineSink::Snapshots(snapshot) => snapshot.add(&passing, deadline).await,
+            };
+            delivered.map_err(|error| format!("the sink '{}' has not taken everything: {error}", settings.name))?;
         }
         Ok(())
     }
@@ -68,6 +91,98 @@ impl InlineSinks {
         }
         self.pending.push(Event { id: event_id(), record, table: None, target });
     }
+}
+
+async fn all(
+    sink: &mut dyn Sink,
+    settings: &SinkSettings,
+    events: &[Event],
+    deadline: Instant,
+) -> Result<(), DeliveryError> {
+    for batch in events.chunks(settings.at_once()) {
+        deliver_until(sink, settings, batch, deadline).await?;
+    }
+    Ok(())
+}
+
+impl InlineSink {
+    fn new(settings: &ConfiguredSink) -> Self {
+        match settings.sink.kind.destination() {
+            Destination::Events(sink) => Self::Events(sink),
+            Destination::Snapshots(sink) => Self::Snapshots(InlineSnapshot::Waiting(sink)),
+        }
+    }
+}
+
+impl InlineSnapshot {
+    /// Adds events to the snapshot. After the run's last one, waits until it is stored.
+    async fn add(&mut self, events: &[Event], deadline: Instant) -> Result<(), DeliveryError> {
+        for event in events {
+            let Some(piece) = piece(&event.record) else { continue };
+            let is_last = matches!(piece, Piece::End(_));
+            let pieces = self.pieces(event.record.run_id);
+            let sent = match pieces {
+                Some(pieces) => matches!(timeout_at(deadline, pieces.send(piece)).await, Ok(Ok(()))),
+                None => false,
+            };
+            if !sent || is_last {
+                self.ended(deadline).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pieces(&mut self, run_id: RunId) -> Option<mpsc::Sender<Piece>> {
+        if let Self::Waiting(_) = self
+            && let Self::Waiting(mut sink) = std::mem::replace(self, Self::Ended)
+        {
+            let (pieces, mut queue) = mpsc::channel(QUEUED_PIECES);
+            let writing = tokio::spawn(async move { sink.write(run_id, &mut queue).await });
+            *self = Self::Writing(pieces, writing);
+        }
+        match self {
+            Self::Writing(pieces, _) => Some(pieces.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits until the snapshot is stored, or has failed.
+    async fn ended(&mut self, deadline: Instant) -> Result<(), DeliveryError> {
+        let Self::Writing(pieces, writing) = std::mem::replace(self, Self::Ended) else {
+            return Err(DeliveryError::new("the snapshot has failed"));
+        };
+        drop(pieces);
+        match timeout_at(deadline, writing).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(panicked)) => Err(DeliveryError::new(panicked.to_string())),
+            Err(_) => {
+                Err(DeliveryError::new("the destination did not take the snapshot in time (crawl.deliver_within)"))
+            }
+        }
+    }
+}
+
+/// The piece of a snapshot for a record.
+fn piece(record: &Record) -> Option<Piece> {
+    let scope = record.scope.clone();
+    Some(match (&record.body, scope) {
+        (Body::Table(table), Some(scope)) => {
+            let record = table.clone();
+            // The scope has not ended yet.
+            Piece::Table(Box::new(SnapshotTable { scope, record, last_seen_at: None, scope_outcome: None }))
+        }
+        (Body::ScopeCompleted(ended), Some(scope)) => Piece::Scope(Box::new(SnapshotScope {
+            scope,
+            outcome: ended.outcome,
+            counts: Some(ended.counts),
+            problems: ended.problems.clone(),
+        })),
+        (Body::TargetFailed(failed), _) => Piece::TargetFailed(failed.clone()),
+        (Body::RunCompleted(run), _) => {
+            Piece::End(SnapshotEnd { outcome: run.outcome, ended_at: run.ended_at, skipped: Vec::new() })
+        }
+        _ => return None,
+    })
 }
 
 impl dynacrawl_sinks::Journal<RunEvent> for InlineSinks {

@@ -29,6 +29,7 @@ mod scope;
 mod scope_error;
 pub mod settings;
 mod shared_state;
+mod snapshots;
 mod step;
 mod stop_reason;
 mod summary;

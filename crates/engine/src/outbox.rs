@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
-use dynacrawl_sinks::{DeliveryError, Event, EventSource, JournalError, Until, drive};
+use dynacrawl_sinks::{DeliveryError, Destination, Event, EventSource, JournalError, Until, drive, work};
 use dynacrawl_state::{Cursor, OutboxEvent, StateError};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::shared_state::{SharedState, opened};
+use super::snapshots::Snapshots;
 use crate::settings::{ConfiguredSink, EventFilter, Settings, SinkChoice, StateSettings};
 
 /// How long an attempt may continue after the time is over.
@@ -87,7 +88,14 @@ pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &St
             "the sink is no longer configured; dropping the {owed} events that it had not accepted"
         );
     }
-    for (name, lost) in state.expire_outbox(Timestamp::now(), remembered.undelivered)? {
+    let followers = settings.sinks.iter().filter(|one| !one.sink.kind.takes_events());
+    let followers: Vec<_> = followers.map(|one| one.sink.name.clone()).collect();
+    for (name, lost) in state.expire_outbox(Timestamp::now(), remembered.undelivered, &followers)? {
+        if followers.contains(&name) {
+            let name = Escaped(&name).to_string();
+            tracing::warn!(sink = name, "the sink is behind (state.undelivered_days); next, it gets the whole state");
+            continue;
+        }
         let name = Escaped(&name).to_string();
         tracing::error!(
             sink = name,
@@ -115,9 +123,13 @@ pub async fn deliver(
 }
 
 async fn deliver_to(to: &ConfiguredSink, state: &SharedState, until: Until, stop: &CancellationToken) {
-    let source = undelivered(state, &to.sink.name, &to.filter);
-    let mut sink = to.sink.kind.sink();
-    drive(&mut *sink, &source, &to.sink, until, stop).await;
+    match to.sink.kind.destination() {
+        Destination::Events(mut sink) => {
+            let source = undelivered(state, &to.sink.name, &to.filter);
+            drive(&mut *sink, &source, &to.sink, until, stop).await;
+        }
+        Destination::Snapshots(sink) => work(&mut Snapshots { sink, to, state }, &to.sink, until, stop).await,
+    }
 }
 
 /// Delivers the events of settled runs for as long as the settings allow. Returns the sinks that

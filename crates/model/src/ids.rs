@@ -174,6 +174,13 @@ impl RunId {
         Self(text)
     }
 
+    /// The day on which the id was made, in UTC, such as `2026-01-31`.
+    pub fn day(&self) -> String {
+        let millis = ulid::Ulid::from_string(self.as_str()).map_or(0, |id| id.timestamp_ms());
+        let at = i64::try_from(millis).ok().and_then(crate::Timestamp::from_millis);
+        at.map_or_else(String::new, |at| at.to_string().chars().take_while(|c| *c != 'T').collect())
+    }
+
     /// The 26 characters of the id.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()

@@ -43,19 +43,21 @@ pub enum Until {
     Stopped,
 }
 
-/// Delivers the events of a source to a sink, batch by batch, and retries a batch that fails. Ends
-/// when nothing is left if `until` is [`Until::Empty`], and between two attempts when `stop` is
-/// cancelled.
-pub async fn drive<S: EventSource>(
-    sink: &mut dyn Sink,
-    source: &S,
-    settings: &SinkSettings,
-    until: Until,
-    stop: &CancellationToken,
-) {
+/// Work that is done step by step.
+pub trait Work {
+    /// Does the next step. Returns how much was done; 0 if there is nothing to do.
+    fn step(&mut self) -> impl Future<Output = Result<usize, DeliveryError>>;
+
+    /// Stores why a step failed.
+    fn failed(&self, error: &DeliveryError) -> impl Future<Output = Result<(), JournalError>>;
+}
+
+/// Does the steps of some work, and repeats a step that fails. Ends when nothing is left if `until` is
+/// [`Until::Empty`], and between two attempts when `stop` is cancelled.
+pub async fn work(work: &mut impl Work, settings: &SinkSettings, until: Until, stop: &CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
-        let wait = match one_batch(sink, source, settings).await {
+        let wait = match work.step().await {
             Ok(0) if until == Until::Empty => return,
             Ok(0) => LOOK,
             Ok(_) => {
@@ -65,7 +67,7 @@ pub async fn drive<S: EventSource>(
             Err(error) => {
                 let wait = wait_after(settings.backoff, failures, error.retry_after);
                 failures += 1;
-                let stored = source.failed(&error).await;
+                let stored = work.failed(&error).await;
                 let (name, error) = (Escaped(&settings.name).to_string(), Escaped(&error.message).to_string());
                 if let Err(stored) = stored {
                     tracing::warn!(sink = name, error = %stored, "the state cannot keep why the delivery failed");
@@ -84,6 +86,40 @@ pub async fn drive<S: EventSource>(
             () = sleep(wait) => {}
         }
     }
+}
+
+/// Delivers the events of a source to a sink, batch by batch, and retries a batch that fails. Ends as
+/// [`work`] does.
+pub async fn drive<S: EventSource>(
+    sink: &mut dyn Sink,
+    source: &S,
+    settings: &SinkSettings,
+    until: Until,
+    stop: &CancellationToken,
+) {
+    work(&mut Batches { sink, source, settings }, settings, until, stop).await;
+}
+
+struct Batches<'a, S> {
+    sink: &'a mut dyn Sink,
+    source: &'a S,
+    settings: &'a SinkSettings,
+}
+
+impl<S: EventSource> Work for Batches<'_, S> {
+    async fn step(&mut self) -> Result<usize, DeliveryError> {
+        one_batch(self.sink, self.source, self.settings).await
+    }
+
+    async fn failed(&self, error: &DeliveryError) -> Result<(), JournalError> {
+        self.source.failed(error).await
+    }
+}
+
+/// Counts events of a sink by what became of them.
+pub fn count(sink: &str, result: &'static str, number: usize) {
+    let labels = [("sink", sink.to_owned()), ("result", result.to_owned())];
+    metrics::counter!("dynacrawl_sink_events_total", &labels).increment(number as u64);
 }
 
 /// Delivers a batch that does not come from the state, and retries it until `deadline`. Returns which
@@ -149,10 +185,7 @@ impl Failure {
 /// Makes one attempt. The events that the destination refused are dead letters then.
 async fn one_try(sink: &mut dyn Sink, settings: &SinkSettings, batch: &[Event]) -> Result<Delivered, Failure> {
     let name = &settings.name;
-    let count = |result: &'static str, count: usize| {
-        let labels = [("sink", name.clone()), ("result", result.to_owned())];
-        metrics::counter!("dynacrawl_sink_events_total", &labels).increment(count as u64);
-    };
+    let count = |result: &'static str, number: usize| count(name, result, number);
     let delivered = timeout(LONGEST_TRY, sink.deliver(batch)).await;
     let too_slow = |_| Err(DeliveryError::new(format!("the destination did not answer within {LONGEST_TRY:?}")));
     let delivered = delivered.unwrap_or_else(too_slow).map_err(|error| {

@@ -21,7 +21,7 @@ const A_DAY: i64 = 24 * 3600 * 1000;
 
 /// How far a sink is in the outbox. Its content is the state's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor(i64);
+pub struct Cursor(pub(crate) i64);
 
 /// An event to deliver.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,12 +143,18 @@ impl State {
     }
 
     /// Deletes the events that were settled longer ago than `keep`, also those that a sink has not
-    /// taken. Returns the sinks that lose events, and how many each. `now` counts as at most a day
-    /// after the last run, so that a clock that is wrong once does not make everything look old.
+    /// taken. Returns the sinks that have not taken all of them, and how many each. Those in `followers`
+    /// lose nothing: they get the whole state next. `now` counts as at most a day after the last run, so
+    /// that a clock that is wrong once does not make everything look old.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn expire_outbox(&mut self, now: Timestamp, keep: Duration) -> Result<Vec<(String, u64)>, StateError> {
+    pub fn expire_outbox(
+        &mut self,
+        now: Timestamp,
+        keep: Duration,
+        followers: &[String],
+    ) -> Result<Vec<(String, u64)>, StateError> {
         let mut lost = Vec::new();
         self.all_or_nothing(|writing| {
             let run = "SELECT started_at FROM runs ORDER BY rowid DESC LIMIT 1";
@@ -167,11 +173,11 @@ impl State {
                 .prepare(late)?
                 .query_map([last], |row| Ok((row.get(0)?, unsigned(row, "lost")?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            writing.execute(
-                "UPDATE sinks SET lost = lost + (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) \
-                             WHERE cursor < ?1",
-                [last],
-            )?;
+            let followers = Value::from(followers).to_string();
+            let losing = "UPDATE sinks SET lost = lost + (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) \
+                          WHERE cursor < ?1 AND name NOT IN (SELECT value FROM json_each(?2))";
+            writing.execute(losing, params![last, followers])?;
+            writing.execute("UPDATE sinks SET is_synced = 0 WHERE cursor < ?", [last])?;
             writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?)", [last])?;
             prune(writing)
         })?;
@@ -179,7 +185,7 @@ impl State {
     }
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
+pub(crate) fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
     // As bytes: text that is not UTF-8 makes one event unreadable, and must not hold up the others.
     let kind: String = row.get("type")?;
     let (record, table) = (row.get_ref("record")?.as_bytes()?, row.get_ref("table_record")?.as_bytes_or_null()?);

@@ -1,6 +1,6 @@
 //! The tables of a scope as they were last known, with their newest statistics.
 
-use dynacrawl_model::{TargetFailed, Timestamp};
+use dynacrawl_model::{Body, Record, TableRecord, TargetFailed, Timestamp};
 use rusqlite::{Row, params};
 
 use crate::rows::{time_if_any, unsigned};
@@ -18,6 +18,22 @@ pub struct KnownTable {
     pub record: String,
     /// Its newest statistics, and when they were first observed.
     pub stats: Option<(Timestamp, TableStats)>,
+    /// When a crawl last listed it.
+    pub last_seen_at: Option<Timestamp>,
+}
+
+impl KnownTable {
+    /// Its `table` record with its newest statistics; `None` if it cannot be read.
+    pub fn read(&self) -> Option<Box<TableRecord>> {
+        let Ok(Record { body: Body::Table(mut table), .. }) = serde_json::from_str(&self.record) else { return None };
+        if let Some((observed_at, stats)) = &self.stats {
+            table.observed_at = *observed_at;
+            table.table.item_count = stats.item_count;
+            table.table.size_bytes = stats.size_bytes;
+            table.table.status.clone_from(&stats.status);
+        }
+        Some(table)
+    }
 }
 
 impl Reader {
@@ -28,7 +44,8 @@ impl Reader {
     /// If they cannot be read.
     pub fn known_tables(&self, of: &ScopeKey, mut each: impl FnMut(KnownTable) -> bool) -> Result<(), StateError> {
         let sql = format!(
-            "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status \
+            "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, \
+             COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at \
              FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
              LEFT JOIN table_stats x USING (scope_id, name) \
              WHERE s.partition = ? AND s.account_id = ? AND s.region = ? AND t.status = 'present' AND t.name > ? \
@@ -98,5 +115,6 @@ fn known(row: &Row<'_>) -> rusqlite::Result<KnownTable> {
         name: row.get(0)?,
         record: row.get(1)?,
         stats: time_if_any(row, "observed_at")?.map(|observed_at| (observed_at, stats)),
+        last_seen_at: time_if_any(row, "last_seen_at")?,
     })
 }

@@ -60,7 +60,8 @@
 //! event is delivered. dynacrawl deletes an event when all sinks have taken it.
 //!
 //! `sinks`: how far each sink is (`cursor`), and how many events it lost because they became too
-//! old (`lost`).
+//! old (`lost`). `is_synced` and `statistics_at` concern sinks that follow the state, and not each of
+//! its changes: whether the sink has had the whole state, and when it last got statistics.
 //!
 //! `staged_ends`: how scopes and targets of the run in progress ended.
 //!
@@ -79,6 +80,7 @@ mod reports;
 mod rows;
 mod sink_lines;
 mod staged;
+mod sync;
 mod version6;
 mod versions;
 

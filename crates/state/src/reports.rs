@@ -1,8 +1,9 @@
 //! The reports that people and programs read from a state.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use dynacrawl_model::{Problem, TargetFailed, Timestamp};
+use dynacrawl_model::{NamedScope, Partition, Problem, Scope, TargetFailed, Timestamp};
 use rusqlite::{Row, params};
 use serde::Serialize;
 use serde_json::Value;
@@ -82,6 +83,18 @@ pub struct ScopeLine {
     pub held: u64,
     /// Since when the configuration no longer covers it.
     pub retired_at: Option<Timestamp>,
+}
+
+impl ScopeLine {
+    /// The account and Region; `None` if they cannot be read.
+    pub fn scope(&self) -> Option<NamedScope> {
+        let scope = Scope {
+            partition: Partition::from(self.partition.as_str()),
+            account_id: Some(self.account_id.parse().ok()?),
+            region: self.region.parse().ok()?,
+        };
+        Some(NamedScope { scope, account_name: self.account_name.as_deref().map(Arc::from) })
+    }
 }
 
 /// A table.

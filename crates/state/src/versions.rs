@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 use crate::version6;
 
 /// The version of the tables that this program writes.
-pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 2;
+pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 3;
 /// `dyna`: distinguishes a state from another program's database.
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
@@ -191,6 +191,13 @@ ALTER TABLE sinks ADD COLUMN failure TEXT;
 ALTER TABLE outbox ADD COLUMN target TEXT;
 ";
 
+/// Version 8: whether a sink that follows the state, and not its changes, has all of it, and when it
+/// last got statistics.
+const VERSION_8: &str = "
+ALTER TABLE sinks ADD COLUMN is_synced INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sinks ADD COLUMN statistics_at INTEGER;
+";
+
 /// Upgrades the tables from one version to the next.
 type Step = Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()>>;
 
@@ -199,7 +206,7 @@ pub(crate) fn bring_up(connection: &mut Connection, version: i64) -> rusqlite::R
     let statements = |sql: &'static str| move |making: &Transaction<'_>| making.execute_batch(sql);
     let steps =
         STEPS.map(|sql| Box::new(statements(sql)) as Step).into_iter().chain([Box::new(version6::bring_up) as Step]);
-    let steps = steps.chain([Box::new(statements(VERSION_7)) as Step]);
+    let steps = steps.chain([VERSION_7, VERSION_8].map(|sql| Box::new(statements(sql)) as Step));
     for (before, step) in (0..).zip(steps).filter(|(before, _)| *before >= version) {
         let making = connection.transaction()?;
         step(&making)?;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use dynacrawl_engine::settings::EventFilter;
 use dynacrawl_engine::{PreparedRun, Progress, SharedState, crawl_to_output, undelivered};
 use dynacrawl_model::{Record, Timestamp};
-use dynacrawl_sinks::{Backoff, Delivered, DeliveryError, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive};
+use dynacrawl_sinks::{
+    Backoff, Delivered, DeliveryError, Destination, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive,
+};
 use dynacrawl_state::{OutboxEvent, State};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -87,7 +89,7 @@ impl<'a> Scene<'a> {
     }
 
     fn sink(&self) -> Box<dyn Sink> {
-        let sink = self.settings().kind.sink();
+        let Destination::Events(sink) = self.settings().kind.destination() else { panic!("a sink of events") };
         if self.candidate.in_real_time { Box::new(InRealTime(Some(sink))) } else { sink }
     }
 

@@ -43,7 +43,7 @@ pub async fn check(plan: &RunPlan, settings: &CheckSettings) -> Findings {
         findings = findings.and(found);
     }
     for sink in plan.settings.sinks.iter().map(|one| &one.sink) {
-        let mut to = sink.kind.sink();
+        let mut to = sink.kind.destination();
         let health = tokio::time::timeout(SINK_TIME, to.health()).await;
         let too_slow = |_| Err(DeliveryError::new(format!("the destination did not answer within {SINK_TIME:?}")));
         let health = health.unwrap_or_else(too_slow).map(|()| "can take events".to_owned());

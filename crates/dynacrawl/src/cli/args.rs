@@ -201,7 +201,8 @@ pub struct CrawlArgs {
 pub struct SinkArgs {
     /// Deliver only to this sink of the configuration file
     ///
-    /// Repeatable, or separated by commas. With a state, the other sinks receive the events later.
+    /// Repeatable, or separated by commas. With a state, the other sinks receive the events later. A demo delivers only to sinks
+    /// that are named here, because its tables are invented.
     #[arg(long = "sink", env = "DYNACRAWL_SINK", value_name = "NAME", value_delimiter = ',', hide_short_help = true)]
     pub sinks: Vec<String>,
     /// Deliver to no sink

@@ -24,7 +24,7 @@ pub struct ExportArgs {
     /// Without --input, its tables are exported. With --allow-incomplete, it fills in what the input lacks.
     #[arg(long, env = "DYNACRAWL_STATE", value_name = "FILE")]
     pub state: Option<String>,
-    /// File or, for csv and atlan, directory to write; - means standard output
+    /// File or, for atlan, csv and parquet, directory to write; - means standard output
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
     /// Export accounts and Regions that are not complete, too
@@ -51,6 +51,8 @@ pub enum ExportForm {
     Atlan,
     /// A directory of CSV files for analysts
     Csv,
+    /// A directory of Parquet files for analysts; only in builds with the cargo feature parquet
+    Parquet,
 }
 
 /// How tables are named in catalogs.

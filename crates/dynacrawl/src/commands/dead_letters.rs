@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use dynacrawl_engine::settings::ConfiguredSink;
-use dynacrawl_sinks::{DeadLetter, DeadLetterError, read_dead_letters, retry_dead_letters, table_of};
+use dynacrawl_sinks::{DeadLetter, DeadLetterError, Destination, read_dead_letters, retry_dead_letters, table_of};
 
 use super::failure::Failure;
 use super::grid::{Column, Grid, GridRow};
@@ -21,6 +21,12 @@ pub(super) async fn dead_letters(global: &GlobalArgs, args: &DeadLettersArgs) ->
         let problem = "the configuration has no sinks; name a configuration file with --config";
         return Err(ConfigError::value("sink", problem).into());
     }
+    let takes_events = |one: &&ConfiguredSink| one.sink.kind.takes_events();
+    if let Some(other) = sinks.iter().find(|one| !takes_events(one) && args.sinks.contains(&one.sink.name)) {
+        let problem = format!("'{}' gets snapshots, and so no event that it could refuse", other.sink.name);
+        return Err(ConfigError::value("--sink", problem).into());
+    }
+    let sinks: Vec<_> = sinks.into_iter().filter(takes_events).collect();
     if args.retry { retry(&sinks, &config).await } else { show(&sinks, args.format) }
 }
 
@@ -74,7 +80,7 @@ async fn retry(sinks: &[&ConfiguredSink], config: &Config) -> Result<Exit, Failu
     let mut refused = 0;
     for one in sinks {
         let path = file(one)?;
-        let mut sink = one.sink.kind.sink();
+        let Destination::Events(mut sink) = one.sink.kind.destination() else { continue };
         let retried = retry_dead_letters(&mut *sink, &one.sink, path, config.run.crawl.deliver_within).await;
         let retried = retried.map_err(|error| {
             Failure::new(Exit::SinkFailed, anyhow::Error::new(error).context(format!("sink.{}", one.sink.name)))

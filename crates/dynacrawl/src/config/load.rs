@@ -99,8 +99,16 @@ impl Config {
         layer.overlay(demo.layer());
         layer.overlay(flag_layer(global, &Flags { endpoints: None, ..*flags }));
         layer.target = demo.targets();
+        let names_sinks = flags.sinks.is_some_and(|args| args.sinks.iter().any(|name| !name.is_empty()));
+        if let Some(path) = global.config.as_ref().filter(|_| names_sinks) {
+            // The tables are invented, so only a sink that is named gets them.
+            layer.sink = Layer::read(path)?.sink;
+        }
         let mut config = Self::validate(layer)?;
         config.choose_sinks(flags.sinks)?;
+        if names_sinks && flags.output.is_some_and(|args| args.output.is_none()) {
+            config.run.crawl.output = Destination::Nowhere;
+        }
         config.need_a_state()?;
         refuse_contradictions(&config.run)?;
         config.refuse_losses(false)?;

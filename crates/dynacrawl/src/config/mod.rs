@@ -21,6 +21,7 @@ mod serve;
 mod sink;
 mod sink_http;
 mod sink_nats;
+mod sink_object_store;
 mod target;
 mod valid;
 mod values;

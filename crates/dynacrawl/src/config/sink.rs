@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::error::ConfigError;
 use super::sink_http::RawHttp;
 use super::sink_nats::RawNats;
+use super::sink_object_store::RawObjectStore;
 use super::values::{duration, in_range, one_of};
 
 /// The default size in bytes from which a file is rotated.
@@ -35,6 +36,7 @@ pub(crate) struct RawSink {
     file: Option<RawFile>,
     http: Option<RawHttp>,
     nats: Option<RawNats>,
+    object_store: Option<RawObjectStore>,
 }
 
 /// `[sink.NAME.file]`
@@ -53,7 +55,7 @@ pub(super) fn sinks(
     output: &Destination,
     target_names: &[String],
 ) -> Result<Vec<ConfiguredSink>, ConfigError> {
-    let mut sinks = Vec::with_capacity(raw.len());
+    let mut sinks: Vec<ConfiguredSink> = Vec::with_capacity(raw.len());
     let mut files: Vec<PathBuf> = Vec::new();
     if let Destination::File(output) = output {
         let path = PathBuf::from(&output.template);
@@ -65,7 +67,7 @@ pub(super) fn sinks(
         let sink = raw.validate(&name, state)?;
         let file = match &sink.kind {
             SinkKind::File(file) => Some((&file.path, "file.path")),
-            SinkKind::Http(_) | SinkKind::Nats(_) => None,
+            SinkKind::Http(_) | SinkKind::Nats(_) | SinkKind::ObjectStore(_) => None,
         };
         let places = [file, sink.dead_letters.as_ref().map(|path| (path, "dead_letters"))];
         for (path, key) in places.into_iter().flatten() {
@@ -80,6 +82,17 @@ pub(super) fn sinks(
                 return Err(ConfigError::value(key, problem));
             }
             files.push(path.clone());
+        }
+        if let SinkKind::ObjectStore(store) = &sink.kind {
+            let is_same = |other: &&ConfiguredSink| match &other.sink.kind {
+                SinkKind::ObjectStore(other) => other.is_same_place(store),
+                _ => false,
+            };
+            if let Some(other) = sinks.iter().find(is_same) {
+                let problem =
+                    format!("is the place of sink.{}, too; each sink needs a prefix of its own", other.sink.name);
+                return Err(ConfigError::value(format!("sink.{name}.object_store.url"), problem));
+            }
         }
         sinks.push(ConfiguredSink { sink, filter });
     }
@@ -154,7 +167,8 @@ impl RawSink {
         let file = self.file.map(|file| file.validate(&key).map(SinkKind::File));
         let http = self.http.map(|http| http.validate(&key).map(SinkKind::Http));
         let nats = self.nats.map(|nats| nats.validate(&key).map(SinkKind::Nats));
-        let mut kinds = [file, http, nats].into_iter().flatten();
+        let object_store = self.object_store.map(|store| store.validate(&key).map(SinkKind::ObjectStore));
+        let mut kinds = [file, http, nats, object_store].into_iter().flatten();
         let kind = match (kinds.next(), kinds.next()) {
             (Some(kind), None) => kind?,
             (None, _) => {
@@ -166,6 +180,18 @@ impl RawSink {
                 return Err(ConfigError::value(format!("sink.{name}"), problem));
             }
         };
+        if !kind.takes_events() {
+            let of_events = [
+                ("batch", self.batch.is_some()),
+                ("records", self.records.is_some()),
+                ("dead_letters", self.dead_letters.is_some()),
+            ];
+            if let Some((field, _)) = of_events.into_iter().find(|(_, is_set)| *is_set) {
+                let problem = "concerns single events, and this sink gets snapshots; remove it";
+                return Err(ConfigError::value(key(field), problem));
+            }
+        }
+        let state = state.filter(|_| kind.takes_events());
         let beside = |state: &StateSettings| {
             let mut path = state.path.as_os_str().to_owned();
             path.push(format!(".{name}.refused.jsonl"));

@@ -55,12 +55,20 @@ impl EventFilter {
     /// Whether the sink gets an event. Expressions on tables do not concern events about a scope, a
     /// target or a run, nor targets those about a run.
     pub fn passes(&self, event: &Event) -> bool {
-        let of_target =
-            |target: &str| self.targets.is_empty() || self.targets.iter().any(|name| is_part_of(target, name));
         let name = table_of(&event.record, event.table.as_ref()).and_then(|table| table.name.as_ref());
         (self.records.is_empty() || self.records.contains(&event.record.kind()))
-            && event.target.as_deref().is_none_or(of_target)
-            && name.is_none_or(|name| self.tables.selects(name.as_str()))
+            && event.target.as_deref().is_none_or(|target| self.has_target(target))
+            && name.is_none_or(|name| self.has_table(name.as_str()))
+    }
+
+    /// Whether the sink gets what belongs to a target.
+    pub fn has_target(&self, target: &str) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|name| is_part_of(target, name))
+    }
+
+    /// Whether the sink gets a table with this name.
+    pub fn has_table(&self, name: &str) -> bool {
+        self.tables.selects(name)
     }
 }
 

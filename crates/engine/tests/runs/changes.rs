@@ -162,6 +162,8 @@ fn to_version_5(state: &mut rusqlite::Connection) {
         ("sinks", "failed_at"),
         ("sinks", "failure"),
         ("outbox", "target"),
+        ("sinks", "is_synced"),
+        ("sinks", "statistics_at"),
     ];
     writing.execute("DROP VIEW estate", []).expect("dropped");
     for (table, column) in columns {

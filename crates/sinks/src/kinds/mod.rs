@@ -3,6 +3,7 @@
 mod file;
 mod http;
 mod nats;
+mod object_store;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,9 +14,15 @@ use http::HttpSink;
 pub use http::{HttpAuth, HttpSettings, RESERVED_HEADERS};
 use nats::NatsSink;
 pub use nats::{NatsAuth, NatsSettings, SubjectError, SubjectTemplate};
+use object_store::ObjectStoreSink;
+pub use object_store::{
+    JsonCompression, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, S3Credentials, S3Encryption,
+    S3Location, S3Role, StoreLocation,
+};
 
 use crate::secret::SecretRef;
-use crate::sink::Sink;
+use crate::sink::{DeliveryError, Sink};
+use crate::snapshot::SnapshotSink;
 
 /// The configuration of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +71,29 @@ pub enum SinkKind {
     Http(HttpSettings),
     /// A stream of NATS JetStream.
     Nats(NatsSettings),
+    /// A bucket or a directory that gets snapshots.
+    ObjectStore(Box<ObjectStoreSettings>),
+}
+
+/// A destination, by what it gets.
+pub enum Destination {
+    /// Each event.
+    Events(Box<dyn Sink>),
+    /// The whole estate after a run.
+    Snapshots(Box<dyn SnapshotSink>),
+}
+
+impl Destination {
+    /// Checks that the destination can be reached and would take what it gets. Delivers nothing.
+    ///
+    /// # Errors
+    /// If it would not.
+    pub async fn health(&mut self) -> Result<(), DeliveryError> {
+        match self {
+            Self::Events(sink) => sink.health().await,
+            Self::Snapshots(sink) => sink.health().await,
+        }
+    }
 }
 
 /// The most events at once for a sink that needs an answer for each of them: after a failure, a batch
@@ -78,38 +108,42 @@ impl SinkKind {
             Self::Http(settings) if settings.single => ONE_BY_ONE,
             Self::Http(_) => usize::MAX,
             Self::Nats(_) => 4 * ONE_BY_ONE,
+            Self::ObjectStore(_) => usize::MAX,
         }
     }
 
     /// The secrets of the kind, each with its key in the kind's section.
     pub fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
-        let (auth, key) = match self {
-            Self::File(_) => (None, None),
-            Self::Http(settings) => (
-                settings.auth.as_ref().map(|auth| match auth {
+        match self {
+            Self::File(_) => Vec::new(),
+            Self::Http(settings) => {
+                let auth = settings.auth.as_ref().map(|auth| match auth {
                     HttpAuth::Bearer(token) => ("http.bearer", token),
                     HttpAuth::Basic { password, .. } => ("http.basic.password", password),
-                }),
-                settings.signing_key.as_ref().map(|key| ("http.signing_key", key)),
-            ),
-            Self::Nats(settings) => (
-                settings.auth.as_ref().and_then(|auth| match auth {
-                    NatsAuth::CredentialsFile(_) => None,
-                    NatsAuth::Token(token) => Some(("nats.token", token)),
-                    NatsAuth::User { password, .. } => Some(("nats.password", password)),
-                }),
-                None,
-            ),
-        };
-        auth.into_iter().chain(key).collect()
+                });
+                auth.into_iter().chain(settings.signing_key.as_ref().map(|key| ("http.signing_key", key))).collect()
+            }
+            Self::Nats(settings) => match &settings.auth {
+                None | Some(NatsAuth::CredentialsFile(_)) => Vec::new(),
+                Some(NatsAuth::Token(token)) => vec![("nats.token", token)],
+                Some(NatsAuth::User { password, .. }) => vec![("nats.password", password)],
+            },
+            Self::ObjectStore(settings) => settings.location.secrets(),
+        }
     }
 
-    /// The sink. It has not opened or called anything yet.
-    pub fn sink(&self) -> Box<dyn Sink> {
+    /// Whether the destination gets events, and so may refuse one.
+    pub fn takes_events(&self) -> bool {
+        !matches!(self, Self::ObjectStore(_))
+    }
+
+    /// The destination. Nothing has been opened or called yet.
+    pub fn destination(&self) -> Destination {
         match self {
-            Self::File(settings) => Box::new(FileSink::new(settings.clone())),
-            Self::Http(settings) => Box::new(HttpSink::new(settings.clone())),
-            Self::Nats(settings) => Box::new(NatsSink::new(settings.clone())),
+            Self::File(settings) => Destination::Events(Box::new(FileSink::new(settings.clone()))),
+            Self::Http(settings) => Destination::Events(Box::new(HttpSink::new(settings.clone()))),
+            Self::Nats(settings) => Destination::Events(Box::new(NatsSink::new(settings.clone()))),
+            Self::ObjectStore(settings) => Destination::Snapshots(Box::new(ObjectStoreSink::new((**settings).clone()))),
         }
     }
 }

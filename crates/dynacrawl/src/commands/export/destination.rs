@@ -12,7 +12,7 @@ use super::super::failure::Failure;
 use crate::exit::Exit;
 
 /// A writer of one file of an export.
-pub(super) type Out = Box<dyn Write>;
+pub(super) type Out = Box<dyn Write + Send>;
 
 /// Where an export is written.
 pub(super) enum Destination {

@@ -7,7 +7,9 @@ use std::path::Path;
 use dynacrawl_catalogs::atlan::{Atlan, EntityType};
 use dynacrawl_catalogs::datahub::{DataHub, Proposal};
 use dynacrawl_catalogs::openmetadata::OpenMetadata;
-use dynacrawl_catalogs::rows::{self, ScopeEnd};
+#[cfg(feature = "parquet")]
+use dynacrawl_catalogs::parquet::{ParquetError, ParquetFile};
+use dynacrawl_catalogs::rows::{self, Column, IndexRow, KeyAttributeRow, Row, ScopeEnd, ScopeRow, TableRow};
 use dynacrawl_catalogs::{Described, Shared};
 use dynacrawl_model::NamedScope;
 use serde_json::Value;
@@ -37,7 +39,7 @@ pub(super) trait Form {
     }
 
     /// Writes what is left.
-    fn end(&mut self) -> io::Result<()>;
+    fn end(self: Box<Self>) -> io::Result<()>;
 }
 
 /// Opens the destination, and the form that writes to it.
@@ -79,31 +81,23 @@ pub(super) fn open(
             let form = AtlanFiles { catalog: settings.atlan.clone(), files: files.map_err(failed)? };
             Ok((destination, Box::new(form)))
         }
-        ExportForm::Csv => {
-            let mut destination =
-                Destination::directory(path, &[TABLES, INDEXES, KEY_ATTRIBUTES, SCOPES].map(str::to_owned))?;
-            let mut open = |name: &str, columns: &[&str]| -> Result<_, Failure> {
-                let out = destination.writer(name).map_err(failed)?;
-                let mut out = csv::WriterBuilder::new().has_headers(false).from_writer(out);
-                // Also if there are no rows.
-                out.write_record(columns).map_err(|error| failed(error.into()))?;
-                Ok(out)
-            };
-            let form = CsvFiles {
-                tables: open(TABLES, rows::TableRow::COLUMNS)?,
-                indexes: open(INDEXES, rows::IndexRow::COLUMNS)?,
-                key_attributes: open(KEY_ATTRIBUTES, rows::KeyAttributeRow::COLUMNS)?,
-                scopes: open(SCOPES, rows::ScopeRow::COLUMNS)?,
-            };
-            Ok((destination, Box::new(form)))
+        ExportForm::Csv => RowFiles::open(path, "csv", |out, columns| {
+            let mut out = csv::WriterBuilder::new().has_headers(false).from_writer(out);
+            // Also if there are no rows.
+            out.write_record(columns.iter().map(|column| column.name))?;
+            Ok(RowFile::Csv(Box::new(out)))
+        }),
+        #[cfg(feature = "parquet")]
+        ExportForm::Parquet => RowFiles::open(path, "parquet", |out, columns| {
+            Ok(RowFile::Parquet(Box::new(ParquetFile::new(out, columns).map_err(parquet_error)?)))
+        }),
+        #[cfg(not(feature = "parquet"))]
+        ExportForm::Parquet => {
+            let problem = "this dynacrawl was built without Parquet: build it with --features parquet, or use --to csv";
+            Err(Failure::new(crate::exit::Exit::Usage, anyhow::anyhow!("--to parquet: {problem}")))
         }
     }
 }
-
-const TABLES: &str = "tables.csv";
-const INDEXES: &str = "indexes.csv";
-const KEY_ATTRIBUTES: &str = "key_attributes.csv";
-const SCOPES: &str = "scopes.csv";
 
 /// Whose tables have a name in a catalog. Tables of different accounts or Regions under one name would
 /// replace each other.
@@ -157,7 +151,7 @@ impl Form for DataHubFile {
         self.write(&self.catalog.statistics(table))
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn end(mut self: Box<Self>) -> io::Result<()> {
         self.out.write_all(if self.is_first { b"[]\n" } else { b"\n]\n" })?;
         self.out.flush()
     }
@@ -182,7 +176,7 @@ impl Form for OpenMetadataFile {
         line(&mut self.out, &self.catalog.table(table).to_json())
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn end(mut self: Box<Self>) -> io::Result<()> {
         self.out.flush()
     }
 }
@@ -211,35 +205,93 @@ impl Form for AtlanFiles {
         Ok(())
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn end(mut self: Box<Self>) -> io::Result<()> {
         self.files.iter_mut().try_for_each(|(_, out)| out.flush())
     }
 }
 
-struct CsvFiles {
-    tables: csv::Writer<Out>,
-    indexes: csv::Writer<Out>,
-    key_attributes: csv::Writer<Out>,
-    scopes: csv::Writer<Out>,
+/// A file for each data set.
+struct RowFiles {
+    tables: RowFile,
+    indexes: RowFile,
+    key_attributes: RowFile,
+    scopes: RowFile,
 }
 
-impl Form for CsvFiles {
+/// The rows of a data set.
+enum RowFile {
+    Csv(Box<csv::Writer<Out>>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetFile<Out>>),
+}
+
+impl RowFiles {
+    fn open(
+        path: &Path,
+        extension: &str,
+        file: impl Fn(Out, &[Column]) -> io::Result<RowFile>,
+    ) -> Result<(Destination, Box<dyn Form>), Failure> {
+        let name = |data_set: &str| format!("{data_set}.{extension}");
+        let names = ["tables", "indexes", "key_attributes", "scopes"].map(name);
+        let mut destination = Destination::directory(path, &names)?;
+        let mut open = |name: &str, columns: &[Column]| -> Result<_, Failure> {
+            let opened = destination.writer(name).and_then(|out| file(out, columns));
+            opened.map_err(|error| Failure::new(crate::exit::Exit::SinkFailed, error))
+        };
+        let [tables, indexes, key_attributes, scopes] = &names;
+        let form = Self {
+            tables: open(tables, TableRow::COLUMNS)?,
+            indexes: open(indexes, IndexRow::COLUMNS)?,
+            key_attributes: open(key_attributes, KeyAttributeRow::COLUMNS)?,
+            scopes: open(scopes, ScopeRow::COLUMNS)?,
+        };
+        Ok((destination, Box::new(form)))
+    }
+}
+
+impl RowFile {
+    fn add(&mut self, row: &impl Row) -> io::Result<()> {
+        match self {
+            Self::Csv(out) => Ok(out.serialize(row)?),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(out) => out.add(row).map_err(parquet_error),
+        }
+    }
+
+    fn end(self) -> io::Result<()> {
+        match self {
+            Self::Csv(mut out) => out.flush(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(out) => out.finish().map_err(parquet_error)?.flush(),
+        }
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_error(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(other) => io::Error::other(other),
+        },
+        other => io::Error::other(other),
+    }
+}
+
+impl Form for RowFiles {
     fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
-        self.tables.serialize(rows::table(table))?;
-        rows::indexes(table).into_iter().try_for_each(|row| self.indexes.serialize(row))?;
-        rows::key_attributes(table).into_iter().try_for_each(|row| self.key_attributes.serialize(row))?;
-        Ok(())
+        self.tables.add(&rows::table(table))?;
+        rows::indexes(table).iter().try_for_each(|row| self.indexes.add(row))?;
+        rows::key_attributes(table).iter().try_for_each(|row| self.key_attributes.add(row))
     }
 
     fn scope(&mut self, scope: &NamedScope, end: &ScopeEnd<'_>) -> io::Result<()> {
-        Ok(self.scopes.serialize(rows::scope(scope, end))?)
+        self.scopes.add(&rows::scope(scope, end))
     }
 
-    fn end(&mut self) -> io::Result<()> {
-        for out in [&mut self.tables, &mut self.indexes, &mut self.key_attributes, &mut self.scopes] {
-            out.flush()?;
-        }
-        Ok(())
+    fn end(self: Box<Self>) -> io::Result<()> {
+        let Self { tables, indexes, key_attributes, scopes } = *self;
+        [tables, indexes, key_attributes, scopes].into_iter().try_for_each(RowFile::end)
     }
 }
 

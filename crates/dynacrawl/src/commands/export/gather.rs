@@ -11,7 +11,7 @@ use dynacrawl_state::{KnownTable, Reader, ScopeKey, ScopeLine, StateError};
 use super::super::failure::Failure;
 use super::form::Form;
 use super::input;
-use super::scopes::{self, Scopes};
+use super::scopes::Scopes;
 use super::summary::{Summary, shown};
 use crate::exit::Exit;
 
@@ -189,7 +189,8 @@ impl Export {
 
     /// The scope of a line of the state. A retired scope is noted; its tables are not present.
     fn scope_of(&mut self, line: &ScopeLine) -> Option<(NamedScope, ScopeKey)> {
-        let Some((scope, key)) = scopes::of_line(line) else {
+        let known = line.scope().and_then(|scope| ScopeKey::of(&scope).map(|key| (scope, key)));
+        let Some((scope, key)) = known else {
             self.missing.push(format!("the scope {}/{} in the state cannot be read", line.account_id, line.region));
             return None;
         };
@@ -216,18 +217,16 @@ impl Export {
     }
 
     fn known_table(&mut self, scope: &NamedScope, known: &KnownTable) -> Result<(), Failure> {
-        let Ok(Record { body: Body::Table(mut table), .. }) = serde_json::from_str(&known.record) else {
+        let Some(table) = known.read() else {
             self.missing.push(format!("the table {} of {scope} in the state cannot be read", Escaped(&known.name)));
             return Ok(());
         };
-        if let Some((observed_at, stats)) = &known.stats {
-            table.observed_at = *observed_at;
-            table.table.item_count = stats.item_count;
-            table.table.size_bytes = stats.size_bytes;
-            table.table.status.clone_from(&stats.status);
-        }
         match Described::new(scope, &table) {
-            Ok(described) => self.table(&described),
+            Ok(described) => {
+                let last_seen_at = known.last_seen_at.unwrap_or(table.observed_at);
+                let outcome = self.scopes.of(scope).outcome;
+                self.table(&described.last_seen(last_seen_at, outcome))
+            }
             Err(unnamed) => {
                 self.missing.push(format!("the table {} of {scope}: {unnamed}", Escaped(&known.name)));
                 Ok(())

@@ -1,10 +1,9 @@
 //! The accounts and Regions of an export.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
-use dynacrawl_model::{Counts, NamedScope, Outcome, Partition, Problem, Scope, ScopeCompleted};
-use dynacrawl_state::{ScopeKey, ScopeLine};
+use dynacrawl_model::{Counts, NamedScope, Outcome, Problem, Scope, ScopeCompleted};
+use dynacrawl_state::ScopeLine;
 
 /// What is known of each scope.
 #[derive(Debug, Default)]
@@ -102,17 +101,4 @@ impl Seen {
         let described = self.counts.as_ref().map(|counts| counts.described)?;
         (self.tables < described).then(|| format!("{} of {described} tables are in the input", self.tables))
     }
-}
-
-/// The scope of a line of the state; `None` if it cannot be read.
-pub(super) fn of_line(line: &ScopeLine) -> Option<(NamedScope, ScopeKey)> {
-    let partition = Partition::from(line.partition.as_str());
-    let (account_id, region) = (line.account_id.parse().ok()?, line.region.parse().ok()?);
-    let key = ScopeKey { partition, account_id, region };
-    let scope = Scope {
-        partition: key.partition.clone(),
-        account_id: Some(key.account_id.clone()),
-        region: key.region.clone(),
-    };
-    Some((NamedScope { scope, account_name: line.account_name.as_deref().map(Arc::from) }, key))
 }
