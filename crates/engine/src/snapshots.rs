@@ -1,0 +1,187 @@
+//! Delivers the estate of settled runs, as the state has it, to sinks of snapshots.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dynacrawl_model::{Body, Outcome, RunCompleted, RunId, Scope, TargetFailed, Timestamp};
+use dynacrawl_sinks::{
+    DeliveryError, JournalError, Piece, SnapshotEnd, SnapshotScope, SnapshotSink, SnapshotTable, Work, count,
+};
+use dynacrawl_state::{Cursor, OutboxEvent, Reader, ScopeKey, StateError};
+use tokio::sync::{mpsc, oneshot};
+
+use super::shared_state::{SharedState, opened};
+use crate::settings::{ConfiguredSink, EventFilter};
+
+/// How many pieces wait for the sink.
+const QUEUED_PIECES: usize = 256;
+
+/// A sink, and the state that it follows.
+pub(crate) struct Snapshots<'a> {
+    pub(crate) sink: Box<dyn SnapshotSink>,
+    pub(crate) to: &'a ConfiguredSink,
+    pub(crate) state: &'a SharedState,
+}
+
+impl Work for Snapshots<'_> {
+    /// Writes a snapshot if a run has settled since the last one.
+    async fn step(&mut self) -> Result<usize, DeliveryError> {
+        let name = self.to.sink.name.clone();
+        let owed = self.with_state({
+            let name = name.clone();
+            move |state| Ok(if opened(state).owes_a_run(&name)? { Some(opened(state).reader()?) } else { None })
+        });
+        let Some(reader) = owed.await? else { return Ok(0) };
+        let (pieces, mut queue) = mpsc::channel(QUEUED_PIECES);
+        let (newest, run_id) = oneshot::channel();
+        let source = Source { name: name.clone(), filter: self.to.filter.clone(), newest, pieces };
+        let reading = tokio::task::spawn_blocking(move || source.read(&reader));
+        let written = match run_id.await {
+            Ok(run_id) => self.sink.write(run_id, &mut queue).await,
+            Err(_) => Err(DeliveryError::new("the state cannot be read")),
+        };
+        drop(queue);
+        let read = reading.await.map_err(|error| DeliveryError::new(error.to_string()))?;
+        let (up_to, sent) = read.map_err(|error| DeliveryError::new(error.to_string()))?;
+        if let Err(error) = written {
+            count(&name, "failed", 1);
+            return Err(error);
+        }
+        let synced = name.clone();
+        self.with_state(move |state| opened(state).synced(&synced, up_to, Timestamp::now())).await?;
+        count(&name, "delivered", sent);
+        Ok(sent.max(1))
+    }
+
+    async fn failed(&self, error: &DeliveryError) -> Result<(), JournalError> {
+        let (name, message) = (self.to.sink.name.clone(), error.message.clone());
+        let storing = move |state: &SharedState| opened(state).delivery_failed(&name, Timestamp::now(), &message);
+        self.with_state(storing).await.map_err(|error| error.message.into())
+    }
+}
+
+impl Snapshots<'_> {
+    /// Another run may be settling, which takes long.
+    async fn with_state<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&SharedState) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, DeliveryError> {
+        let state = self.state.clone();
+        let done = tokio::task::spawn_blocking(move || work(&state)).await;
+        done.map_err(|error| error.to_string())
+            .and_then(|done| done.map_err(|error| error.to_string()))
+            .map_err(DeliveryError::new)
+    }
+}
+
+/// Reads a snapshot from the state.
+struct Source {
+    name: String,
+    filter: EventFilter,
+    newest: oneshot::Sender<RunId>,
+    pieces: mpsc::Sender<Piece>,
+}
+
+/// What settled since the last snapshot.
+#[derive(Default)]
+struct Settled {
+    runs: Vec<(RunId, Cursor, RunCompleted)>,
+    scopes: BTreeMap<String, SnapshotScope>,
+    failed_targets: BTreeMap<String, Box<TargetFailed>>,
+}
+
+impl Settled {
+    fn add(&mut self, stored: OutboxEvent) {
+        let (cursor, Some(record)) = (stored.cursor, stored.record) else { return };
+        match (record.body, record.scope) {
+            (Body::RunCompleted(run), _) => self.runs.push((record.run_id, cursor, *run)),
+            (Body::TargetFailed(failed), _) => drop(self.failed_targets.insert(failed.target.clone(), failed)),
+            (Body::ScopeCompleted(ended), Some(scope)) => {
+                // Its target is known again.
+                self.failed_targets.remove(&ended.target);
+                let (outcome, counts, problems) = (ended.outcome, Some(ended.counts), ended.problems);
+                self.scopes.insert(key(&scope), SnapshotScope { scope, outcome, counts, problems });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// By account and Region, so that equal states make equal files.
+fn key(scope: &Scope) -> String {
+    format!("{scope}/{}", scope.partition.as_str())
+}
+
+impl Source {
+    /// Sends the pieces. Returns the place after the newest run, and how many pieces there are. If the
+    /// sink has failed, the rest is not read.
+    fn read(self, reader: &Reader) -> Result<(Cursor, usize), StateError> {
+        reader.at_one_time(|| {
+            let mut settled = Settled::default();
+            reader.owed_ends(&self.name, |stored| {
+                let target = stored.target.as_deref();
+                if target.is_none_or(|target| self.filter.has_target(target)) {
+                    settled.add(stored);
+                }
+            })?;
+            let is_synced = reader.is_synced(&self.name)?;
+            for line in reader.scope_lines(true)? {
+                let Some(scope) = line.scope() else { continue };
+                let key = key(&scope);
+                if line.retired_at.is_some() {
+                    settled.scopes.remove(&key);
+                } else if !is_synced && self.filter.has_target(&line.target) {
+                    let outcome = Outcome::ALL.into_iter().find(|one| one.as_str() == line.last_outcome);
+                    settled.scopes.entry(key).or_insert_with(|| SnapshotScope {
+                        scope: Arc::new(scope),
+                        outcome: outcome.unwrap_or(Outcome::Failed),
+                        counts: None,
+                        problems: line.last_problems,
+                    });
+                }
+            }
+            let Settled { runs, scopes, failed_targets } = settled;
+            let Some(((run_id, up_to, run), skipped)) = runs.split_last() else { return Ok((Cursor::default(), 0)) };
+            let mut sent = 0;
+            let mut send = |piece| {
+                sent += 1;
+                self.pieces.blocking_send(piece).is_ok()
+            };
+            if self.newest.send(*run_id).is_err() {
+                return Ok((*up_to, 0));
+            }
+            for scope in scopes.into_values() {
+                if let Some(key) = ScopeKey::of(&scope.scope) {
+                    Self::tables(reader, &self.filter, &key, &scope, &mut send)?;
+                }
+                if !send(Piece::Scope(Box::new(scope))) {
+                    return Ok((*up_to, sent));
+                }
+            }
+            for failed in failed_targets.into_values() {
+                send(Piece::TargetFailed(failed));
+            }
+            let skipped = skipped.iter().map(|(run_id, ..)| *run_id).collect();
+            send(Piece::End(SnapshotEnd { outcome: run.outcome, ended_at: run.ended_at, skipped }));
+            Ok((*up_to, sent))
+        })
+    }
+
+    fn tables(
+        reader: &Reader,
+        filter: &EventFilter,
+        key: &ScopeKey,
+        scope: &SnapshotScope,
+        send: &mut impl FnMut(Piece) -> bool,
+    ) -> Result<(), StateError> {
+        reader.known_tables(key, |known| {
+            let Some(record) = known.read().filter(|_| filter.has_table(&known.name)) else { return true };
+            send(Piece::Table(Box::new(SnapshotTable {
+                scope: scope.scope.clone(),
+                record,
+                last_seen_at: known.last_seen_at,
+                scope_outcome: Some(scope.outcome),
+            })))
+        })
+    }
+}

@@ -1,0 +1,316 @@
+//! Where an object store is, and with which credentials it is written.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use aws_config::sts::AssumeRoleProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
+use object_store::aws::{AmazonS3Builder, AwsCredential};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::{BackoffConfig, Certificate, ClientOptions, CredentialProvider, ObjectStore, Result, RetryConfig};
+use secrecy::ExposeSecret;
+use tokio::sync::Mutex;
+
+use crate::secret::SecretRef;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one request may take. A part has up to about 20 MB.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// How long failed requests are repeated before the attempt fails.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long before they expire credentials are fetched again.
+const EARLY: Duration = Duration::from_secs(300);
+
+/// Where an object store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// A directory of this machine.
+    Local {
+        /// The directory. dynacrawl creates it.
+        directory: PathBuf,
+    },
+    /// Amazon S3, or a server with its API.
+    S3(Box<S3Location>),
+    /// Google Cloud Storage.
+    Gcs {
+        /// The bucket.
+        bucket: String,
+        /// The key file of a service account. Without it, the credentials of the environment.
+        service_account: Option<PathBuf>,
+        /// The endpoint, instead of Google's. Requests to it are not signed.
+        endpoint: Option<String>,
+    },
+    /// Azure Blob Storage.
+    Azure {
+        /// The storage account.
+        account: String,
+        /// The container.
+        container: String,
+        /// The account's key. Without it, the credentials of the environment.
+        access_key: Option<SecretRef>,
+        /// The endpoint, instead of Azure's.
+        endpoint: Option<String>,
+    },
+}
+
+/// A bucket of Amazon S3, or of a server with its API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Location {
+    /// The bucket.
+    pub bucket: String,
+    /// Its Region.
+    pub region: dynacrawl_model::Region,
+    /// The endpoint, instead of the Region's.
+    pub endpoint: Option<String>,
+    /// Whether the bucket is the first part of the path, and not of the host.
+    pub path_style: bool,
+    /// The credentials.
+    pub credentials: S3Credentials,
+    /// How S3 encrypts the objects, instead of the bucket's default.
+    pub encryption: Option<S3Encryption>,
+}
+
+/// The credentials for a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum S3Credentials {
+    /// Those of a profile, or of AWS's default chain.
+    Ambient {
+        /// The profile.
+        profile: Option<String>,
+        /// A role to assume with them.
+        role: Option<S3Role>,
+    },
+    /// The keys of an IAM user.
+    Keys {
+        /// The access key.
+        access_key_id: SecretRef,
+        /// The secret key.
+        secret_access_key: SecretRef,
+    },
+}
+
+/// A role that may write to a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Role {
+    /// Its ARN.
+    pub arn: String,
+    /// The external id that its trust policy asks for.
+    pub external_id: Option<String>,
+}
+
+/// How S3 encrypts objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum S3Encryption {
+    /// With keys of S3 (`AES256`).
+    S3,
+    /// With a key of KMS (`aws:kms`).
+    Kms {
+        /// The key's ARN, id or alias.
+        key: String,
+        /// Whether S3 may use a bucket key, which saves requests to KMS.
+        bucket_key: bool,
+    },
+    /// Twice, with a key of KMS (`aws:kms:dsse`).
+    KmsDual {
+        /// The key's ARN, id or alias.
+        key: String,
+    },
+}
+
+impl StoreLocation {
+    /// The secrets, each with its key in `[sink.NAME.object_store]`.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        match self {
+            Self::S3(location) => match &location.credentials {
+                S3Credentials::Keys { access_key_id, secret_access_key } => vec![
+                    ("object_store.s3.access_key_id", access_key_id),
+                    ("object_store.s3.secret_access_key", secret_access_key),
+                ],
+                S3Credentials::Ambient { .. } => Vec::new(),
+            },
+            Self::Azure { access_key: Some(key), .. } => vec![("object_store.azure.access_key", key)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether objects have attributes, such as a content type.
+    pub(super) fn has_attributes(&self) -> bool {
+        !matches!(self, Self::Local { .. })
+    }
+
+    /// A client of the store. Nothing has been requested yet.
+    pub(super) fn open(&self, ca_bundle: Option<&FilePath>) -> Result<Box<dyn ObjectStore>> {
+        let client = |endpoint: &Option<String>| client_options(ca_bundle, endpoint.as_deref());
+        Ok(match self {
+            Self::Local { directory } => {
+                std::fs::create_dir_all(directory).map_err(other)?;
+                Box::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true))
+            }
+            Self::S3(location) => location.open(client(&location.endpoint)?)?,
+            Self::Gcs { bucket, service_account, endpoint } => {
+                let mut builder = GoogleCloudStorageBuilder::from_env()
+                    .with_bucket_name(bucket)
+                    .with_client_options(client(endpoint)?)
+                    .with_retry(retries());
+                if let Some(path) = service_account {
+                    builder = builder.with_service_account_path(path.to_string_lossy());
+                }
+                if let Some(endpoint) = endpoint {
+                    builder = builder.with_base_url(endpoint).with_skip_signature(true);
+                }
+                Box::new(builder.build()?)
+            }
+            Self::Azure { account, container, access_key, endpoint } => {
+                let mut builder = MicrosoftAzureBuilder::from_env()
+                    .with_account(account)
+                    .with_container_name(container)
+                    .with_client_options(client(endpoint)?)
+                    .with_retry(retries());
+                if let Some(key) = access_key {
+                    builder = builder.with_access_key(read("azure.access_key", key)?);
+                }
+                if let Some(endpoint) = endpoint {
+                    builder = builder.with_endpoint(endpoint.clone());
+                }
+                Box::new(builder.build()?)
+            }
+        })
+    }
+}
+
+impl S3Location {
+    fn open(&self, client: ClientOptions) -> Result<Box<dyn ObjectStore>> {
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.bucket)
+            .with_region(self.region.as_str())
+            .with_virtual_hosted_style_request(!self.path_style)
+            .with_allow_http(self.endpoint.as_deref().is_some_and(is_plain))
+            .with_client_options(client)
+            .with_retry(retries());
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        builder = match &self.credentials {
+            S3Credentials::Keys { access_key_id, secret_access_key } => builder
+                .with_access_key_id(read("s3.access_key_id", access_key_id)?)
+                .with_secret_access_key(read("s3.secret_access_key", secret_access_key)?),
+            S3Credentials::Ambient { profile, role } => {
+                let chain = Chain {
+                    region: self.region.clone(),
+                    profile: profile.clone(),
+                    role: role.clone(),
+                    provider: Mutex::new(None),
+                };
+                builder.with_credentials(Arc::new(chain))
+            }
+        };
+        builder = match &self.encryption {
+            None => builder,
+            Some(S3Encryption::S3) => builder.with_config("aws_server_side_encryption".parse()?, "AES256"),
+            Some(S3Encryption::Kms { key, bucket_key }) => {
+                builder.with_sse_kms_encryption(key).with_bucket_key(*bucket_key)
+            }
+            Some(S3Encryption::KmsDual { key }) => builder.with_dsse_kms_encryption(key),
+        };
+        Ok(Box::new(builder.build()?))
+    }
+}
+
+fn is_plain(endpoint: &str) -> bool {
+    endpoint.starts_with("http://")
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: 5, retry_timeout: RETRY_TIMEOUT }
+}
+
+fn client_options(ca_bundle: Option<&FilePath>, endpoint: Option<&str>) -> Result<ClientOptions> {
+    let mut options = ClientOptions::new()
+        .with_timeout(TIMEOUT)
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_allow_http(endpoint.is_some_and(is_plain))
+        .with_user_agent(http::HeaderValue::from_static(concat!("dynacrawl/", env!("CARGO_PKG_VERSION"))));
+    if let Some(path) = ca_bundle {
+        let pem = std::fs::read(path).map_err(|error| other(format!("ca_bundle: {}: {error}", path.display())))?;
+        for certificate in Certificate::from_pem_bundle(&pem)? {
+            options = options.with_root_certificate(certificate);
+        }
+        options = options.with_no_system_certificates(true);
+    }
+    Ok(options)
+}
+
+fn read(key: &str, secret: &SecretRef) -> Result<String> {
+    let read = secret.read().map_err(|error| other(format!("{key}: {error}")))?;
+    Ok(read.expose_secret().to_owned())
+}
+
+fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: "configuration", source: error.into() }
+}
+
+/// AWS's default chain, or a profile; object_store's own reads neither profiles nor single sign-on.
+#[derive(Debug)]
+struct Chain {
+    region: dynacrawl_model::Region,
+    profile: Option<String>,
+    role: Option<S3Role>,
+    provider: Mutex<Option<(SharedCredentialsProvider, Option<Credentials>)>>,
+}
+
+impl Chain {
+    async fn new_provider(&self) -> Result<SharedCredentialsProvider> {
+        let http = HttpSettings {
+            connect_timeout: CONNECT_TIMEOUT,
+            answer_timeout: TIMEOUT,
+            connections: 8,
+            ca_bundle: None,
+            use_proxies: true,
+            plain: false,
+        };
+        let settings = AwsSettings { http: http.build().map_err(other)? };
+        let config = settings.sdk_config(self.profile.as_deref(), &self.region, &EndpointSettings::default()).await;
+        if let Some(role) = &self.role {
+            let mut builder = AssumeRoleProvider::builder(&role.arn).session_name("dynacrawl").configure(&config);
+            if let Some(id) = &role.external_id {
+                builder = builder.external_id(id);
+            }
+            return Ok(SharedCredentialsProvider::new(builder.build().await));
+        }
+        config.credentials_provider().ok_or_else(|| other("there are no credentials"))
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for Chain {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> Result<Arc<AwsCredential>> {
+        let mut kept = self.provider.lock().await;
+        let (provider, last) = match kept.take() {
+            Some(kept) => kept,
+            None => (self.new_provider().await?, None),
+        };
+        let is_fresh =
+            |credentials: &Credentials| credentials.expiry().is_none_or(|expiry| expiry > SystemTime::now() + EARLY);
+        let credentials = match last.filter(is_fresh) {
+            Some(credentials) => Ok(credentials),
+            None => provider.provide_credentials().await,
+        };
+        *kept = Some((provider, credentials.as_ref().ok().cloned()));
+        let credentials = credentials
+            .map_err(|error| object_store::Error::Unauthenticated { path: String::new(), source: error.into() })?;
+        Ok(Arc::new(AwsCredential {
+            key_id: credentials.access_key_id().to_owned(),
+            secret_key: credentials.secret_access_key().to_owned(),
+            token: credentials.session_token().map(str::to_owned),
+        }))
+    }
+}

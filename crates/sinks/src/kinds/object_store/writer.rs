@@ -1,0 +1,214 @@
+//! Writes one snapshot.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use dynacrawl_catalogs::Described;
+use dynacrawl_catalogs::rows::{self, IndexRow, KeyAttributeRow, Row, ScopeEnd, ScopeRow, TableRow};
+use dynacrawl_model::{Outcome, RunId, Scope};
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result as StoreResult};
+
+use super::data_set::{DataSet, Part};
+use super::manifest::Missing;
+use super::settings::ObjectStoreSettings;
+use crate::sink::DeliveryError;
+use crate::snapshot::{SnapshotEnd, SnapshotScope, SnapshotTable};
+
+const TABLES: &str = "tables";
+const INDEXES: &str = "indexes";
+const KEY_ATTRIBUTES: &str = "key_attributes";
+const SCOPES: &str = "scopes";
+/// The directory of the manifests. Readers ignore names that begin with `_`.
+const MANIFESTS: &str = "_manifests";
+/// The manifest of the newest snapshot.
+const NEWEST: &str = "_manifest.json";
+
+/// A snapshot that is being written.
+pub(super) struct Writer<'s> {
+    settings: &'s ObjectStoreSettings,
+    store: &'s dyn ObjectStore,
+    run_id: RunId,
+    tables: DataSet,
+    indexes: DataSet,
+    key_attributes: DataSet,
+    scopes: DataSet,
+    /// How many tables each scope has that has not ended.
+    table_counts: HashMap<Scope, u64>,
+    missing: Missing,
+}
+
+impl<'s> Writer<'s> {
+    pub(super) fn new(
+        settings: &'s ObjectStoreSettings,
+        store: &'s dyn ObjectStore,
+        run_id: RunId,
+    ) -> Result<Self, DeliveryError> {
+        fn data_set<R: Row>(
+            name: &'static str,
+            settings: &ObjectStoreSettings,
+            run_id: RunId,
+        ) -> Result<DataSet, DeliveryError> {
+            let directory = format!("{name}/date={}/{}", run_id.day(), of_run(run_id));
+            DataSet::new::<R>(name, directory, settings.format)
+        }
+        Ok(Self {
+            settings,
+            store,
+            run_id,
+            tables: data_set::<TableRow>(TABLES, settings, run_id)?,
+            indexes: data_set::<IndexRow>(INDEXES, settings, run_id)?,
+            key_attributes: data_set::<KeyAttributeRow>(KEY_ATTRIBUTES, settings, run_id)?,
+            scopes: data_set::<ScopeRow>(SCOPES, settings, run_id)?,
+            table_counts: HashMap::new(),
+            missing: Missing::default(),
+        })
+    }
+
+    pub(super) fn missing(&mut self) -> &mut Missing {
+        &mut self.missing
+    }
+
+    pub(super) async fn table(&mut self, table: &SnapshotTable) -> Result<(), DeliveryError> {
+        let Ok(described) = Described::new(&table.scope, &table.record) else {
+            self.missing.unnamed_table();
+            return Ok(());
+        };
+        let last_seen_at = table.last_seen_at.unwrap_or(table.record.observed_at);
+        let described = described.last_seen(last_seen_at, table.scope_outcome);
+        *self.table_counts.entry(table.scope.scope.clone()).or_default() += 1;
+        let mut full = vec![self.tables.add(&rows::table(&described))];
+        full.extend(rows::indexes(&described).iter().map(|row| self.indexes.add(row)));
+        full.extend(rows::key_attributes(&described).iter().map(|row| self.key_attributes.add(row)));
+        for part in full {
+            self.put_part(part).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn scope(&mut self, scope: &SnapshotScope) -> Result<(), DeliveryError> {
+        self.missing.scope(scope);
+        let end = ScopeEnd {
+            outcome: Some(scope.outcome.as_str()),
+            is_complete: scope.outcome == Outcome::Complete,
+            table_count: self.table_counts.remove(&scope.scope.scope).unwrap_or_default(),
+            counts: scope.counts.as_ref(),
+            problems: &scope.problems,
+        };
+        let full = self.scopes.add(&rows::scope(&scope.scope, &end));
+        self.put_part(full).await
+    }
+
+    /// Stores the rest, and the manifest last. Then deletes the snapshots that are not to be kept.
+    pub(super) async fn end(mut self, end: SnapshotEnd) -> Result<(), DeliveryError> {
+        let last = self.data_sets().map(DataSet::last);
+        for part in last {
+            self.put_part(part).await?;
+        }
+        self.delete_leftovers().await?;
+        let data_sets = [self.tables, self.indexes, self.key_attributes, self.scopes];
+        let manifest = self.missing.manifest(self.run_id, end, data_sets.map(DataSet::into_manifest).into());
+        let bytes = serde_json::to_vec_pretty(&manifest).map_err(|error| DeliveryError::new(error.to_string()))?;
+        let place = Place { settings: self.settings, store: self.store };
+        for path in [format!("{MANIFESTS}/{}.json", self.run_id), NEWEST.to_owned()] {
+            place.put(&path, bytes.clone(), "application/json").await?;
+        }
+        Ok(place.delete_old(self.run_id).await?)
+    }
+
+    /// Deletes what was stored, as far as that is possible: without a manifest it is of no use.
+    pub(super) async fn discard(mut self) {
+        let place = Place { settings: self.settings, store: self.store };
+        for data_set in self.data_sets() {
+            for path in data_set.files() {
+                if let Err(error) = place.store.delete(&place.settings.at(path)).await {
+                    tracing::warn!(path, %error, "cannot delete a file of an incomplete snapshot");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn data_sets(&mut self) -> [&mut DataSet; 4] {
+        [&mut self.tables, &mut self.indexes, &mut self.key_attributes, &mut self.scopes]
+    }
+
+    async fn put_part(&self, part: Result<Option<Part>, DeliveryError>) -> Result<(), DeliveryError> {
+        let Some(Part { file, bytes }) = part? else { return Ok(()) };
+        let place = Place { settings: self.settings, store: self.store };
+        Ok(place.put(&file.path, bytes, self.settings.format.content_type()).await?)
+    }
+
+    /// Deletes what an earlier attempt has left in the directories of this run: readers that ignore
+    /// the manifest would take it for a part of the snapshot.
+    async fn delete_leftovers(&mut self) -> StoreResult<()> {
+        let place = Place { settings: self.settings, store: self.store };
+        for data_set in self.data_sets() {
+            let own: HashSet<_> = data_set.files().map(|path| place.settings.at(path)).collect();
+            for path in place.list(data_set.directory()).await? {
+                if !own.contains(&path) {
+                    place.store.delete(&path).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The store below the prefix.
+struct Place<'s> {
+    settings: &'s ObjectStoreSettings,
+    store: &'s dyn ObjectStore,
+}
+
+impl Place<'_> {
+    async fn list(&self, relative: &str) -> StoreResult<Vec<Path>> {
+        self.store.list(Some(&self.settings.at(relative))).map_ok(|object| object.location).try_collect().await
+    }
+
+    async fn put(&self, relative: &str, bytes: Vec<u8>, content_type: &'static str) -> StoreResult<()> {
+        let mut options = PutOptions::default();
+        if self.settings.location.has_attributes() {
+            options.attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
+        }
+        self.store.put_opts(&self.settings.at(relative), PutPayload::from(bytes), options).await.map(drop)
+    }
+
+    /// Deletes all runs but the newest, also those that have no manifest because they were cut short.
+    /// A run's manifest is deleted before its files.
+    async fn delete_old(&self, newest: RunId) -> StoreResult<()> {
+        let keep = self.settings.keep_runs;
+        if keep == 0 {
+            return Ok(());
+        }
+        let manifests = self.list(MANIFESTS).await?;
+        let manifests: Vec<_> = manifests.into_iter().filter_map(|path| Some((manifest_run(&path)?, path))).collect();
+        let runs: BTreeSet<RunId> = manifests.iter().map(|(run, _)| *run).collect();
+        let kept: BTreeSet<RunId> = runs.into_iter().rev().take(keep).chain([newest]).collect();
+        // A later run may be writing.
+        let is_old = |run: &RunId| *run < newest && !kept.contains(run);
+        for (_, path) in manifests.iter().filter(|(run, _)| is_old(run)) {
+            self.store.delete(path).await?;
+        }
+        for data_set in [TABLES, INDEXES, KEY_ATTRIBUTES, SCOPES] {
+            for path in self.list(data_set).await? {
+                if path.parts().find_map(|part| run_of(part.as_ref())).is_some_and(|run| is_old(&run)) {
+                    self.store.delete(&path).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_run(run_id: RunId) -> String {
+    format!("run_id={run_id}")
+}
+
+fn run_of(part: &str) -> Option<RunId> {
+    part.strip_prefix("run_id=")?.parse().ok()
+}
+
+fn manifest_run(path: &Path) -> Option<RunId> {
+    path.filename()?.strip_suffix(".json")?.parse().ok()
+}
