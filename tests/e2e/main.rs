@@ -13,6 +13,8 @@ mod support;
 mod accounts;
 mod auth;
 mod book;
+mod catalog_servers;
+mod catalogs;
 mod check;
 mod check_credentials;
 mod demo;

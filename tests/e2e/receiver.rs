@@ -45,8 +45,12 @@ impl Received {
     }
 }
 
-#[derive(Debug, Default)]
+/// Answers a request that is taken: a status, and a body.
+type Handler = dyn Fn(&Received) -> (u16, Value) + Send + Sync;
+
+#[derive(Default)]
 struct Shared {
+    handler: Option<Arc<Handler>>,
     received: Vec<Received>,
     /// The next reactions; afterwards, `otherwise`.
     reactions: VecDeque<Reaction>,
@@ -54,7 +58,7 @@ struct Shared {
 }
 
 /// The server. It ends with the test's process.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Receiver {
     address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
@@ -73,6 +77,17 @@ impl Receiver {
             }
         });
         receiver
+    }
+
+    /// A server that answers by itself to the requests that it takes.
+    pub(crate) fn serving(handler: impl Fn(&Received) -> (u16, Value) + Send + Sync + 'static) -> Self {
+        let receiver = Self::start();
+        receiver.shared.lock().expect("no panic").handler = Some(Arc::new(handler));
+        receiver
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -121,7 +136,17 @@ fn serve(mut stream: &TcpStream, shared: &Mutex<Shared>) -> Option<()> {
     let mut shared = shared.lock().expect("no panic");
     let next = shared.reactions.pop_front();
     let reaction = next.or_else(|| shared.otherwise.clone()).unwrap_or(Reaction::Take);
+    let handled = shared.handler.clone().filter(|_| matches!(reaction, Reaction::Take | Reaction::TakeAndCut));
+    let handled = handled.map(|handler| {
+        let (status, body) = handler(&received);
+        let body = body.to_string();
+        format!(
+            "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    });
     let answer = match &reaction {
+        Reaction::Take | Reaction::TakeAndCut if handled.is_some() => handled.unwrap_or_default(),
         Reaction::Take | Reaction::TakeAndCut => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
         Reaction::Cut => String::new(),
         Reaction::RefuseIf(text, _) if !received.body.contains(text.as_str()) => {

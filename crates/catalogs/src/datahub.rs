@@ -123,8 +123,13 @@ impl DataHub {
 
     /// The urn of a table's dataset.
     pub fn urn(&self, table: &Described<'_>) -> String {
-        let instance = self.platform_instance.fill(table.scope);
-        format!("urn:li:dataset:({PLATFORM},{instance}.{}.{},{})", table.scope.region, table.name, self.env)
+        self.urn_of(table.scope, table.name)
+    }
+
+    /// The urn of the dataset of a table with this name.
+    pub fn urn_of(&self, scope: &NamedScope, name: &str) -> String {
+        let instance = self.platform_instance.fill(scope);
+        format!("urn:li:dataset:({PLATFORM},{instance}.{}.{name},{})", scope.region, self.env)
     }
 
     fn instance(&self, scope: &NamedScope) -> String {
@@ -134,6 +139,13 @@ impl DataHub {
     fn instance_aspect(&self, scope: &NamedScope) -> Value {
         json!({ "platform": PLATFORM, "instance": self.instance(scope) })
     }
+}
+
+/// Whether a custom property is one that the mapping writes. If it writes it no longer, the property is out
+/// of date.
+pub fn is_own_property(key: &str) -> bool {
+    ["table.", "index.", "indexItems.", "indexBytes."].iter().any(|own| key.starts_with(own))
+        || ["Partition Key", "Sort Key"].contains(&key)
 }
 
 fn account_container(scope: &NamedScope) -> String {

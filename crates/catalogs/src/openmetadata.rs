@@ -1,7 +1,8 @@
 //! OpenMetadata: requests that create or update a database service, databases, schemas and tables.
 //!
-//! A request replaces nothing that people wrote: OpenMetadata keeps a description that it already
-//! has, and requests name no owners, tags or domains.
+//! Requests name no owners, tags or domains, which OpenMetadata keeps then. It keeps a description that it
+//! already has from requests of a bot only, and a display name, a retention period and foreign keys from
+//! nobody: whoever sends a request for an existing table has to repeat them.
 
 use std::fmt::Write;
 
@@ -112,8 +113,36 @@ impl OpenMetadata {
         ]
     }
 
-    /// The request for a table.
+    /// The fully qualified name of a table with this name.
+    pub fn table_name(&self, scope: &NamedScope, table: &str) -> String {
+        format!("{}.{}", self.schema(scope), qualified(&[&name(table)]))
+    }
+
+    /// The statistics of a table, as its profile.
+    pub fn profile(&self, table: &Described<'_>) -> Value {
+        let described = table.table();
+        let mut profile = json!({
+            "timestamp": table.record.observed_at.as_millis(),
+            "columnCount": table.columns().len(),
+        });
+        for (field, value) in [("rowCount", described.item_count), ("sizeInByte", described.size_bytes)] {
+            if let Some(value) = value {
+                profile[field] = value.into();
+            }
+        }
+        json!({ "tableProfile": profile, "columnProfile": [] })
+    }
+
+    /// The request for a table, with its statistics in the description: an export has no other place for
+    /// them.
     pub fn table(&self, table: &Described<'_>) -> Request {
+        let mut request = self.structure(table);
+        request.body["description"] = (description(table) + &statistics(table)).into();
+        request
+    }
+
+    /// The request for a table without its statistics.
+    pub fn structure(&self, table: &Described<'_>) -> Request {
         let keys: Vec<_> = [ROLE_PARTITION, ROLE_SORT].iter().flat_map(|role| table.key(role)).collect();
         // A constraint of one column stands at the column: the server refuses it at the table.
         let single = (keys.len() == 1).then(|| keys[0]);
@@ -166,14 +195,28 @@ fn column(column: &Column<'_>, is_only_key: bool) -> Value {
     Value::Object(body)
 }
 
-/// The facts of a table as a list, with its statistics at the end: indexes have no entity of their
-/// own.
+/// The beginning of each description that dynacrawl writes.
+const FIRST_WORDS: &str = "Amazon DynamoDB table `";
+
+/// The facts of a table as a list: indexes have no entity of their own.
 fn description(table: &Described<'_>) -> String {
-    let mut text =
-        format!("Amazon DynamoDB table `{}`.\n", table.table().arn.as_ref().map_or(table.name, |arn| arn.as_str()));
+    let mut text = format!("{FIRST_WORDS}{}`.\n", table.table().arn.as_ref().map_or(table.name, |arn| arn.as_str()));
     for fact in table.facts() {
         let _ = write!(text, "\n- {}: {}", markdown(&fact.label), markdown(&fact.value));
     }
+    text
+}
+
+/// Whether a description has nothing but what dynacrawl writes, so that a newer one may replace it. Text
+/// that a person adds is a line of its own.
+pub fn is_own_description(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.next().is_some_and(|first| first.starts_with(FIRST_WORDS)) && lines.all(|line| line.starts_with("- "))
+}
+
+/// The statistics of a table and its indexes as the end of that list.
+fn statistics(table: &Described<'_>) -> String {
+    let mut text = String::new();
     let indexes = [IndexKind::Global, IndexKind::Local, IndexKind::Vector];
     let sized = indexes.into_iter().flat_map(|kind| table.indexes(kind)).map(|index| {
         let name = index.name.as_deref().unwrap_or_default();

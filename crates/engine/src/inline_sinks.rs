@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dynacrawl_model::{Body, Record, RunId, event_id};
 use dynacrawl_sinks::{
-    DeliveryError, Destination, Event, JournalError, Observed, Piece, Position, Sink, SinkSettings, SnapshotEnd,
+    DeliveryError, Destination, Event, JournalError, Observed, Part, Piece, Position, Sink, SinkSettings, SnapshotEnd,
     SnapshotScope, SnapshotSink, SnapshotTable, deliver_until,
 };
 use tokio::sync::mpsc;
@@ -89,7 +89,7 @@ impl InlineSinks {
         if self.pending.is_empty() {
             self.since = Instant::now();
         }
-        self.pending.push(Event { id: event_id(), record, table: None, target });
+        self.pending.push(Event { id: event_id(), record, table: None, target, part: Part::Whole });
     }
 }
 
@@ -108,7 +108,7 @@ async fn all(
 impl InlineSink {
     fn new(settings: &ConfiguredSink) -> Self {
         match settings.sink.kind.destination() {
-            Destination::Events(sink) => Self::Events(sink),
+            Destination::Events(sink) | Destination::Catalog(sink, _) => Self::Events(sink),
             Destination::Snapshots(sink) => Self::Snapshots(InlineSnapshot::Waiting(sink)),
         }
     }

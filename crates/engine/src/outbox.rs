@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
-use dynacrawl_sinks::{DeliveryError, Destination, Event, EventSource, JournalError, Until, drive, work};
+use dynacrawl_sinks::{DeliveryError, Destination, Event, EventSource, JournalError, Part, Until, drive, work};
 use dynacrawl_state::{Cursor, OutboxEvent, StateError};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use super::followers::Follower;
 use super::shared_state::{SharedState, opened};
 use super::snapshots::Snapshots;
 use crate::settings::{ConfiguredSink, EventFilter, Settings, SinkChoice, StateSettings};
@@ -68,7 +69,7 @@ fn event(stored: OutboxEvent) -> Option<(Cursor, Event)> {
     if record.is_none() {
         tracing::error!(event = %id, "an event in the state cannot be read, and is skipped");
     }
-    Some((cursor, Event { id, record: record?, table, target }))
+    Some((cursor, Event { id, record: record?, table, target, part: Part::Whole }))
 }
 
 /// The events in the state that a sink gets, and has not accepted yet.
@@ -127,6 +128,9 @@ async fn deliver_to(to: &ConfiguredSink, state: &SharedState, until: Until, stop
         Destination::Events(mut sink) => {
             let source = undelivered(state, &to.sink.name, &to.filter);
             drive(&mut *sink, &source, &to.sink, until, stop).await;
+        }
+        Destination::Catalog(sink, catalog) => {
+            work(&mut Follower { sink, to, catalog, state }, &to.sink, until, stop).await;
         }
         Destination::Snapshots(sink) => work(&mut Snapshots { sink, to, state }, &to.sink, until, stop).await,
     }

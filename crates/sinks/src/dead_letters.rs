@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::lines::Lines;
-use crate::sink::{DeliveryError, Event, Refusal};
+use crate::sink::{DeliveryError, Event, Part, Refusal};
 
 /// An event that a destination refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,7 +111,13 @@ impl Letters {
 
 impl DeadLetter {
     pub(crate) fn event(&self) -> Event {
-        Event { id: self.event_id.clone(), record: self.record.clone(), table: self.table.clone(), target: None }
+        Event {
+            id: self.event_id.clone(),
+            record: self.record.clone(),
+            table: self.table.clone(),
+            target: None,
+            part: Part::Whole,
+        }
     }
 }
 

@@ -150,6 +150,18 @@ pub async fn deliver_until(
     }
 }
 
+/// Makes one attempt to deliver events. Those that the destination refuses are dead letters then.
+///
+/// # Errors
+/// If the destination did not take them, or permanently refuses one and there is no file for dead letters.
+pub async fn deliver_once(
+    sink: &mut dyn Sink,
+    settings: &SinkSettings,
+    events: &[Event],
+) -> Result<Delivered, DeliveryError> {
+    one_try(sink, settings, events).await.map_err(Failure::into_error)
+}
+
 /// Delivers one batch. Returns how many events it had.
 async fn one_batch<S: EventSource>(
     sink: &mut dyn Sink,
@@ -161,7 +173,7 @@ async fn one_batch<S: EventSource>(
     let Some((last, _)) = events.last() else { return Ok(0) };
     let last = *last;
     let batch: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-    let delivered = one_try(sink, settings, &batch).await.map_err(Failure::into_error)?;
+    let delivered = deliver_once(sink, settings, &batch).await?;
     source.delivered(last, delivered.refused.len() as u64).await.map_err(own)?;
     Ok(batch.len())
 }

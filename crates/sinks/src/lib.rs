@@ -2,6 +2,8 @@
 //! bounded channel until the channel is closed, and returns what it wrote or why it failed. A sink
 //! follows settled runs. Each kind of sink is a file or folder in `kinds/`.
 
+mod answer;
+mod catalog;
 mod causes;
 mod cloud_event;
 mod dead_letters;
@@ -19,23 +21,27 @@ mod retry;
 mod secret;
 mod sink;
 mod snapshot;
+mod web;
 
+pub use catalog::CatalogSettings;
 pub use cloud_event::CloudEvents;
 pub use dead_letters::{DeadLetter, DeadLetterError, read_dead_letters};
-pub use driver::{EventSource, Until, Work, count, deliver_until, drive, work};
+pub use driver::{EventSource, Until, Work, count, deliver_once, deliver_until, drive, work};
 pub use error::SinkError;
 pub use event_json::table_of;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
 pub use kinds::{
-    Backoff, Destination, FileSettings, HttpAuth, HttpSettings, JsonCompression, NatsAuth, NatsSettings, ObjectFormat,
-    ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, RESERVED_HEADERS, S3Credentials, S3Encryption, S3Location,
-    S3Role, SinkKind, SinkSettings, StoreLocation, SubjectError, SubjectTemplate,
+    Backoff, DataHubSettings, Destination, FileSettings, HttpAuth, HttpSettings, JsonCompression, NatsAuth,
+    NatsSettings, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, OpenMetadataSettings,
+    RESERVED_HEADERS, S3Credentials, S3Encryption, S3Location, S3Role, SinkKind, SinkSettings, StoreLocation,
+    SubjectError, SubjectTemplate,
 };
 pub use layout::{Layout, Lines};
 pub use output::Output;
 pub use partial::Replacement;
 pub use retry::{Retried, retry_dead_letters};
 pub use secret::{SecretError, SecretRef};
-pub use sink::{Delivered, DeliveryError, Event, Refusal, Sink};
+pub use sink::{Delivered, DeliveryError, Event, Part, Refusal, Sink};
 pub use snapshot::{Piece, SnapshotEnd, SnapshotScope, SnapshotSink, SnapshotTable};
+pub use web::ApiSettings;

@@ -16,6 +16,18 @@ pub struct Event {
     pub table: Option<Record>,
     /// The target, by its name, that the event's scope belongs to; `None` for an event about a run.
     pub target: Option<String>,
+    /// What is new in it. Only sinks of catalogs get anything but [`Part::Whole`].
+    pub part: Part,
+}
+
+/// What is new in an event about a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// Everything.
+    #[default]
+    Whole,
+    /// Item count, size and status, which change by themselves.
+    Statistics,
 }
 
 /// The result of a batch that a sink took, except for some events.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dynacrawl_model::{Record, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::outbox::prune;
@@ -20,7 +21,7 @@ const OWED: &str = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT curs
 const A_DAY: i64 = 24 * 3600 * 1000;
 
 /// How far a sink is in the outbox. Its content is the state's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cursor(pub(crate) i64);
 
 /// An event to deliver.

@@ -1,6 +1,6 @@
 //! The tables of a scope as they were last known, with their newest statistics.
 
-use dynacrawl_model::{Body, Record, TableRecord, TargetFailed, Timestamp};
+use dynacrawl_model::{Body, Record, RunId, TableRecord, TargetFailed, Timestamp};
 use rusqlite::{Row, params};
 
 use crate::rows::{time_if_any, unsigned};
@@ -25,14 +25,21 @@ pub struct KnownTable {
 impl KnownTable {
     /// Its `table` record with its newest statistics; `None` if it cannot be read.
     pub fn read(&self) -> Option<Box<TableRecord>> {
-        let Ok(Record { body: Body::Table(mut table), .. }) = serde_json::from_str(&self.record) else { return None };
+        self.read_of_run().map(|(_, table)| table)
+    }
+
+    /// The same, with the run that has described the table.
+    pub fn read_of_run(&self) -> Option<(RunId, Box<TableRecord>)> {
+        let Ok(Record { run_id, body: Body::Table(mut table), .. }) = serde_json::from_str(&self.record) else {
+            return None;
+        };
         if let Some((observed_at, stats)) = &self.stats {
             table.observed_at = *observed_at;
             table.table.item_count = stats.item_count;
             table.table.size_bytes = stats.size_bytes;
             table.table.status.clone_from(&stats.status);
         }
-        Some(table)
+        Some((run_id, table))
     }
 }
 
@@ -42,7 +49,20 @@ impl Reader {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn known_tables(&self, of: &ScopeKey, mut each: impl FnMut(KnownTable) -> bool) -> Result<(), StateError> {
+    pub fn known_tables(&self, of: &ScopeKey, each: impl FnMut(KnownTable) -> bool) -> Result<(), StateError> {
+        self.known_tables_after(of, "", each)
+    }
+
+    /// The same for the tables whose name comes after `after`.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn known_tables_after(
+        &self,
+        of: &ScopeKey,
+        after: &str,
+        mut each: impl FnMut(KnownTable) -> bool,
+    ) -> Result<(), StateError> {
         let sql = format!(
             "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, \
              COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at \
@@ -51,7 +71,7 @@ impl Reader {
              WHERE s.partition = ? AND s.account_id = ? AND s.region = ? AND t.status = 'present' AND t.name > ? \
              ORDER BY t.name LIMIT {PAGE}"
         );
-        let mut after = String::new();
+        let mut after = after.to_owned();
         loop {
             let page: Vec<KnownTable> = self.read(|| {
                 let mut query = self.connection.prepare_cached(&sql)?;

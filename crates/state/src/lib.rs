@@ -61,7 +61,8 @@
 //!
 //! `sinks`: how far each sink is (`cursor`), and how many events it lost because they became too
 //! old (`lost`). `is_synced` and `statistics_at` concern sinks that follow the state, and not each of
-//! its changes: whether the sink has had the whole state, and when it last got statistics.
+//! its changes: whether the sink has had the whole state, when it last got statistics, and how
+//! far it is with one of them (`progress`, JSON).
 //!
 //! `staged_ends`: how scopes and targets of the run in progress ended.
 //!
@@ -100,6 +101,7 @@ pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, Tabl
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use sink_lines::SinkLine;
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStats, TableStatus};
+pub use sync::{Gone, GoneTable, SinkSync};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.
 const LOG_BYTES: u32 = 4 * 1024 * 1024;

@@ -218,7 +218,7 @@ const KNOWN_SCOPES: &str = "SELECT * FROM scopes WHERE retired_at IS NULL";
 const ONE_TABLE: &str = "SELECT fingerprint, status, last_seen_at, name, first_seen_at, changed_at, arn, table_id, record_id FROM tables \
                          WHERE scope_id = ? AND name = ?";
 
-fn known_scope(row: &Row<'_>) -> rusqlite::Result<KnownScope> {
+pub(crate) fn known_scope(row: &Row<'_>) -> rusqlite::Result<KnownScope> {
     Ok(KnownScope {
         id: row.get("scope_id")?,
         key: ScopeKey {

@@ -1,10 +1,12 @@
 //! What sinks get that follow the state itself, and not each of its changes.
 
-use dynacrawl_model::Timestamp;
-use rusqlite::params;
+use dynacrawl_model::{NamedScope, Partition, Record, Scope, TableName, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::deliveries::event;
-use crate::{Cursor, OutboxEvent, Reader, State, StateError};
+use crate::reader::known_scope;
+use crate::rows::{parsed, time, time_if_any};
+use crate::{Cursor, KnownScope, OutboxEvent, Reader, ScopeKey, State, StateError};
 
 impl State {
     /// Opens the state again, to read it while it is written.
@@ -31,10 +33,97 @@ impl State {
     /// If it cannot be written.
     pub fn synced(&mut self, sink: &str, up_to: Cursor, at: Timestamp) -> Result<(), StateError> {
         self.connection
-            .execute("UPDATE sinks SET is_synced = 1 WHERE name = ?", params![sink])
+            .execute("UPDATE sinks SET is_synced = 1, progress = NULL WHERE name = ?", params![sink])
             .map_err(|source| self.failed(source))?;
         self.delivered(sink, up_to, at, 0)
     }
+
+    /// Stores how far a sink is with the whole state or with statistics, as JSON; `None`: not begun.
+    /// `refused`: how many tables the destination refused on the way.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn set_progress(&mut self, sink: &str, progress: Option<&str>, refused: u64) -> Result<(), StateError> {
+        let refused = i64::try_from(refused).unwrap_or(i64::MAX);
+        let sql =
+            "UPDATE sinks SET progress = ?, refused = refused + ?, failed_at = NULL, failure = NULL WHERE name = ?";
+        self.connection.execute(sql, params![progress, refused, sink]).map(drop).map_err(|source| self.failed(source))
+    }
+
+    /// Stores when a sink began to get the newest statistics of all tables.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn set_statistics_at(&mut self, sink: &str, at: Timestamp) -> Result<(), StateError> {
+        self.connection
+            .execute("UPDATE sinks SET statistics_at = ? WHERE name = ?", params![at.as_millis(), sink])
+            .map(drop)
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Makes a sink get the whole state next.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn set_behind(&mut self, sink: &str) -> Result<(), StateError> {
+        self.connection
+            .execute("UPDATE sinks SET is_synced = 0, progress = NULL WHERE name = ?", [sink])
+            .map(drop)
+            .map_err(|source| self.failed(source))
+    }
+
+    /// How far a sink is that follows the state; `None` if there is no such sink.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn sink_sync(&self, sink: &str) -> Result<Option<SinkSync>, StateError> {
+        let sql = "SELECT is_synced, statistics_at, progress, delivered_at, \
+                   (SELECT MAX(ended_at) FROM runs) AS last_run_at, \
+                   COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS end FROM sinks WHERE name = ?";
+        let sync = |row: &Row<'_>| {
+            Ok(SinkSync {
+                is_synced: row.get("is_synced")?,
+                statistics_at: time_if_any(row, "statistics_at")?,
+                progress: row.get("progress")?,
+                delivered_at: time_if_any(row, "delivered_at")?,
+                last_run_at: time_if_any(row, "last_run_at")?,
+                end: Cursor(row.get("end")?),
+            })
+        };
+        self.connection.query_row(sql, [sink], sync).optional().map_err(|source| self.failed(source))
+    }
+}
+
+/// How far a sink is that follows the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkSync {
+    /// Whether it has had the whole state, and all that happened since is still in the outbox.
+    pub is_synced: bool,
+    /// When it last began to get the newest statistics.
+    pub statistics_at: Option<Timestamp>,
+    /// How far it is with the whole state or with statistics.
+    pub progress: Option<String>,
+    /// When it last took something.
+    pub delivered_at: Option<Timestamp>,
+    /// When the newest run ended.
+    pub last_run_at: Option<Timestamp>,
+    /// The place after the newest event.
+    pub end: Cursor,
+}
+
+/// A table that is no longer present, with its last record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoneTable {
+    /// Its account and Region.
+    pub scope: NamedScope,
+    /// Its name.
+    pub name: TableName,
+    /// Its last `table` record.
+    pub record: Option<Record>,
+    /// When that was found out.
+    pub at: Timestamp,
+    /// When a crawl last listed it.
+    pub last_seen_at: Option<Timestamp>,
 }
 
 impl Reader {
@@ -76,4 +165,64 @@ impl Reader {
             Ok(())
         })
     }
+
+    /// All scopes that are not retired.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn all_scopes(&self) -> Result<Vec<KnownScope>, StateError> {
+        let sql = "SELECT * FROM scopes WHERE retired_at IS NULL";
+        self.read(|| self.connection.prepare(sql)?.query_map([], known_scope)?.collect())
+    }
+
+    /// The tables that were removed since a time, with the targets of their scopes. With a scope instead,
+    /// the tables that were retired with it.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn gone_tables(&self, since: Gone<'_>) -> Result<Vec<(String, GoneTable)>, StateError> {
+        let sql = "SELECT s.partition, s.account_id, s.region, s.account_name, s.target, t.name, t.changed_at, t.last_seen_at, \
+                   r.record FROM tables t JOIN scopes s USING (scope_id) LEFT JOIN records r USING (record_id) WHERE ";
+        let gone = |row: &Row<'_>| {
+            let scope = Scope {
+                partition: Partition::from(row.get_ref("partition")?.as_str()?),
+                account_id: Some(parsed(row, "account_id")?),
+                region: parsed(row, "region")?,
+            };
+            let record: Option<String> = row.get("record")?;
+            let table = GoneTable {
+                scope: NamedScope {
+                    scope,
+                    account_name: row.get::<_, Option<String>>("account_name")?.map(Into::into),
+                },
+                name: TableName::from(row.get::<_, String>("name")?),
+                record: record.and_then(|record| serde_json::from_str(&record).ok()),
+                at: time(row, "changed_at")?,
+                last_seen_at: time_if_any(row, "last_seen_at")?,
+            };
+            Ok((row.get("target")?, table))
+        };
+        self.read(|| match since {
+            Gone::RemovedSince(at) => {
+                let sql = format!("{sql} t.status = 'removed' AND t.changed_at >= ? ORDER BY scope_id, t.name");
+                self.connection.prepare(&sql)?.query_map([at.as_millis()], gone)?.collect()
+            }
+            Gone::RetiredWith(of) => {
+                let sql = format!(
+                    "{sql} t.status = 'retired' AND s.partition = ? AND s.account_id = ? AND s.region = ? ORDER BY t.name"
+                );
+                let key = params![of.partition.as_str(), of.account_id.as_str(), of.region.as_str()];
+                self.connection.prepare(&sql)?.query_map(key, gone)?.collect()
+            }
+        })
+    }
+}
+
+/// Which tables that are no longer present.
+#[derive(Clone, Copy, Debug)]
+pub enum Gone<'a> {
+    /// Those that were removed at this time or later.
+    RemovedSince(Timestamp),
+    /// Those that were retired with their scope.
+    RetiredWith(&'a ScopeKey),
 }

@@ -21,12 +21,21 @@ pub(super) async fn dead_letters(global: &GlobalArgs, args: &DeadLettersArgs) ->
         let problem = "the configuration has no sinks; name a configuration file with --config";
         return Err(ConfigError::value("sink", problem).into());
     }
-    let takes_events = |one: &&ConfiguredSink| one.sink.kind.takes_events();
-    if let Some(other) = sinks.iter().find(|one| !takes_events(one) && args.sinks.contains(&one.sink.name)) {
-        let problem = format!("'{}' gets snapshots, and so no event that it could refuse", other.sink.name);
+    let fits = |one: &&ConfiguredSink| match args.retry {
+        true => one.sink.kind.takes_events(),
+        false => !one.sink.kind.takes_snapshots(),
+    };
+    if let Some(other) = sinks.iter().find(|one| !fits(one) && args.sinks.contains(&one.sink.name)) {
+        let name = &other.sink.name;
+        let problem = match other.sink.kind.takes_snapshots() {
+            true => format!("'{name}' gets snapshots, and so no event that it could refuse"),
+            false => format!(
+                "'{name}' follows the state: it gets a table again when it changes, or all with `dynacrawl replay --sink {name}`"
+            ),
+        };
         return Err(ConfigError::value("--sink", problem).into());
     }
-    let sinks: Vec<_> = sinks.into_iter().filter(takes_events).collect();
+    let sinks: Vec<_> = sinks.into_iter().filter(fits).collect();
     if args.retry { retry(&sinks, &config).await } else { show(&sinks, args.format) }
 }
 

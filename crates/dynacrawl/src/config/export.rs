@@ -33,41 +33,57 @@ impl raw::Export {
 
 impl raw::ExportDataHub {
     fn validate(self) -> Result<DataHub, ConfigError> {
-        let key = "export.datahub.env (--env)";
-        let env = required(key, self.env)?;
-        if !ENVIRONMENTS.contains(&env.as_str()) {
-            return Err(one_of(key, &env, &ENVIRONMENTS));
-        }
-        let key = "export.datahub.platform_instance (--platform-instance)";
-        let platform_instance = template(key, &required(key, self.platform_instance)?)?;
-        Ok(DataHub { env, platform_instance })
+        let key = |field: &str| match field {
+            "env" => "export.datahub.env (--env)".to_owned(),
+            other => format!("export.datahub.{other} (--platform-instance)"),
+        };
+        let env = required(&key("env"), self.env)?;
+        datahub(env, &required(&key("platform_instance"), self.platform_instance)?, &key)
     }
 }
 
 impl raw::ExportOpenMetadata {
     fn validate(self) -> Result<OpenMetadata, ConfigError> {
-        let (names_key, key) = ("export.openmetadata.names (--names)", "export.openmetadata.service (--service)");
-        let names = required(names_key, self.names)?;
-        let names = match names.as_str() {
-            "scoped" => {
-                let service = self.service.unwrap_or_else(|| "dynamodb".to_owned());
-                let parsed = template(key, &service)?;
-                if parsed.has_account() || parsed.has_region() {
-                    let problem =
-                        "has a placeholder, but names = \"scoped\" has one service for all accounts and Regions";
-                    return Err(ConfigError::value(key, problem));
-                }
-                Names::Scoped { service: parsed.to_string() }
-            }
-            "connector" => {
-                let service = self.service.unwrap_or_else(|| "dynamodb-{account}-{region}".to_owned());
-                let service = template(key, &service)?;
-                Names::Connector { service }
-            }
-            other => return Err(one_of(names_key, other, &["scoped", "connector"])),
-        };
-        Ok(OpenMetadata { names })
+        let key = |field: &str| format!("export.openmetadata.{field} (--{field})");
+        openmetadata(&required(&key("names"), self.names)?, self.service, &key)
     }
+}
+
+/// How DataHub names tables.
+pub(super) fn datahub(
+    env: String,
+    platform_instance: &str,
+    key: &impl Fn(&str) -> String,
+) -> Result<DataHub, ConfigError> {
+    if !ENVIRONMENTS.contains(&env.as_str()) {
+        return Err(one_of(&key("env"), &env, &ENVIRONMENTS));
+    }
+    Ok(DataHub { env, platform_instance: template(&key("platform_instance"), platform_instance)? })
+}
+
+/// How OpenMetadata names tables.
+pub(super) fn openmetadata(
+    names: &str,
+    service: Option<String>,
+    key: &impl Fn(&str) -> String,
+) -> Result<OpenMetadata, ConfigError> {
+    let names = match names {
+        "scoped" => {
+            let service = service.unwrap_or_else(|| "dynamodb".to_owned());
+            let parsed = template(&key("service"), &service)?;
+            if parsed.has_account() || parsed.has_region() {
+                let problem = "has a placeholder, but names = \"scoped\" has one service for all accounts and Regions";
+                return Err(ConfigError::value(key("service"), problem));
+            }
+            Names::Scoped { service: parsed.to_string() }
+        }
+        "connector" => {
+            let service = service.unwrap_or_else(|| "dynamodb-{account}-{region}".to_owned());
+            Names::Connector { service: template(&key("service"), &service)? }
+        }
+        other => return Err(one_of(&key("names"), other, &["scoped", "connector"])),
+    };
+    Ok(OpenMetadata { names })
 }
 
 impl raw::ExportAtlan {

@@ -19,6 +19,7 @@ mod read;
 mod secret;
 mod serve;
 mod sink;
+mod sink_catalogs;
 mod sink_http;
 mod sink_nats;
 mod sink_object_store;

@@ -10,6 +10,7 @@ use dynacrawl_walker::InvalidPattern;
 use serde::Deserialize;
 
 use super::error::ConfigError;
+use super::sink_catalogs::{RawDataHub, RawOpenMetadata};
 use super::sink_http::RawHttp;
 use super::sink_nats::RawNats;
 use super::sink_object_store::RawObjectStore;
@@ -37,6 +38,8 @@ pub(crate) struct RawSink {
     http: Option<RawHttp>,
     nats: Option<RawNats>,
     object_store: Option<RawObjectStore>,
+    datahub: Option<RawDataHub>,
+    openmetadata: Option<RawOpenMetadata>,
 }
 
 /// `[sink.NAME.file]`
@@ -67,7 +70,7 @@ pub(super) fn sinks(
         let sink = raw.validate(&name, state)?;
         let file = match &sink.kind {
             SinkKind::File(file) => Some((&file.path, "file.path")),
-            SinkKind::Http(_) | SinkKind::Nats(_) | SinkKind::ObjectStore(_) => None,
+            _ => None,
         };
         let places = [file, sink.dead_letters.as_ref().map(|path| (path, "dead_letters"))];
         for (path, key) in places.into_iter().flatten() {
@@ -168,7 +171,9 @@ impl RawSink {
         let http = self.http.map(|http| http.validate(&key).map(SinkKind::Http));
         let nats = self.nats.map(|nats| nats.validate(&key).map(SinkKind::Nats));
         let object_store = self.object_store.map(|store| store.validate(&key).map(SinkKind::ObjectStore));
-        let mut kinds = [file, http, nats, object_store].into_iter().flatten();
+        let datahub = self.datahub.map(|raw| raw.validate(&key).map(SinkKind::DataHub));
+        let openmetadata = self.openmetadata.map(|raw| raw.validate(&key).map(SinkKind::OpenMetadata));
+        let mut kinds = [file, http, nats, object_store, datahub, openmetadata].into_iter().flatten();
         let kind = match (kinds.next(), kinds.next()) {
             (Some(kind), None) => kind?,
             (None, _) => {
@@ -182,16 +187,16 @@ impl RawSink {
         };
         if !kind.takes_events() {
             let of_events = [
-                ("batch", self.batch.is_some()),
                 ("records", self.records.is_some()),
-                ("dead_letters", self.dead_letters.is_some()),
+                ("batch", kind.takes_snapshots() && self.batch.is_some()),
+                ("dead_letters", kind.takes_snapshots() && self.dead_letters.is_some()),
             ];
             if let Some((field, _)) = of_events.into_iter().find(|(_, is_set)| *is_set) {
-                let problem = "concerns single events, and this sink gets snapshots; remove it";
+                let problem = "concerns single events, and this sink follows the state instead; remove it";
                 return Err(ConfigError::value(key(field), problem));
             }
         }
-        let state = state.filter(|_| kind.takes_events());
+        let state = state.filter(|_| !kind.takes_snapshots());
         let beside = |state: &StateSettings| {
             let mut path = state.path.as_os_str().to_owned();
             path.push(format!(".{name}.refused.jsonl"));

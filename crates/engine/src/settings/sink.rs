@@ -96,7 +96,7 @@ impl SinkChoice {
 #[cfg(test)]
 mod tests {
     use dynacrawl_model::{Record, RecordKind, RunId, Scope};
-    use dynacrawl_sinks::Event;
+    use dynacrawl_sinks::{Event, Part};
     use serde_json::json;
 
     use super::EventFilter;
@@ -125,7 +125,7 @@ mod tests {
             Some(table) if kind == "table" => table.clone(),
             _ => serde_json::from_value(line).expect("a record"),
         };
-        Event { id: "1".to_owned(), record, table, target: target.map(str::to_owned) }
+        Event { id: "1".to_owned(), record, table, target: target.map(str::to_owned), part: Part::Whole }
     }
 
     #[test]

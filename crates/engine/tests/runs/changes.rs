@@ -164,6 +164,7 @@ fn to_version_5(state: &mut rusqlite::Connection) {
         ("outbox", "target"),
         ("sinks", "is_synced"),
         ("sinks", "statistics_at"),
+        ("sinks", "progress"),
     ];
     writing.execute("DROP VIEW estate", []).expect("dropped");
     for (table, column) in columns {

@@ -1,13 +1,17 @@
 //! The kinds of sinks. Each is a file or folder here.
 
+mod datahub;
 mod file;
 mod http;
 mod nats;
 mod object_store;
+mod openmetadata;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use datahub::DataHubSettings;
+use datahub::DataHubSink;
 pub use file::FileSettings;
 use file::FileSink;
 use http::HttpSink;
@@ -19,7 +23,10 @@ pub use object_store::{
     JsonCompression, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, S3Credentials, S3Encryption,
     S3Location, S3Role, StoreLocation,
 };
+pub use openmetadata::OpenMetadataSettings;
+use openmetadata::OpenMetadataSink;
 
+use crate::catalog::CatalogSettings;
 use crate::secret::SecretRef;
 use crate::sink::{DeliveryError, Sink};
 use crate::snapshot::SnapshotSink;
@@ -73,12 +80,18 @@ pub enum SinkKind {
     Nats(NatsSettings),
     /// A bucket or a directory that gets snapshots.
     ObjectStore(Box<ObjectStoreSettings>),
+    /// DataHub.
+    DataHub(Box<DataHubSettings>),
+    /// OpenMetadata.
+    OpenMetadata(Box<OpenMetadataSettings>),
 }
 
 /// A destination, by what it gets.
 pub enum Destination {
     /// Each event.
     Events(Box<dyn Sink>),
+    /// The newest state of each table, first of all, then of those that changed.
+    Catalog(Box<dyn Sink>, CatalogSettings),
     /// The whole estate after a run.
     Snapshots(Box<dyn SnapshotSink>),
 }
@@ -90,7 +103,7 @@ impl Destination {
     /// If it would not.
     pub async fn health(&mut self) -> Result<(), DeliveryError> {
         match self {
-            Self::Events(sink) => sink.health().await,
+            Self::Events(sink) | Self::Catalog(sink, _) => sink.health().await,
             Self::Snapshots(sink) => sink.health().await,
         }
     }
@@ -109,6 +122,7 @@ impl SinkKind {
             Self::Http(_) => usize::MAX,
             Self::Nats(_) => 4 * ONE_BY_ONE,
             Self::ObjectStore(_) => usize::MAX,
+            Self::DataHub(_) | Self::OpenMetadata(_) => 2 * ONE_BY_ONE,
         }
     }
 
@@ -129,12 +143,21 @@ impl SinkKind {
                 Some(NatsAuth::User { password, .. }) => vec![("nats.password", password)],
             },
             Self::ObjectStore(settings) => settings.location.secrets(),
+            Self::DataHub(settings) => settings.api.token.iter().map(|token| ("datahub.token", token)).collect(),
+            Self::OpenMetadata(settings) => {
+                settings.api.token.iter().map(|token| ("openmetadata.token", token)).collect()
+            }
         }
     }
 
-    /// Whether the destination gets events, and so may refuse one.
+    /// Whether the destination gets each event, in order.
     pub fn takes_events(&self) -> bool {
-        !matches!(self, Self::ObjectStore(_))
+        matches!(self, Self::File(_) | Self::Http(_) | Self::Nats(_))
+    }
+
+    /// Whether the destination gets the whole estate after each run.
+    pub fn takes_snapshots(&self) -> bool {
+        matches!(self, Self::ObjectStore(_))
     }
 
     /// The destination. Nothing has been opened or called yet.
@@ -144,6 +167,12 @@ impl SinkKind {
             Self::Http(settings) => Destination::Events(Box::new(HttpSink::new(settings.clone()))),
             Self::Nats(settings) => Destination::Events(Box::new(NatsSink::new(settings.clone()))),
             Self::ObjectStore(settings) => Destination::Snapshots(Box::new(ObjectStoreSink::new((**settings).clone()))),
+            Self::DataHub(settings) => {
+                Destination::Catalog(Box::new(DataHubSink::new((**settings).clone())), settings.follow)
+            }
+            Self::OpenMetadata(settings) => {
+                Destination::Catalog(Box::new(OpenMetadataSink::new((**settings).clone())), settings.follow)
+            }
         }
     }
 }

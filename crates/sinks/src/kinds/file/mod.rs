@@ -115,7 +115,7 @@ mod tests {
     use dynacrawl_model::{Outcome, Record, RunId, TargetFailed};
 
     use super::{FileSettings, FileSink};
-    use crate::sink::{Event, Sink};
+    use crate::sink::{Event, Part, Sink};
 
     fn event(number: u32) -> Event {
         let failed = TargetFailed {
@@ -130,6 +130,7 @@ mod tests {
             record: Record::of_run(RunId::generate(), failed),
             table: None,
             target: None,
+            part: Part::Whole,
         }
     }
 

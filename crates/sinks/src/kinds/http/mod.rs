@@ -1,6 +1,5 @@
 //! The sink `http`: posts events to a URL, in batches of JSON lines or one by one.
 
-mod response;
 mod signature;
 
 use std::io::Write;
@@ -15,19 +14,19 @@ use flate2::write::GzEncoder;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Method, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use self::response::{Answer, read_answer};
+use crate::answer::{self, Answer, read_answer};
 use crate::cloud_event::{self, CloudEvents};
 use crate::event_json;
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
+use crate::web;
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of an answer is read.
+const MOST_BYTES: usize = 4096;
 
 /// Where events go, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,27 +224,15 @@ impl HttpSink {
                 secrets.extend([encoded, password.expose_secret().to_owned()]);
             }
         }
-        let answer = request.send().await.map_err(|error| DeliveryError::new(response::in_words(&error)))?;
-        Ok(read_answer(answer, &secrets).await)
+        let answer = request.send().await.map_err(|error| DeliveryError::new(answer::in_words(&error)))?;
+        Ok(read_answer(answer, &secrets, MOST_BYTES).await)
     }
 
     fn client(&mut self) -> Result<Client, DeliveryError> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let mut builder = Client::builder()
-            .user_agent(concat!("dynacrawl/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(self.settings.timeout)
-            // The credentials are meant for this address.
-            .redirect(Policy::none());
-        if let Some(path) = &self.settings.ca_bundle {
-            let unusable = |error: String| DeliveryError::new(format!("ca_bundle: {}: {error}", path.display()));
-            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-            let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
-            builder = builder.tls_certs_only(authorities);
-        }
-        let client = builder.build().map_err(|error| DeliveryError::new(response::in_words(&error)))?;
+        let client = web::client(self.settings.timeout, self.settings.ca_bundle.as_deref())?;
         self.client = Some(client.clone());
         Ok(client)
     }

@@ -9,45 +9,47 @@ use reqwest::{Response, StatusCode};
 
 use crate::sink::DeliveryError;
 
-/// How much of an answer is read.
-const MOST_BYTES: usize = 4096;
+/// How much of an answer is searched for secrets before its beginning is shown, in bytes.
+const SHOWN_BYTES: usize = 4096;
 /// How much of it is shown, in characters.
 const SHOWN: usize = 200;
 
 /// An answer of the destination.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The body, or its beginning.
+    pub(crate) body: Vec<u8>,
     /// The beginning of the body, without secrets.
     text: String,
     retry_after: Option<Duration>,
 }
 
 impl Answer {
-    pub(super) fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         let text = self.text.trim();
         if text.is_empty() { format!("HTTP {}", self.status) } else { format!("HTTP {}: {text}", self.status) }
     }
 
-    pub(super) fn into_error(self) -> DeliveryError {
+    pub(crate) fn into_error(self) -> DeliveryError {
         DeliveryError { message: self.in_words(), retry_after: self.retry_after }
     }
 }
 
-/// Reads the beginning of an answer. A destination could repeat the secrets that it got.
-pub(super) async fn read_answer(mut response: Response, secrets: &[String]) -> Answer {
+/// Reads an answer, or its beginning. A destination could repeat the secrets that it got.
+pub(crate) async fn read_answer(mut response: Response, secrets: &[String], most_bytes: usize) -> Answer {
     let (status, retry_after) = (response.status(), retry_after(response.headers(), SystemTime::now()));
     let mut body = Vec::new();
-    while body.len() < MOST_BYTES
+    while body.len() < most_bytes
         && let Ok(Some(chunk)) = response.chunk().await
     {
-        body.extend_from_slice(&chunk[..chunk.len().min(MOST_BYTES - body.len())]);
+        body.extend_from_slice(&chunk[..chunk.len().min(most_bytes - body.len())]);
     }
-    let mut text = String::from_utf8_lossy(&body).into_owned();
+    let mut text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]).into_owned();
     for secret in secrets {
         text = text.replace(secret, "***");
     }
-    Answer { status, text: text.chars().take(SHOWN).collect(), retry_after }
+    Answer { status, body, text: text.chars().take(SHOWN).collect(), retry_after }
 }
 
 /// `Retry-After`, in seconds or as a date.
@@ -60,7 +62,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// An error with its causes, and without the URL: a query may have a secret.
-pub(super) fn in_words(error: &reqwest::Error) -> String {
+pub(crate) fn in_words(error: &reqwest::Error) -> String {
     let what = match error {
         error if error.is_timeout() => "the destination did not answer in time",
         error if error.is_connect() => "cannot connect",

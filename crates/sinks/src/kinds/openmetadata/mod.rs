@@ -1,0 +1,271 @@
+//! The sink `openmetadata`: tables in OpenMetadata, by its REST API.
+//!
+//! Each table is a request of its own: the answer is about this table, has the id that its profile needs,
+//! and all versions have it. What people may have written is read first and sent back, because a request
+//! replaces the display name, the retention period and the constraints. The token has to be a bot's: only
+//! then OpenMetadata keeps descriptions.
+
+mod parents;
+
+use std::collections::HashSet;
+
+use dynacrawl_catalogs::Described;
+use dynacrawl_catalogs::openmetadata::{OpenMetadata, is_own_description};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::catalog::{Answered, CatalogSettings, Refusals, TableState, TableUpdate, updates};
+use crate::sink::{Delivered, DeliveryError, Event, Sink};
+use crate::web::{Api, ApiSettings, encoded};
+
+/// How many tables are sent at once.
+const AT_ONCE: usize = 8;
+const JSON: &str = "application/json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+/// Where OpenMetadata is, and how tables are named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenMetadataSettings {
+    /// The server, without `/api`.
+    pub api: ApiSettings,
+    /// The names.
+    pub catalog: OpenMetadata,
+    /// How the sink follows the state.
+    pub follow: CatalogSettings,
+}
+
+/// A server of OpenMetadata.
+#[derive(Debug)]
+pub(crate) struct OpenMetadataSink {
+    settings: OpenMetadataSettings,
+    api: Api,
+    is_bot: bool,
+    /// The services, databases and schemas that are known to exist.
+    known: HashSet<String>,
+}
+
+impl OpenMetadataSink {
+    /// A sink that has not connected yet.
+    pub(crate) fn new(settings: OpenMetadataSettings) -> Self {
+        let api = Api::new(settings.api.clone(), &[]);
+        Self { settings, api, is_bot: false, known: HashSet::new() }
+    }
+
+    async fn all(&mut self, batch: &[Event]) -> Result<Delivered, DeliveryError> {
+        let updates = updates(batch);
+        if updates.is_empty() {
+            return Ok(Delivered::default());
+        }
+        self.api.open()?;
+        self.need_a_bot().await?;
+        for update in &updates {
+            if !matches!(update.state, TableState::Removed) {
+                parents::create(&self.api, &self.settings.catalog, update.scope, &mut self.known).await?;
+            }
+        }
+        let this = &*self;
+        let sending: Vec<_> = updates.iter().map(|update| this.one(update)).collect();
+        let answers: Vec<_> = stream::iter(sending).buffered(AT_ONCE).collect().await;
+        let mut refusals = Refusals::default();
+        for (update, answered) in updates.iter().zip(answers) {
+            match answered {
+                Answered::Taken => {}
+                Answered::Refused(reason) => refusals.refused(update.id, reason),
+                Answered::Suspect(error) => refusals.suspect(update.id, error),
+                Answered::Failed(error) => {
+                    // A parent may have been deleted.
+                    self.known.clear();
+                    return Err(error);
+                }
+            }
+        }
+        refusals.delivered(updates.len())
+    }
+
+    /// The server keeps what people wrote only from requests of a bot.
+    async fn need_a_bot(&mut self) -> Result<(), DeliveryError> {
+        if self.is_bot {
+            return Ok(());
+        }
+        let answer = self.api.call(Method::GET, "/api/v1/users/loggedInUser", "", None).await?;
+        let user = read(answer)?.unwrap_or_default();
+        if user["isBot"] != true {
+            let problem =
+                "the token is not a bot's; requests of another user would replace the descriptions that people wrote";
+            return Err(DeliveryError::new(problem));
+        }
+        self.is_bot = true;
+        Ok(())
+    }
+
+    async fn one(&self, update: &TableUpdate<'_>) -> Answered {
+        let done = match &update.state {
+            TableState::Present(table) => self.table(table).await,
+            TableState::Counted(table) => self.counted(table).await,
+            TableState::Removed => self.removed(update).await,
+        };
+        match done {
+            Ok(()) => Answered::Taken,
+            Err(Untaken::Failed(error)) => Answered::Failed(error),
+            Err(Untaken::Answer(answer)) => match answer.status {
+                StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+                    Answered::Refused(answer.in_words())
+                }
+                StatusCode::INTERNAL_SERVER_ERROR => Answered::Suspect(answer.into_error()),
+                _ => Answered::Failed(answer.into_error()),
+            },
+        }
+    }
+
+    /// The table as the server has it, also if it is deleted there.
+    async fn stored(&self, name: &str) -> Result<Option<Value>, Untaken> {
+        let path = format!("/api/v1/tables/name/{}?include=all&fields=tableConstraints", encoded(name));
+        self.call(Method::GET, &path, "", None).await
+    }
+
+    async fn table(&self, table: &Described<'_>) -> Result<(), Untaken> {
+        let catalog = &self.settings.catalog;
+        let stored = self.stored(&catalog.table_name(table.scope, table.name)).await?;
+        let request = catalog.structure(table);
+        let mut body = request.body;
+        let description = body["description"].clone();
+        if let Some(stored) = &stored {
+            if stored["deleted"] == true {
+                self.call(Method::PUT, "/api/v1/tables/restore", JSON, Some(&json!({ "id": stored["id"] }))).await?;
+            }
+            keep_what_people_wrote(&mut body, stored);
+        }
+        let Some(written) = self.call(Method::PUT, request.path, JSON, Some(&body)).await? else {
+            return Err(Untaken::Failed(DeliveryError::new(
+                "OpenMetadata does not have the schema of the table any more",
+            )));
+        };
+        self.describe(&written, &description).await?;
+        self.put_profile(&written, table).await
+    }
+
+    /// Brings the description up to date if it is ours: a request of a bot does not change one that is
+    /// there.
+    async fn describe(&self, written: &Value, description: &Value) -> Result<(), Untaken> {
+        let text = written["description"].as_str().unwrap_or_default();
+        if written["description"] == *description || !is_own_description(text) {
+            return Ok(());
+        }
+        let patch = json!([{ "op": "replace", "path": "/description", "value": description }]);
+        let path = format!("/api/v1/tables/{}", id(written)?);
+        self.call(Method::PATCH, &path, JSON_PATCH, Some(&patch)).await.map(drop)
+    }
+
+    async fn counted(&self, table: &Described<'_>) -> Result<(), Untaken> {
+        let name = self.settings.catalog.table_name(table.scope, table.name);
+        match self.stored(&name).await? {
+            Some(stored) if stored["deleted"] != true => self.put_profile(&stored, table).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn put_profile(&self, stored: &Value, table: &Described<'_>) -> Result<(), Untaken> {
+        let path = format!("/api/v1/tables/{}/tableProfile", id(stored)?);
+        let profile = self.settings.catalog.profile(table);
+        self.call(Method::PUT, &path, JSON, Some(&profile)).await.map(drop)
+    }
+
+    /// Deletes a table so that it can be restored, with what people wrote.
+    async fn removed(&self, update: &TableUpdate<'_>) -> Result<(), Untaken> {
+        let stored = self.stored(&self.settings.catalog.table_name(update.scope, update.name)).await?;
+        let Some(stored) = stored.filter(|stored| stored["deleted"] != true) else { return Ok(()) };
+        let path = format!("/api/v1/tables/{}?recursive=true&hardDelete=false", id(&stored)?);
+        self.call(Method::DELETE, &path, "", None).await.map(drop)
+    }
+
+    /// Sends a request. `None` if there is no such entity.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> Result<Option<Value>, Untaken> {
+        let answer = self.api.call(method, path, content_type, body).await.map_err(Untaken::Failed)?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(serde_json::from_slice(&answer.body).unwrap_or_default())),
+            _ => Err(Untaken::Answer(answer)),
+        }
+    }
+
+    async fn checked(&mut self) -> Result<(), DeliveryError> {
+        self.api.open()?;
+        let version = read(self.api.call(Method::GET, "/api/v1/system/version", "", None).await?)?;
+        if version.is_none_or(|version| !version["version"].is_string()) {
+            let problem = "GET /api/v1/system/version is not answered as by OpenMetadata; the URL is that of the server, without /api";
+            return Err(DeliveryError::new(problem));
+        }
+        self.need_a_bot().await?;
+        let permissions = read(self.api.call(Method::GET, "/api/v1/permissions/table", "", None).await?)?;
+        let permissions = permissions.unwrap_or_default();
+        let denied = |operation: &str| {
+            let of = permissions["permissions"].as_array().into_iter().flatten();
+            !of.filter(|one| one["operation"] == operation)
+                .any(|one| one["access"] == "allow" || one["access"] == "conditionalAllow")
+        };
+        match ["Create", "EditAll", "Delete"].into_iter().find(|operation| denied(operation)) {
+            None => Ok(()),
+            Some(operation) => Err(DeliveryError::new(format!(
+                "the bot lacks the permission {operation} on tables; give it a role with the IngestionBotPolicy"
+            ))),
+        }
+    }
+}
+
+/// Why a table was not taken.
+enum Untaken {
+    Answer(Answer),
+    Failed(DeliveryError),
+}
+
+/// The body of an answer; `None` if there is no such entity.
+fn read(answer: Answer) -> Result<Option<Value>, DeliveryError> {
+    match answer.status {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => Ok(serde_json::from_slice(&answer.body).ok()),
+        _ => Err(answer.into_error()),
+    }
+}
+
+fn id(stored: &Value) -> Result<&str, Untaken> {
+    // From the answer, and put into a path.
+    let is_plain = |id: &&str| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let missing = || Untaken::Failed(DeliveryError::new("OpenMetadata answers without the id of the table"));
+    stored["id"].as_str().filter(is_plain).ok_or_else(missing)
+}
+
+/// Repeats what a request would otherwise remove.
+fn keep_what_people_wrote(body: &mut Value, stored: &Value) {
+    for field in ["displayName", "retentionPeriod"] {
+        if !stored[field].is_null() {
+            body[field] = stored[field].clone();
+        }
+    }
+    let keys = ["PRIMARY_KEY", "SORT_KEY"];
+    let is_ours = |constraint: &&Value| keys.iter().any(|key| constraint["constraintType"] == **key);
+    let theirs = stored["tableConstraints"].as_array().into_iter().flatten().filter(|one| !is_ours(one));
+    let theirs: Vec<_> = theirs.cloned().collect();
+    if !theirs.is_empty() {
+        let ours = body["tableConstraints"].as_array().cloned().unwrap_or_default();
+        body["tableConstraints"] = ours.into_iter().chain(theirs).collect();
+    }
+}
+
+impl Sink for OpenMetadataSink {
+    fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
+        self.all(batch).boxed()
+    }
+
+    fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
+        self.checked().boxed()
+    }
+}

@@ -1,0 +1,359 @@
+//! The sinks of catalogs: tables appear, change and disappear as in AWS, and never because of a failure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dynacrawl_sim::{Account, DemoAccount, Denial, Effect, Estate, FaultRule, Operation, Simulator, Tables, fixtures};
+use serde_json::{Value, json};
+
+use crate::catalog_servers::{CatalogServer, TOKEN};
+use crate::command::{Dynacrawl, Ended};
+use crate::daemon::Place;
+use crate::receiver::Reaction;
+use crate::support::{HOME, IRELAND, VIRGINIA, ireland, simulate};
+
+/// A catalog, and a place with a state.
+struct Scene {
+    server: CatalogServer,
+    kind: &'static str,
+    place: Place,
+    /// Lines of the sink's section, and of its kind's.
+    sink: String,
+    more: String,
+}
+
+impl Scene {
+    fn of(kind: &'static str, server: CatalogServer) -> Self {
+        Self { server, kind, place: Place::new(), sink: String::new(), more: String::new() }
+    }
+
+    /// One for each API.
+    fn all() -> [Self; 3] {
+        [
+            Self::of("datahub", CatalogServer::datahub("v1.7.0")),
+            Self::of("datahub", CatalogServer::datahub("v0.15.0")),
+            Self::of("openmetadata", CatalogServer::openmetadata(true)),
+        ]
+    }
+
+    fn section(&self) -> String {
+        format!(
+            "[sink.hub]\nbackoff = \"10ms\"\nmax_backoff = \"50ms\"\n{}[sink.hub.{}]\nurl = \"{}\"\n\
+             token = {{ env = \"CATALOG_TOKEN\" }}\n{}",
+            self.sink,
+            self.kind,
+            self.server.receiver.base(),
+            self.more
+        )
+    }
+
+    fn crawl(&self, sim: &Simulator, home: &DemoAccount, regions: &str) -> Dynacrawl {
+        self.crawl_within(sim, home, regions, "20s")
+    }
+
+    fn crawl_within(&self, sim: &Simulator, home: &DemoAccount, regions: &str, within: &str) -> Dynacrawl {
+        let config = format!(
+            "[crawl]\nrate = 0\ndeliver_within = \"{within}\"\n[changes]\nfail_safe_from = 1000\n[state]\npath = \"{}\"\n{}",
+            self.place.state().display(),
+            self.section()
+        );
+        Dynacrawl::crawl_of(sim, home, regions)
+            .config(&config)
+            .args(["--output", "tables.jsonl"])
+            .secret_env("CATALOG_TOKEN", TOKEN)
+    }
+
+    fn run(&self, sim: &Simulator, home: &DemoAccount, code: i32) -> Ended {
+        let ended = self.crawl(sim, home, IRELAND).run();
+        assert_eq!(ended.code(), code, "{}: {}", self.kind, ended.stderr);
+        ended
+    }
+
+    /// The tables in the catalog by their last name, and whether each is there or removed.
+    fn tables(&self) -> BTreeMap<String, bool> {
+        let entities = self.server.entities();
+        let table = |(name, entity): (&String, &serde_json::Map<String, Value>)| match self.kind {
+            "datahub" => {
+                let of = name.strip_prefix("urn:li:dataset:(urn:li:dataPlatform:dynamodb,")?.strip_suffix(",PROD)")?;
+                let (_, table) = of
+                    .split_once(&format!("{HOME}.{IRELAND}."))
+                    .or_else(|| of.split_once(&format!("{HOME}.{VIRGINIA}.")))?;
+                Some((table.to_owned(), entity["status"]["removed"] == false))
+            }
+            _ => {
+                entity.get("databaseSchema")?;
+                Some((entity["name"].as_str()?.to_owned(), entity["deleted"] == false))
+            }
+        };
+        entities.iter().filter_map(table).collect()
+    }
+
+    /// The entity of a table.
+    fn entity(&self, table: &str) -> Value {
+        let entities = self.server.entities();
+        let name = match self.kind {
+            "datahub" => format!("urn:li:dataset:(urn:li:dataPlatform:dynamodb,{HOME}.{IRELAND}.{table},PROD)"),
+            _ => format!("dynamodb.{HOME}.{IRELAND}.{table}"),
+        };
+        Value::Object(entities.get(&name).unwrap_or_else(|| panic!("no {name}")).clone())
+    }
+
+    /// How many requests have changed something since the last call.
+    fn writes(&self) -> usize {
+        let writes = self.server.writes().len();
+        self.server.receiver.forget();
+        writes
+    }
+}
+
+fn all_there(count: usize) -> BTreeMap<String, bool> {
+    (0..count).map(|number| (format!("table-{number:06}"), true)).collect()
+}
+
+#[test]
+fn tables_appear_change_disappear_and_return_and_what_people_wrote_stays() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(5);
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(5));
+        assert!(scene.writes() > 0);
+        assert_eq!(scene.place.rows("outbox"), 0);
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.writes(), 0, "{}: nothing has changed, and no statistics are due", scene.kind);
+
+        // What people and other tools write.
+        {
+            let mut entities = scene.server.entities();
+            for (name, entity) in entities.iter_mut().filter(|(name, _)| name.contains("table-000003")) {
+                match scene.kind {
+                    "datahub" => {
+                        entity["datasetProperties"]["customProperties"]["team"] = "payments".into();
+                        entity["datasetProperties"]["customProperties"]["index.gone"] = "out of date".into();
+                        entity.insert("ownership".to_owned(), json!({ "owners": ["a"] }));
+                    }
+                    _ => {
+                        entity.insert("displayName".to_owned(), "Orders".into());
+                        entity.insert("retentionPeriod".to_owned(), "P30D".into());
+                        entity.insert("owners".to_owned(), json!(["a"]));
+                        assert!(name.ends_with("table-000003"));
+                    }
+                }
+            }
+        }
+        let mut is_protected = false;
+        let toggled = |table: &mut Value| {
+            is_protected = table["DeletionProtectionEnabled"] != true;
+            table["DeletionProtectionEnabled"] = is_protected.into();
+        };
+        sim.update_table(HOME, IRELAND, "table-000003", toggled).expect("there");
+        scene.run(&sim, &home, 0);
+        assert!(scene.writes() > 0);
+        let words = if is_protected { "enabled" } else { "disabled" };
+        match scene.kind {
+            "datahub" => {
+                let entity = scene.entity("table-000003");
+                let custom = &entity["datasetProperties"]["customProperties"];
+                assert_eq!((&custom["team"], &custom["table.deletionProtection"]), (&"payments".into(), &words.into()));
+                assert!(custom.get("index.gone").is_none(), "{custom}");
+                assert_eq!(entity["ownership"], json!({ "owners": ["a"] }));
+            }
+            _ => {
+                let entity = scene.entity("table-000003");
+                assert_eq!((&entity["displayName"], &entity["retentionPeriod"]), (&"Orders".into(), &"P30D".into()));
+                assert_eq!(entity["owners"], json!(["a"]));
+                let description = entity["description"].as_str().expect("text");
+                assert!(description.contains(&format!("Deletion protection: {words}")), "{description}");
+            }
+        }
+
+        sim.remove_table(HOME, IRELAND, "table-000003").expect("a scope");
+        scene.run(&sim, &home, 0);
+        let mut expected = all_there(5);
+        expected.insert("table-000003".to_owned(), false);
+        assert_eq!(scene.tables(), expected, "{}", scene.kind);
+        assert_eq!(scene.writes(), 1, "{}: only the removal", scene.kind);
+        let again = fixtures::small_table("table-000003", HOME, IRELAND);
+        sim.put_table(HOME, IRELAND, "table-000003", &again).expect("a scope");
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(5), "{}", scene.kind);
+        let text = scene.entity("table-000003").to_string();
+        assert!(text.contains(if scene.kind == "datahub" { "payments" } else { "Orders" }), "{text}");
+    }
+}
+
+#[test]
+fn no_failure_and_no_filter_removes_a_table() {
+    for mut scene in Scene::all() {
+        let account = Account::new(HOME).region(IRELAND, Tables::new().generated(250));
+        let home = account.access("home");
+        let sim = simulate(Estate::new([account]));
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(250));
+        // A page of the listing is denied, and a table.
+        sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000007"));
+        sim.add_fault(FaultRule::new(Effect::Deny).operation(Operation::ListTables).nth(2));
+        scene.run(&sim, &home, 3);
+        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
+        sim.clear_denials();
+        // The filter is narrowed.
+        let narrowed = scene.crawl(&sim, &home, IRELAND).args(["--include", "table-00000[0-4]"]).run();
+        assert_eq!(narrowed.code(), 0, "{}", narrowed.stderr);
+        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
+        // The account is gone: no target has it any more.
+        let elsewhere =
+            scene.crawl(&sim, &home, VIRGINIA).args(["--accept-retirements", &format!("{HOME}/{IRELAND}")]).run();
+        assert!([0, 4].contains(&elsewhere.code()), "{}", elsewhere.stderr);
+        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
+        // The keys are refused.
+        sim.add_fault(FaultRule::new(Effect::Deny));
+        assert_eq!(scene.crawl(&sim, &home, IRELAND).run().code(), 4);
+        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
+        scene.more.clear();
+    }
+}
+
+#[test]
+fn tables_of_a_retired_scope_are_removed_only_if_the_user_wants_it() {
+    for mut scene in Scene::all() {
+        scene.more = "on_retired = \"remove\"\n".to_owned();
+        let account = Account::new(HOME)
+            .region(IRELAND, Tables::new().generated(3))
+            .region(VIRGINIA, Tables::new().table("other", &fixtures::small_table("other", HOME, VIRGINIA)));
+        let home = account.access("home");
+        let sim = simulate(Estate::new([account]));
+        let both = scene.crawl(&sim, &home, &format!("{IRELAND},{VIRGINIA}")).run();
+        assert_eq!(both.code(), 0, "{}", both.stderr);
+        let one = scene.crawl(&sim, &home, IRELAND).args(["--accept-retirements", &format!("{HOME}/{VIRGINIA}")]).run();
+        assert_eq!(one.code(), 0, "{}", one.stderr);
+        let mut expected = all_there(3);
+        expected.insert("other".to_owned(), false);
+        assert_eq!(scene.tables(), expected, "{}", scene.kind);
+    }
+}
+
+#[test]
+fn statistics_are_sent_when_they_are_due_and_nothing_else() {
+    for mut scene in Scene::all() {
+        let (sim, home) = ireland(4);
+        scene.run(&sim, &home, 0);
+        sim.update_table(HOME, IRELAND, "table-000001", |table| table["ItemCount"] = 4_242.into()).expect("there");
+        scene.writes();
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.writes(), 0, "{}: they are not due", scene.kind);
+        scene.more = "stats_every = \"1ms\"\n".to_owned();
+        scene.run(&sim, &home, 0);
+        let writes = scene.server.writes();
+        assert_eq!(writes.len(), 1, "{}: {writes:?}", scene.kind);
+        assert!(writes[0].body.contains("4242") && !writes[0].body.contains("schemaMetadata"), "{}", writes[0].body);
+        let entity = scene.entity("table-000001");
+        let rows = if scene.kind == "datahub" { &entity["datasetProfile"] } else { &entity["profile"] };
+        assert_eq!(rows["rowCount"], 4_242);
+    }
+}
+
+#[test]
+fn a_table_that_the_catalog_refuses_holds_up_no_other() {
+    for scene in Scene::all() {
+        let account = Account::new(HOME).region(IRELAND, {
+            let refused = fixtures::small_table("refused-one", HOME, IRELAND);
+            Tables::new().generated(9).table("refused-one", &refused)
+        });
+        let home = account.access("home");
+        let sim = simulate(Estate::new([account]));
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(9), "{}", scene.kind);
+        let path = scene.place.path("state.db.hub.refused.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("refused-one") && text.contains("invalid"), "{text}");
+        assert_eq!(scene.place.rows("outbox"), 0);
+    }
+}
+
+#[test]
+fn a_catalog_that_is_down_or_cuts_connections_has_everything_in_the_end() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(30);
+        scene.server.receiver.reacts([], Reaction::Answer(503, "retry-after: 0\r\n", String::new()));
+        let down = scene.crawl_within(&sim, &home, IRELAND, "1s").run();
+        assert_eq!(down.code(), 5, "{}: {}", scene.kind, down.stderr);
+        for seed in 0..10_u64 {
+            let reactions = (0..12).map(|number| match (seed * 7 + number * 5) % 4 {
+                0 => Reaction::Cut,
+                1 => Reaction::TakeAndCut,
+                2 => Reaction::Answer(500, "", "{}".to_owned()),
+                _ => Reaction::Take,
+            });
+            scene.server.receiver.reacts(reactions, Reaction::Take);
+            let table = format!("table-{:06}", seed);
+            let changed = match seed % 3 {
+                0 => sim.remove_table(HOME, IRELAND, &table).expect("a scope"),
+                _ => sim
+                    .update_table(HOME, IRELAND, &table, |table| table["DeletionProtectionEnabled"] = true.into())
+                    .expect("there"),
+            };
+            assert!(changed);
+            scene.run(&sim, &home, 0);
+            let mut expected = all_there(30);
+            expected
+                .retain(|name, _| (0..=seed).all(|before| before % 3 != 0 || *name != format!("table-{before:06}")));
+            let mut found = scene.tables();
+            found.retain(|_, is_there| *is_there);
+            assert_eq!(found, expected, "{} seed {seed}", scene.kind);
+        }
+        assert!(!scene.place.path("state.db.hub.refused.jsonl").exists(), "a failure is no refusal");
+    }
+}
+
+#[test]
+fn a_kill_in_the_first_delivery_is_continued() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(300);
+        for seed in 0..8 {
+            let mut running = scene.crawl(&sim, &home, IRELAND).start();
+            std::thread::sleep(Duration::from_millis(150 + seed * 60));
+            running.kill();
+        }
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(300), "{}", scene.kind);
+    }
+}
+
+#[test]
+fn without_a_state_the_tables_of_the_run_appear() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(5);
+        let config = format!("[crawl]\nrate = 0\n{}", scene.section());
+        let crawl = || {
+            let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config).secret_env("CATALOG_TOKEN", TOKEN);
+            crawl.args(["--output", "tables.jsonl"]).run()
+        };
+        assert_eq!(crawl().code(), 0);
+        assert_eq!(scene.tables(), all_there(5));
+        sim.remove_table(HOME, IRELAND, "table-000001").expect("a scope");
+        assert_eq!(crawl().code(), 0);
+        assert_eq!(scene.tables(), all_there(5), "nothing proves that it is gone");
+    }
+}
+
+#[test]
+fn a_check_finds_what_would_fail() {
+    let (sim, home) = ireland(1);
+    let check = |scene: &Scene, token: &str| {
+        let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]);
+        check.config(&scene.section()).secret_env("CATALOG_TOKEN", token).run()
+    };
+    for scene in Scene::all() {
+        let ended = check(&scene, TOKEN);
+        assert_eq!(ended.code(), 0, "{}: {}{}", scene.kind, ended.stdout, ended.stderr);
+        assert!(scene.server.entities().is_empty(), "a check writes no entity");
+        let wrong = check(&scene, "wrong-token-5");
+        assert_eq!(wrong.code(), 5, "{}", wrong.stdout);
+        assert!(wrong.stdout.contains("401"), "{}", wrong.stdout);
+    }
+    let other = Scene::of("openmetadata", CatalogServer::openmetadata(false));
+    let ended = check(&other, TOKEN);
+    assert!(ended.code() == 5 && ended.stdout.contains("not a bot's"), "{}", ended.stdout);
+    let crossed = Scene::of("datahub", CatalogServer::openmetadata(true));
+    assert_eq!(check(&crossed, TOKEN).code(), 5);
+}
