@@ -1,4 +1,4 @@
-//! Servers that answer as DataHub and OpenMetadata do, as far as the sinks for them need it. They keep
+//! Servers that answer as DataHub, OpenMetadata and Atlan do, as far as the sinks for them need it. They keep
 //! what they were sent, by the rules of the real servers: what a request replaces, and what it keeps.
 
 use std::collections::BTreeMap;
@@ -32,6 +32,11 @@ impl CatalogServer {
         Self::start(move |entities, request| openmetadata(entities, request, is_bot))
     }
 
+    /// Atlan, with the connection `default/dynamodb/1`.
+    pub(crate) fn atlan() -> Self {
+        Self::start(atlan)
+    }
+
     fn start(answer: impl Fn(&mut Entities, &Received) -> (u16, Value) + Send + Sync + 'static) -> Self {
         let entities = Arc::new(Mutex::new(Entities::new()));
         let kept = entities.clone();
@@ -45,7 +50,8 @@ impl CatalogServer {
 
     /// The requests that change something, in order.
     pub(crate) fn writes(&self) -> Vec<Received> {
-        self.receiver.received().into_iter().filter(|request| request.method != "GET").collect()
+        let is_write = |request: &Received| request.method != "GET" && !request.path.contains("/search/");
+        self.receiver.received().into_iter().filter(is_write).collect()
     }
 }
 
@@ -233,4 +239,89 @@ fn put(entities: &mut Entities, sent: &Value, parent: &str, is_table: bool) -> (
     }
     entities.insert(full, entity.clone());
     (200, json!(entity))
+}
+
+fn atlan(entities: &mut Entities, request: &Received) -> (u16, Value) {
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    if !is_authorized(request) {
+        return (401, json!({ "code": 401, "message": "Unauthorized" }));
+    }
+    assert_eq!(request.header("x-atlan-agent-id"), "dynacrawl");
+    let path = path.strip_prefix("/api/").expect("the API");
+    if path == "service/users/current" {
+        return (200, json!({ "username": "service-account-apikey-1" }));
+    }
+    if let Some(kind) = path.strip_prefix("meta/entity/uniqueAttribute/type/") {
+        let name = query.split('&').find_map(|pair| pair.strip_prefix("attr%3AqualifiedName=")).expect("a name");
+        let name = decoded(name);
+        if kind == "Connection" && name == "default/dynamodb/1" {
+            return (200, json!({ "entity": { "guid": "c", "status": "ACTIVE" } }));
+        }
+        let found = entities.get(&name).filter(|entity| entity["typeName"] == kind);
+        return match found {
+            Some(entity) => (200, json!({ "entity": entity })),
+            None => (404, json!({ "errorCode": "ATLAS-404-00-009", "errorMessage": "does not exist" })),
+        };
+    }
+    match (request.method.as_str(), path) {
+        ("POST", "meta/entity/bulk") => {
+            let sent = body(request);
+            let sent = sent["entities"].as_array().expect("entities");
+            assert!(sent.len() <= 20, "{}", sent.len());
+            let name = |entity: &Value| entity["attributes"]["qualifiedName"].as_str().expect("a name").to_owned();
+            // A request is one transaction. What it refers to has to be there before.
+            for entity in sent {
+                if name(entity).contains("refused") {
+                    return (404, json!({ "errorCode": "ATLAS-404-00-007", "errorMessage": "invalid parameters" }));
+                }
+                let of_table = &entity["attributes"]["dynamoDBTable"]["uniqueAttributes"]["qualifiedName"];
+                if of_table.as_str().is_some_and(|table| !entities.contains_key(table)) {
+                    return (
+                        404,
+                        json!({ "errorCode": "ATLAS-404-00-00A", "errorMessage": "referenced entity not found" }),
+                    );
+                }
+            }
+            for entity in sent {
+                let number = entities.len();
+                let stored = entities.entry(name(entity)).or_default();
+                stored.entry("guid").or_insert_with(|| format!("guid-{number}").into());
+                stored.insert("typeName".to_owned(), entity["typeName"].clone());
+                if let Some(status) = entity.get("status") {
+                    stored.insert("status".to_owned(), status.clone());
+                }
+                let attributes = stored.entry("attributes").or_insert_with(|| json!({}));
+                for (attribute, value) in entity["attributes"].as_object().expect("attributes") {
+                    attributes[attribute] = value.clone();
+                }
+            }
+            (200, json!({ "mutatedEntities": null, "guidAssignments": {} }))
+        }
+        ("DELETE", "meta/entity/bulk") => {
+            assert!(query.starts_with("deleteType=SOFT&"), "{query}");
+            let guids: Vec<_> = query.split('&').filter_map(|pair| pair.strip_prefix("guid=")).collect();
+            for entity in entities.values_mut() {
+                if entity["guid"].as_str().is_some_and(|guid| guids.contains(&guid)) {
+                    entity.insert("status".to_owned(), "DELETED".into());
+                }
+            }
+            (200, json!({}))
+        }
+        ("POST", "meta/search/indexsearch") => {
+            let dsl = body(request)["dsl"].clone();
+            let filter = &dsl["query"]["bool"]["filter"];
+            let tables = filter[2]["terms"]["tableQualifiedName"].as_array().expect("tables").clone();
+            let types = filter[1]["terms"]["__typeName.keyword"].as_array().expect("types").clone();
+            let fits = |entity: &&Map<String, Value>| {
+                entity["status"] == "ACTIVE"
+                    && types.contains(&entity["typeName"])
+                    && tables.contains(&entity["attributes"]["tableQualifiedName"])
+            };
+            let from = usize::try_from(dsl["from"].as_u64().expect("a number")).expect("small");
+            let size = usize::try_from(dsl["size"].as_u64().expect("a number")).expect("small");
+            let found: Vec<_> = entities.values().filter(fits).skip(from).take(size).collect();
+            (200, json!({ "entities": found }))
+        }
+        other => panic!("{other:?}"),
+    }
 }

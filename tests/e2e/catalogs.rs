@@ -20,35 +20,48 @@ struct Scene {
     /// Lines of the sink's section, and of its kind's.
     sink: String,
     more: String,
+    /// The connections of Atlan.
+    connections: String,
 }
 
 impl Scene {
     fn of(kind: &'static str, server: CatalogServer) -> Self {
-        Self { server, kind, place: Place::new(), sink: String::new(), more: String::new() }
+        Self { server, kind, place: Place::new(), sink: String::new(), more: String::new(), connections: String::new() }
+    }
+
+    /// Atlan, with connections for these Regions.
+    fn atlan(regions: &[&str]) -> Self {
+        let connections = regions
+            .iter()
+            .zip(1..)
+            .map(|(region, number)| format!("connections.\"{HOME}/{region}\" = \"default/dynamodb/{number}\"\n"));
+        Self { connections: connections.collect(), ..Self::of("atlan", CatalogServer::atlan()) }
     }
 
     /// One for each API.
-    fn all() -> [Self; 3] {
+    fn all() -> [Self; 4] {
         [
             Self::of("datahub", CatalogServer::datahub("v1.7.0")),
             Self::of("datahub", CatalogServer::datahub("v0.15.0")),
             Self::of("openmetadata", CatalogServer::openmetadata(true)),
+            Self::atlan(&[IRELAND]),
         ]
     }
 
     fn section(&self) -> String {
         format!(
             "[sink.hub]\nbackoff = \"10ms\"\nmax_backoff = \"50ms\"\n{}[sink.hub.{}]\nurl = \"{}\"\n\
-             token = {{ env = \"CATALOG_TOKEN\" }}\n{}",
+             token = {{ env = \"CATALOG_TOKEN\" }}\n{}{}",
             self.sink,
             self.kind,
             self.server.receiver.base(),
+            self.connections,
             self.more
         )
     }
 
     fn crawl(&self, sim: &Simulator, home: &DemoAccount, regions: &str) -> Dynacrawl {
-        self.crawl_within(sim, home, regions, "20s")
+        self.crawl_within(sim, home, regions, "60s")
     }
 
     fn crawl_within(&self, sim: &Simulator, home: &DemoAccount, regions: &str, within: &str) -> Dynacrawl {
@@ -80,6 +93,10 @@ impl Scene {
                     .or_else(|| of.split_once(&format!("{HOME}.{VIRGINIA}.")))?;
                 Some((table.to_owned(), entity["status"]["removed"] == false))
             }
+            "atlan" => {
+                let is_table = entity["typeName"] == "DynamoDBTable";
+                is_table.then(|| (name.rsplit('/').next().unwrap_or_default().to_owned(), entity["status"] == "ACTIVE"))
+            }
             _ => {
                 entity.get("databaseSchema")?;
                 Some((entity["name"].as_str()?.to_owned(), entity["deleted"] == false))
@@ -93,6 +110,7 @@ impl Scene {
         let entities = self.server.entities();
         let name = match self.kind {
             "datahub" => format!("urn:li:dataset:(urn:li:dataPlatform:dynamodb,{HOME}.{IRELAND}.{table},PROD)"),
+            "atlan" => format!("default/dynamodb/1/{table}"),
             _ => format!("dynamodb.{HOME}.{IRELAND}.{table}"),
         };
         Value::Object(entities.get(&name).unwrap_or_else(|| panic!("no {name}")).clone())
@@ -131,6 +149,7 @@ fn tables_appear_change_disappear_and_return_and_what_people_wrote_stays() {
                         entity["datasetProperties"]["customProperties"]["index.gone"] = "out of date".into();
                         entity.insert("ownership".to_owned(), json!({ "owners": ["a"] }));
                     }
+                    "atlan" => entity["attributes"]["userDescription"] = "payments".into(),
                     _ => {
                         entity.insert("displayName".to_owned(), "Orders".into());
                         entity.insert("retentionPeriod".to_owned(), "P30D".into());
@@ -157,6 +176,12 @@ fn tables_appear_change_disappear_and_return_and_what_people_wrote_stays() {
                 assert!(custom.get("index.gone").is_none(), "{custom}");
                 assert_eq!(entity["ownership"], json!({ "owners": ["a"] }));
             }
+            "atlan" => {
+                let attributes = &scene.entity("table-000003")["attributes"];
+                assert_eq!(attributes["userDescription"], "payments");
+                let description = attributes["description"].as_str().expect("text");
+                assert!(description.contains(&format!("Deletion protection: {words}")), "{description}");
+            }
             _ => {
                 let entity = scene.entity("table-000003");
                 assert_eq!((&entity["displayName"], &entity["retentionPeriod"]), (&"Orders".into(), &"P30D".into()));
@@ -177,38 +202,37 @@ fn tables_appear_change_disappear_and_return_and_what_people_wrote_stays() {
         scene.run(&sim, &home, 0);
         assert_eq!(scene.tables(), all_there(5), "{}", scene.kind);
         let text = scene.entity("table-000003").to_string();
-        assert!(text.contains(if scene.kind == "datahub" { "payments" } else { "Orders" }), "{text}");
+        assert!(text.contains(if scene.kind == "openmetadata" { "Orders" } else { "payments" }), "{text}");
     }
 }
 
 #[test]
 fn no_failure_and_no_filter_removes_a_table() {
-    for mut scene in Scene::all() {
-        let account = Account::new(HOME).region(IRELAND, Tables::new().generated(250));
+    for scene in Scene::all() {
+        let account = Account::new(HOME).region(IRELAND, Tables::new().generated(120));
         let home = account.access("home");
         let sim = simulate(Estate::new([account]));
         scene.run(&sim, &home, 0);
-        assert_eq!(scene.tables(), all_there(250));
+        assert_eq!(scene.tables(), all_there(120));
         // A page of the listing is denied, and a table.
         sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000007"));
         sim.add_fault(FaultRule::new(Effect::Deny).operation(Operation::ListTables).nth(2));
         scene.run(&sim, &home, 3);
-        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
+        assert_eq!(scene.tables(), all_there(120), "{}", scene.kind);
         sim.clear_denials();
         // The filter is narrowed.
         let narrowed = scene.crawl(&sim, &home, IRELAND).args(["--include", "table-00000[0-4]"]).run();
         assert_eq!(narrowed.code(), 0, "{}", narrowed.stderr);
-        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
+        assert_eq!(scene.tables(), all_there(120), "{}", scene.kind);
         // The account is gone: no target has it any more.
         let elsewhere =
             scene.crawl(&sim, &home, VIRGINIA).args(["--accept-retirements", &format!("{HOME}/{IRELAND}")]).run();
         assert!([0, 4].contains(&elsewhere.code()), "{}", elsewhere.stderr);
-        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
+        assert_eq!(scene.tables(), all_there(120), "{}", scene.kind);
         // The keys are refused.
         sim.add_fault(FaultRule::new(Effect::Deny));
         assert_eq!(scene.crawl(&sim, &home, IRELAND).run().code(), 4);
-        assert_eq!(scene.tables(), all_there(250), "{}", scene.kind);
-        scene.more.clear();
+        assert_eq!(scene.tables(), all_there(120), "{}", scene.kind);
     }
 }
 
@@ -216,6 +240,10 @@ fn no_failure_and_no_filter_removes_a_table() {
 fn tables_of_a_retired_scope_are_removed_only_if_the_user_wants_it() {
     for mut scene in Scene::all() {
         scene.more = "on_retired = \"remove\"\n".to_owned();
+        // Without a connection for the other Region, its tables have no place in Atlan.
+        if scene.kind == "atlan" {
+            continue;
+        }
         let account = Account::new(HOME)
             .region(IRELAND, Tables::new().generated(3))
             .region(VIRGINIA, Tables::new().table("other", &fixtures::small_table("other", HOME, VIRGINIA)));
@@ -246,7 +274,11 @@ fn statistics_are_sent_when_they_are_due_and_nothing_else() {
         assert_eq!(writes.len(), 1, "{}: {writes:?}", scene.kind);
         assert!(writes[0].body.contains("4242") && !writes[0].body.contains("schemaMetadata"), "{}", writes[0].body);
         let entity = scene.entity("table-000001");
-        let rows = if scene.kind == "datahub" { &entity["datasetProfile"] } else { &entity["profile"] };
+        let rows = match scene.kind {
+            "datahub" => &entity["datasetProfile"],
+            "atlan" => &entity["attributes"],
+            _ => &entity["profile"],
+        };
         assert_eq!(rows["rowCount"], 4_242);
     }
 }
@@ -308,14 +340,16 @@ fn a_catalog_that_is_down_or_cuts_connections_has_everything_in_the_end() {
 #[test]
 fn a_kill_in_the_first_delivery_is_continued() {
     for scene in Scene::all() {
-        let (sim, home) = ireland(300);
+        // Atlan takes few requests a second.
+        let count = if scene.kind == "atlan" { 60 } else { 300 };
+        let (sim, home) = ireland(count);
         for seed in 0..8 {
             let mut running = scene.crawl(&sim, &home, IRELAND).start();
             std::thread::sleep(Duration::from_millis(150 + seed * 60));
             running.kill();
         }
         scene.run(&sim, &home, 0);
-        assert_eq!(scene.tables(), all_there(300), "{}", scene.kind);
+        assert_eq!(scene.tables(), all_there(usize::try_from(count).expect("small")), "{}", scene.kind);
     }
 }
 
@@ -356,4 +390,56 @@ fn a_check_finds_what_would_fail() {
     assert!(ended.code() == 5 && ended.stdout.contains("not a bot's"), "{}", ended.stdout);
     let crossed = Scene::of("datahub", CatalogServer::openmetadata(true));
     assert_eq!(check(&crossed, TOKEN).code(), 5);
+}
+
+#[test]
+fn a_scope_without_a_connection_of_atlan_is_named_and_what_is_gone_from_a_table_is_archived() {
+    let account = Account::new(HOME)
+        .region(IRELAND, Tables::new().table("full", &fixtures::full_table("full", HOME, IRELAND)))
+        .region(VIRGINIA, Tables::new().generated(2));
+    let home = account.access("home");
+    let sim = simulate(Estate::new([account]));
+    let scene = Scene::atlan(&[IRELAND]);
+    for _ in 0..2 {
+        let ended = scene.crawl(&sim, &home, &format!("{IRELAND},{VIRGINIA}")).run();
+        assert_eq!(ended.code(), 3, "{}", ended.stderr);
+        let named = format!("sink.hub has no connection for {HOME}/{VIRGINIA}");
+        assert!(
+            ended.stderr.contains(&named) && !ended.stderr.contains(&format!("connection for {HOME}/{IRELAND}")),
+            "{}",
+            ended.stderr
+        );
+    }
+    let active = || {
+        let entities = scene.server.entities();
+        let active = entities.iter().filter(|(_, entity)| entity["status"] == "ACTIVE");
+        active.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let before = active();
+    let index = before.iter().find(|name| scene.server.entities()[*name]["typeName"] == "DynamoDBGlobalSecondaryIndex");
+    let index = index.expect("an index").clone();
+    sim.update_table(HOME, IRELAND, "full", |table| {
+        table["GlobalSecondaryIndexes"] = json!([]);
+        table["ProvisionedThroughput"] = Value::Null;
+    })
+    .expect("there");
+    scene.run(&sim, &home, 3);
+    assert!(before.contains(&index) && !active().contains(&index), "{:?}", active());
+    let table = scene.entity("full");
+    assert!(table["attributes"]["dynamoDBReadCapacityUnits"].is_null(), "{table}");
+    sim.remove_table(HOME, IRELAND, "full").expect("a scope");
+    scene.run(&sim, &home, 3);
+    assert_eq!(active(), Vec::<String>::new());
+    assert!(scene.tables().values().all(|is_there| !is_there));
+}
+
+#[test]
+fn a_connection_that_does_not_exist_is_an_error_and_nothing_is_written() {
+    let (sim, home) = ireland(1);
+    let mut scene = Scene::atlan(&[IRELAND]);
+    scene.connections = scene.connections.replace("dynamodb/1", "dynamodb/2");
+    let ended = scene.crawl_within(&sim, &home, IRELAND, "1s").run();
+    assert_eq!(ended.code(), 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("no connection default/dynamodb/2"), "{}", ended.stderr);
+    assert!(scene.server.entities().is_empty());
 }

@@ -73,6 +73,35 @@ impl EntityType {
         }
     }
 
+    /// The attributes that an entity may lack. A request that does not name them leaves old values.
+    const fn optional(self) -> &'static [&'static str] {
+        match self {
+            Self::Table => &[
+                "dynamoDBStatus",
+                "dynamoDBPartitionKey",
+                "dynamoDBSortKey",
+                "dynamoDBReadCapacityUnits",
+                "dynamoDBWriteCapacityUnits",
+                "rowCount",
+                "sizeBytes",
+                "sourceCreatedAt",
+                "sourceURL",
+            ],
+            Self::Attribute => &["rawDataTypeDefinition", "description"],
+            Self::GlobalSecondaryIndex | Self::LocalSecondaryIndex => &[
+                "dynamoDBStatus",
+                "dynamoDBPartitionKey",
+                "dynamoDBSortKey",
+                "dynamoDBReadCapacityUnits",
+                "dynamoDBWriteCapacityUnits",
+                "dynamoDBSecondaryIndexProjectionType",
+                "description",
+                "rowCount",
+                "sizeBytes",
+            ],
+        }
+    }
+
     /// The directory of the entities.
     pub const fn directory(self) -> &'static str {
         match self {
@@ -93,6 +122,24 @@ pub struct Entity {
     pub json: Value,
 }
 
+impl Entity {
+    /// The entity for a request, in which `null` removes an old value.
+    pub fn with_nulls(mut self) -> Value {
+        for attribute in self.entity_type.optional() {
+            let attributes = &mut self.json["attributes"];
+            if attributes.get(attribute).is_none() {
+                attributes[attribute] = Value::Null;
+            }
+        }
+        self.json
+    }
+
+    /// The qualified name.
+    pub fn qualified_name(&self) -> &str {
+        self.json["attributes"]["qualifiedName"].as_str().unwrap_or_default()
+    }
+}
+
 /// The statuses in Atlan's enum. Another one is left out.
 const STATUSES: [&str; 7] =
     ["CREATING", "UPDATING", "DELETING", "ACTIVE", "INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"];
@@ -103,6 +150,24 @@ impl Atlan {
     /// The connection of a scope.
     pub fn connection(&self, scope: &Scope) -> Option<&Connection> {
         self.connections.get(&scope.to_string())
+    }
+
+    /// The qualified name of a table with this name.
+    pub fn table_name(connection: &Connection, table: &str) -> String {
+        format!("{}/{table}", connection.as_str())
+    }
+
+    /// The statistics of a table. Without a status, so that they do not restore an archived table.
+    pub fn statistics(&self, connection: &Connection, table: &Described<'_>) -> Value {
+        let described = table.table();
+        let attributes = json!({
+            "name": table.name,
+            "qualifiedName": Self::table_name(connection, table.name),
+            "rowCount": described.item_count,
+            "sizeBytes": described.size_bytes,
+            "dynamoDBStatus": known(described.status.as_deref(), &STATUSES),
+        });
+        json!({ "typeName": EntityType::Table.name(), "attributes": attributes })
     }
 
     /// The table, its attributes, and its global and local secondary indexes.

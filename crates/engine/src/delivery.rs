@@ -51,7 +51,8 @@ pub async fn crawl_to_output(
     let whole = ended && matches!(report.outcome, RunOutcome::Complete | RunOutcome::Partial);
     let finished = output.finish(whole && written.is_ok()).await;
     let mut written = written.and_then(|written| finished.map(|()| written));
-    if let Some(sinks) = followers.sinks {
+    if let Some(mut sinks) = followers.sinks {
+        report.without_place = sinks.without_place();
         // The rest is delivered once the output is in place.
         let delivered = if written.is_ok() { sinks.finish().await } else { Ok(()) };
         written = match (written, delivered) {

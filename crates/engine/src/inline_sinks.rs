@@ -3,9 +3,10 @@
 //! no removals.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dynacrawl_model::{Body, Record, RunId, event_id};
+use dynacrawl_model::{Body, Record, RunId, Scope, event_id};
 use dynacrawl_sinks::{
     DeliveryError, Destination, Event, JournalError, Observed, Part, Piece, Position, Sink, SinkSettings, SnapshotEnd,
     SnapshotScope, SnapshotSink, SnapshotTable, deliver_until,
@@ -48,6 +49,8 @@ pub(crate) struct InlineSinks {
     /// The run's last record, which waits until the output is in place.
     last: Option<(Record, Option<String>)>,
     since: Instant,
+    /// The sinks that have no place for the tables of some scopes.
+    without_place: BTreeSet<(String, String)>,
 }
 
 impl InlineSinks {
@@ -55,7 +58,20 @@ impl InlineSinks {
     pub(crate) fn new(settings: &[&ConfiguredSink], within: Duration) -> Option<Self> {
         let sinks: Vec<_> = settings.iter().map(|one| ((*one).clone(), InlineSink::new(one))).collect();
         let batch = settings.iter().map(|one| one.sink.batch).min()?;
-        Some(Self { sinks, within, batch, pending: Vec::new(), last: None, since: Instant::now() })
+        Some(Self {
+            sinks,
+            within,
+            batch,
+            pending: Vec::new(),
+            last: None,
+            since: Instant::now(),
+            without_place: BTreeSet::new(),
+        })
+    }
+
+    /// The sinks that have no place for the tables of some scopes: the name of each, and the scope.
+    pub(crate) fn without_place(&mut self) -> BTreeSet<(String, String)> {
+        std::mem::take(&mut self.without_place)
     }
 
     /// Delivers the remaining events and the run's last record.
@@ -71,6 +87,11 @@ impl InlineSinks {
         let deadline = Instant::now() + self.within;
         let pending = std::mem::take(&mut self.pending);
         for (ConfiguredSink { sink: settings, filter }, sink) in &mut self.sinks {
+            for scope in pending.iter().filter(|event| filter.passes(event)).filter_map(scope_of_table) {
+                if !settings.kind.has_place(scope) {
+                    self.without_place.insert((settings.name.clone(), scope.to_string()));
+                }
+            }
             // Most sinks get everything: then nothing is copied.
             let passing = match pending.iter().all(|event| filter.passes(event)) {
                 true => Cow::Borrowed(&pending),
@@ -160,6 +181,11 @@ impl InlineSnapshot {
             }
         }
     }
+}
+
+fn scope_of_table(event: &Event) -> Option<&Scope> {
+    let is_table = matches!(event.record.body, Body::Table(_));
+    event.record.scope.as_deref().filter(|_| is_table).map(|scope| &scope.scope)
 }
 
 /// The piece of a snapshot for a record.

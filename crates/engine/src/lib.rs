@@ -47,7 +47,7 @@ pub use event::{
 };
 pub use history::RunHistory;
 pub use old_files::OldFiles;
-pub use outbox::{deliver, deliver_in_time, undelivered};
+pub use outbox::{deliver, deliver_in_time, undelivered, without_place};
 pub use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub use report::{RunReport, WithoutEffect};

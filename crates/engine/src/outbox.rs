@@ -1,5 +1,6 @@
 //! Delivers events from the state's outbox to the sinks, each at its own pace.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
@@ -165,4 +166,27 @@ pub async fn deliver_in_time(
     let owed = chosen.iter().map(|one| state.owed(&one.sink.name).map(|owed| (one.sink.name.clone(), owed)));
     let owed: Vec<_> = owed.collect::<Result<_, _>>()?;
     Ok(owed.into_iter().filter(|(_, owed)| *owed > 0).collect())
+}
+
+/// The chosen sinks that have no place for the tables of some scopes in the state: the name of each, and
+/// the scope.
+///
+/// # Errors
+/// If the state cannot be read.
+pub fn without_place(
+    settings: &Settings,
+    choice: &SinkChoice,
+    state: &SharedState,
+) -> Result<BTreeSet<(String, String)>, StateError> {
+    let reader = opened(state).reader()?;
+    let mut found = BTreeSet::new();
+    for scope in reader.all_scopes()? {
+        for ConfiguredSink { sink, filter } in choice.of(&settings.sinks) {
+            let of = scope.key.scope();
+            if filter.has_target(&scope.target) && !sink.kind.has_place(&of) && reader.count(scope.id)? > 0 {
+                found.insert((sink.name.clone(), of.to_string()));
+            }
+        }
+    }
+    Ok(found)
 }

@@ -1,5 +1,6 @@
 //! How a run went.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dynacrawl_model::{ChangeCounts, Counts, HeldRetirements, Requests, RunOutcome, ScopeTotals, TargetFailed};
@@ -42,6 +43,8 @@ pub struct RunReport {
     pub failed_targets: Vec<TargetFailed>,
     /// What a person requested that had no effect: most likely a mistake.
     pub without_effect: WithoutEffect,
+    /// The sinks that have no place for the tables of some scopes: the name of each, and the scope.
+    pub without_place: BTreeSet<(String, String)>,
     /// Why the run ended before its last scope: its output was closed, or the state cannot be read.
     pub ended_by: Option<ScopeError>,
 }

@@ -1,6 +1,6 @@
 //! Crawls all scopes of a run, a limited number at a time, from the first record to the last.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +121,7 @@ pub async fn run(
             // A resumed run does not list again what an earlier process listed.
             includes: if resumed { Vec::new() } else { run.context.includes.unmatched() },
         },
+        without_place: BTreeSet::new(),
         ended_by,
     }
 }

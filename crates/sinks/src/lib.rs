@@ -32,8 +32,8 @@ pub use event_json::table_of;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
 pub use kinds::{
-    Backoff, DataHubSettings, Destination, FileSettings, HttpAuth, HttpSettings, JsonCompression, NatsAuth,
-    NatsSettings, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, OpenMetadataSettings,
+    AtlanSettings, Backoff, DataHubSettings, Destination, FileSettings, HttpAuth, HttpSettings, JsonCompression,
+    NatsAuth, NatsSettings, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, OpenMetadataSettings,
     RESERVED_HEADERS, S3Credentials, S3Encryption, S3Location, S3Role, SinkKind, SinkSettings, StoreLocation,
     SubjectError, SubjectTemplate,
 };

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_engine::{
-    PreparedRun, Progress, ProgressNow, RunPlan, StartError, SummarySettings, crawl_to_output, deliver_in_time, summary,
+    PreparedRun, Progress, ProgressNow, RunPlan, StartError, SummarySettings, crawl_to_output, deliver_in_time,
+    summary, without_place,
 };
 use dynacrawl_model::{Escaped, Outcome, Problem, Region, RunOutcome};
 use dynacrawl_sinks::SinkError;
@@ -89,6 +90,7 @@ async fn crawl_plan(
         Err(_) => terminal.write(&how_far(&progress.now(), output.as_deref(), partial.as_deref())),
     }
     let interrupted = report.outcome == RunOutcome::Cancelled;
+    let mut without = report.without_place.clone();
     if let Some(state) = state.filter(|_| !interrupted && written.is_ok()) {
         let mut signals = Signals::new().map_err(failed)?;
         let owed = tokio::select! {
@@ -98,10 +100,18 @@ async fn crawl_plan(
         if !owed.is_empty() {
             return Err(Failure::new(Exit::SinkFailed, undelivered(&owed)));
         }
+        without = without_place(&plan.settings, &plan.request.sinks, &state)
+            .map_err(|error| Failure::new(Exit::SinkFailed, error))?;
+    }
+    for (sink, scope) in &without {
+        terminal.write(&format!("sink.{sink} has no connection for {scope} (connections): its tables were not sent\n"));
     }
     match written {
         _ if interrupted => Ok(Exit::Interrupted),
-        Ok(_) => Ok(exit(report.outcome)),
+        Ok(_) => Ok(match exit(report.outcome) {
+            Exit::Complete if !without.is_empty() => Exit::Partial,
+            other => other,
+        }),
         Err(SinkError::Closed) => Ok(Exit::Complete),
         Err(error) => Err(Failure::new(Exit::SinkFailed, error)),
     }

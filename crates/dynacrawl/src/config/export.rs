@@ -88,23 +88,27 @@ pub(super) fn openmetadata(
 
 impl raw::ExportAtlan {
     fn validate(self) -> Result<Atlan, ConfigError> {
-        let key = "export.atlan.connections (--connection)";
-        let mut connections = BTreeMap::new();
-        for (scope, connection) in self.connections.unwrap_or_default() {
-            let shown = Escaped(&scope).to_string();
-            let named = scopes(key, std::slice::from_ref(&scope))?;
-            let parsed: Connection = connection.parse().map_err(|error| {
-                ConfigError::value(key, format!("'{}' of {shown} is not a connection: {error}", Escaped(&connection)))
-            })?;
-            if let Some((other, _)) = connections.iter().find(|(_, other)| **other == parsed) {
-                let problem =
-                    format!("{shown} and {other} have the same connection; each account and Region needs its own");
-                return Err(ConfigError::value(key, problem));
-            }
-            connections.extend(named.iter().map(|(account, region)| (format!("{account}/{region}"), parsed.clone())));
-        }
-        Ok(Atlan { connections })
+        atlan(self.connections.unwrap_or_default(), "export.atlan.connections (--connection)")
     }
+}
+
+/// The connections of Atlan.
+pub(super) fn atlan(raw: BTreeMap<String, String>, key: &str) -> Result<Atlan, ConfigError> {
+    let mut connections = BTreeMap::new();
+    for (scope, connection) in raw {
+        let shown = Escaped(&scope).to_string();
+        let named = scopes(key, std::slice::from_ref(&scope))?;
+        let parsed: Connection = connection.parse().map_err(|error| {
+            ConfigError::value(key, format!("'{}' of {shown} is not a connection: {error}", Escaped(&connection)))
+        })?;
+        if let Some((other, _)) = connections.iter().find(|(_, other)| **other == parsed) {
+            let problem =
+                format!("{shown} and {other} have the same connection; each account and Region needs its own");
+            return Err(ConfigError::value(key, problem));
+        }
+        connections.extend(named.iter().map(|(account, region)| (format!("{account}/{region}"), parsed.clone())));
+    }
+    Ok(Atlan { connections })
 }
 
 fn template(key: &str, text: &str) -> Result<Template, ConfigError> {

@@ -10,7 +10,7 @@ use dynacrawl_walker::InvalidPattern;
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::sink_catalogs::{RawDataHub, RawOpenMetadata};
+use super::sink_catalogs::{RawAtlan, RawDataHub, RawOpenMetadata};
 use super::sink_http::RawHttp;
 use super::sink_nats::RawNats;
 use super::sink_object_store::RawObjectStore;
@@ -40,6 +40,7 @@ pub(crate) struct RawSink {
     object_store: Option<RawObjectStore>,
     datahub: Option<RawDataHub>,
     openmetadata: Option<RawOpenMetadata>,
+    atlan: Option<RawAtlan>,
 }
 
 /// `[sink.NAME.file]`
@@ -173,7 +174,8 @@ impl RawSink {
         let object_store = self.object_store.map(|store| store.validate(&key).map(SinkKind::ObjectStore));
         let datahub = self.datahub.map(|raw| raw.validate(&key).map(SinkKind::DataHub));
         let openmetadata = self.openmetadata.map(|raw| raw.validate(&key).map(SinkKind::OpenMetadata));
-        let mut kinds = [file, http, nats, object_store, datahub, openmetadata].into_iter().flatten();
+        let atlan = self.atlan.map(|raw| raw.validate(&key).map(SinkKind::Atlan));
+        let mut kinds = [file, http, nats, object_store, datahub, openmetadata, atlan].into_iter().flatten();
         let kind = match (kinds.next(), kinds.next()) {
             (Some(kind), None) => kind?,
             (None, _) => {

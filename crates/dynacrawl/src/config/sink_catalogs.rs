@@ -1,9 +1,10 @@
-//! `[sink.NAME.datahub]` and `[sink.NAME.openmetadata]`
+//! `[sink.NAME.datahub]`, `[sink.NAME.openmetadata]` and `[sink.NAME.atlan]`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dynacrawl_sinks::{ApiSettings, CatalogSettings, DataHubSettings, OpenMetadataSettings};
+use dynacrawl_sinks::{ApiSettings, AtlanSettings, CatalogSettings, DataHubSettings, OpenMetadataSettings};
 use serde::Deserialize;
 
 use super::error::ConfigError;
@@ -44,6 +45,42 @@ pub(super) struct RawOpenMetadata {
     stats_every: Option<String>,
     timeout: Option<String>,
     ca_bundle: Option<String>,
+}
+
+/// `[sink.NAME.atlan]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAtlan {
+    url: Option<String>,
+    token: Option<Reference>,
+    connections: Option<BTreeMap<String, String>>,
+    on_retired: Option<String>,
+    stats_every: Option<String>,
+    timeout: Option<String>,
+    ca_bundle: Option<String>,
+}
+
+impl RawAtlan {
+    pub(super) fn validate(self, key: &impl Fn(&str) -> String) -> Result<Box<AtlanSettings>, ConfigError> {
+        let key = |field: &str| key(&format!("atlan.{field}"));
+        if self.token.is_none() {
+            let problem = "is missing; expected where an API token is, such as { env = \"ATLAN_TOKEN\" }";
+            return Err(ConfigError::value(key("token"), problem));
+        }
+        let catalog = export::atlan(self.connections.unwrap_or_default(), &key("connections"))?;
+        if catalog.connections.is_empty() {
+            let problem =
+                "is missing; expected the form { \"123456789012/eu-west-1\" = \"default/dynamodb/1735689600\" }";
+            return Err(ConfigError::value(key("connections"), problem));
+        }
+        // Atlan recommends to wait longer than for others.
+        let timeout = self.timeout.or_else(|| Some("120s".to_owned()));
+        Ok(Box::new(AtlanSettings {
+            api: api(self.url, self.token, timeout, self.ca_bundle, &key)?,
+            catalog,
+            follow: follow(self.on_retired.as_deref(), self.stats_every.as_deref(), &key)?,
+        }))
+    }
 }
 
 impl RawDataHub {
@@ -155,6 +192,14 @@ mod tests {
             (
                 "[sink.a.openmetadata]\nurl = \"https://a\"\ntoken = { env = \"T\" }\nservice = \"{region}\"\n",
                 "sink.a.openmetadata.service: has a placeholder",
+            ),
+            (
+                "[sink.a.atlan]\nurl = \"https://a\"\ntoken = { env = \"T\" }\n",
+                "sink.a.atlan.connections: is missing; expected the form",
+            ),
+            (
+                "[sink.a.atlan]\nurl = \"https://a\"\ntoken = { env = \"T\" }\nconnections = { \"x\" = \"default/dynamodb/1\" }\n",
+                "sink.a.atlan.connections: ",
             ),
             ("[sink.a]\nrecords = [\"table\"]\n[sink.a.datahub]\nurl = \"https://a\"\n", "sink.a.records: "),
         ] {

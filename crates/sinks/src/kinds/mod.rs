@@ -1,5 +1,6 @@
 //! The kinds of sinks. Each is a file or folder here.
 
+mod atlan;
 mod datahub;
 mod file;
 mod http;
@@ -10,6 +11,10 @@ mod openmetadata;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dynacrawl_model::Scope;
+
+pub use atlan::AtlanSettings;
+use atlan::AtlanSink;
 pub use datahub::DataHubSettings;
 use datahub::DataHubSink;
 pub use file::FileSettings;
@@ -84,6 +89,8 @@ pub enum SinkKind {
     DataHub(Box<DataHubSettings>),
     /// OpenMetadata.
     OpenMetadata(Box<OpenMetadataSettings>),
+    /// Atlan.
+    Atlan(Box<AtlanSettings>),
 }
 
 /// A destination, by what it gets.
@@ -122,7 +129,7 @@ impl SinkKind {
             Self::Http(_) => usize::MAX,
             Self::Nats(_) => 4 * ONE_BY_ONE,
             Self::ObjectStore(_) => usize::MAX,
-            Self::DataHub(_) | Self::OpenMetadata(_) => 2 * ONE_BY_ONE,
+            Self::DataHub(_) | Self::OpenMetadata(_) | Self::Atlan(_) => 2 * ONE_BY_ONE,
         }
     }
 
@@ -144,9 +151,18 @@ impl SinkKind {
             },
             Self::ObjectStore(settings) => settings.location.secrets(),
             Self::DataHub(settings) => settings.api.token.iter().map(|token| ("datahub.token", token)).collect(),
+            Self::Atlan(settings) => settings.api.token.iter().map(|token| ("atlan.token", token)).collect(),
             Self::OpenMetadata(settings) => {
                 settings.api.token.iter().map(|token| ("openmetadata.token", token)).collect()
             }
+        }
+    }
+
+    /// Whether the destination has a place for the tables of an account and Region.
+    pub fn has_place(&self, scope: &Scope) -> bool {
+        match self {
+            Self::Atlan(settings) => settings.catalog.connection(scope).is_some(),
+            _ => true,
         }
     }
 
@@ -169,6 +185,9 @@ impl SinkKind {
             Self::ObjectStore(settings) => Destination::Snapshots(Box::new(ObjectStoreSink::new((**settings).clone()))),
             Self::DataHub(settings) => {
                 Destination::Catalog(Box::new(DataHubSink::new((**settings).clone())), settings.follow)
+            }
+            Self::Atlan(settings) => {
+                Destination::Catalog(Box::new(AtlanSink::new((**settings).clone())), settings.follow)
             }
             Self::OpenMetadata(settings) => {
                 Destination::Catalog(Box::new(OpenMetadataSink::new((**settings).clone())), settings.follow)
