@@ -246,6 +246,10 @@ impl Daemon {
 
     /// A connection without a request.
     #[track_caller]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).expect("it listens")
     }

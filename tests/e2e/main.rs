@@ -37,6 +37,7 @@ mod prints;
 mod reads;
 mod records;
 mod regions;
+mod replay;
 mod resume;
 mod retries_through_proxy;
 mod scopes;

@@ -18,7 +18,7 @@ pub(crate) const VIRGINIA: &str = "us-east-1";
 /// A Region that an account has to opt in to.
 pub(crate) const BAHRAIN: &str = "me-south-1";
 /// All commands.
-pub(crate) const COMMANDS: [&str; 15] = [
+pub(crate) const COMMANDS: [&str; 16] = [
     "crawl",
     "serve",
     "check",
@@ -29,6 +29,7 @@ pub(crate) const COMMANDS: [&str; 15] = [
     "changes",
     "sinks",
     "dead-letters",
+    "replay",
     "export",
     "schema",
     "config",

@@ -46,6 +46,8 @@ pub enum Order {
     Run(Job),
     /// Reload the configuration, which may have changed.
     Reload,
+    /// Send everything again to the sink of this name, which follows the state.
+    Replay(String),
 }
 
 /// What the daemon depends on.
@@ -152,12 +154,23 @@ impl Daemon {
                 order = orders.recv() => match order {
                     Some(Order::Run(job)) => self.queue.push(job),
                     Some(Order::Reload) => self.reload().await,
+                    Some(Order::Replay(sink)) => self.replay(sink).await,
                     // The senders of orders live as long as the daemon.
                     None => return DaemonEnd::Idle,
                 },
                 () = self.deps.clock.until(next) => self.fire(),
                 () = until(next_try), if running.is_none() => {}
             }
+        }
+    }
+
+    /// Makes a sink begin anew. Its delivery finds that out by itself.
+    async fn replay(&self, sink: String) {
+        let state = self.state.clone();
+        // While a run ends, the state may be busy for some time.
+        let storing = tokio::task::spawn_blocking(move || opened(&state).set_behind(&sink)).await;
+        if let Ok(Err(error)) = storing {
+            tracing::error!(error = %with_causes(&error), "a sink cannot begin anew");
         }
     }
 

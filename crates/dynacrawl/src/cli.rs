@@ -14,8 +14,8 @@ mod typed;
 
 pub use args::{
     ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DeadLettersArgs, DemoArgs, EndpointArgs,
-    FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs, ServeArgs, SinkArgs,
-    SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
+    FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReplayArgs, ReportArgs, RunsArgs, ServeArgs,
+    SinkArgs, SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
 };
 pub use export_args::{CatalogArgs, ExportArgs, ExportForm};
 pub use typed::Typed;
@@ -96,6 +96,8 @@ pub enum Command {
     Sinks(SinksArgs),
     /// Show the events that destinations refused, or deliver them again
     DeadLetters(DeadLettersArgs),
+    /// Send what the state knows to a sink again
+    Replay(ReplayArgs),
     /// Convert tables to the form of a data catalog, or to CSV
     Export(Box<ExportArgs>),
     /// Print the JSON Schema of the output

@@ -3,16 +3,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dynacrawl_model::{Body, NamedScope, Record, RunId, Scope, TableRemoved, Timestamp, event_id};
 use dynacrawl_sinks::{
-    CatalogSettings, DeliveryError, Event, EventSource, JournalError, Part, Sink, Work, deliver_once,
+    CatalogSettings, DeliveryError, Destination, Event, EventSource, JournalError, Part, Sink, Work, deliver_once,
+    deliver_until,
 };
 use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, Reader, ScopeKey, SinkSync, StateError};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::outbox::undelivered;
 use super::shared_state::{SharedState, opened};
+use super::undelivered::undelivered;
 use crate::settings::{ConfiguredSink, EventFilter};
 
 /// A sink, and the state that it follows.
@@ -50,12 +53,17 @@ impl Work for Follower<'_> {
             table: String::new(),
         };
         match progress {
-            // It has become behind while it got statistics.
-            Some(progress) if progress.only_statistics && !sync.is_synced => self.continued(new(false), &sync).await,
-            Some(progress) => self.continued(progress, &sync).await,
+            Some(progress) if sync.is_synced || !progress.only_statistics => self.continued(progress, &sync).await,
             None if sync.last_run_at.is_none() => Ok(0),
-            None if !sync.is_synced => self.continued(new(false), &sync).await,
-            None => match self.changes().await? {
+            // It is new, or has become behind, perhaps while it got statistics.
+            _ if !sync.is_synced => {
+                if let Destination::Catalog(anew, _) = self.to.sink.kind.destination() {
+                    // One that remembers nothing of what the catalog has.
+                    self.sink = anew;
+                }
+                self.continued(new(false), &sync).await
+            }
+            _ => match self.changes().await? {
                 0 if self.are_statistics_due(&sync, now) => self.continued(new(true), &sync).await,
                 sent => Ok(sent),
             },
@@ -122,6 +130,7 @@ impl Follower<'_> {
             progress,
             since: sync.statistics_at,
             removed_since: sync.delivered_at,
+            changed_since: None,
         };
         let reading = move |state: &SharedState| {
             let reader = opened(state).reader()?;
@@ -171,6 +180,8 @@ struct Page {
     since: Option<Timestamp>,
     /// When the sink last took something: it may not know of removals since.
     removed_since: Option<Timestamp>,
+    /// Only tables that have changed since.
+    changed_since: Option<Timestamp>,
 }
 
 enum Next {
@@ -180,7 +191,7 @@ enum Next {
 
 impl Page {
     fn read(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
-        let Self { filter, limit, mut progress, since, removed_since } = self;
+        let Self { filter, limit, mut progress, since, removed_since, changed_since } = self;
         let part = if progress.only_statistics { Part::Statistics } else { Part::Whole };
         let key = |scope: &KnownScope| -> String {
             let key = &scope.key;
@@ -201,6 +212,7 @@ impl Page {
                 let differs = known.stats.as_ref().is_none_or(|(at, _)| since.is_none_or(|since| *at >= since));
                 if filter.has_table(&known.name)
                     && (part == Part::Whole || differs)
+                    && changed_since.is_none_or(|since| known.changed_at >= since)
                     && let Some((run_id, table)) = known.read_of_run()
                 {
                     let record = Record::of_scope(run_id, named.clone(), Body::Table(table));
@@ -247,4 +259,57 @@ fn removed(gone: Vec<(String, GoneTable)>, filter: &EventFilter, run_id: Option<
         let of_scope = Record::of_scope(run_id, Arc::new(scope), body);
         Some(Event { id: event_id(), record: of_scope, table: record, target: Some(target), part: Part::Whole })
     })
+}
+
+/// Sends tables to a sink as the state has them now: all, or those that have changed or were removed since
+/// a time. What the sink is owed is not affected. Returns how many it took and refused.
+///
+/// # Errors
+/// If the state cannot be read, or the sink does not take them within `within`.
+pub async fn resend(
+    to: &ConfiguredSink,
+    state: &SharedState,
+    since: Option<Timestamp>,
+    within: Duration,
+) -> Result<(u64, u64), DeliveryError> {
+    let (Destination::Events(mut sink) | Destination::Catalog(mut sink, _)) = to.sink.kind.destination() else {
+        return Err(DeliveryError::new("the sink gets snapshots"));
+    };
+    let deadline = Instant::now() + within;
+    let (mut taken, mut refused) = (0, 0);
+    let mut progress = Progress {
+        only_statistics: false,
+        started_at: Timestamp::now(),
+        up_to: Cursor::default(),
+        scope: String::new(),
+        table: String::new(),
+    };
+    loop {
+        let page = Page {
+            filter: to.filter.clone(),
+            limit: to.sink.at_once(),
+            progress,
+            since: None,
+            removed_since: since,
+            changed_since: since,
+        };
+        let state = state.clone();
+        let reading = move || {
+            let reader = opened(&state).reader()?;
+            page.read(&reader)
+        };
+        let read = tokio::task::spawn_blocking(reading).await.map_err(|error| error.to_string());
+        let (events, next) =
+            read.and_then(|read| read.map_err(|error| error.to_string())).map_err(DeliveryError::new)?;
+        let events: Vec<_> = events.into_iter().filter(|event| to.filter.passes(event)).collect();
+        for batch in events.chunks(to.sink.at_once()) {
+            let delivered = deliver_until(&mut *sink, &to.sink, batch, deadline).await?;
+            refused += delivered.refused.len() as u64;
+            taken += (batch.len() - delivered.refused.len()) as u64;
+        }
+        match next {
+            Next::At(next) => progress = next,
+            Next::Ended(_) => return Ok((taken, refused)),
+        }
+    }
 }

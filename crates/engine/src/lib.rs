@@ -37,6 +37,7 @@ mod summary;
 mod supervisor;
 mod tables;
 mod target;
+mod undelivered;
 mod worker;
 
 pub use checkpoint::{Checkpoint, Cursor, Failures};
@@ -45,9 +46,10 @@ pub use detector::Detector;
 pub use event::{
     Candidates, Finished, Identified, JobKey, PageListed, ScopeEvent, ScopeJob, TableDescribed, What, Work,
 };
+pub use followers::resend;
 pub use history::RunHistory;
 pub use old_files::OldFiles;
-pub use outbox::{deliver, deliver_in_time, undelivered, without_place};
+pub use outbox::{deliver, deliver_in_time, without_place};
 pub use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub use report::{RunReport, WithoutEffect};
@@ -61,6 +63,7 @@ pub use stop_reason::StopReason;
 pub use summary::{Advice, SummarySettings, changes, headline, problem_in_words, summary, warnings};
 pub use supervisor::run;
 pub use target::{Connector, NamedBy, ReadyTarget, TargetConnection};
+pub use undelivered::undelivered;
 pub use worker::decode::decode_failure;
 pub use worker::identity;
 pub use worker::{LocalWorkers, Workers};

@@ -140,7 +140,13 @@ impl Source {
                     });
                 }
             }
-            let Settled { runs, scopes, failed_targets } = settled;
+            let Settled { mut runs, scopes, failed_targets } = settled;
+            if runs.is_empty()
+                && let Some((run_id, run)) = reader.newest_run()?
+            {
+                // The sink is to begin anew, and no run has settled since it was last written to.
+                runs.push((run_id, Cursor::default(), run));
+            }
             let Some(((run_id, up_to, run), skipped)) = runs.split_last() else { return Ok((Cursor::default(), 0)) };
             let mut sent = 0;
             let mut send = |piece| {

@@ -3,7 +3,7 @@
 use dynacrawl_model::{Body, Record, RunId, TableRecord, TargetFailed, Timestamp};
 use rusqlite::{Row, params};
 
-use crate::rows::{time_if_any, unsigned};
+use crate::rows::{time, time_if_any, unsigned};
 use crate::{Reader, ScopeKey, StateError, TableStats};
 
 /// How many tables are read at once.
@@ -20,6 +20,8 @@ pub struct KnownTable {
     pub stats: Option<(Timestamp, TableStats)>,
     /// When a crawl last listed it.
     pub last_seen_at: Option<Timestamp>,
+    /// When its last change was found.
+    pub changed_at: Timestamp,
 }
 
 impl KnownTable {
@@ -65,7 +67,7 @@ impl Reader {
     ) -> Result<(), StateError> {
         let sql = format!(
             "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, \
-             COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at \
+             COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.changed_at \
              FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
              LEFT JOIN table_stats x USING (scope_id, name) \
              WHERE s.partition = ? AND s.account_id = ? AND s.region = ? AND t.status = 'present' AND t.name > ? \
@@ -136,5 +138,6 @@ fn known(row: &Row<'_>) -> rusqlite::Result<KnownTable> {
         record: row.get(1)?,
         stats: time_if_any(row, "observed_at")?.map(|observed_at| (observed_at, stats)),
         last_seen_at: time_if_any(row, "last_seen_at")?,
+        changed_at: time(row, "changed_at")?,
     })
 }

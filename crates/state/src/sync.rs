@@ -1,6 +1,6 @@
 //! What sinks get that follow the state itself, and not each of its changes.
 
-use dynacrawl_model::{NamedScope, Partition, Record, Scope, TableName, Timestamp};
+use dynacrawl_model::{NamedScope, Partition, Record, RunCompleted, RunId, Scope, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::deliveries::event;
@@ -17,13 +17,15 @@ impl State {
         Reader::open(&self.path)
     }
 
-    /// Whether a run has settled whose end a sink has not passed.
+    /// Whether a run has settled whose end a sink has not passed, or the sink has not had the whole state.
     ///
     /// # Errors
     /// If that cannot be read.
     pub fn owes_a_run(&self, sink: &str) -> Result<bool, StateError> {
         let sql = "SELECT EXISTS (SELECT * FROM outbox WHERE type = 'run_completed' \
-                   AND seq > (SELECT cursor FROM sinks WHERE name = ?))";
+                   AND seq > (SELECT cursor FROM sinks WHERE name = ?1)) \
+                   OR (EXISTS (SELECT * FROM sinks WHERE name = ?1 AND NOT is_synced) \
+                   AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL AND completed IS NOT NULL))";
         self.connection.query_row(sql, [sink], |row| row.get(0)).map_err(|source| self.failed(source))
     }
 
@@ -146,6 +148,21 @@ impl Reader {
     pub fn is_synced(&self, sink: &str) -> Result<bool, StateError> {
         let sql = "SELECT EXISTS (SELECT * FROM sinks WHERE name = ? AND is_synced)";
         self.read(|| self.connection.query_row(sql, [sink], |row| row.get(0)))
+    }
+
+    /// The newest run that has ended, and how it ended.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn newest_run(&self) -> Result<Option<(RunId, RunCompleted)>, StateError> {
+        let sql = "SELECT run_id, completed FROM runs WHERE ended_at IS NOT NULL AND completed IS NOT NULL \
+                   ORDER BY rowid DESC LIMIT 1";
+        self.read(|| {
+            let found = self
+                .connection
+                .query_row(sql, [], |row| Ok((parsed(row, "run_id")?, row.get::<_, String>("completed")?)));
+            Ok(found.optional()?.and_then(|(run_id, completed)| Some((run_id, serde_json::from_str(&completed).ok()?))))
+        })
     }
 
     /// Calls `each` with the ends of scopes, targets and runs that a sink has not passed, in order.

@@ -6,6 +6,7 @@ mod page;
 mod resource;
 mod runs;
 pub mod server;
+mod sinks;
 mod token;
 
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::daemon::Order;
 use crate::shared::Shared;
 
 /// Every resource.
-const RESOURCES: [Resource; 4] = [health::LIVE, health::READY, page::RESOURCE, runs::RESOURCE];
+const RESOURCES: [Resource; 6] =
+    [health::LIVE, health::READY, page::RESOURCE, runs::RESOURCE, sinks::LIST, sinks::REPLAY];
 
 /// The router of all resources.
 pub fn router(shared: Arc<Shared>, orders: mpsc::Sender<Order>, recorded: PrometheusHandle) -> Router {

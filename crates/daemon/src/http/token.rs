@@ -15,7 +15,7 @@ use crate::shared::Shared;
 pub(super) fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
     let status = shared.status();
     let Some(token) = &status.token else {
-        let problem = "the configuration has no serve.token, so requests cannot start a run";
+        let problem = "the configuration has no serve.token, so requests cannot do this";
         return Some(problem_of(StatusCode::FORBIDDEN, problem));
     };
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());

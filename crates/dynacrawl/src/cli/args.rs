@@ -394,6 +394,29 @@ pub struct DeadLettersArgs {
     pub format: Format,
 }
 
+/// `dynacrawl replay`
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_long_help = "\
+Examples:
+  dynacrawl replay --sink hub --config dynacrawl.toml
+  dynacrawl replay --sink bus --since 7d --config dynacrawl.toml")]
+pub struct ReplayArgs {
+    /// Sink of the configuration file
+    #[arg(long, value_name = "NAME")]
+    pub sink: String,
+    /// Only tables that have changed or were removed since then
+    ///
+    /// A time such as 2026-01-31T00:00:00Z, or how long ago: 90m, 36h, 7d.
+    #[arg(long, value_name = "TIME", conflicts_with = "all")]
+    pub since: Option<String>,
+    /// All tables, which is the default
+    #[arg(long)]
+    pub all: bool,
+    /// State to read [default: that of the configuration file]
+    #[arg(long, env = "DYNACRAWL_STATE", value_name = "FILE")]
+    pub state: Option<String>,
+}
+
 /// Which tables are asked for.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ChosenArgs {

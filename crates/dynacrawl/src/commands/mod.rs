@@ -11,6 +11,7 @@ mod planned;
 mod policy;
 mod print;
 mod reads;
+mod replay;
 mod serve;
 
 use crate::cli::{Cli, Command};
@@ -41,6 +42,7 @@ async fn run_command(cli: Cli) -> Result<Exit, Failure> {
         Command::Policy(args) => policy::policy(&cli.global, &args).await,
         Command::Sinks(args) => reads::sinks(&cli.global, &args),
         Command::DeadLetters(args) => dead_letters::dead_letters(&cli.global, &args).await,
+        Command::Replay(args) => Box::pin(replay::replay(&cli.global, &args)).await,
         Command::Export(args) => export::export(&cli.global, &args),
         Command::Schema => print::schema(),
         Command::Config(args) => print::config(&args),

@@ -3,6 +3,7 @@
 //! [`Config::prepare`] reads AWS's own files.
 
 mod aws;
+mod catalog_names;
 mod changes;
 mod check;
 mod concurrency;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use dynacrawl_sinks::{ApiSettings, AtlanSettings, CatalogSettings, DataHubSettings, OpenMetadataSettings};
 use serde::Deserialize;
 
+use super::catalog_names;
 use super::error::ConfigError;
-use super::export;
 use super::secret::Reference;
 use super::values::{duration, one_of, url};
 
@@ -67,14 +67,14 @@ impl RawAtlan {
             let problem = "is missing; expected where an API token is, such as { env = \"ATLAN_TOKEN\" }";
             return Err(ConfigError::value(key("token"), problem));
         }
-        let catalog = export::atlan(self.connections.unwrap_or_default(), &key("connections"))?;
+        let catalog = catalog_names::atlan(self.connections.unwrap_or_default(), &key("connections"))?;
         if catalog.connections.is_empty() {
             let problem =
                 "is missing; expected the form { \"123456789012/eu-west-1\" = \"default/dynamodb/1735689600\" }";
             return Err(ConfigError::value(key("connections"), problem));
         }
         // Atlan recommends to wait longer than for others.
-        let timeout = self.timeout.or_else(|| Some("120s".to_owned()));
+        let timeout = self.timeout.as_deref().or(Some("120s"));
         Ok(Box::new(AtlanSettings {
             api: api(self.url, self.token, timeout, self.ca_bundle, &key)?,
             catalog,
@@ -89,8 +89,8 @@ impl RawDataHub {
         let env = self.env.unwrap_or_else(|| "PROD".to_owned());
         let instance = self.platform_instance.as_deref().unwrap_or("{account}");
         Ok(Box::new(DataHubSettings {
-            api: api(self.url, self.token, self.timeout, self.ca_bundle, &key)?,
-            catalog: export::datahub(env, instance, &key)?,
+            api: api(self.url, self.token, self.timeout.as_deref(), self.ca_bundle, &key)?,
+            catalog: catalog_names::datahub(env, instance, &key)?,
             follow: follow(self.on_retired.as_deref(), self.stats_every.as_deref(), &key)?,
         }))
     }
@@ -104,8 +104,8 @@ impl RawOpenMetadata {
             return Err(ConfigError::value(key("token"), problem));
         }
         Ok(Box::new(OpenMetadataSettings {
-            api: api(self.url, self.token, self.timeout, self.ca_bundle, &key)?,
-            catalog: export::openmetadata(self.names.as_deref().unwrap_or("scoped"), self.service, &key)?,
+            api: api(self.url, self.token, self.timeout.as_deref(), self.ca_bundle, &key)?,
+            catalog: catalog_names::openmetadata(self.names.as_deref().unwrap_or("scoped"), self.service, &key)?,
             follow: follow(self.on_retired.as_deref(), self.stats_every.as_deref(), &key)?,
         }))
     }
@@ -114,13 +114,13 @@ impl RawOpenMetadata {
 fn api(
     address: Option<String>,
     token: Option<Reference>,
-    timeout: Option<String>,
+    timeout: Option<&str>,
     ca_bundle: Option<String>,
     key: &impl Fn(&str) -> String,
 ) -> Result<ApiSettings, ConfigError> {
     let missing = || ConfigError::value(key("url"), "is missing; expected the form https://host");
     let address = url(&key("url"), address)?.ok_or_else(missing)?;
-    let timeout = duration(&key("timeout"), Some(timeout.as_deref().unwrap_or(TIMEOUT)))?;
+    let timeout = duration(&key("timeout"), Some(timeout.unwrap_or(TIMEOUT)))?;
     if timeout > LONGEST_TIMEOUT {
         return Err(ConfigError::value(key("timeout"), "is out of range; expected at most 5m"));
     }

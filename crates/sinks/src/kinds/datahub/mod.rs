@@ -134,7 +134,7 @@ impl DataHubSink {
                 TableState::Removed => aspects.push(self.removal(update)),
             }
         }
-        for request in mode.requests(containers, aspects, patches).into_iter().chain(mode.statistics(statistics)) {
+        for request in mode.requests(&containers, &aspects, &patches).into_iter().chain(mode.statistics(&statistics)) {
             match self.send(request).await {
                 Answered::Taken => {}
                 other => return other,

@@ -29,29 +29,24 @@ pub(super) struct Request {
 
 impl Mode {
     /// The requests for containers, then aspects of datasets, then patches of their properties.
-    pub(super) fn requests(
-        self,
-        containers: Vec<Proposal>,
-        aspects: Vec<Proposal>,
-        patches: Vec<Proposal>,
-    ) -> Vec<Request> {
+    pub(super) fn requests(self, containers: &[Proposal], aspects: &[Proposal], patches: &[Proposal]) -> Vec<Request> {
         match self {
             Self::OpenApi => {
-                let post = |path, of: &[Proposal]| open_api(Method::POST, path, of);
-                let parts = [post(CONTAINER_PATH, &containers), post(DATASET_PATH, &aspects)];
-                let patch = open_api(Method::PATCH, DATASET_PATH, &patches);
+                let post = |path, of: &[Proposal]| open_api(&Method::POST, path, of);
+                let parts = [post(CONTAINER_PATH, containers), post(DATASET_PATH, aspects)];
+                let patch = open_api(&Method::PATCH, DATASET_PATH, patches);
                 parts.into_iter().flatten().chain(patch).collect()
             }
             Self::RestLi => {
-                let upserts = containers.iter().chain(&aspects).map(|one| rest_li(one, "UPSERT", "application/json"));
+                let upserts = containers.iter().chain(aspects).map(|one| rest_li(one, "UPSERT", "application/json"));
                 let patches = patches.iter().map(|one| rest_li(one, "PATCH", "application/json-patch+json"));
                 rest_li_batches(&upserts.chain(patches).collect::<Vec<_>>())
             }
         }
     }
 
-    pub(super) fn statistics(self, statistics: Vec<Proposal>) -> Vec<Request> {
-        self.requests(Vec::new(), statistics, Vec::new())
+    pub(super) fn statistics(self, statistics: &[Proposal]) -> Vec<Request> {
+        self.requests(&[], statistics, &[])
     }
 
     /// A request without content.
@@ -64,11 +59,11 @@ impl Mode {
 }
 
 /// One element for each entity, with its aspects as members.
-fn open_api(method: Method, path: &'static str, proposals: &[Proposal]) -> Vec<Request> {
+fn open_api(method: &Method, path: &'static str, proposals: &[Proposal]) -> Vec<Request> {
     let request = |some: &[Proposal]| {
         let mut entities: Vec<Map<String, Value>> = Vec::new();
         for Proposal { urn, aspect, value, .. } in some {
-            let value = match method {
+            let value = match *method {
                 Method::PATCH => json!({ "value": { "patch": value } }),
                 _ => json!({ "value": value }),
             };

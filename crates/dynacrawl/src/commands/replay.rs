@@ -1,0 +1,112 @@
+//! `dynacrawl replay`: sends what the state knows to a sink again.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, anyhow};
+use dynacrawl_engine::settings::{ConfiguredSink, SinkChoice};
+use dynacrawl_engine::{deliver_in_time, opened, query, resend};
+use dynacrawl_model::Escaped;
+use dynacrawl_state::{State, StateError};
+use secrecy::ExposeSecret;
+
+use super::failure::Failure;
+use crate::cli::{GlobalArgs, ReplayArgs, SinkArgs};
+use crate::config::{Config, ConfigError, Flags};
+use crate::exit::Exit;
+
+/// How long the daemon may take to answer.
+const DAEMON_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
+pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exit, Failure> {
+    let chosen = SinkArgs { sinks: vec![args.sink.clone()], no_sinks: false };
+    let config = Config::load(global, &Flags { sinks: Some(&chosen), ..Flags::default() })?;
+    let sinks = config.request.sinks.of(&config.run.sinks);
+    let [to] = sinks[..] else {
+        return Err(ConfigError::value("--sink", "is empty; name a sink of the configuration file").into());
+    };
+    let since = args.since.as_deref().map(|text| query::since("--since", text)).transpose()?;
+    if since.is_some() && to.sink.kind.takes_snapshots() {
+        let problem = format!("'{}' gets snapshots of all tables; leave --since out", to.sink.name);
+        return Err(ConfigError::value("--since", problem).into());
+    }
+    let path = args.state.as_ref().map(PathBuf::from).or(config.run.state.as_ref().map(|state| state.path.clone()));
+    let path = path.ok_or_else(|| {
+        ConfigError::value("state.path (--state)", "is missing; expected the file of the state that has the tables")
+    })?;
+    if !path.exists() {
+        let error = anyhow!("state.path (--state): {} does not exist", Escaped(&path.display().to_string()));
+        return Err(Failure::new(Exit::Usage, error));
+    }
+    config.read_sink_secrets()?;
+    let follows = !to.sink.kind.takes_events() && since.is_none();
+    let state = match State::open(&path) {
+        Ok(state) => Arc::new(Mutex::new(state)),
+        Err(StateError::Busy { .. }) if follows && config.serve.token.is_some() => return by_daemon(&config, to).await,
+        Err(error @ StateError::Busy { .. }) => {
+            let advice = if follows {
+                "a daemon that has a serve.token can be asked to do this"
+            } else {
+                "try again when no run is in progress, and no daemon is running"
+            };
+            return Err(Failure::new(Exit::SinkFailed, anyhow::Error::new(error).context(advice)));
+        }
+        Err(error) => {
+            let exit = if error.may_pass() { Exit::SinkFailed } else { Exit::Usage };
+            return Err(Failure::new(exit, error));
+        }
+    };
+    let failed = |error: StateError| Failure::new(Exit::SinkFailed, error);
+    let within = config.run.crawl.deliver_within;
+    if !follows {
+        let sent = resend(to, &state, since, within).await;
+        let (taken, refused) = sent.map_err(|error| {
+            Failure::new(Exit::SinkFailed, anyhow::Error::new(error).context(format!("sink.{}", to.sink.name)))
+        })?;
+        eprintln!("{}: {taken} delivered, {refused} refused", to.sink.name);
+        return Ok(if refused == 0 { Exit::Complete } else { Exit::Partial });
+    }
+    let name = &to.sink.name;
+    if opened(&state).sink_sync(name).map_err(failed)?.is_none() {
+        eprintln!("{name}: the sink is new, and gets everything with the next run");
+        return Ok(Exit::Complete);
+    }
+    opened(&state).set_behind(name).map_err(failed)?;
+    let choice = SinkChoice::Only(vec![name.clone()]);
+    deliver_in_time(&config.run, &choice, &state).await.map_err(failed)?;
+    let sync = opened(&state).sink_sync(name).map_err(failed)?;
+    if sync.is_some_and(|sync| !sync.is_synced) {
+        let error = anyhow!(
+            "sink.{name} does not have everything within crawl.deliver_within ({within:?}); the next run or replay continues"
+        );
+        return Err(Failure::new(Exit::SinkFailed, error));
+    }
+    eprintln!("{name}: everything is delivered");
+    Ok(Exit::Complete)
+}
+
+/// Asks the daemon, which owns the state.
+async fn by_daemon(config: &Config, to: &ConfiguredSink) -> Result<Exit, Failure> {
+    let failed = |error: anyhow::Error| Failure::new(Exit::SinkFailed, error);
+    let Some(token) = &config.serve.token else { return Err(failed(anyhow!("there is no serve.token"))) };
+    let token = token.read().map_err(|error| ConfigError::value("serve.token", error))?;
+    let mut address = config.serve.listen;
+    if address.ip().is_unspecified() {
+        let loopback: std::net::IpAddr =
+            if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    let url = format!("http://{address}/api/v1/sinks/{}/replay", to.sink.name);
+    let client = reqwest::Client::builder().timeout(DAEMON_TIME).no_proxy().build();
+    let client = client.context("cannot make an HTTP client").map_err(failed)?;
+    let request = client.post(&url).bearer_auth(token.expose_secret());
+    let answer = request.send().await.with_context(|| format!("the state is in use, and {url} does not answer"));
+    let answer = answer.map_err(failed)?;
+    let status = answer.status();
+    if !status.is_success() {
+        let text: String = answer.text().await.unwrap_or_default().chars().take(300).collect();
+        return Err(failed(anyhow!("the daemon refuses: {status}: {}", Escaped(text.trim()))));
+    }
+    eprintln!("{}: the daemon sends everything again; `dynacrawl sinks` shows how far it is", to.sink.name);
+    Ok(Exit::Complete)
+}
