@@ -210,14 +210,80 @@ fn without_a_state_the_run_itself_is_the_snapshot() {
     assert_eq!((rows(&lake, "tables").len(), rows(&lake, "scopes").len()), (3, 1));
     assert_eq!(manifest(&lake)["is_complete"], true);
 
-    // A run that is interrupted leaves no manifest, and nothing that a reader would take for a snapshot.
-    fs::remove_dir_all(&lake).expect("removed");
-    sim.add_fault(FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::DescribeTable));
-    let running = crawl().start();
-    eventually("a request arrives", || sim.counts().requests(Operation::DescribeTable) > 2);
+    // A run that is interrupted, or fails, leaves the snapshot of the last one alone.
+    let before = files(&lake);
+    let keep = config.replace("compression", "keep_runs = 1\ncompression");
+    let (large, of_large) = ireland(400);
+    let slow = keep.replace("rate = 0", "rate = 100");
+    let running =
+        Dynacrawl::crawl_of(&large, &of_large, IRELAND).config(&slow).args(["--output", "tables.jsonl"]).start();
+    eventually("tables are described", || large.counts().requests(Operation::DescribeTable) > 30);
     running.signal("INT");
-    running.end();
-    assert_eq!(files(&lake), BTreeSet::new());
+    let ended = running.end();
+    assert!(ended.stderr.contains("interrupted"), "{}", ended.stderr);
+    assert_eq!(files(&lake), before, "{}", ended.stderr);
+    sim.add_fault(FaultRule::new(Effect::Deny));
+    let denied = Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&keep).args(["--output", "tables.jsonl"]).run();
+    assert_eq!(denied.code(), 4, "{}", denied.stderr);
+    assert_eq!(files(&lake), before);
+}
+
+#[test]
+fn retention_does_not_delete_the_only_rows_of_other_targets() {
+    let account =
+        Account::new(HOME).region(IRELAND, Tables::new().generated(2)).region(VIRGINIA, Tables::new().generated(3));
+    let home = account.access("home");
+    let sim = simulate(Estate::new([account]));
+    let place = Place::new();
+    let (first, second) = (target("first", &[IRELAND]), target("second", &[VIRGINIA]));
+    let crawl = |name: &str| {
+        let config = format!(
+            "[crawl]\nrate = 0\n[state]\npath = \"{}\"\n[sink.lake.object_store]\n{}keep_runs = 1\n{first}{second}",
+            place.state().display(),
+            directory(&place)
+        );
+        let crawl = Dynacrawl::crawl().config(&config).args(["--output", "tables.jsonl", "--target", name]);
+        succeeded(&keyed(crawl, &sim, &home).run());
+    };
+    for name in ["first", "second", "first", "second", "first"] {
+        crawl(name);
+    }
+    let paths = files(&place.path("lake"));
+    let scopes = paths.iter().filter(|path| path.starts_with("scopes/")).map(|path| place.path("lake").join(path));
+    let mut regions: Vec<_> = scopes.flat_map(|path| rows_of(&path)).map(|row| row["region"].to_string()).collect();
+    regions.sort();
+    assert_eq!(regions, [format!("\"{IRELAND}\""), format!("\"{VIRGINIA}\"")], "{paths:?}");
+}
+
+#[test]
+fn a_target_whose_account_is_unknown_keeps_its_last_known_rows() {
+    let account = Account::new(HOME).region(IRELAND, Tables::new().generated(2));
+    let other = Account::new("999988887777").region(IRELAND, Tables::new().generated(3));
+    let (home, away) = (account.access("home"), other.access("away"));
+    let sim = simulate(Estate::new([account, other]));
+    let place = Place::new();
+    let second = target("second", &[IRELAND]).replace("\"K\"", "\"K2\"").replace("\"S\"", "\"S2\"");
+    let config = format!(
+        "[crawl]\nrate = 0\n[state]\npath = \"{}\"\n[sink.lake.object_store]\n{}{}{second}",
+        place.state().display(),
+        directory(&place),
+        target("first", &[IRELAND]),
+    );
+    let crawl = || {
+        let crawl = Dynacrawl::crawl().config(&config).args(["--output", "tables.jsonl"]);
+        keyed(crawl, &sim, &home).env("K2", &away.access_key_id).secret_env("S2", &away.secret_access_key).run()
+    };
+    succeeded(&crawl());
+    let lake = place.path("lake");
+    assert_eq!(rows(&lake, "tables").len(), 5);
+    sim.delete_key(&away.access_key_id).expect("there");
+    let ended = crawl();
+    assert_eq!(ended.code(), 3, "{}", ended.stderr);
+    assert_eq!(rows(&lake, "tables").len(), 5, "{}", fs::read_to_string(lake.join("_manifest.json")).expect("read"));
+    let manifest = manifest(&lake);
+    let [scope] = &manifest["incomplete_scopes"].as_array().expect("scopes")[..] else { panic!("{manifest}") };
+    assert_eq!((&scope["account_id"], &scope["target"]), (&"999988887777".into(), &"second".into()));
+    assert_eq!(manifest["scope_count"], 2);
 }
 
 #[test]

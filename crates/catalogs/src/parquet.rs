@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::rows::{Column, ColumnKind};
 
 /// How many rows are in memory until they are written as a row group.
-const ROWS_OF_A_GROUP: usize = 20_000;
+const ROWS_OF_A_GROUP: usize = 5_000;
 
 /// A Parquet file that is being written.
 #[derive(Debug)]

@@ -197,6 +197,7 @@ pub struct ScopeRow {
     account_id: Option<String>,
     account_name: Option<String>,
     region: String,
+    target: Option<String>,
     /// How the crawl of the scope ended; `None` if the input does not say it.
     outcome: Option<String>,
     is_complete: bool,
@@ -214,6 +215,7 @@ impl Row for ScopeRow {
         Column::new("account_id", ColumnKind::Text),
         Column::new("account_name", ColumnKind::Text),
         Column::new("region", ColumnKind::Text),
+        Column::new("target", ColumnKind::Text),
         Column::new("outcome", ColumnKind::Text),
         Column::new("is_complete", ColumnKind::Boolean),
         Column::new("table_count", ColumnKind::Integer),
@@ -327,6 +329,8 @@ pub fn key_attributes(table: &Described<'_>) -> Vec<KeyAttributeRow> {
 /// How the crawl of a scope ended.
 #[derive(Clone, Debug)]
 pub struct ScopeEnd<'a> {
+    /// The target that the scope belongs to, if known.
+    pub target: Option<&'a str>,
     /// The outcome in words; `None` if the input does not say it.
     pub outcome: Option<&'a str>,
     /// Whether every table of the scope is there.
@@ -347,6 +351,7 @@ pub fn scope(scope: &NamedScope, end: &ScopeEnd<'_>) -> ScopeRow {
         account_id: scope.account_id.as_ref().map(|id| id.as_str().to_owned()),
         account_name: scope.account_name.as_deref().map(str::to_owned),
         region: scope.region.to_string(),
+        target: end.target.map(str::to_owned),
         outcome: end.outcome.map(str::to_owned),
         is_complete: end.is_complete,
         table_count: end.table_count,
@@ -406,7 +411,8 @@ mod tests {
         assert_eq!(columns(&table(&described)), names::<TableRow>());
         assert_eq!(columns(&indexes(&described)[0]), names::<IndexRow>());
         assert_eq!(columns(&key_attributes(&described)[0]), names::<KeyAttributeRow>());
-        let end = ScopeEnd { outcome: None, is_complete: false, table_count: 0, counts: None, problems: &[] };
+        let end =
+            ScopeEnd { target: None, outcome: None, is_complete: false, table_count: 0, counts: None, problems: &[] };
         assert_eq!(columns(&scope(&of, &end)), names::<ScopeRow>());
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dynacrawl_model::{Body, Record, RunId, Scope, event_id};
+use dynacrawl_model::{Body, Record, RunId, RunOutcome, Scope, event_id};
 use dynacrawl_sinks::{
     DeliveryError, Destination, Event, JournalError, Observed, Part, Piece, Position, Sink, SinkSettings, SnapshotEnd,
     SnapshotScope, SnapshotSink, SnapshotTable, deliver_until,
@@ -139,6 +139,13 @@ impl InlineSnapshot {
     /// Adds events to the snapshot. After the run's last one, waits until it is stored.
     async fn add(&mut self, events: &[Event], deadline: Instant) -> Result<(), DeliveryError> {
         for event in events {
+            if let Body::RunCompleted(run) = &event.record.body
+                && !matches!(run.outcome, RunOutcome::Complete | RunOutcome::Partial)
+            {
+                // Without its end, the sink deletes what it has stored: that is no failure of the sink.
+                let _ = self.ended(deadline).await;
+                return Ok(());
+            }
             let Some(piece) = piece(&event.record) else { continue };
             let is_last = matches!(piece, Piece::End(_));
             let pieces = self.pieces(event.record.run_id);
@@ -158,7 +165,11 @@ impl InlineSnapshot {
             && let Self::Waiting(mut sink) = std::mem::replace(self, Self::Ended)
         {
             let (pieces, mut queue) = mpsc::channel(QUEUED_PIECES);
-            let writing = tokio::spawn(async move { sink.write(run_id, &mut queue).await });
+            let writing = tokio::spawn(async move {
+                // So that wrong credentials are found before the whole crawl.
+                sink.health().await?;
+                sink.write(run_id, &mut queue).await
+            });
             *self = Self::Writing(pieces, writing);
         }
         match self {
@@ -199,6 +210,7 @@ fn piece(record: &Record) -> Option<Piece> {
         }
         (Body::ScopeCompleted(ended), Some(scope)) => Piece::Scope(Box::new(SnapshotScope {
             scope,
+            target: ended.target.clone(),
             outcome: ended.outcome,
             counts: Some(ended.counts),
             problems: ended.problems.clone(),

@@ -103,7 +103,12 @@ pub async fn deliver_in_time(
         () = timer => {}
     }
     let state = opened(state);
-    let owed = chosen.iter().map(|one| state.owed(&one.sink.name).map(|owed| (one.sink.name.clone(), owed)));
+    let owed = chosen.iter().map(|one| {
+        let name = &one.sink.name;
+        // A snapshot is owed for a run that has ended, and not for its events.
+        let is_owed = !one.sink.kind.takes_snapshots() || state.owes_a_run(name)?;
+        Ok::<_, StateError>((name.clone(), if is_owed { state.owed(name)? } else { 0 }))
+    });
     let owed: Vec<_> = owed.collect::<Result<_, _>>()?;
     Ok(owed.into_iter().filter(|(_, owed)| *owed > 0).collect())
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dynacrawl_model::{Body, Outcome, RunCompleted, RunId, Scope, TargetFailed, Timestamp};
+use dynacrawl_model::{Body, Escaped, NamedScope, Outcome, RunCompleted, RunId, Scope, TargetFailed, Timestamp};
 use dynacrawl_sinks::{
     DeliveryError, JournalError, Piece, SnapshotEnd, SnapshotScope, SnapshotSink, SnapshotTable, Work, count,
 };
-use dynacrawl_state::{Cursor, OutboxEvent, Reader, ScopeKey, StateError};
+use dynacrawl_state::{Cursor, OutboxEvent, Reader, ScopeKey, ScopeLine, StateError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::shared_state::{SharedState, opened};
-use crate::settings::{ConfiguredSink, EventFilter};
+use crate::settings::{ConfiguredSink, EventFilter, is_part_of};
 
 /// How many pieces wait for the sink.
 const QUEUED_PIECES: usize = 256;
@@ -99,17 +99,41 @@ impl Settled {
             (Body::ScopeCompleted(ended), Some(scope)) => {
                 // Its target is known again.
                 self.failed_targets.remove(&ended.target);
+                self.scopes.remove(&unknown_key(&ended.target, &scope));
+                let key = if scope.account_id.is_some() { key(&scope) } else { unknown_key(&ended.target, &scope) };
                 let (outcome, counts, problems) = (ended.outcome, Some(ended.counts), ended.problems);
-                self.scopes.insert(key(&scope), SnapshotScope { scope, outcome, counts, problems });
+                self.scopes.insert(key, SnapshotScope { scope, target: ended.target, outcome, counts, problems });
             }
             _ => {}
         }
     }
 }
 
+impl Settled {
+    /// A scope of the state that no run since the last snapshot has crawled under its own name: because its
+    /// account could not be determined, or because the sink has not had it yet.
+    fn known(&self, line: ScopeLine, scope: NamedScope, is_synced: bool) -> Option<SnapshotScope> {
+        let unknown = self.scopes.get(&unknown_key(&line.target, &scope));
+        let failed = self.failed_targets.values().find(|failed| is_part_of(&line.target, &failed.target));
+        let newest = Outcome::ALL.into_iter().find(|one| one.as_str() == line.last_outcome);
+        let (outcome, problems) = match (unknown, failed) {
+            (Some(unknown), _) => (unknown.outcome, unknown.problems.clone()),
+            (None, Some(failed)) => (failed.outcome, line.last_problems),
+            (None, None) if !is_synced => (newest.unwrap_or(Outcome::Failed), line.last_problems),
+            (None, None) => return None,
+        };
+        Some(SnapshotScope { scope: Arc::new(scope), target: line.target, outcome, counts: None, problems })
+    }
+}
+
 /// By account and Region, so that equal states make equal files.
 fn key(scope: &Scope) -> String {
     format!("{scope}/{}", scope.partition.as_str())
+}
+
+/// The key of a scope whose account is unknown: several targets may have one in the same Region.
+fn unknown_key(target: &str, scope: &Scope) -> String {
+    format!("?{target}/{}/{}", scope.region, scope.partition.as_str())
 }
 
 impl Source {
@@ -125,20 +149,21 @@ impl Source {
                 }
             })?;
             let is_synced = reader.is_synced(&self.name)?;
+            let mut named_now = Vec::new();
             for line in reader.scope_lines(true)? {
                 let Some(scope) = line.scope() else { continue };
-                let key = key(&scope);
+                let (key, unknown) = (key(&scope), unknown_key(&line.target, &scope));
                 if line.retired_at.is_some() {
                     settled.scopes.remove(&key);
-                } else if !is_synced && self.filter.has_target(&line.target) {
-                    let outcome = Outcome::ALL.into_iter().find(|one| one.as_str() == line.last_outcome);
-                    settled.scopes.entry(key).or_insert_with(|| SnapshotScope {
-                        scope: Arc::new(scope),
-                        outcome: outcome.unwrap_or(Outcome::Failed),
-                        counts: None,
-                        problems: line.last_problems,
-                    });
+                } else if self.filter.has_target(&line.target)
+                    && let Some(known) = settled.known(line, scope, is_synced)
+                {
+                    settled.scopes.entry(key).or_insert(known);
+                    named_now.push(unknown);
                 }
+            }
+            for unknown in named_now {
+                settled.scopes.remove(&unknown);
             }
             let Settled { mut runs, scopes, failed_targets } = settled;
             if runs.is_empty()
@@ -181,7 +206,14 @@ impl Source {
         send: &mut impl FnMut(Piece) -> bool,
     ) -> Result<(), StateError> {
         reader.known_tables(key, |known| {
-            let Some(record) = known.read().filter(|_| filter.has_table(&known.name)) else { return true };
+            if !filter.has_table(&known.name) {
+                return true;
+            }
+            let Some(record) = known.read() else {
+                let (scope, table) = (scope.scope.to_string(), Escaped(&known.name).to_string());
+                tracing::error!(scope, table, "the table in the state cannot be read, and is not in the snapshot");
+                return send(Piece::Unreadable);
+            };
             send(Piece::Table(Box::new(SnapshotTable {
                 scope: scope.scope.clone(),
                 record,

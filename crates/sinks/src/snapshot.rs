@@ -15,6 +15,8 @@ pub enum Piece {
     Table(Box<SnapshotTable>),
     /// How the newest crawl of a scope ended.
     Scope(Box<SnapshotScope>),
+    /// A table whose record in the state cannot be read.
+    Unreadable,
     /// A target whose accounts or Regions are unknown.
     TargetFailed(Box<TargetFailed>),
     /// The end of the snapshot. Without it, the snapshot is not whole and must not be shown.
@@ -39,6 +41,8 @@ pub struct SnapshotTable {
 pub struct SnapshotScope {
     /// The account and Region.
     pub scope: Arc<NamedScope>,
+    /// The target that it belongs to.
+    pub target: String,
     /// How it ended.
     pub outcome: Outcome,
     /// What was listed and described, if known.

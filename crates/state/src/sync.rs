@@ -4,6 +4,7 @@ use dynacrawl_model::{NamedScope, Partition, Record, RunCompleted, RunId, Scope,
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::deliveries::event;
+use crate::outbox::prune;
 use crate::reader::known_scope;
 use crate::rows::{parsed, time, time_if_any};
 use crate::{Cursor, KnownScope, OutboxEvent, Reader, ScopeKey, State, StateError};
@@ -34,10 +35,12 @@ impl State {
     /// # Errors
     /// If it cannot be written.
     pub fn synced(&mut self, sink: &str, up_to: Cursor, at: Timestamp) -> Result<(), StateError> {
-        self.connection
-            .execute("UPDATE sinks SET is_synced = 1, progress = NULL WHERE name = ?", params![sink])
-            .map_err(|source| self.failed(source))?;
-        self.delivered(sink, up_to, at, 0)
+        self.all_or_nothing(|writing| {
+            let sql = "UPDATE sinks SET is_synced = 1, progress = NULL, cursor = MAX(cursor, ?), delivered_at = ?, \
+                       failed_at = NULL, failure = NULL WHERE name = ?";
+            writing.execute(sql, params![up_to.0, at.as_millis(), sink])?;
+            prune(writing)
+        })
     }
 
     /// Stores how far a sink is with the whole state or with statistics, as JSON; `None`: not begun.

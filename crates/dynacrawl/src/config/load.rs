@@ -102,7 +102,9 @@ impl Config {
         let names_sinks = flags.sinks.is_some_and(|args| args.sinks.iter().any(|name| !name.is_empty()));
         if let Some(path) = global.config.as_ref().filter(|_| names_sinks) {
             // The tables are invented, so only a sink that is named gets them.
-            layer.sink = Layer::read(path)?.sink;
+            let is_named = |name: &String| flags.sinks.is_some_and(|args| args.sinks.contains(name));
+            let named = Layer::read(path)?.sink.into_iter().filter(|(name, _)| is_named(name));
+            layer.sink = named.map(|(name, sink)| (name, sink.of_all_targets())).collect();
         }
         let mut config = Self::validate(layer)?;
         config.choose_sinks(flags.sinks)?;

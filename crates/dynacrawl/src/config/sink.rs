@@ -89,12 +89,14 @@ pub(super) fn sinks(
         }
         if let SinkKind::ObjectStore(store) = &sink.kind {
             let is_same = |other: &&ConfiguredSink| match &other.sink.kind {
-                SinkKind::ObjectStore(other) => other.is_same_place(store),
+                SinkKind::ObjectStore(other) => other.overlaps(store),
                 _ => false,
             };
             if let Some(other) = sinks.iter().find(is_same) {
-                let problem =
-                    format!("is the place of sink.{}, too; each sink needs a prefix of its own", other.sink.name);
+                let problem = format!(
+                    "is in the place of sink.{}, or contains it; each sink needs a prefix of its own",
+                    other.sink.name
+                );
                 return Err(ConfigError::value(format!("sink.{name}.object_store.url"), problem));
             }
         }
@@ -122,6 +124,11 @@ const DELIVERED: [RecordKind; 10] = [
 ];
 
 impl RawSink {
+    /// The sink for a demo, which has other targets.
+    pub(super) fn of_all_targets(self) -> Self {
+        Self { targets: None, ..self }
+    }
+
     /// Which events the sink gets.
     fn filter(&self, name: &str, target_names: &[String]) -> Result<EventFilter, ConfigError> {
         let key = |field: &str| format!("sink.{name}.{field}");

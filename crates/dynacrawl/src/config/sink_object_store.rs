@@ -283,7 +283,7 @@ mod tests {
             (&format!("{s3}[sink.lake]\nbatch = 3\n"), "sink.lake.batch: concerns single events"),
             (
                 &format!("{s3}[sink.other.object_store]\n{s3}"),
-                "sink.other.object_store.url: is the place of sink.lake, too",
+                "sink.other.object_store.url: is in the place of sink.lake",
             ),
         ] {
             let error = config(text).map(drop).expect_err(text);

@@ -8,7 +8,7 @@ use super::target::{RoleTemplate, Target};
 
 /// Whether a target of this name is configured under `configured`: itself, or an account of the
 /// organization or list of that name.
-pub(super) fn is_part_of(target: &str, configured: &str) -> bool {
+pub(crate) fn is_part_of(target: &str, configured: &str) -> bool {
     target.strip_prefix(configured).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -19,6 +19,7 @@ pub use crawl::{Budgets, CrawlSettings};
 pub use dynacrawl_sinks::SecretRef;
 pub use error::SettingError;
 pub use group::Group;
+pub(crate) use group::is_part_of;
 pub use output::{Destination, OutputPath, Placeholder, collision, in_file_name};
 pub use request::{Accepted, RunRequest, scopes};
 pub use run::{Chosen, Settings, UnknownTarget, known};

@@ -241,6 +241,7 @@ impl Export {
         for seen in self.scopes.into_sorted() {
             let missing = seen.missing();
             let end = ScopeEnd {
+                target: seen.target.as_deref(),
                 outcome: seen.outcome.map(Outcome::as_str),
                 is_complete: missing.is_none(),
                 table_count: seen.tables,

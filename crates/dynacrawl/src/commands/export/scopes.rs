@@ -13,6 +13,8 @@ pub(super) struct Scopes(BTreeMap<String, Seen>);
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) scope: NamedScope,
+    /// The target that the scope belongs to, if known.
+    pub(super) target: Option<String>,
     /// How many tables were read.
     pub(super) tables: u64,
     names: HashSet<Box<str>>,
@@ -30,6 +32,7 @@ impl Scopes {
     pub(super) fn of(&mut self, scope: &NamedScope) -> &mut Seen {
         self.0.entry(key(scope)).or_insert_with(|| Seen {
             scope: scope.clone(),
+            target: None,
             tables: 0,
             names: HashSet::new(),
             outcome: None,
@@ -74,6 +77,7 @@ impl Seen {
 
     pub(super) fn end(&mut self, completed: ScopeCompleted) {
         self.outcome = Some(completed.outcome);
+        self.target = Some(completed.target);
         self.unselected = completed.counts.unselected;
         self.counts = Some(completed.counts);
         self.problems = completed.problems;
@@ -81,6 +85,7 @@ impl Seen {
 
     pub(super) fn end_of_state(&mut self, line: &ScopeLine, unselected: u64) {
         self.outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == line.last_outcome);
+        self.target = Some(line.target.clone());
         self.problems.clone_from(&line.last_problems);
         self.unselected = unselected;
         self.was_complete = line.last_complete_at.is_some();

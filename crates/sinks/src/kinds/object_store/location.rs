@@ -11,12 +11,17 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
 use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
-use object_store::{BackoffConfig, Certificate, ClientOptions, CredentialProvider, ObjectStore, Result, RetryConfig};
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, CredentialProvider, ObjectStore, Result, RetryConfig,
+    StaticCredentialProvider,
+};
 use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
+use crate::causes::with_causes;
 use crate::secret::SecretRef;
 
 /// How long connecting may take.
@@ -25,6 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// How long failed requests are repeated before the attempt fails.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long credentials may take, as with a process that asks for a code.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long before they expire credentials are fetched again.
 const EARLY: Duration = Duration::from_secs(300);
 
@@ -150,25 +157,40 @@ impl StoreLocation {
         let client = |endpoint: &Option<String>| client_options(ca_bundle, endpoint.as_deref());
         Ok(match self {
             Self::Local { directory } => {
-                std::fs::create_dir_all(directory).map_err(other)?;
-                Box::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true))
+                let failed = |error| other(format!("cannot create {}: {error}", directory.display()));
+                std::fs::create_dir_all(directory).map_err(failed)?;
+                Box::new(LocalFileSystem::new_with_prefix(directory)?.with_fsync(true).with_automatic_cleanup(true))
             }
-            Self::S3(location) => location.open(client(&location.endpoint)?)?,
+            Self::S3(location) => location.open(client(&location.endpoint)?, ca_bundle)?,
             Self::Gcs { bucket, service_account, endpoint } => {
-                let mut builder = GoogleCloudStorageBuilder::from_env()
-                    .with_bucket_name(bucket)
-                    .with_client_options(client(endpoint)?)
-                    .with_retry(retries());
+                // Variables of the environment would be used instead of the configured key.
+                let builder = match service_account {
+                    Some(_) => GoogleCloudStorageBuilder::new(),
+                    None => GoogleCloudStorageBuilder::from_env(),
+                };
+                let mut builder =
+                    builder.with_bucket_name(bucket).with_client_options(client(endpoint)?).with_retry(retries());
                 if let Some(path) = service_account {
                     builder = builder.with_service_account_path(path.to_string_lossy());
                 }
                 if let Some(endpoint) = endpoint {
-                    builder = builder.with_base_url(endpoint).with_skip_signature(true);
+                    builder = builder.with_base_url(endpoint);
+                    if service_account.is_none() {
+                        // An emulator.
+                        let none = GcpCredential { bearer: String::new() };
+                        builder = builder
+                            .with_skip_signature(true)
+                            .with_credentials(Arc::new(StaticCredentialProvider::new(none)));
+                    }
                 }
                 Box::new(builder.build()?)
             }
             Self::Azure { account, container, access_key, endpoint } => {
-                let mut builder = MicrosoftAzureBuilder::from_env()
+                let builder = match access_key {
+                    Some(_) => MicrosoftAzureBuilder::new(),
+                    None => MicrosoftAzureBuilder::from_env(),
+                };
+                let mut builder = builder
                     .with_account(account)
                     .with_container_name(container)
                     .with_client_options(client(endpoint)?)
@@ -186,7 +208,7 @@ impl StoreLocation {
 }
 
 impl S3Location {
-    fn open(&self, client: ClientOptions) -> Result<Box<dyn ObjectStore>> {
+    fn open(&self, client: ClientOptions, ca_bundle: Option<&FilePath>) -> Result<Box<dyn ObjectStore>> {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
             .with_region(self.region.as_str())
@@ -195,7 +217,7 @@ impl S3Location {
             .with_client_options(client)
             .with_retry(retries());
         if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_endpoint(endpoint);
+            builder = builder.with_endpoint(self.address(endpoint));
         }
         builder = match &self.credentials {
             S3Credentials::Keys { access_key_id, secret_access_key } => builder
@@ -206,6 +228,9 @@ impl S3Location {
                     region: self.region.clone(),
                     profile: profile.clone(),
                     role: role.clone(),
+                    ca_bundle: ca_bundle.map(FilePath::to_owned).or_else(|| {
+                        std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from)
+                    }),
                     provider: Mutex::new(None),
                 };
                 builder.with_credentials(Arc::new(chain))
@@ -220,6 +245,16 @@ impl S3Location {
             Some(S3Encryption::KmsDual { key }) => builder.with_dsse_kms_encryption(key),
         };
         Ok(Box::new(builder.build()?))
+    }
+}
+
+impl S3Location {
+    /// The endpoint as requests need it: with the bucket in its host, unless it is in the path.
+    fn address(&self, endpoint: &str) -> String {
+        match endpoint.split_once("://") {
+            Some((scheme, rest)) if !self.path_style => format!("{scheme}://{}.{rest}", self.bucket),
+            _ => endpoint.to_owned(),
+        }
     }
 }
 
@@ -248,7 +283,7 @@ fn client_options(ca_bundle: Option<&FilePath>, endpoint: Option<&str>) -> Resul
 }
 
 fn read(key: &str, secret: &SecretRef) -> Result<String> {
-    let read = secret.read().map_err(|error| other(format!("{key}: {error}")))?;
+    let read = secret.read().map_err(|error| other(format!("object_store.{key}: {error}")))?;
     Ok(read.expose_secret().to_owned())
 }
 
@@ -262,6 +297,7 @@ struct Chain {
     region: dynacrawl_model::Region,
     profile: Option<String>,
     role: Option<S3Role>,
+    ca_bundle: Option<PathBuf>,
     provider: Mutex<Option<(SharedCredentialsProvider, Option<Credentials>)>>,
 }
 
@@ -271,7 +307,7 @@ impl Chain {
             connect_timeout: CONNECT_TIMEOUT,
             answer_timeout: TIMEOUT,
             connections: 8,
-            ca_bundle: None,
+            ca_bundle: self.ca_bundle.clone(),
             use_proxies: true,
             plain: false,
         };
@@ -298,15 +334,24 @@ impl CredentialProvider for Chain {
             Some(kept) => kept,
             None => (self.new_provider().await?, None),
         };
-        let is_fresh =
-            |credentials: &Credentials| credentials.expiry().is_none_or(|expiry| expiry > SystemTime::now() + EARLY);
-        let credentials = match last.filter(is_fresh) {
+        let is_valid = |credentials: &Credentials, early: Duration| {
+            credentials.expiry().is_none_or(|expiry| expiry > SystemTime::now() + early)
+        };
+        let credentials = match last.clone().filter(|last| is_valid(last, EARLY)) {
             Some(credentials) => Ok(credentials),
-            None => provider.provide_credentials().await,
+            None => match timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await {
+                Ok(Ok(credentials)) => Ok(credentials),
+                // Those at hand are good for some more minutes.
+                Ok(Err(error)) => last.filter(|last| is_valid(last, Duration::ZERO)).ok_or_else(|| with_causes(&error)),
+                Err(_) => Err(format!("there are none after {CREDENTIALS_TIMEOUT:?}")),
+            },
         };
         *kept = Some((provider, credentials.as_ref().ok().cloned()));
-        let credentials = credentials
-            .map_err(|error| object_store::Error::Unauthenticated { path: String::new(), source: error.into() })?;
+        let of = self
+            .profile
+            .as_ref()
+            .map_or_else(|| "AWS's default chain".to_owned(), |name| format!("the profile {name}"));
+        let credentials = credentials.map_err(|error| other(format!("credentials of {of}: {error}")))?;
         Ok(Arc::new(AwsCredential {
             key_id: credentials.access_key_id().to_owned(),
             secret_key: credentials.secret_access_key().to_owned(),

@@ -17,9 +17,9 @@ mod settings;
 mod writer;
 
 use dynacrawl_model::RunId;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use object_store::ObjectStoreExt;
+use futures_util::{FutureExt, StreamExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc;
 
 pub use self::data_set::{JsonCompression, ObjectFormat};
@@ -27,7 +27,7 @@ pub use self::location::{S3Credentials, S3Encryption, S3Location, S3Role, StoreL
 pub use self::settings::{ObjectPrefix, ObjectPrefixError, ObjectStoreSettings};
 use self::writer::Writer;
 use crate::sink::DeliveryError;
-use crate::snapshot::{Piece, SnapshotSink};
+use crate::snapshot::{Piece, SnapshotEnd, SnapshotSink};
 
 /// A bucket or a directory.
 #[derive(Debug)]
@@ -44,23 +44,36 @@ impl ObjectStoreSink {
     async fn written(&self, run_id: RunId, pieces: &mut mpsc::Receiver<Piece>) -> Result<(), DeliveryError> {
         let store = self.settings.open()?;
         let mut writer = Writer::new(&self.settings, &*store, run_id)?;
+        let end = match Self::pieces(&mut writer, pieces).await {
+            Ok(end) => end,
+            Err(error) => {
+                writer.discard().await;
+                return Err(error);
+            }
+        };
+        writer.end(end).await
+    }
+
+    /// Writes the pieces up to the end of the snapshot.
+    async fn pieces(writer: &mut Writer<'_>, pieces: &mut mpsc::Receiver<Piece>) -> Result<SnapshotEnd, DeliveryError> {
         while let Some(piece) = pieces.recv().await {
             match piece {
                 Piece::Table(table) => writer.table(&table).await?,
                 Piece::Scope(scope) => writer.scope(&scope).await?,
                 Piece::TargetFailed(target) => writer.missing().target(*target),
-                Piece::End(end) => return writer.end(end).await,
+                Piece::Unreadable => writer.missing().unreadable_table(),
+                Piece::End(end) => return Ok(end),
             }
         }
-        writer.discard().await;
         Err(DeliveryError::new("the snapshot was cut short, and is not in the store"))
     }
 
-    /// Writes an object, and deletes it.
+    /// Writes an object, lists, and deletes the object.
     async fn checked(&self) -> Result<(), DeliveryError> {
         let path = self.settings.at("_check");
         let store = self.settings.open()?;
         store.put(&path, "dynacrawl check\n".into()).await?;
+        store.list(Some(&self.settings.at("_manifests"))).next().await.transpose()?;
         Ok(store.delete(&path).await?)
     }
 }

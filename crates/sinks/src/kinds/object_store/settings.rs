@@ -1,6 +1,6 @@
 //! The settings of an object store.
 
-use std::path::PathBuf;
+use std::path::{Component, Path as FilePath, PathBuf};
 
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -49,17 +49,24 @@ impl std::str::FromStr for ObjectPrefix {
 }
 
 impl ObjectStoreSettings {
-    /// Whether snapshots of both would have the same paths.
-    pub fn is_same_place(&self, other: &Self) -> bool {
+    /// Whether files of one could be taken for files of the other: one place is in the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
         let bucket = |of: &Self| match &of.location {
-            StoreLocation::Local { directory } => (0, directory.display().to_string(), None),
-            StoreLocation::S3(s3) => (1, s3.bucket.clone(), s3.endpoint.clone()),
+            StoreLocation::Local { .. } => (0, String::new(), None),
+            StoreLocation::S3(s3) => {
+                (1, s3.bucket.clone(), s3.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/').to_owned()))
+            }
             StoreLocation::Gcs { bucket, endpoint, .. } => (2, bucket.clone(), endpoint.clone()),
             StoreLocation::Azure { account, container, endpoint, .. } => {
                 (3, format!("{account}/{container}"), endpoint.clone())
             }
         };
-        bucket(self) == bucket(other) && self.prefix == other.prefix
+        let path = |of: &Self| match &of.location {
+            StoreLocation::Local { directory } => plain(directory),
+            _ => PathBuf::from(of.prefix.to_string()),
+        };
+        let (one, two) = (path(self), path(other));
+        bucket(self) == bucket(other) && (one.starts_with(&two) || two.starts_with(&one))
     }
 
     /// A client of the store. Each snapshot has its own, so that secrets can be renewed.
@@ -72,6 +79,19 @@ impl ObjectStoreSettings {
         let below = Path::from(relative);
         self.prefix.0.parts().chain(below.parts()).collect()
     }
+}
+
+/// A path without `.`, `..` and slashes at its end.
+fn plain(path: &FilePath) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 impl From<object_store::Error> for DeliveryError {

@@ -1,6 +1,7 @@
 //! Writes one snapshot.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use dynacrawl_catalogs::Described;
 use dynacrawl_catalogs::rows::{self, IndexRow, KeyAttributeRow, Row, ScopeEnd, ScopeRow, TableRow};
@@ -9,11 +10,16 @@ use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result as StoreResult};
 
+use tokio::time::timeout;
+
 use super::data_set::{DataSet, Part};
-use super::manifest::Missing;
+use super::manifest::{Covered, Missing};
 use super::settings::ObjectStoreSettings;
 use crate::sink::DeliveryError;
 use crate::snapshot::{SnapshotEnd, SnapshotScope, SnapshotTable};
+
+/// How long the deletion of an incomplete snapshot may take.
+const DISCARD_TIME: Duration = Duration::from_secs(10);
 
 const TABLES: &str = "tables";
 const INDEXES: &str = "indexes";
@@ -89,6 +95,7 @@ impl<'s> Writer<'s> {
     pub(super) async fn scope(&mut self, scope: &SnapshotScope) -> Result<(), DeliveryError> {
         self.missing.scope(scope);
         let end = ScopeEnd {
+            target: Some(&scope.target),
             outcome: Some(scope.outcome.as_str()),
             is_complete: scope.outcome == Outcome::Complete,
             table_count: self.table_counts.remove(&scope.scope.scope).unwrap_or_default(),
@@ -106,26 +113,35 @@ impl<'s> Writer<'s> {
             self.put_part(part).await?;
         }
         self.delete_leftovers().await?;
+        let skipped = end.skipped.clone();
         let data_sets = [self.tables, self.indexes, self.key_attributes, self.scopes];
         let manifest = self.missing.manifest(self.run_id, end, data_sets.map(DataSet::into_manifest).into());
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(|error| DeliveryError::new(error.to_string()))?;
         let place = Place { settings: self.settings, store: self.store };
-        for path in [format!("{MANIFESTS}/{}.json", self.run_id), NEWEST.to_owned()] {
+        for path in [manifest_of(self.run_id), NEWEST.to_owned()] {
             place.put(&path, bytes.clone(), "application/json").await?;
         }
-        Ok(place.delete_old(self.run_id).await?)
+        // The snapshot is stored: what fails from here on is done with the next one.
+        if let Err(error) = place.clean(self.run_id, &skipped).await {
+            let error = DeliveryError::from(error).message;
+            tracing::warn!(%error, "dynacrawl cannot delete all files of old snapshots");
+        }
+        Ok(())
     }
 
     /// Deletes what was stored, as far as that is possible: without a manifest it is of no use.
     pub(super) async fn discard(mut self) {
         let place = Place { settings: self.settings, store: self.store };
-        for data_set in self.data_sets() {
-            for path in data_set.files() {
-                if let Err(error) = place.store.delete(&place.settings.at(path)).await {
-                    tracing::warn!(path, %error, "cannot delete a file of an incomplete snapshot");
-                    return;
-                }
+        let paths: Vec<_> =
+            self.data_sets().iter().flat_map(|one| one.files().map(|path| place.settings.at(path))).collect();
+        let deleting = async {
+            for path in &paths {
+                place.delete(path).await?;
             }
+            Ok::<_, object_store::Error>(())
+        };
+        if !matches!(timeout(DISCARD_TIME, deleting).await, Ok(Ok(()))) {
+            tracing::warn!("dynacrawl cannot delete all files of a snapshot that it could not complete");
         }
     }
 
@@ -147,7 +163,7 @@ impl<'s> Writer<'s> {
             let own: HashSet<_> = data_set.files().map(|path| place.settings.at(path)).collect();
             for path in place.list(data_set.directory()).await? {
                 if !own.contains(&path) {
-                    place.store.delete(&path).await?;
+                    place.delete(&path).await?;
                 }
             }
         }
@@ -174,30 +190,60 @@ impl Place<'_> {
         self.store.put_opts(&self.settings.at(relative), PutPayload::from(bytes), options).await.map(drop)
     }
 
-    /// Deletes all runs but the newest, also those that have no manifest because they were cut short.
-    /// A run's manifest is deleted before its files.
-    async fn delete_old(&self, newest: RunId) -> StoreResult<()> {
+    /// Deletes an object that may be gone already.
+    async fn delete(&self, path: &Path) -> StoreResult<()> {
+        match self.store.delete(path).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            deleted => deleted,
+        }
+    }
+
+    /// Deletes what is not to be kept: old snapshots, and what attempts for skipped runs have left, which
+    /// have no manifest. A manifest is deleted before its files.
+    async fn clean(&self, newest: RunId, skipped: &[RunId]) -> StoreResult<()> {
+        let mut runs: BTreeSet<RunId> = skipped.iter().copied().collect();
+        let manifests = self.list(MANIFESTS).await?;
+        let written: BTreeSet<RunId> = manifests.iter().filter_map(manifest_run).collect();
+        runs.retain(|run| !written.contains(run));
         let keep = self.settings.keep_runs;
-        if keep == 0 {
+        let mut kept = written.clone();
+        if keep > 0 && written.len() > keep {
+            kept = self.kept(&written, keep).await?;
+            for run in written.difference(&kept).filter(|run| **run < newest) {
+                self.delete(&self.settings.at(&manifest_of(*run))).await?;
+                runs.insert(*run);
+            }
+        }
+        // With a limit, also what has no manifest because a process was killed.
+        let is_old = |run: RunId| runs.contains(&run) || (keep > 0 && run < newest && !kept.contains(&run));
+        if runs.is_empty() && keep == 0 {
             return Ok(());
         }
-        let manifests = self.list(MANIFESTS).await?;
-        let manifests: Vec<_> = manifests.into_iter().filter_map(|path| Some((manifest_run(&path)?, path))).collect();
-        let runs: BTreeSet<RunId> = manifests.iter().map(|(run, _)| *run).collect();
-        let kept: BTreeSet<RunId> = runs.into_iter().rev().take(keep).chain([newest]).collect();
-        // A later run may be writing.
-        let is_old = |run: &RunId| *run < newest && !kept.contains(run);
-        for (_, path) in manifests.iter().filter(|(run, _)| is_old(run)) {
-            self.store.delete(path).await?;
-        }
         for data_set in [TABLES, INDEXES, KEY_ATTRIBUTES, SCOPES] {
+            let depth = self.settings.at(data_set).parts().count();
             for path in self.list(data_set).await? {
-                if path.parts().find_map(|part| run_of(part.as_ref())).is_some_and(|run| is_old(&run)) {
-                    self.store.delete(&path).await?;
+                if part_run(&path, depth).is_some_and(is_old) {
+                    self.delete(&path).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The newest snapshots of each set of targets: those of one schedule do not make way for another's.
+    async fn kept(&self, written: &BTreeSet<RunId>, keep: usize) -> StoreResult<BTreeSet<RunId>> {
+        let mut counts: BTreeMap<BTreeSet<String>, usize> = BTreeMap::new();
+        let mut kept = BTreeSet::new();
+        for run in written.iter().rev() {
+            let bytes = self.store.get(&self.settings.at(&manifest_of(*run))).await?.bytes().await?;
+            let covered: Covered = serde_json::from_slice(&bytes).unwrap_or_default();
+            let count = counts.entry(covered.targets).or_default();
+            *count += 1;
+            if *count <= keep {
+                kept.insert(*run);
+            }
+        }
+        Ok(kept)
     }
 }
 
@@ -205,10 +251,20 @@ fn of_run(run_id: RunId) -> String {
     format!("run_id={run_id}")
 }
 
-fn run_of(part: &str) -> Option<RunId> {
-    part.strip_prefix("run_id=")?.parse().ok()
+fn manifest_of(run_id: RunId) -> String {
+    format!("{MANIFESTS}/{run_id}.json")
 }
 
 fn manifest_run(path: &Path) -> Option<RunId> {
     path.filename()?.strip_suffix(".json")?.parse().ok()
+}
+
+/// The run of a file of a data set, whose own path has `depth` parts; `None` for a file of someone else.
+fn part_run(path: &Path, depth: usize) -> Option<RunId> {
+    let parts: Vec<_> = path.parts().skip(depth).collect();
+    let [date, run, file] = &parts[..] else { return None };
+    if !date.as_ref().starts_with("date=") || !file.as_ref().starts_with("part-") {
+        return None;
+    }
+    run.as_ref().strip_prefix("run_id=")?.parse().ok()
 }
