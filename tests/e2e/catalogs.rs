@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::catalog_servers::{CatalogServer, TOKEN};
 use crate::command::{Dynacrawl, Ended};
-use crate::daemon::Place;
+use crate::daemon::{Place, keyed, target};
 use crate::receiver::Reaction;
 use crate::support::{HOME, IRELAND, VIRGINIA, ireland, simulate};
 
@@ -61,7 +61,7 @@ impl Scene {
     }
 
     fn crawl(&self, sim: &Simulator, home: &DemoAccount, regions: &str) -> Dynacrawl {
-        self.crawl_within(sim, home, regions, "60s")
+        self.crawl_within(sim, home, regions, "20s")
     }
 
     fn crawl_within(&self, sim: &Simulator, home: &DemoAccount, regions: &str, within: &str) -> Dynacrawl {
@@ -146,7 +146,9 @@ fn tables_appear_change_disappear_and_return_and_what_people_wrote_stays() {
                 match scene.kind {
                     "datahub" => {
                         entity["datasetProperties"]["customProperties"]["team"] = "payments".into();
-                        entity["datasetProperties"]["customProperties"]["index.gone"] = "out of date".into();
+                        entity["datasetProperties"]["customProperties"]["index.gone"] =
+                            "global; gone (S, partition); ALL".into();
+                        entity["datasetProperties"]["customProperties"]["index.policy"] = "of another tool".into();
                         entity.insert("ownership".to_owned(), json!({ "owners": ["a"] }));
                     }
                     "atlan" => entity["attributes"]["userDescription"] = "payments".into(),
@@ -173,7 +175,7 @@ fn tables_appear_change_disappear_and_return_and_what_people_wrote_stays() {
                 let entity = scene.entity("table-000003");
                 let custom = &entity["datasetProperties"]["customProperties"];
                 assert_eq!((&custom["team"], &custom["table.deletionProtection"]), (&"payments".into(), &words.into()));
-                assert!(custom.get("index.gone").is_none(), "{custom}");
+                assert!(custom.get("index.gone").is_none() && custom.get("index.policy").is_some(), "{custom}");
                 assert_eq!(entity["ownership"], json!({ "owners": ["a"] }));
             }
             "atlan" => {
@@ -271,8 +273,10 @@ fn statistics_are_sent_when_they_are_due_and_nothing_else() {
         scene.more = "stats_every = \"1ms\"\n".to_owned();
         scene.run(&sim, &home, 0);
         let writes = scene.server.writes();
-        assert_eq!(writes.len(), 1, "{}: {writes:?}", scene.kind);
-        assert!(writes[0].body.contains("4242") && !writes[0].body.contains("schemaMetadata"), "{}", writes[0].body);
+        // DataHub has some of them as custom properties, too.
+        assert_eq!(writes.len(), if scene.kind == "datahub" { 2 } else { 1 }, "{}: {writes:?}", scene.kind);
+        assert!(writes.iter().all(|write| !write.body.contains("schemaMetadata")), "{writes:?}");
+        assert!(writes.iter().any(|write| write.body.contains("4242")), "{writes:?}");
         let entity = scene.entity("table-000001");
         let rows = match scene.kind {
             "datahub" => &entity["datasetProfile"],
@@ -442,4 +446,74 @@ fn a_connection_that_does_not_exist_is_an_error_and_nothing_is_written() {
     assert_eq!(ended.code(), 5, "{}", ended.stderr);
     assert!(ended.stderr.contains("no connection default/dynamodb/2"), "{}", ended.stderr);
     assert!(scene.server.entities().is_empty());
+}
+
+#[test]
+fn another_place_or_a_wider_filter_gets_everything() {
+    for mut scene in Scene::all() {
+        let (sim, home) = ireland(4);
+        scene.sink = "include = [\"table-00000[01]\"]\n".to_owned();
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(2), "{}", scene.kind);
+        scene.sink.clear();
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(4), "{}", scene.kind);
+    }
+}
+
+#[test]
+fn a_removal_that_the_catalog_missed_while_it_was_behind_is_made_up_for() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(4);
+        scene.run(&sim, &home, 0);
+        sim.remove_table(HOME, IRELAND, "table-000001").expect("a scope");
+        scene.server.receiver.reacts([], Reaction::Answer(503, "", String::new()));
+        assert_eq!(scene.crawl_within(&sim, &home, IRELAND, "1s").run().code(), 5);
+        scene.server.receiver.reacts([], Reaction::Take);
+        // The events became too old.
+        scene.place.write("DELETE FROM outbox; UPDATE sinks SET is_synced = 0, progress = NULL");
+        scene.run(&sim, &home, 0);
+        let mut expected = all_there(4);
+        expected.insert("table-000001".to_owned(), false);
+        assert_eq!(scene.tables(), expected, "{}", scene.kind);
+    }
+}
+
+#[test]
+fn accounts_that_would_share_names_are_refused() {
+    let accounts = [HOME, "999988887777"].map(|id| Account::new(id).region(IRELAND, Tables::new().generated(2)));
+    let (home, away) = (accounts[0].access("home"), accounts[1].access("away"));
+    let sim = simulate(Estate::new(accounts));
+    let server = CatalogServer::datahub("v1.7.0");
+    let second = target("second", &[IRELAND]).replace("\"K\"", "\"K2\"").replace("\"S\"", "\"S2\"");
+    let config = format!(
+        "[crawl]\nrate = 0\ndeliver_within = \"1s\"\n[sink.hub.datahub]\nurl = \"{}\"\nplatform_instance = \"prod\"\n{}{second}",
+        server.receiver.base(),
+        target("first", &[IRELAND]),
+    );
+    let crawl = Dynacrawl::crawl().config(&config).args(["--output", "tables.jsonl"]);
+    let crawl = keyed(crawl, &sim, &home).env("K2", &away.access_key_id).secret_env("S2", &away.secret_access_key);
+    let ended = crawl.run();
+    assert_eq!(ended.code(), 5, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("same names") && ended.stderr.contains("datahub.platform_instance"),
+        "{}",
+        ended.stderr
+    );
+    assert!(server.entities().keys().filter(|name| name.contains("table-")).count() <= 2);
+}
+
+#[test]
+fn an_answer_that_is_not_of_the_api_delivers_nothing() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(1);
+        let page = "<html>Sign in</html>".to_owned();
+        scene.server.receiver.reacts([], Reaction::Answer(200, "", page));
+        let ended = scene.crawl_within(&sim, &home, IRELAND, "1s").run();
+        assert_eq!(ended.code(), 5, "{}: {}", scene.kind, ended.stderr);
+        assert!(ended.stderr.contains("not JSON"), "{}", ended.stderr);
+        scene.server.receiver.reacts([], Reaction::Take);
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(1));
+    }
 }

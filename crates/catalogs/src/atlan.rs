@@ -163,6 +163,8 @@ impl Atlan {
         let attributes = json!({
             "name": table.name,
             "qualifiedName": Self::table_name(connection, table.name),
+            "connectionQualifiedName": connection.as_str(),
+            "connectorName": "dynamodb",
             "rowCount": described.item_count,
             "sizeBytes": described.size_bytes,
             "dynamoDBStatus": known(described.status.as_deref(), &STATUSES),

@@ -8,6 +8,7 @@ use dynacrawl_model::{IndexKind, NamedScope, ROLE_PARTITION, ROLE_SORT};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::described::FACT_KEYS;
 use crate::{Described, Shared, Template};
 
 const PLATFORM: &str = "urn:li:dataPlatform:dynamodb";
@@ -115,6 +116,20 @@ impl DataHub {
         self.of_dataset(table, vec![("datasetProfile", profile)])
     }
 
+    /// The custom properties that change by themselves, for a patch.
+    pub fn counts(&self, table: &Described<'_>) -> Proposal {
+        let all = properties(table);
+        let changes = |key: &&String| {
+            ["table.status", "table.totalItems"].contains(&key.as_str())
+                || key.starts_with("indexItems.")
+                || key.starts_with("indexBytes.")
+        };
+        let custom = all["customProperties"].as_object().into_iter().flatten().filter(|(key, _)| changes(key));
+        let custom: Map<String, Value> = custom.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let value = json!({ "customProperties": custom });
+        Proposal { entity_type: "dataset", urn: self.urn(table), aspect: "datasetProperties", value }
+    }
+
     fn of_dataset(&self, table: &Described<'_>, aspects: Vec<(&'static str, Value)>) -> Vec<Proposal> {
         let urn = self.urn(table);
         let proposal = |(aspect, value)| Proposal { entity_type: "dataset", urn: urn.clone(), aspect, value };
@@ -143,9 +158,15 @@ impl DataHub {
 
 /// Whether a custom property is one that the mapping writes. If it writes it no longer, the property is out
 /// of date.
-pub fn is_own_property(key: &str) -> bool {
-    ["table.", "index.", "indexItems.", "indexBytes."].iter().any(|own| key.starts_with(own))
-        || ["Partition Key", "Sort Key"].contains(&key)
+pub fn is_own_property(key: &str, value: &str) -> bool {
+    if let Some((what, _)) = key.split_once('.') {
+        match what {
+            "index" => return ["global; ", "local; ", "vector; "].iter().any(|kind| value.starts_with(kind)),
+            "indexItems" | "indexBytes" => return value.parse::<i64>().is_ok(),
+            _ => {}
+        }
+    }
+    ["table.arn", "table.totalItems"].contains(&key) || FACT_KEYS.contains(&key)
 }
 
 fn account_container(scope: &NamedScope) -> String {

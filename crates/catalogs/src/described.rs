@@ -62,6 +62,58 @@ pub(crate) struct Fact {
     pub(crate) value: String,
 }
 
+/// The keys of the facts about a table itself.
+pub(crate) const FACT_KEYS: [&str; 22] = [
+    "table.id",
+    "table.status",
+    "Partition Key",
+    "Sort Key",
+    "table.billingMode",
+    "table.readCapacityUnits",
+    "table.writeCapacityUnits",
+    "table.maxReadRequestUnits",
+    "table.maxWriteRequestUnits",
+    "table.class",
+    "table.encryption",
+    "table.kmsKey",
+    "table.deletionProtection",
+    "table.stream",
+    "table.streamViewType",
+    "table.streamArn",
+    "table.replicas",
+    "table.witnesses",
+    "table.globalTableVersion",
+    "table.multiRegionConsistency",
+    "table.restoredFrom",
+    "table.archivalReason",
+];
+
+/// The labels of these facts.
+pub(crate) const FACT_LABELS: [&str; 22] = [
+    "Table id",
+    "Status",
+    "Partition key",
+    "Sort key",
+    "Billing mode",
+    "Read capacity units",
+    "Write capacity units",
+    "Maximum read request units",
+    "Maximum write request units",
+    "Table class",
+    "Encryption",
+    "KMS key",
+    "Deletion protection",
+    "Stream",
+    "Stream view type",
+    "Stream ARN",
+    "Replicas",
+    "Witnesses",
+    "Global table version",
+    "Multi-Region consistency",
+    "Restored from",
+    "Archived because",
+];
+
 impl<'a> Described<'a> {
     /// # Errors
     /// If the name of the table or the account is unknown.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use dynacrawl_model::{IndexKind, NamedScope, ROLE_PARTITION, ROLE_SORT};
 use serde_json::{Map, Value, json};
 
-use crate::described::Column;
+use crate::described::{Column, FACT_LABELS};
 use crate::{Described, Shared, Template};
 
 /// The longest name, in characters.
@@ -137,7 +137,7 @@ impl OpenMetadata {
     /// them.
     pub fn table(&self, table: &Described<'_>) -> Request {
         let mut request = self.structure(table);
-        request.body["description"] = (description(table) + &statistics(table)).into();
+        request.body["description"] = (description(table, true) + &statistics(table)).into();
         request
     }
 
@@ -152,7 +152,7 @@ impl OpenMetadata {
             "tableType": "Regular",
             "columns": columns,
             "databaseSchema": self.schema(table.scope),
-            "description": description(table),
+            "description": description(table, false),
         });
         if keys.len() > 1 {
             let named = |keys: &[&str]| keys.iter().map(|key| name(key)).collect::<Vec<_>>();
@@ -199,19 +199,24 @@ fn column(column: &Column<'_>, is_only_key: bool) -> Value {
 const FIRST_WORDS: &str = "Amazon DynamoDB table `";
 
 /// The facts of a table as a list: indexes have no entity of their own.
-fn description(table: &Described<'_>) -> String {
+fn description(table: &Described<'_>, with_status: bool) -> String {
     let mut text = format!("{FIRST_WORDS}{}`.\n", table.table().arn.as_ref().map_or(table.name, |arn| arn.as_str()));
-    for fact in table.facts() {
+    // The status changes by itself.
+    for fact in table.facts().into_iter().filter(|fact| with_status || fact.key != "table.status") {
         let _ = write!(text, "\n- {}: {}", markdown(&fact.label), markdown(&fact.value));
     }
     text
 }
 
-/// Whether a description has nothing but what dynacrawl writes, so that a newer one may replace it. Text
-/// that a person adds is a line of its own.
+/// Whether a description has nothing but what dynacrawl writes, so that a newer one may replace it: a first
+/// sentence about the table, and a list of facts.
 pub fn is_own_description(text: &str) -> bool {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.next().is_some_and(|first| first.starts_with(FIRST_WORDS)) && lines.all(|line| line.starts_with("- "))
+    let is_fact = |line: &str| {
+        let Some((label, _)) = line.strip_prefix("- ").and_then(|fact| fact.split_once(": ")) else { return false };
+        FACT_LABELS.contains(&label) || label.starts_with("Index ") || label.starts_with("Table at ")
+    };
+    lines.next().is_some_and(|first| first.starts_with(FIRST_WORDS) && first.ends_with("`.")) && lines.all(is_fact)
 }
 
 /// The statistics of a table and its indexes as the end of that list.

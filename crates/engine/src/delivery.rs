@@ -52,9 +52,9 @@ pub async fn crawl_to_output(
     let finished = output.finish(whole && written.is_ok()).await;
     let mut written = written.and_then(|written| finished.map(|()| written));
     if let Some(mut sinks) = followers.sinks {
-        report.without_place = sinks.without_place();
         // The rest is delivered once the output is in place.
         let delivered = if written.is_ok() { sinks.finish().await } else { Ok(()) };
+        report.without_place = sinks.without_place();
         written = match (written, delivered) {
             (Err(SinkError::Journal(error)), _) | (Ok(_), Err(error)) => Err(SinkError::Undelivered(error)),
             (written, _) => written,

@@ -1,22 +1,25 @@
 //! Delivers the newest state of each table to sinks of catalogs: first of all tables, then of those that
 //! changed, and from time to time statistics. Only a `table_removed` event removes a table.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_model::{Body, NamedScope, Record, RunId, Scope, TableRemoved, Timestamp, event_id};
+use dynacrawl_model::{Body, Escaped, NamedScope, Record, RunId, Scope, TableRemoved, Timestamp, event_id};
 use dynacrawl_sinks::{
     CatalogSettings, DeliveryError, Destination, Event, EventSource, JournalError, Part, Sink, Work, deliver_once,
-    deliver_until,
+    deliver_until, table_of,
 };
-use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, Reader, ScopeKey, SinkSync, StateError};
+use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, Reader, ScopeKey, SinkSync, StateError, TableStatus};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::shared_state::{SharedState, opened};
+use super::shared_state::{SharedState, opened, with_state};
 use super::undelivered::undelivered;
 use crate::settings::{ConfiguredSink, EventFilter};
+
+/// How long before the sink last took something a removal may have been found that it has not had: beside
+/// the age of events that wait for it.
+const MARGIN: Duration = Duration::from_secs(24 * 3600);
 
 /// A sink, and the state that it follows.
 pub(crate) struct Follower<'a> {
@@ -24,47 +27,83 @@ pub(crate) struct Follower<'a> {
     pub(crate) to: &'a ConfiguredSink,
     pub(crate) catalog: CatalogSettings,
     pub(crate) state: &'a SharedState,
+    /// How old an event can be that waits for the sink.
+    pub(crate) undelivered: Duration,
 }
 
-/// How far a sink is with all tables, or with the statistics of all tables. A later process continues
-/// there.
+/// What of all tables is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Phase {
+    Tables,
+    Statistics,
+    Removals,
+}
+
+/// How far a sink is with all tables, with the statistics of all tables, or with removals. A later process
+/// continues there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Progress {
-    only_statistics: bool,
+    phase: Phase,
     started_at: Timestamp,
-    /// The place in the outbox when it began: the sink gets everything after it again.
-    up_to: Cursor,
+    /// The place in the outbox when it began, if the sink gets the whole state: it gets everything after it
+    /// again.
+    up_to: Option<Cursor>,
+    /// Whether removals follow the tables, and since when.
+    removals: bool,
+    removed_since: Option<Timestamp>,
     /// The scope and the table that came last.
     scope: String,
+    scope_id: i64,
     table: String,
+}
+
+impl Progress {
+    fn new(phase: Phase, started_at: Timestamp) -> Self {
+        Self {
+            phase,
+            started_at,
+            up_to: None,
+            removals: false,
+            removed_since: None,
+            scope: String::new(),
+            scope_id: 0,
+            table: String::new(),
+        }
+    }
 }
 
 impl Work for Follower<'_> {
     async fn step(&mut self) -> Result<usize, DeliveryError> {
         let name = self.to.sink.name.clone();
-        let Some(sync) = self.with_state(move |state| opened(state).sink_sync(&name)).await? else { return Ok(0) };
-        let now = Timestamp::now();
-        let progress = sync.progress.as_deref().and_then(|text| serde_json::from_str::<Progress>(text).ok());
-        let new = |only_statistics| Progress {
-            only_statistics,
-            started_at: now,
-            up_to: sync.end,
-            scope: String::new(),
-            table: String::new(),
+        let Some(sync) = with_state(self.state, move |state| opened(state).sink_sync(&name)).await? else {
+            return Ok(0);
         };
+        // What a run in progress has observed already, the state gets only when it settles.
+        let now = sync.running_since.map_or_else(Timestamp::now, |since| since.min(Timestamp::now()));
+        let progress = sync.progress.as_deref().and_then(|text| serde_json::from_str::<Progress>(text).ok());
         match progress {
-            Some(progress) if sync.is_synced || !progress.only_statistics => self.continued(progress, &sync).await,
-            None if sync.last_run_at.is_none() => Ok(0),
+            Some(progress) if sync.is_synced || progress.up_to.is_some() => self.continued(progress, &sync).await,
+            _ if sync.last_run_at.is_none() => Ok(0),
             // It is new, or has become behind, perhaps while it got statistics.
             _ if !sync.is_synced => {
                 if let Destination::Catalog(anew, _) = self.to.sink.kind.destination() {
                     // One that remembers nothing of what the catalog has.
                     self.sink = anew;
                 }
-                self.continued(new(false), &sync).await
+                let all = Progress {
+                    up_to: Some(sync.end),
+                    // A sink that has never had anything knows no table that is gone.
+                    removals: sync.delivered_at.is_some(),
+                    removed_since: sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)),
+                    ..Progress::new(Phase::Tables, now)
+                };
+                self.continued(all, &sync).await
             }
             _ => match self.changes().await? {
-                0 if self.are_statistics_due(&sync, now) => self.continued(new(true), &sync).await,
+                0 if self.are_statistics_due(&sync) => {
+                    self.continued(Progress::new(Phase::Statistics, now), &sync).await
+                }
                 sent => Ok(sent),
             },
         }
@@ -76,9 +115,12 @@ impl Work for Follower<'_> {
 }
 
 impl Follower<'_> {
-    /// Whether there can be new statistics, and the last ones are old enough.
-    fn are_statistics_due(&self, sync: &SinkSync, now: Timestamp) -> bool {
-        let is_old = |last| last <= now.before(self.catalog.stats_every) && sync.last_run_at >= Some(last);
+    /// Whether there can be new statistics, and the last ones are old enough: almost, so that a daily run
+    /// does not miss its time by a second. A time in the future is that of a wrong clock.
+    fn are_statistics_due(&self, sync: &SinkSync) -> bool {
+        let (now, every) = (Timestamp::now(), self.catalog.stats_every);
+        let slack = (every / 10).min(Duration::from_secs(3600));
+        let is_old = |last| (last <= now.before(every - slack) || last > now) && sync.last_run_at >= Some(last);
         sync.statistics_at.is_none_or(is_old)
     }
 
@@ -89,29 +131,23 @@ impl Follower<'_> {
         let events = source.next(self.to.sink.at_once()).await.map_err(own)?;
         let Some((last, _)) = events.last() else { return Ok(0) };
         let last = *last;
-        let mut batch = Vec::with_capacity(events.len());
-        for (_, event) in events {
-            match &event.record.body {
-                Body::ScopeRetired(_) if self.catalog.remove_retired => batch.extend(self.retired(&event).await?),
-                _ => batch.push(event),
-            }
-        }
-        let refused = self.deliver(&batch).await?;
-        source.delivered(last, refused).await.map_err(own)?;
-        Ok(batch.len().max(1))
-    }
-
-    /// The tables of a scope that was retired, as removed ones.
-    async fn retired(&self, event: &Event) -> Result<Vec<Event>, DeliveryError> {
-        let Some(key) = event.record.scope.as_ref().and_then(|scope| ScopeKey::of(scope)) else {
-            return Ok(Vec::new());
-        };
-        let (filter, run_id) = (self.to.filter.clone(), event.record.run_id);
-        let gone = self.with_state(move |state| {
+        let events: Vec<_> = events.into_iter().map(|(_, event)| event).collect();
+        let retires = |event: &Event| matches!(event.record.body, Body::ScopeRetired(_));
+        let removes = self.catalog.remove_retired && events.iter().any(retires);
+        let count = events.len();
+        let newest = with_state(self.state, move |state| {
             let reader = opened(state).reader()?;
-            reader.gone_tables(Gone::RetiredWith(&key))
+            let now = events.into_iter().map(|event| newest(&reader, event));
+            now.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
         });
-        Ok(removed(gone.await?, &filter, Some(run_id)).collect())
+        let refused = self.deliver(&newest.await?).await?;
+        if removes {
+            // Before the cursor passes, so that a kill loses nothing.
+            let progress = Progress::new(Phase::Removals, Timestamp::now());
+            self.store(Next::At(progress), 0).await?;
+        }
+        source.delivered(last, refused).await.map_err(own)?;
+        Ok(count)
     }
 
     async fn deliver(&mut self, events: &[Event]) -> Result<u64, DeliveryError> {
@@ -128,47 +164,66 @@ impl Follower<'_> {
             filter: self.to.filter.clone(),
             limit: self.to.sink.at_once(),
             progress,
-            since: sync.statistics_at,
-            removed_since: sync.delivered_at,
+            statistics_since: sync.statistics_at,
             changed_since: None,
+            with_retired: self.catalog.remove_retired,
         };
         let reading = move |state: &SharedState| {
             let reader = opened(state).reader()?;
             page.read(&reader)
         };
-        let (events, next) = self.with_state(reading).await?;
+        let (events, next) = with_state(self.state, reading).await?;
         let refused = self.deliver(&events).await?;
-        let name = self.to.sink.name.clone();
-        let storing = move |state: &SharedState| {
-            let mut state = opened(state);
-            match next {
-                Next::At(progress) => {
-                    state.set_progress(&name, serde_json::to_string(&progress).ok().as_deref(), refused)
-                }
-                Next::Ended(Progress { only_statistics, started_at, up_to, .. }) => {
-                    state.set_progress(&name, None, refused)?;
-                    if !only_statistics {
-                        state.synced(&name, up_to, Timestamp::now())?;
-                    }
-                    state.set_statistics_at(&name, started_at)
-                }
-            }
-        };
-        self.with_state(storing).await?;
+        self.store(next, refused).await?;
         Ok(events.len().max(1))
     }
 
-    /// Another run may be settling, which takes long.
-    async fn with_state<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&SharedState) -> Result<T, StateError> + Send + 'static,
-    ) -> Result<T, DeliveryError> {
-        let state = self.state.clone();
-        let done = tokio::task::spawn_blocking(move || work(&state)).await;
-        done.map_err(|error| error.to_string())
-            .and_then(|done| done.map_err(|error| error.to_string()))
-            .map_err(DeliveryError::new)
+    async fn store(&self, next: Next, refused: u64) -> Result<(), DeliveryError> {
+        let name = self.to.sink.name.clone();
+        let storing = move |state: &SharedState| {
+            let (mut state, now) = (opened(state), Timestamp::now());
+            match next {
+                Next::At(progress) => {
+                    state.set_progress(&name, serde_json::to_string(&progress).ok().as_deref(), now, refused)
+                }
+                Next::Ended(Progress { phase, started_at, up_to, .. }) => {
+                    state.set_progress(&name, None, now, refused)?;
+                    if let Some(up_to) = up_to {
+                        state.synced(&name, up_to, now)?;
+                    }
+                    match up_to.is_some() || phase == Phase::Statistics {
+                        true => state.set_statistics_at(&name, started_at),
+                        false => Ok(()),
+                    }
+                }
+            }
+        };
+        with_state(self.state, storing).await
     }
+}
+
+/// An event with the newest state of its table; `None` if a later event removes the table.
+fn newest(reader: &Reader, event: Event) -> Result<Option<Event>, StateError> {
+    let name = match &event.record.body {
+        Body::TableRemoved(removed) => Some(removed.table_name.as_str().to_owned()),
+        _ => {
+            table_of(&event.record, event.table.as_ref()).and_then(|table| table.name.as_ref()).map(ToString::to_string)
+        }
+    };
+    let scope = event.record.scope.clone();
+    let (Some(name), Some(scope)) = (name, scope) else { return Ok(Some(event)) };
+    let Some(key) = ScopeKey::of(&scope) else { return Ok(Some(event)) };
+    Ok(match reader.table_now(&key, &name)? {
+        Some((TableStatus::Present, known)) => match known.read() {
+            Some(table) => {
+                let record = Record::of_scope(event.record.run_id, scope, Body::Table(table));
+                Some(Event { record, table: None, part: Part::Whole, ..event })
+            }
+            None => Some(event),
+        },
+        Some((TableStatus::Removed, _)) if !matches!(event.record.body, Body::TableRemoved(_)) => None,
+        _ => Some(event),
+    })
 }
 
 /// Some of all tables.
@@ -177,11 +232,11 @@ struct Page {
     limit: usize,
     progress: Progress,
     /// When the sink last got statistics. It gets those that differ since.
-    since: Option<Timestamp>,
-    /// When the sink last took something: it may not know of removals since.
-    removed_since: Option<Timestamp>,
+    statistics_since: Option<Timestamp>,
     /// Only tables that have changed since.
     changed_since: Option<Timestamp>,
+    /// Whether tables that were retired with their scope count as removed.
+    with_retired: bool,
 }
 
 enum Next {
@@ -191,14 +246,21 @@ enum Next {
 
 impl Page {
     fn read(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
-        let Self { filter, limit, mut progress, since, removed_since, changed_since } = self;
-        let part = if progress.only_statistics { Part::Statistics } else { Part::Whole };
+        match self.progress.phase {
+            Phase::Tables | Phase::Statistics => self.tables(reader),
+            Phase::Removals => self.removals(reader),
+        }
+    }
+
+    fn tables(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
+        let Self { filter, limit, mut progress, statistics_since: since, changed_since, .. } = self;
+        let part = if progress.phase == Phase::Statistics { Part::Statistics } else { Part::Whole };
         let key = |scope: &KnownScope| -> String {
             let key = &scope.key;
             format!("{}/{}/{}", key.partition.as_str(), key.account_id.as_str(), key.region.as_str())
         };
-        let mut scopes: VecDeque<_> = reader.all_scopes()?.into_iter().map(|scope| (key(&scope), scope)).collect();
-        scopes.make_contiguous().sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut scopes: Vec<_> = reader.all_scopes()?.into_iter().map(|scope| (key(&scope), scope)).collect();
+        scopes.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut events = Vec::new();
         for (key, scope) in scopes {
             if key < progress.scope || !filter.has_target(&scope.target) {
@@ -213,11 +275,18 @@ impl Page {
                 if filter.has_table(&known.name)
                     && (part == Part::Whole || differs)
                     && changed_since.is_none_or(|since| known.changed_at >= since)
-                    && let Some((run_id, table)) = known.read_of_run()
                 {
-                    let record = Record::of_scope(run_id, named.clone(), Body::Table(table));
-                    let target = Some(scope.target.clone());
-                    events.push(Event { id: event_id(), record, table: None, target, part });
+                    match known.read_of_run() {
+                        Some((run_id, table)) => {
+                            let record = Record::of_scope(run_id, named.clone(), Body::Table(table));
+                            let target = Some(scope.target.clone());
+                            events.push(Event { id: event_id(), record, table: None, target, part });
+                        }
+                        None => {
+                            let (scope, table) = (named.to_string(), Escaped(&known.name).to_string());
+                            tracing::error!(scope, table, "the table in the state cannot be read, and is not sent");
+                        }
+                    }
                 }
                 events.len() < limit
             })?;
@@ -226,10 +295,22 @@ impl Page {
                 return Ok((events, Next::At(progress)));
             }
         }
-        if let (false, Some(since)) = (progress.only_statistics, removed_since) {
-            events.extend(removed(reader.gone_tables(Gone::RemovedSince(since))?, &filter, None));
-        }
-        Ok((events, Next::Ended(progress)))
+        let removals = Progress { phase: Phase::Removals, scope_id: 0, table: String::new(), ..progress.clone() };
+        Ok((events, if progress.removals { Next::At(removals) } else { Next::Ended(progress) }))
+    }
+
+    fn removals(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
+        let Self { filter, limit, progress, with_retired, .. } = self;
+        let gone = Gone { since: progress.removed_since, with_retired };
+        let gone = reader.gone_tables(gone, (progress.scope_id, &progress.table), limit)?;
+        let last = gone.last().map(|(scope_id, _, table)| (*scope_id, table.name.to_string()));
+        let is_whole = gone.len() == limit;
+        let events = gone.into_iter().filter_map(|(_, target, table)| removed(target, table, &filter)).collect();
+        let next = match last.filter(|_| is_whole) {
+            Some((scope_id, table)) => Next::At(Progress { scope_id, table, ..progress }),
+            None => Next::Ended(progress),
+        };
+        Ok((events, next))
     }
 }
 
@@ -238,27 +319,26 @@ fn named(scope: &KnownScope) -> NamedScope {
     NamedScope { scope: scope.0, account_name: scope.1 }
 }
 
-/// Tables that are gone, as events that remove them.
-fn removed(gone: Vec<(String, GoneTable)>, filter: &EventFilter, run_id: Option<RunId>) -> impl Iterator<Item = Event> {
-    let passes =
-        |(target, table): &(String, GoneTable)| filter.has_target(target) && filter.has_table(table.name.as_str());
-    gone.into_iter().filter(passes).filter_map(move |(target, gone)| {
-        let GoneTable { scope, name: table_name, record, at: observed_at, last_seen_at } = gone;
-        let known = record.as_ref().and_then(|record| match &record.body {
-            Body::Table(table) => Some(&table.table),
-            _ => None,
-        });
-        let body = TableRemoved {
-            observed_at,
-            table_arn: known.and_then(|table| table.arn.clone()),
-            table_id: known.and_then(|table| table.id.clone()),
-            table_name,
-            last_seen_at,
-        };
-        let run_id = run_id.or(record.as_ref().map(|record| record.run_id))?;
-        let of_scope = Record::of_scope(run_id, Arc::new(scope), body);
-        Some(Event { id: event_id(), record: of_scope, table: record, target: Some(target), part: Part::Whole })
-    })
+/// A table that is gone, as an event that removes it.
+fn removed(target: String, gone: GoneTable, filter: &EventFilter) -> Option<Event> {
+    if !filter.has_target(&target) || !filter.has_table(gone.name.as_str()) {
+        return None;
+    }
+    let GoneTable { scope, name: table_name, record, at: observed_at, last_seen_at } = gone;
+    let known = record.as_ref().and_then(|record| match &record.body {
+        Body::Table(table) => Some(&table.table),
+        _ => None,
+    });
+    let body = TableRemoved {
+        observed_at,
+        table_arn: known.and_then(|table| table.arn.clone()),
+        table_id: known.and_then(|table| table.id.clone()),
+        table_name,
+        last_seen_at,
+    };
+    let run_id = record.as_ref().map_or_else(RunId::generate, |record| record.run_id);
+    let of_scope = Record::of_scope(run_id, Arc::new(scope), body);
+    Some(Event { id: event_id(), record: of_scope, table: record, target: Some(target), part: Part::Whole })
 }
 
 /// Sends tables to a sink as the state has them now: all, or those that have changed or were removed since
@@ -277,21 +357,16 @@ pub async fn resend(
     };
     let deadline = Instant::now() + within;
     let (mut taken, mut refused) = (0, 0);
-    let mut progress = Progress {
-        only_statistics: false,
-        started_at: Timestamp::now(),
-        up_to: Cursor::default(),
-        scope: String::new(),
-        table: String::new(),
-    };
+    let new = Progress::new(Phase::Tables, Timestamp::now());
+    let mut progress = Progress { removals: since.is_some(), removed_since: since, ..new };
     loop {
         let page = Page {
             filter: to.filter.clone(),
             limit: to.sink.at_once(),
             progress,
-            since: None,
-            removed_since: since,
+            statistics_since: None,
             changed_since: since,
+            with_retired: false,
         };
         let state = state.clone();
         let reading = move || {

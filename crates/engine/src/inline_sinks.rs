@@ -75,7 +75,7 @@ impl InlineSinks {
     }
 
     /// Delivers the remaining events and the run's last record.
-    pub(crate) async fn finish(mut self) -> Result<(), JournalError> {
+    pub(crate) async fn finish(&mut self) -> Result<(), JournalError> {
         if let Some(last) = self.last.take() {
             self.add(last);
         }

@@ -30,6 +30,12 @@ pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &St
             "the sink is no longer configured; dropping the {owed} events that it had not accepted"
         );
     }
+    let place = |one: &ConfiguredSink| Some((one.sink.name.clone(), one.sink.kind.place(&one.filter.words())?));
+    let places: Vec<_> = settings.sinks.iter().filter_map(place).collect();
+    for name in state.set_places(&places)? {
+        let name = Escaped(&name).to_string();
+        tracing::info!(sink = name, "the place or the filter of the sink has changed; next, it gets the whole state");
+    }
     let followers = settings.sinks.iter().filter(|one| !one.sink.kind.takes_events());
     let followers: Vec<_> = followers.map(|one| one.sink.name.clone()).collect();
     for (name, lost) in state.expire_outbox(Timestamp::now(), remembered.undelivered, &followers)? {
@@ -56,7 +62,8 @@ pub async fn deliver(
     until: Until,
     stop: &CancellationToken,
 ) {
-    let driven = choice.of(&settings.sinks).into_iter().map(|sink| deliver_to(sink, state, until, stop));
+    let undelivered = settings.state.as_ref().map(|state| state.undelivered).unwrap_or_default();
+    let driven = choice.of(&settings.sinks).into_iter().map(|sink| deliver_to(sink, state, undelivered, until, stop));
     join_all(driven).await;
     if until == Until::Stopped {
         // Wait even without any sinks.
@@ -64,14 +71,15 @@ pub async fn deliver(
     }
 }
 
-async fn deliver_to(to: &ConfiguredSink, state: &SharedState, until: Until, stop: &CancellationToken) {
+async fn deliver_to(to: &ConfiguredSink, state: &SharedState, keep: Duration, until: Until, stop: &CancellationToken) {
     match to.sink.kind.destination() {
         Destination::Events(mut sink) => {
             let source = undelivered(state, &to.sink.name, &to.filter);
             drive(&mut *sink, &source, &to.sink, until, stop).await;
         }
         Destination::Catalog(sink, catalog) => {
-            work(&mut Follower { sink, to, catalog, state }, &to.sink, until, stop).await;
+            let mut follower = Follower { sink, to, catalog, state, undelivered: keep };
+            work(&mut follower, &to.sink, until, stop).await;
         }
         Destination::Snapshots(sink) => work(&mut Snapshots { sink, to, state }, &to.sink, until, stop).await,
     }
@@ -105,9 +113,17 @@ pub async fn deliver_in_time(
     let state = opened(state);
     let owed = chosen.iter().map(|one| {
         let name = &one.sink.name;
-        // A snapshot is owed for a run that has ended, and not for its events.
-        let is_owed = !one.sink.kind.takes_snapshots() || state.owes_a_run(name)?;
-        Ok::<_, StateError>((name.clone(), if is_owed { state.owed(name)? } else { 0 }))
+        // A snapshot is owed for a run that has ended, and not for its events. A catalog may be in the middle of
+        // all tables.
+        let owed = match &one.sink.kind {
+            kind if kind.takes_snapshots() && !state.owes_a_run(name)? => 0,
+            kind if kind.takes_events() || kind.takes_snapshots() => state.owed(name)?,
+            _ => {
+                let is_under_way = state.sink_sync(name)?.is_some_and(|sync| sync.progress.is_some());
+                state.owed(name)?.max(is_under_way.into())
+            }
+        };
+        Ok::<_, StateError>((name.clone(), owed))
     });
     let owed: Vec<_> = owed.collect::<Result<_, _>>()?;
     Ok(owed.into_iter().filter(|(_, owed)| *owed > 0).collect())
@@ -128,7 +144,12 @@ pub fn without_place(
     for scope in reader.all_scopes()? {
         for ConfiguredSink { sink, filter } in choice.of(&settings.sinks) {
             let of = scope.key.scope();
-            if filter.has_target(&scope.target) && !sink.kind.has_place(&of) && reader.count(scope.id)? > 0 {
+            if !filter.has_target(&scope.target) || sink.kind.has_place(&of) {
+                continue;
+            }
+            let mut has_table = false;
+            reader.present(scope.id, |name| has_table |= filter.has_table(name))?;
+            if has_table {
                 found.insert((sink.name.clone(), of.to_string()));
             }
         }

@@ -10,7 +10,7 @@ use dynacrawl_sinks::{
 use dynacrawl_state::{Cursor, OutboxEvent, Reader, ScopeKey, ScopeLine, StateError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::shared_state::{SharedState, opened};
+use super::shared_state::{SharedState, opened, with_state};
 use crate::settings::{ConfiguredSink, EventFilter, is_part_of};
 
 /// How many pieces wait for the sink.
@@ -27,7 +27,7 @@ impl Work for Snapshots<'_> {
     /// Writes a snapshot if a run has settled since the last one.
     async fn step(&mut self) -> Result<usize, DeliveryError> {
         let name = self.to.sink.name.clone();
-        let owed = self.with_state({
+        let owed = with_state(self.state, {
             let name = name.clone();
             move |state| Ok(if opened(state).owes_a_run(&name)? { Some(opened(state).reader()?) } else { None })
         });
@@ -48,7 +48,7 @@ impl Work for Snapshots<'_> {
             return Err(error);
         }
         let synced = name.clone();
-        self.with_state(move |state| opened(state).synced(&synced, up_to, Timestamp::now())).await?;
+        with_state(self.state, move |state| opened(state).synced(&synced, up_to, Timestamp::now())).await?;
         count(&name, "delivered", sent);
         Ok(sent.max(1))
     }
@@ -56,23 +56,11 @@ impl Work for Snapshots<'_> {
     async fn failed(&self, error: &DeliveryError) -> Result<(), JournalError> {
         let (name, message) = (self.to.sink.name.clone(), error.message.clone());
         let storing = move |state: &SharedState| opened(state).delivery_failed(&name, Timestamp::now(), &message);
-        self.with_state(storing).await.map_err(|error| error.message.into())
+        with_state(self.state, storing).await.map_err(|error| error.message.into())
     }
 }
 
-impl Snapshots<'_> {
-    /// Another run may be settling, which takes long.
-    async fn with_state<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&SharedState) -> Result<T, StateError> + Send + 'static,
-    ) -> Result<T, DeliveryError> {
-        let state = self.state.clone();
-        let done = tokio::task::spawn_blocking(move || work(&state)).await;
-        done.map_err(|error| error.to_string())
-            .and_then(|done| done.map_err(|error| error.to_string()))
-            .map_err(DeliveryError::new)
-    }
-}
+impl Snapshots<'_> {}
 
 /// Reads a snapshot from the state.
 struct Source {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
+use serde_json::Value;
 
 use crate::sink::DeliveryError;
 
@@ -26,6 +27,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The body as JSON. An answer of success that is something else comes from another server, such as a
+    /// proxy that asks to sign in.
+    pub(crate) fn json(&self) -> Result<Value, DeliveryError> {
+        let other = |_| {
+            let problem = format!("the answer is not JSON, so it is not that of the API: {}", self.in_words());
+            DeliveryError::new(problem)
+        };
+        serde_json::from_slice(&self.body).map_err(other)
+    }
+
     pub(crate) fn in_words(&self) -> String {
         let text = self.text.trim();
         if text.is_empty() { format!("HTTP {}", self.status) } else { format!("HTTP {}: {text}", self.status) }
@@ -37,11 +48,18 @@ impl Answer {
 }
 
 /// Reads an answer, or its beginning. A destination could repeat the secrets that it got.
-pub(crate) async fn read_answer(mut response: Response, secrets: &[String], most_bytes: usize) -> Answer {
+///
+/// # Errors
+/// If it breaks off.
+pub(crate) async fn read_answer(
+    mut response: Response,
+    secrets: &[String],
+    most_bytes: usize,
+) -> Result<Answer, DeliveryError> {
     let (status, retry_after) = (response.status(), retry_after(response.headers(), SystemTime::now()));
     let mut body = Vec::new();
     while body.len() < most_bytes
-        && let Ok(Some(chunk)) = response.chunk().await
+        && let Some(chunk) = response.chunk().await.map_err(|error| DeliveryError::new(in_words(&error)))?
     {
         body.extend_from_slice(&chunk[..chunk.len().min(most_bytes - body.len())]);
     }
@@ -49,7 +67,7 @@ pub(crate) async fn read_answer(mut response: Response, secrets: &[String], most
     for secret in secrets {
         text = text.replace(secret, "***");
     }
-    Answer { status, body, text: text.chars().take(SHOWN).collect(), retry_after }
+    Ok(Answer { status, body, text: text.chars().take(SHOWN).collect(), retry_after })
 }
 
 /// `Retry-After`, in seconds or as a date.

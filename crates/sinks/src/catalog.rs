@@ -94,37 +94,83 @@ pub(crate) enum Answered {
     Failed(DeliveryError),
 }
 
-/// Which updates a catalog refuses.
+/// After how many attempts dynacrawl believes that a catalog will never take a table that makes it fail.
+const ATTEMPTS: u32 = 6;
+
+/// The attempts in which a catalog took nothing, or failed because of a table, as it seemed.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    /// By table. Empty as soon as a batch is taken.
+    failed: HashMap<(Scope, String), u32>,
+    /// How often everything in the batch was refused.
+    all_refused: u32,
+    /// Whether the catalog has taken a table with these settings.
+    has_taken: bool,
+}
+
+/// Which updates of a batch a catalog refuses.
 #[derive(Default)]
 pub(crate) struct Refusals {
     refused: Vec<Refusal>,
-    suspect: Option<DeliveryError>,
+    suspects: Vec<((Scope, String), Refusal, DeliveryError)>,
 }
 
 impl Refusals {
-    pub(crate) fn refused(&mut self, id: &str, reason: String) {
-        self.refused.push(Refusal { id: id.to_owned(), reason });
+    pub(crate) fn refused(&mut self, update: &TableUpdate<'_>, reason: String) {
+        self.refused.push(Refusal { id: update.id.to_owned(), reason });
     }
 
-    /// The catalog fails whenever it gets this update.
-    pub(crate) fn suspect(&mut self, id: &str, error: DeliveryError) {
-        self.refused(id, error.message.clone());
-        self.suspect.get_or_insert(error);
+    /// The catalog failed when it got this update.
+    pub(crate) fn suspect(&mut self, update: &TableUpdate<'_>, error: DeliveryError) {
+        let refusal = Refusal { id: update.id.to_owned(), reason: error.message.clone() };
+        self.suspects.push(((update.scope.scope.clone(), update.name.to_owned()), refusal, error));
     }
 
-    /// If the catalog has taken none of several updates, most likely the settings are wrong, and not every
-    /// table. If it failed and has taken none, it fails for another reason.
-    pub(crate) fn delivered(self, updates: usize) -> Result<Delivered, DeliveryError> {
-        let Self { refused, suspect } = self;
-        if refused.len() < updates {
-            return Ok(Delivered { refused });
-        }
-        match (suspect, &refused[..]) {
-            (Some(error), _) => Err(error),
-            (None, [first, _, ..]) => {
-                Err(DeliveryError::new(format!("the catalog refuses all {updates} tables: {}", first.reason)))
+    /// The result of a batch with this number of updates. A failure is taken for a refusal of a table only
+    /// if it comes again and again, and the catalog takes other tables. If the catalog refuses all of several
+    /// and has never taken one, most likely the settings are wrong, and not every table.
+    pub(crate) fn delivered(self, updates: usize, doubts: &mut Doubts) -> Result<Delivered, DeliveryError> {
+        let Self { mut refused, suspects } = self;
+        doubts.has_taken |= refused.len() + suspects.len() < updates;
+        let mut first_failure = None;
+        for (table, refusal, error) in suspects {
+            let attempts = doubts.failed.entry(table).or_default();
+            *attempts += 1;
+            if *attempts >= ATTEMPTS && doubts.has_taken {
+                refused.push(refusal);
+            } else {
+                first_failure.get_or_insert(error);
             }
-            (None, _) => Ok(Delivered { refused }),
         }
+        if let Some(error) = first_failure {
+            return Err(error);
+        }
+        if updates > 1 && refused.len() == updates && !doubts.has_taken {
+            doubts.all_refused += 1;
+            if doubts.all_refused < ATTEMPTS {
+                let reason = refused.first().map(|first| first.reason.as_str()).unwrap_or_default();
+                return Err(DeliveryError::new(format!("the catalog refuses all {updates} tables: {reason}")));
+            }
+        }
+        (doubts.all_refused, doubts.failed) = (0, HashMap::new());
+        Ok(Delivered { refused })
+    }
+}
+
+/// Which account and Region has a place in the catalog. Tables of another one would replace its own.
+#[derive(Debug, Default)]
+pub(crate) struct Owners(HashMap<String, String>);
+
+impl Owners {
+    /// # Errors
+    /// If another owner has the place. `key` is the setting that would tell them apart.
+    pub(crate) fn claim(&mut self, place: &str, owner: &str, key: &str) -> Result<(), DeliveryError> {
+        let first = self.0.entry(place.to_owned()).or_insert_with(|| owner.to_owned());
+        if first == owner {
+            return Ok(());
+        }
+        Err(DeliveryError::new(format!(
+            "{first} and {owner} would have the same names in the catalog ({place}); add a placeholder to {key}"
+        )))
     }
 }

@@ -178,7 +178,7 @@ impl State {
             let losing = "UPDATE sinks SET lost = lost + (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) \
                           WHERE cursor < ?1 AND name NOT IN (SELECT value FROM json_each(?2))";
             writing.execute(losing, params![last, followers])?;
-            writing.execute("UPDATE sinks SET is_synced = 0 WHERE cursor < ?", [last])?;
+            writing.execute("UPDATE sinks SET is_synced = 0, progress = NULL WHERE cursor < ?", [last])?;
             writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?)", [last])?;
             prune(writing)
         })?;

@@ -1,10 +1,10 @@
 //! The tables of a scope as they were last known, with their newest statistics.
 
 use dynacrawl_model::{Body, Record, RunId, TableRecord, TargetFailed, Timestamp};
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
-use crate::rows::{time, time_if_any, unsigned};
-use crate::{Reader, ScopeKey, StateError, TableStats};
+use crate::rows::{time, time_if_any, unreadable, unsigned};
+use crate::{Reader, ScopeKey, StateError, TableStats, TableStatus};
 
 /// How many tables are read at once.
 const PAGE: usize = 300;
@@ -92,6 +92,27 @@ impl Reader {
 }
 
 impl Reader {
+    /// A table as it was last known, and whether it is present, removed or something else.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn table_now(&self, of: &ScopeKey, name: &str) -> Result<Option<(TableStatus, KnownTable)>, StateError> {
+        let sql = "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, \
+             COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.changed_at, t.status AS now \
+             FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
+             LEFT JOIN table_stats x USING (scope_id, name) \
+             WHERE s.partition = ? AND s.account_id = ? AND s.region = ? AND t.name = ?";
+        let now = |row: &Row<'_>| {
+            let status = row.get_ref("now")?.as_str()?;
+            let status = TableStatus::parse(status).ok_or_else(|| unreadable("status", status.to_owned()))?;
+            Ok((status, known(row)?))
+        };
+        self.read(|| {
+            let place = params![of.partition.as_str(), of.account_id.as_str(), of.region.as_str(), name];
+            self.connection.prepare_cached(sql)?.query_row(place, now).optional()
+        })
+    }
+
     /// The tables of a scope that filters leave out.
     ///
     /// # Errors

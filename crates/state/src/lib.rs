@@ -62,7 +62,7 @@
 //! `sinks`: how far each sink is (`cursor`), and how many events it lost because they became too
 //! old (`lost`). `is_synced` and `statistics_at` concern sinks that follow the state, and not each of
 //! its changes: whether the sink has had the whole state, when it last got statistics, and how
-//! far it is with one of them (`progress`, JSON).
+//! far it is with one of them (`progress`, JSON), and a hash of its place and its filter (`place`).
 //!
 //! `staged_ends`: how scopes and targets of the run in progress ended.
 //!

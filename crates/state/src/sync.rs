@@ -7,7 +7,7 @@ use crate::deliveries::event;
 use crate::outbox::prune;
 use crate::reader::known_scope;
 use crate::rows::{parsed, time, time_if_any};
-use crate::{Cursor, KnownScope, OutboxEvent, Reader, ScopeKey, State, StateError};
+use crate::{Cursor, KnownScope, OutboxEvent, Reader, State, StateError};
 
 impl State {
     /// Opens the state again, to read it while it is written.
@@ -43,16 +43,24 @@ impl State {
         })
     }
 
-    /// Stores how far a sink is with the whole state or with statistics, as JSON; `None`: not begun.
+    /// Stores at a time how far a sink is with the whole state or with statistics, as JSON; `None`: not begun.
     /// `refused`: how many tables the destination refused on the way.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn set_progress(&mut self, sink: &str, progress: Option<&str>, refused: u64) -> Result<(), StateError> {
+    pub fn set_progress(
+        &mut self,
+        sink: &str,
+        progress: Option<&str>,
+        at: Timestamp,
+        refused: u64,
+    ) -> Result<(), StateError> {
         let refused = i64::try_from(refused).unwrap_or(i64::MAX);
-        let sql =
-            "UPDATE sinks SET progress = ?, refused = refused + ?, failed_at = NULL, failure = NULL WHERE name = ?";
-        self.connection.execute(sql, params![progress, refused, sink]).map(drop).map_err(|source| self.failed(source))
+        let sql = "UPDATE sinks SET progress = ?, delivered_at = ?, refused = refused + ?, failed_at = NULL, failure = NULL WHERE name = ?";
+        self.connection
+            .execute(sql, params![progress, at.as_millis(), refused, sink])
+            .map(drop)
+            .map_err(|source| self.failed(source))
     }
 
     /// Stores when a sink began to get the newest statistics of all tables.
@@ -64,6 +72,26 @@ impl State {
             .execute("UPDATE sinks SET statistics_at = ? WHERE name = ?", params![at.as_millis(), sink])
             .map(drop)
             .map_err(|source| self.failed(source))
+    }
+
+    /// Sets the places of sinks that follow the state. A sink whose place is another one than before gets the
+    /// whole state next. Returns the names of these.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn set_places(&mut self, places: &[(String, String)]) -> Result<Vec<String>, StateError> {
+        let mut moved = Vec::new();
+        self.all_or_nothing(|writing| {
+            for (name, place) in places {
+                let sql = "UPDATE sinks SET is_synced = 0, progress = NULL WHERE name = ? AND place IS NOT NULL AND place <> ?";
+                if writing.execute(sql, [name, place])? > 0 {
+                    moved.push(name.clone());
+                }
+                writing.execute("UPDATE sinks SET place = ? WHERE name = ?", [place, name])?;
+            }
+            Ok(())
+        })?;
+        Ok(moved)
     }
 
     /// Makes a sink get the whole state next.
@@ -84,6 +112,7 @@ impl State {
     pub fn sink_sync(&self, sink: &str) -> Result<Option<SinkSync>, StateError> {
         let sql = "SELECT is_synced, statistics_at, progress, delivered_at, \
                    (SELECT MAX(ended_at) FROM runs) AS last_run_at, \
+                   (SELECT MIN(started_at) FROM runs WHERE ended_at IS NULL) AS running_since, \
                    COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS end FROM sinks WHERE name = ?";
         let sync = |row: &Row<'_>| {
             Ok(SinkSync {
@@ -92,6 +121,7 @@ impl State {
                 progress: row.get("progress")?,
                 delivered_at: time_if_any(row, "delivered_at")?,
                 last_run_at: time_if_any(row, "last_run_at")?,
+                running_since: time_if_any(row, "running_since")?,
                 end: Cursor(row.get("end")?),
             })
         };
@@ -112,6 +142,8 @@ pub struct SinkSync {
     pub delivered_at: Option<Timestamp>,
     /// When the newest run ended.
     pub last_run_at: Option<Timestamp>,
+    /// When the run in progress began, if there is one.
+    pub running_since: Option<Timestamp>,
     /// The place after the newest event.
     pub end: Cursor,
 }
@@ -195,14 +227,22 @@ impl Reader {
         self.read(|| self.connection.prepare(sql)?.query_map([], known_scope)?.collect())
     }
 
-    /// The tables that were removed since a time, with the targets of their scopes. With a scope instead,
-    /// the tables that were retired with it.
+    /// Tables that are no longer present, in a fixed order, with the targets of their scopes: at most
+    /// `limit` that come after `after`, which is the place that came with the last one.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn gone_tables(&self, since: Gone<'_>) -> Result<Vec<(String, GoneTable)>, StateError> {
-        let sql = "SELECT s.partition, s.account_id, s.region, s.account_name, s.target, t.name, t.changed_at, t.last_seen_at, \
-                   r.record FROM tables t JOIN scopes s USING (scope_id) LEFT JOIN records r USING (record_id) WHERE ";
+    pub fn gone_tables(
+        &self,
+        gone: Gone,
+        after: (i64, &str),
+        limit: usize,
+    ) -> Result<Vec<(i64, String, GoneTable)>, StateError> {
+        let sql = "SELECT scope_id, s.partition, s.account_id, s.region, s.account_name, s.target, t.name, t.changed_at, \
+                   t.last_seen_at, r.record FROM tables t JOIN scopes s USING (scope_id) LEFT JOIN records r USING (record_id) \
+                   WHERE (t.status = 'removed' OR (t.status = 'retired' AND ?1)) AND t.changed_at >= ?2 \
+                   AND (scope_id, t.name) > (?3, ?4) ORDER BY scope_id, t.name LIMIT ?5";
+        let (with_retired, since) = (gone.with_retired, gone.since.map_or(i64::MIN, Timestamp::as_millis));
         let gone = |row: &Row<'_>| {
             let scope = Scope {
                 partition: Partition::from(row.get_ref("partition")?.as_str()?),
@@ -220,29 +260,21 @@ impl Reader {
                 at: time(row, "changed_at")?,
                 last_seen_at: time_if_any(row, "last_seen_at")?,
             };
-            Ok((row.get("target")?, table))
+            Ok((row.get("scope_id")?, row.get("target")?, table))
         };
-        self.read(|| match since {
-            Gone::RemovedSince(at) => {
-                let sql = format!("{sql} t.status = 'removed' AND t.changed_at >= ? ORDER BY scope_id, t.name");
-                self.connection.prepare(&sql)?.query_map([at.as_millis()], gone)?.collect()
-            }
-            Gone::RetiredWith(of) => {
-                let sql = format!(
-                    "{sql} t.status = 'retired' AND s.partition = ? AND s.account_id = ? AND s.region = ? ORDER BY t.name"
-                );
-                let key = params![of.partition.as_str(), of.account_id.as_str(), of.region.as_str()];
-                self.connection.prepare(&sql)?.query_map(key, gone)?.collect()
-            }
+        self.read(|| {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut query = self.connection.prepare_cached(sql)?;
+            query.query_map(params![with_retired, since, after.0, after.1, limit], gone)?.collect()
         })
     }
 }
 
 /// Which tables that are no longer present.
 #[derive(Clone, Copy, Debug)]
-pub enum Gone<'a> {
-    /// Those that were removed at this time or later.
-    RemovedSince(Timestamp),
-    /// Those that were retired with their scope.
-    RetiredWith(&'a ScopeKey),
+pub struct Gone {
+    /// Only those that were found to be gone at this time or later.
+    pub since: Option<Timestamp>,
+    /// Also those that were retired with their scope.
+    pub with_retired: bool,
 }

@@ -197,6 +197,7 @@ const VERSION_8: &str = "
 ALTER TABLE sinks ADD COLUMN is_synced INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sinks ADD COLUMN statistics_at INTEGER;
 ALTER TABLE sinks ADD COLUMN progress TEXT;
+ALTER TABLE sinks ADD COLUMN place TEXT;
 ";
 
 /// Upgrades the tables from one version to the next.

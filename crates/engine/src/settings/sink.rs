@@ -61,6 +61,11 @@ impl EventFilter {
             && name.is_none_or(|name| self.has_table(name.as_str()))
     }
 
+    /// What the filter selects, as text that is the same for equal filters.
+    pub(crate) fn words(&self) -> String {
+        format!("{:?} {:?} {:?}", self.targets, self.include, self.exclude)
+    }
+
     /// Whether the sink gets what belongs to a target.
     pub fn has_target(&self, target: &str) -> bool {
         self.targets.is_empty() || self.targets.iter().any(|name| is_part_of(target, name))

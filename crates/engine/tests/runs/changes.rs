@@ -165,6 +165,7 @@ fn to_version_5(state: &mut rusqlite::Connection) {
         ("sinks", "is_synced"),
         ("sinks", "statistics_at"),
         ("sinks", "progress"),
+        ("sinks", "place"),
     ];
     writing.execute("DROP VIEW estate", []).expect("dropped");
     for (table, column) in columns {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dynacrawl_model::Scope;
+use sha2::{Digest, Sha256};
 
 pub use atlan::AtlanSettings;
 use atlan::AtlanSink;
@@ -156,6 +157,20 @@ impl SinkKind {
                 settings.api.token.iter().map(|token| ("openmetadata.token", token)).collect()
             }
         }
+    }
+
+    /// A hash of where and under which names the destination keeps what it gets, and of a filter; `None` if it
+    /// gets events. Another place has to get everything.
+    pub fn place(&self, filter: &str) -> Option<String> {
+        let place = match self {
+            Self::File(_) | Self::Http(_) | Self::Nats(_) => return None,
+            Self::ObjectStore(settings) => settings.place(),
+            Self::DataHub(settings) => format!("datahub {} {:?}", settings.api.url, settings.catalog),
+            Self::OpenMetadata(settings) => format!("openmetadata {} {:?}", settings.api.url, settings.catalog),
+            Self::Atlan(settings) => format!("atlan {} {:?}", settings.api.url, settings.catalog),
+        };
+        let digest = Sha256::digest(format!("{place} {filter}"));
+        Some(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Whether the destination has a place for the tables of an account and Region.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::pace::Pace;
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Refusals, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, Refusals, TableState, TableUpdate, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -52,6 +52,7 @@ pub(crate) struct AtlanSink {
     known: BTreeSet<Connection>,
     /// The scopes without a connection that were logged.
     skipped: HashSet<Scope>,
+    doubts: Doubts,
 }
 
 /// An update of a table that has a place.
@@ -64,7 +65,14 @@ impl AtlanSink {
     /// A sink that has not connected yet.
     pub(crate) fn new(settings: AtlanSettings) -> Self {
         let api = Api::new(settings.api.clone(), &HEADERS);
-        Self { settings, api, pace: Pace::default(), known: BTreeSet::new(), skipped: HashSet::new() }
+        Self {
+            settings,
+            api,
+            pace: Pace::default(),
+            known: BTreeSet::new(),
+            skipped: HashSet::new(),
+            doubts: Doubts::default(),
+        }
     }
 
     async fn all(&mut self, batch: &[Event]) -> Result<Delivered, DeliveryError> {
@@ -87,22 +95,19 @@ impl AtlanSink {
         let mut refusals = Refusals::default();
         let mut left: Vec<&[Placed<'_>]> = placed.chunks(AT_ONCE).rev().collect();
         while let Some(some) = left.pop() {
-            let mut answered = self.some(some).await;
-            if let (Answered::Suspect(_), [_]) = (&answered, some) {
-                answered = self.some(some).await;
-            }
+            let answered = self.some(some).await;
             match (answered, some) {
                 (Answered::Taken, _) => {}
                 (Answered::Failed(error), _) => return Err(error),
-                (Answered::Refused(reason), [one]) => refusals.refused(one.update.id, reason),
-                (Answered::Suspect(error), [one]) => refusals.suspect(one.update.id, error),
+                (Answered::Refused(reason), [one]) => refusals.refused(one.update, reason),
+                (Answered::Suspect(error), [one]) => refusals.suspect(one.update, error),
                 (Answered::Refused(_) | Answered::Suspect(_), some) => {
                     let (first, second) = some.split_at(some.len() / 2);
                     left.extend([second, first]);
                 }
             }
         }
-        refusals.delivered(placed.len())
+        refusals.delivered(placed.len(), &mut self.doubts)
     }
 
     fn skip(&mut self, scope: &Scope) {
@@ -141,7 +146,7 @@ impl AtlanSink {
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => {
-                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let body: Value = answer.json()?;
                 Ok(Some(body["entity"].clone()))
             }
             _ => Err(failure(answer)),
@@ -237,19 +242,21 @@ impl AtlanSink {
             { "terms": { "__typeName.keyword": types } },
             { "terms": { "tableQualifiedName": tables } },
         ]);
+        let mut read = 0;
         loop {
             let query = json!({ "bool": { "filter": filter } });
             let sort = json!([{ "__guid": { "order": "asc" } }]);
-            let dsl = json!({ "from": found.len(), "size": FOUND_AT_ONCE, "query": query, "sort": sort });
+            let dsl = json!({ "from": read, "size": FOUND_AT_ONCE, "query": query, "sort": sort });
             let body = json!({ "dsl": dsl, "attributes": ["qualifiedName"] });
             let answer = self.call(Method::POST, "/api/meta/search/indexsearch", Some(&body)).await?;
             if !answer.status.is_success() {
                 return Err(failure(answer));
             }
-            let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let answer: Value = answer.json()?;
             let page = answer["entities"].as_array().cloned().unwrap_or_default();
             let of = |entity: &Value| Some((guid(entity)?, entity["attributes"]["qualifiedName"].as_str()?.to_owned()));
             found.extend(page.iter().filter_map(of));
+            read += page.len();
             if page.len() < FOUND_AT_ONCE {
                 return Ok(found);
             }
@@ -279,9 +286,13 @@ fn guid(entity: &Value) -> Option<String> {
     entity["guid"].as_str().filter(|guid| !guid.is_empty()).map(str::to_owned)
 }
 
-/// Invalid attributes are 400 or 404, and an entity that is too large 406 or 413.
+/// Invalid attributes are 400 or 404, and an entity that is too large 406 or 413. A 404 without a code of
+/// the metastore comes from a gateway.
 fn refusal_or_failure(answer: Answer) -> Answered {
+    let has_code =
+        || answer.json().is_ok_and(|body| body["errorCode"].as_str().is_some_and(|code| code.starts_with("ATLAS-")));
     match answer.status {
+        StatusCode::NOT_FOUND if !has_code() => Answered::Failed(failure(answer)),
         StatusCode::BAD_REQUEST
         | StatusCode::NOT_FOUND
         | StatusCode::NOT_ACCEPTABLE

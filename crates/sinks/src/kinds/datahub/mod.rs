@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use self::requests::{Mode, Request, patch};
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Refusals, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, Owners, Refusals, TableState, TableUpdate, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -45,13 +45,22 @@ pub(crate) struct DataHubSink {
     mode: Option<Mode>,
     /// The containers that this process has written.
     written: HashSet<String>,
+    doubts: Doubts,
+    owners: Owners,
 }
 
 impl DataHubSink {
     /// A sink that has not connected yet.
     pub(crate) fn new(settings: DataHubSettings) -> Self {
         let api = Api::new(settings.api.clone(), &HEADERS);
-        Self { settings, api, mode: None, written: HashSet::new() }
+        Self {
+            settings,
+            api,
+            mode: None,
+            written: HashSet::new(),
+            doubts: Doubts::default(),
+            owners: Owners::default(),
+        }
     }
 
     /// The kind of requests that the server takes.
@@ -63,7 +72,7 @@ impl DataHubSink {
         if !answer.status.is_success() {
             return Err(answer.into_error());
         }
-        let config: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let config: Value = answer.json()?;
         if config["noCode"] != "true" {
             let problem = "GET /config is not answered as by DataHub's metadata service; the URL of the frontend ends with /api/gms";
             return Err(DeliveryError::new(problem));
@@ -79,26 +88,28 @@ impl DataHubSink {
         if updates.is_empty() {
             return Ok(Delivered::default());
         }
+        for update in &updates {
+            let account = update.scope.account_id.as_ref().map_or("unknown", |id| id.as_str());
+            let place = self.settings.catalog.platform_instance.fill(update.scope);
+            self.owners.claim(&place, account, "datahub.platform_instance")?;
+        }
         let mode = self.mode().await?;
         let mut refusals = Refusals::default();
         let mut left = vec![&updates[..]];
         while let Some(some) = left.pop() {
-            let mut answered = self.some(mode, some).await;
-            if let (Answered::Suspect(_), [_]) = (&answered, some) {
-                answered = self.some(mode, some).await;
-            }
+            let answered = self.some(mode, some).await;
             match (answered, some) {
                 (Answered::Taken, _) => {}
                 (Answered::Failed(error), _) => return Err(error),
-                (Answered::Refused(reason), [one]) => refusals.refused(one.id, reason),
-                (Answered::Suspect(error), [one]) => refusals.suspect(one.id, error),
+                (Answered::Refused(reason), [one]) => refusals.refused(one, reason),
+                (Answered::Suspect(error), [one]) => refusals.suspect(one, error),
                 (Answered::Refused(_) | Answered::Suspect(_), some) => {
                     let (first, second) = some.split_at(some.len() / 2);
                     left.extend([second, first]);
                 }
             }
         }
-        refusals.delivered(updates.len())
+        refusals.delivered(updates.len(), &mut self.doubts)
     }
 
     /// Sends the aspects of some tables. First what describes them, then their statistics, which the
@@ -130,7 +141,11 @@ impl DataHubSink {
                     }
                     statistics.extend(self.settings.catalog.statistics(table));
                 }
-                TableState::Counted(table) => statistics.extend(self.settings.catalog.statistics(table)),
+                TableState::Counted(table) => {
+                    let counts = self.settings.catalog.counts(table);
+                    patches.push(Proposal { value: patch(&counts.value, &BTreeSet::new()), ..counts });
+                    statistics.extend(self.settings.catalog.statistics(table));
+                }
                 TableState::Removed => aspects.push(self.removal(update)),
             }
         }
@@ -155,7 +170,7 @@ impl DataHubSink {
         let path = format!("/aspects/{}?aspect=datasetProperties&version=0", encoded(&proposal.urn));
         let answer = self.api.call(Method::GET, &path, "", None).await?;
         let stored: Value = match answer.status {
-            status if status.is_success() => serde_json::from_slice(&answer.body).unwrap_or_default(),
+            status if status.is_success() => answer.json()?,
             StatusCode::NOT_FOUND => Value::Null,
             _ => return Err(answer.into_error()),
         };
@@ -164,8 +179,8 @@ impl DataHubSink {
             .as_object()
             .into_iter()
             .flatten()
+            .filter(|(key, value)| is_own_property(key, value.as_str().unwrap_or_default()))
             .map(|(key, _)| key.as_str())
-            .filter(|key| is_own_property(key))
             .collect();
         Ok(Proposal { value: patch(&proposal.value, &own), ..proposal })
     }
@@ -179,8 +194,8 @@ impl DataHubSink {
         }
     }
 
-    /// A request without content shows whether the token is valid and may write: the server checks
-    /// that first.
+    /// A request without content shows whether the token is valid and, with OpenAPI, whether it may write:
+    /// the server checks that first.
     async fn checked(&mut self) -> Result<(), DeliveryError> {
         let mode = self.mode().await?;
         let request = mode.probe();

@@ -225,7 +225,7 @@ impl HttpSink {
             }
         }
         let answer = request.send().await.map_err(|error| DeliveryError::new(answer::in_words(&error)))?;
-        Ok(read_answer(answer, &secrets, MOST_BYTES).await)
+        read_answer(answer, &secrets, MOST_BYTES).await
     }
 
     fn client(&mut self) -> Result<Client, DeliveryError> {

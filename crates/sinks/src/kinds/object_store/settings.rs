@@ -49,6 +49,19 @@ impl std::str::FromStr for ObjectPrefix {
 }
 
 impl ObjectStoreSettings {
+    /// The place as text.
+    pub(crate) fn place(&self) -> String {
+        let of = match &self.location {
+            StoreLocation::Local { directory } => format!("file {}", directory.display()),
+            StoreLocation::S3(s3) => format!("s3 {} {:?}", s3.bucket, s3.endpoint),
+            StoreLocation::Gcs { bucket, endpoint, .. } => format!("gcs {bucket} {endpoint:?}"),
+            StoreLocation::Azure { account, container, endpoint, .. } => {
+                format!("azure {account} {container} {endpoint:?}")
+            }
+        };
+        format!("{of} {} {:?}", self.prefix, self.format)
+    }
+
     /// Whether files of one could be taken for files of the other: one place is in the other.
     pub fn overlaps(&self, other: &Self) -> bool {
         let bucket = |of: &Self| match &of.location {

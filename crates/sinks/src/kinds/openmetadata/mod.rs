@@ -17,7 +17,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Refusals, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, Owners, Refusals, TableState, TableUpdate, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -45,13 +45,22 @@ pub(crate) struct OpenMetadataSink {
     is_bot: bool,
     /// The services, databases and schemas that are known to exist.
     known: HashSet<String>,
+    doubts: Doubts,
+    owners: Owners,
 }
 
 impl OpenMetadataSink {
     /// A sink that has not connected yet.
     pub(crate) fn new(settings: OpenMetadataSettings) -> Self {
         let api = Api::new(settings.api.clone(), &[]);
-        Self { settings, api, is_bot: false, known: HashSet::new() }
+        Self {
+            settings,
+            api,
+            is_bot: false,
+            known: HashSet::new(),
+            doubts: Doubts::default(),
+            owners: Owners::default(),
+        }
     }
 
     async fn all(&mut self, batch: &[Event]) -> Result<Delivered, DeliveryError> {
@@ -62,6 +71,8 @@ impl OpenMetadataSink {
         self.api.open()?;
         self.need_a_bot().await?;
         for update in &updates {
+            let place = self.settings.catalog.schema(update.scope);
+            self.owners.claim(&place, &update.scope.to_string(), "openmetadata.service")?;
             if !matches!(update.state, TableState::Removed) {
                 parents::create(&self.api, &self.settings.catalog, update.scope, &mut self.known).await?;
             }
@@ -73,8 +84,8 @@ impl OpenMetadataSink {
         for (update, answered) in updates.iter().zip(answers) {
             match answered {
                 Answered::Taken => {}
-                Answered::Refused(reason) => refusals.refused(update.id, reason),
-                Answered::Suspect(error) => refusals.suspect(update.id, error),
+                Answered::Refused(reason) => refusals.refused(update, reason),
+                Answered::Suspect(error) => refusals.suspect(update, error),
                 Answered::Failed(error) => {
                     // A parent may have been deleted.
                     self.known.clear();
@@ -82,7 +93,7 @@ impl OpenMetadataSink {
                 }
             }
         }
-        refusals.delivered(updates.len())
+        refusals.delivered(updates.len(), &mut self.doubts)
     }
 
     /// The server keeps what people wrote only from requests of a bot.
@@ -192,7 +203,7 @@ impl OpenMetadataSink {
         let answer = self.api.call(method, path, content_type, body).await.map_err(Untaken::Failed)?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => Ok(Some(serde_json::from_slice(&answer.body).unwrap_or_default())),
+            status if status.is_success() => Ok(Some(answer.json().map_err(Untaken::Failed)?)),
             _ => Err(Untaken::Answer(answer)),
         }
     }
@@ -231,7 +242,7 @@ enum Untaken {
 fn read(answer: Answer) -> Result<Option<Value>, DeliveryError> {
     match answer.status {
         StatusCode::NOT_FOUND => Ok(None),
-        status if status.is_success() => Ok(serde_json::from_slice(&answer.body).ok()),
+        status if status.is_success() => Ok(Some(answer.json()?)),
         _ => Err(answer.into_error()),
     }
 }
@@ -245,7 +256,7 @@ fn id(stored: &Value) -> Result<&str, Untaken> {
 
 /// Repeats what a request would otherwise remove.
 fn keep_what_people_wrote(body: &mut Value, stored: &Value) {
-    for field in ["displayName", "retentionPeriod"] {
+    for field in ["displayName", "retentionPeriod", "locationPath"] {
         if !stored[field].is_null() {
             body[field] = stored[field].clone();
         }
@@ -253,7 +264,11 @@ fn keep_what_people_wrote(body: &mut Value, stored: &Value) {
     let keys = ["PRIMARY_KEY", "SORT_KEY"];
     let is_ours = |constraint: &&Value| keys.iter().any(|key| constraint["constraintType"] == **key);
     let theirs = stored["tableConstraints"].as_array().into_iter().flatten().filter(|one| !is_ours(one));
-    let theirs: Vec<_> = theirs.cloned().collect();
+    // The server refuses a constraint on a column that is gone.
+    let columns: Vec<_> =
+        body["columns"].as_array().into_iter().flatten().map(|column| column["name"].clone()).collect();
+    let has_columns = |one: &&Value| one["columns"].as_array().into_iter().flatten().all(|name| columns.contains(name));
+    let theirs: Vec<_> = theirs.filter(has_columns).cloned().collect();
     if !theirs.is_empty() {
         let ours = body["tableConstraints"].as_array().cloned().unwrap_or_default();
         body["tableConstraints"] = ours.into_iter().chain(theirs).collect();

@@ -33,7 +33,7 @@ pub(super) async fn create(
                 }
             }
             status if status.is_success() => {
-                let stored: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let stored: Value = answer.json()?;
                 if stored["deleted"] == true {
                     // Restoring it would restore all its tables, also those that are gone.
                     let problem = format!("{id} is deleted in OpenMetadata; restore it there, or choose another name");
