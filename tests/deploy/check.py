@@ -400,7 +400,7 @@ def dockerfile_copies_what_cargo_builds(deploy):
     manifest = tomllib.loads((REPOSITORY / "crates/dynacrawl/Cargo.toml").read_text())
     (binary,) = [target["name"] for target in manifest["bin"]]
     run = last(builder, "RUN")
-    if f"cargo build --profile dist --locked -p dynacrawl --bin {binary}" not in run:
+    if f"cargo build --profile dist --locked --all-features -p dynacrawl --bin {binary}" not in run:
         yield f"no dist build of {binary} with --locked"
     installed = re.search(r'install -D "?(\S+?)"? (\S+)$', run)
     if not installed or installed[1] != f"$CARGO_TARGET_DIR/dist/{binary}":

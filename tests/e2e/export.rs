@@ -75,7 +75,7 @@ fn the_state_has_the_newest_statistics_and_the_same_tables() {
     }
     let (_, rows) = sorted("of-state/tables.csv");
     assert!(rows.len() == 5 && rows[1].contains("table-000001") && rows[1].contains(",424242,"), "{rows:?}");
-    assert_eq!(sorted("of-state/scopes.csv").1, [format!("{HOME},,{IRELAND},complete,true,5,,,,,,")]);
+    assert_eq!(sorted("of-state/scopes.csv").1, [format!("{HOME},,{IRELAND},default,complete,true,5,,,,,,")]);
     let two = fs::read(place.path().join("of-state/tables.csv")).expect("read");
     export(place.path(), "csv", &["--state", "crawl.db", "-o", "of-state"]);
     assert!(fs::read(place.path().join("of-state/tables.csv")).expect("read") == two, "deterministic");

@@ -228,3 +228,20 @@ fn a_policy_that_is_too_large_is_a_warning_and_can_be_split() {
     let many = command(3000, true);
     assert!(many.stderr.contains("IAM attaches 10"), "{}", many.stderr);
 }
+
+#[test]
+fn the_policy_of_the_sinks_names_their_buckets_prefixes_and_keys() {
+    let config = "[sink.lake.object_store]\nurl = \"s3://lake/estates\"\n\
+                  s3 = { region = \"eu-west-1\", encryption = \"kms\", kms_key = \"alias/lake\" }\n";
+    let policy =
+        |config: &str| Dynacrawl::new("policy").config(config).args(["--region", "eu-west-1", "--sinks"]).run();
+    let ended = policy(config);
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    let policy_of: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let statements = policy_of["Statement"].as_array().expect("statements");
+    assert_eq!(statements[0]["Resource"], "arn:aws:s3:::lake/estates/*");
+    assert_eq!(statements[1]["Condition"]["StringLike"]["s3:prefix"][0], "estates/*");
+    assert_eq!(statements[2]["Condition"]["StringEquals"]["kms:RequestAlias"], "alias/lake");
+    let none = policy("[sink.audit.file]\npath = \"/tmp/events.jsonl\"\n");
+    assert!(none.code() == 2 && none.stderr.contains("--sinks: the configuration has no sink"), "{}", none.stderr);
+}

@@ -1,5 +1,6 @@
 //! The IAM policies that a configuration needs, and no more.
 
+mod sinks;
 mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use dynacrawl_model::{Operation, Region};
 use regex_syntax::hir::{Hir, HirKind};
 use serde::Serialize;
 
+pub use sinks::sinks_policy;
 pub use size::{Limit, exceeded, split};
 
 /// The principal of a trust policy if dynacrawl cannot determine it. IAM refuses it, so it cannot

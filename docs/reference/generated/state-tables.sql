@@ -89,7 +89,7 @@ CREATE TABLE sinks (
     name TEXT PRIMARY KEY,
     cursor INTEGER NOT NULL,
     lost INTEGER NOT NULL DEFAULT 0
-, delivered_at INTEGER, refused INTEGER NOT NULL DEFAULT 0, failed_at INTEGER, failure TEXT, is_synced INTEGER NOT NULL DEFAULT 0, statistics_at INTEGER, progress TEXT) STRICT, WITHOUT ROWID;
+, delivered_at INTEGER, refused INTEGER NOT NULL DEFAULT 0, failed_at INTEGER, failure TEXT, is_synced INTEGER NOT NULL DEFAULT 0, statistics_at INTEGER, progress TEXT, place TEXT) STRICT, WITHOUT ROWID;
 CREATE TABLE staged (
     staged_id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL,

@@ -532,6 +532,9 @@ pub struct PolicyArgs {
     /// Print the policy that lets the crawler's own identity assume the roles instead
     #[arg(long)]
     pub assume: bool,
+    /// Print the policy that lets the sinks write to S3 instead
+    #[arg(long, conflicts_with_all = ["trust", "assume", "split"])]
+    pub sinks: bool,
     /// Print several policies that fit IAM's limit
     ///
     /// A JSON array of policies of at most 6,144 characters each, the limit of a managed policy.

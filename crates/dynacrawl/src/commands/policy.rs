@@ -11,7 +11,8 @@ use crate::cli::{GlobalArgs, PolicyArgs};
 use crate::config::{Config, ConfigError, Flags};
 use crate::exit::Exit;
 use crate::policy::{
-    Limit, PolicyDocument, Trust, access_policy, assume_policy, exceeded, group_trust_policy, split, trust_policy,
+    Limit, PolicyDocument, Trust, access_policy, assume_policy, exceeded, group_trust_policy, sinks_policy, split,
+    trust_policy,
 };
 
 pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exit, Failure> {
@@ -25,6 +26,10 @@ pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exi
     let chosen = chosen.map_err(|unknown| unknown.in_key("--target", "the configuration"))?;
     if args.trust {
         return print_trust(&config.run.target_names, &chosen, args.principal.as_deref());
+    }
+    if args.sinks {
+        let none = || ConfigError::value("--sinks", "the configuration has no sink that writes to S3");
+        return json_to_stdout(&sinks_policy(&config.run.sinks).ok_or_else(none)?);
     }
     let policy = if args.assume {
         let no_role = || ConfigError::value("--assume", "no target assumes a role; name one with --role-arn");
