@@ -18,6 +18,8 @@ pub(crate) enum Reaction {
     TakeAndCut,
     /// The connection is cut, and nothing is recorded.
     Cut,
+    /// It is recorded, and answered with 200 and a body that breaks off.
+    TakeAndBreakOff,
     /// It is not recorded, and answered with a status, headers and a body.
     Answer(u16, &'static str, String),
     /// It is recorded unless its body contains a text; then it is answered with a status.
@@ -148,6 +150,7 @@ fn serve(mut stream: &TcpStream, shared: &Mutex<Shared>) -> Option<()> {
     let answer = match &reaction {
         Reaction::Take | Reaction::TakeAndCut if handled.is_some() => handled.unwrap_or_default(),
         Reaction::Take | Reaction::TakeAndCut => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        Reaction::TakeAndBreakOff => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ntaken".to_owned(),
         Reaction::Cut => String::new(),
         Reaction::RefuseIf(text, _) if !received.body.contains(text.as_str()) => {
             "HTTP/1.1 204 No Content\r\n\r\n".to_owned()
@@ -159,7 +162,9 @@ fn serve(mut stream: &TcpStream, shared: &Mutex<Shared>) -> Option<()> {
             format!("HTTP/1.1 {status} Answer\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
         }
     };
-    if matches!(reaction, Reaction::Take | Reaction::TakeAndCut) || answer.starts_with("HTTP/1.1 204") {
+    if matches!(reaction, Reaction::Take | Reaction::TakeAndCut | Reaction::TakeAndBreakOff)
+        || answer.starts_with("HTTP/1.1 204")
+    {
         shared.received.push(received);
     }
     drop(shared);
@@ -168,5 +173,6 @@ fn serve(mut stream: &TcpStream, shared: &Mutex<Shared>) -> Option<()> {
         let _ = stream.shutdown(std::net::Shutdown::Both);
         return None;
     }
-    stream.write_all(answer.as_bytes()).ok()
+    stream.write_all(answer.as_bytes()).ok()?;
+    (!matches!(reaction, Reaction::TakeAndBreakOff)).then_some(())
 }

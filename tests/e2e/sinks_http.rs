@@ -149,6 +149,16 @@ fn what_passes_is_tried_again_and_nothing_is_lost() {
 }
 
 #[test]
+fn an_answer_of_success_counts_even_if_its_body_breaks_off() {
+    let (sim, home) = ireland(5);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    receiver.reacts([], Reaction::TakeAndBreakOff);
+    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    let events = receiver.events();
+    assert_eq!(types(&events), [&["table_added"; 5][..], &["scope_completed", "run_completed"]].concat());
+}
+
+#[test]
 fn refused_events_become_dead_letters_and_a_wrong_address_none() {
     let (sim, home) = ireland(6);
     let (place, receiver) = (Place::new(), Receiver::start());

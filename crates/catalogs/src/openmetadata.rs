@@ -1,8 +1,8 @@
 //! OpenMetadata: requests that create or update a database service, databases, schemas and tables.
 //!
-//! Requests name no owners, tags or domains, which OpenMetadata keeps then. It keeps a description that it
-//! already has from requests of a bot only, and a display name, a retention period and foreign keys from
-//! nobody: whoever sends a request for an existing table has to repeat them.
+//! Requests name no owners, tags or domains, so OpenMetadata keeps them. It keeps a description only if a
+//! bot sends the request. A request replaces the display name, the retention period and the foreign keys
+//! of a table, so the sender has to repeat them.
 
 use std::fmt::Write;
 

@@ -10,14 +10,16 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 mod args;
 mod export_args;
 mod layer;
+mod sink_args;
 mod typed;
 
 pub use args::{
-    ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DeadLettersArgs, DemoArgs, EndpointArgs,
-    FilterArgs, Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReplayArgs, ReportArgs, RunsArgs, ServeArgs,
-    SinkArgs, SinksArgs, SpeedArgs, StateArgs, StatusArgs, TablesArgs, TargetArgs,
+    ChangesArgs, CheckArgs, ChosenArgs, ConfigArgs, ConfigCommand, CrawlArgs, DemoArgs, EndpointArgs, FilterArgs,
+    Format, ListenArgs, OutputArgs, PolicyArgs, ReadArgs, ReportArgs, RunsArgs, ServeArgs, SinkArgs, SpeedArgs,
+    StateArgs, StatusArgs, TablesArgs, TargetArgs,
 };
 pub use export_args::{CatalogArgs, ExportArgs, ExportForm};
+pub use sink_args::{DeadLettersArgs, ReplayArgs, SinksArgs};
 pub use typed::Typed;
 
 /// Crawl the metadata of Amazon DynamoDB tables

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_model::{Body, Escaped, NamedScope, Record, RunId, Scope, TableRemoved, Timestamp, event_id};
+use dynacrawl_model::{Body, Escaped, NamedScope, Record, RunId, TableRemoved, Timestamp, event_id};
 use dynacrawl_sinks::{
     CatalogSettings, DeliveryError, Destination, Event, EventSource, JournalError, Part, Sink, Work, deliver_once,
     deliver_until, table_of,
@@ -315,8 +315,7 @@ impl Page {
 }
 
 fn named(scope: &KnownScope) -> NamedScope {
-    let scope: (Scope, _) = (scope.key.scope(), scope.account_name.clone());
-    NamedScope { scope: scope.0, account_name: scope.1 }
+    NamedScope { scope: scope.key.scope(), account_name: scope.account_name.clone() }
 }
 
 /// A table that is gone, as an event that removes it.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use dynacrawl_model::{Body, Escaped, NamedScope, Outcome, RunCompleted, RunId, Scope, TargetFailed, Timestamp};
 use dynacrawl_sinks::{
-    DeliveryError, JournalError, Piece, SnapshotEnd, SnapshotScope, SnapshotSink, SnapshotTable, Work, count,
+    DeliveryError, EventSource, JournalError, Piece, SnapshotEnd, SnapshotScope, SnapshotSink, SnapshotTable, Work,
+    count,
 };
 use dynacrawl_state::{Cursor, OutboxEvent, Reader, ScopeKey, ScopeLine, StateError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::shared_state::{SharedState, opened, with_state};
+use super::undelivered::undelivered;
 use crate::settings::{ConfiguredSink, EventFilter, is_part_of};
 
 /// How many pieces wait for the sink.
@@ -54,13 +56,9 @@ impl Work for Snapshots<'_> {
     }
 
     async fn failed(&self, error: &DeliveryError) -> Result<(), JournalError> {
-        let (name, message) = (self.to.sink.name.clone(), error.message.clone());
-        let storing = move |state: &SharedState| opened(state).delivery_failed(&name, Timestamp::now(), &message);
-        with_state(self.state, storing).await.map_err(|error| error.message.into())
+        undelivered(self.state, &self.to.sink.name, &self.to.filter).failed(error).await
     }
 }
-
-impl Snapshots<'_> {}
 
 /// Reads a snapshot from the state.
 struct Source {
@@ -95,9 +93,7 @@ impl Settled {
             _ => {}
         }
     }
-}
 
-impl Settled {
     /// A scope of the state that no run since the last snapshot has crawled under its own name: because its
     /// account could not be determined, or because the sink has not had it yet.
     fn known(&self, line: ScopeLine, scope: NamedScope, is_synced: bool) -> Option<SnapshotScope> {

@@ -21,6 +21,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The body, or its beginning.
     pub(crate) body: Vec<u8>,
+    /// Why the body breaks off, if it does.
+    pub(crate) broke_off: Option<String>,
     /// The beginning of the body, without secrets.
     text: String,
     retry_after: Option<Duration>,
@@ -48,26 +50,24 @@ impl Answer {
 }
 
 /// Reads an answer, or its beginning. A destination could repeat the secrets that it got.
-///
-/// # Errors
-/// If it breaks off.
-pub(crate) async fn read_answer(
-    mut response: Response,
-    secrets: &[String],
-    most_bytes: usize,
-) -> Result<Answer, DeliveryError> {
+pub(crate) async fn read_answer(mut response: Response, secrets: &[String], most_bytes: usize) -> Answer {
     let (status, retry_after) = (response.status(), retry_after(response.headers(), SystemTime::now()));
-    let mut body = Vec::new();
-    while body.len() < most_bytes
-        && let Some(chunk) = response.chunk().await.map_err(|error| DeliveryError::new(in_words(&error)))?
-    {
-        body.extend_from_slice(&chunk[..chunk.len().min(most_bytes - body.len())]);
+    let (mut body, mut broke_off) = (Vec::new(), None);
+    while body.len() < most_bytes {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(most_bytes - body.len())]),
+            Ok(None) => break,
+            Err(error) => {
+                broke_off = Some(in_words(&error));
+                break;
+            }
+        }
     }
     let mut text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]).into_owned();
     for secret in secrets {
         text = text.replace(secret, "***");
     }
-    Ok(Answer { status, body, text: text.chars().take(SHOWN).collect(), retry_after })
+    Answer { status, body, broke_off, text: text.chars().take(SHOWN).collect(), retry_after }
 }
 
 /// `Retry-After`, in seconds or as a date.

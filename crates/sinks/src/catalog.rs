@@ -157,6 +157,45 @@ impl Refusals {
     }
 }
 
+/// Updates that are sent together and, if the catalog refuses several at once, in halves, to find out which
+/// ones it refuses.
+pub(crate) struct Halves<'u, T> {
+    left: Vec<&'u [T]>,
+    pub(crate) refusals: Refusals,
+}
+
+impl<'u, T> Halves<'u, T> {
+    /// At most `at_once` are sent together.
+    pub(crate) fn new(updates: &'u [T], at_once: usize) -> Self {
+        Self { left: updates.chunks(at_once).rev().collect(), refusals: Refusals::default() }
+    }
+
+    /// The next ones to send.
+    pub(crate) fn next(&mut self) -> Option<&'u [T]> {
+        self.left.pop()
+    }
+
+    /// How the catalog answered to them.
+    pub(crate) fn answered<'e: 'u>(
+        &mut self,
+        sent: &'u [T],
+        answered: Answered,
+        update: impl Fn(&'u T) -> &'u TableUpdate<'e>,
+    ) -> Result<(), DeliveryError> {
+        match (answered, sent) {
+            (Answered::Taken, _) => {}
+            (Answered::Failed(error), _) => return Err(error),
+            (Answered::Refused(reason), [one]) => self.refusals.refused(update(one), reason),
+            (Answered::Suspect(error), [one]) => self.refusals.suspect(update(one), error),
+            (Answered::Refused(_) | Answered::Suspect(_), sent) => {
+                let (first, second) = sent.split_at(sent.len() / 2);
+                self.left.extend([second, first]);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Which account and Region has a place in the catalog. Tables of another one would replace its own.
 #[derive(Debug, Default)]
 pub(crate) struct Owners(HashMap<String, String>);

@@ -153,7 +153,8 @@ pub async fn deliver_until(
 /// Makes one attempt to deliver events. Those that the destination refuses are dead letters then.
 ///
 /// # Errors
-/// If the destination did not take them, or permanently refuses one and there is no file for dead letters.
+/// If the destination did not take them. Also if it permanently refuses one, and the sink has no file for
+/// dead letters.
 pub async fn deliver_once(
     sink: &mut dyn Sink,
     settings: &SinkSettings,

@@ -94,7 +94,10 @@ impl Api {
             request = request.header("content-type", content_type).body(body);
         }
         let answer = request.send().await.map_err(|error| DeliveryError::new(answer::in_words(&error)))?;
-        let answer = read_answer(answer, &secrets, MOST_BYTES).await?;
+        let answer = read_answer(answer, &secrets, MOST_BYTES).await;
+        if let Some(error) = answer.broke_off {
+            return Err(DeliveryError::new(error));
+        }
         if answer.status.is_success() && !answer.body.is_empty() {
             answer.json()?;
         }

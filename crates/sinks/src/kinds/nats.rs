@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use secrecy::ExposeSecret;
 
+use crate::causes::with_causes;
 use crate::cloud_event::{self, CloudEvents};
 use crate::event_json;
 use crate::secret::SecretRef;
@@ -272,20 +273,6 @@ fn is_too_large(error: &PublishError) -> bool {
     let of_stream = error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>());
     error.kind() == PublishErrorKind::MaxPayloadExceeded
         || of_stream.is_some_and(|error| error.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

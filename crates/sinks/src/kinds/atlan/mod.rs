@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::pace::Pace;
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Doubts, Refusals, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, Halves, TableState, TableUpdate, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -92,22 +92,12 @@ impl AtlanSink {
         for one in &placed {
             self.need(one.connection).await?;
         }
-        let mut refusals = Refusals::default();
-        let mut left: Vec<&[Placed<'_>]> = placed.chunks(AT_ONCE).rev().collect();
-        while let Some(some) = left.pop() {
+        let mut halves = Halves::new(&placed, AT_ONCE);
+        while let Some(some) = halves.next() {
             let answered = self.some(some).await;
-            match (answered, some) {
-                (Answered::Taken, _) => {}
-                (Answered::Failed(error), _) => return Err(error),
-                (Answered::Refused(reason), [one]) => refusals.refused(one.update, reason),
-                (Answered::Suspect(error), [one]) => refusals.suspect(one.update, error),
-                (Answered::Refused(_) | Answered::Suspect(_), some) => {
-                    let (first, second) = some.split_at(some.len() / 2);
-                    left.extend([second, first]);
-                }
-            }
+            halves.answered(some, answered, |one| one.update)?;
         }
-        refusals.delivered(placed.len(), &mut self.doubts)
+        halves.refusals.delivered(placed.len(), &mut self.doubts)
     }
 
     fn skip(&mut self, scope: &Scope) {

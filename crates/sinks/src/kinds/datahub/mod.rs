@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use self::requests::{Mode, Request, patch};
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Doubts, Owners, Refusals, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, Halves, Owners, TableState, TableUpdate, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -94,22 +94,12 @@ impl DataHubSink {
             self.owners.claim(&place, account, "datahub.platform_instance")?;
         }
         let mode = self.mode().await?;
-        let mut refusals = Refusals::default();
-        let mut left = vec![&updates[..]];
-        while let Some(some) = left.pop() {
+        let mut halves = Halves::new(&updates, updates.len());
+        while let Some(some) = halves.next() {
             let answered = self.some(mode, some).await;
-            match (answered, some) {
-                (Answered::Taken, _) => {}
-                (Answered::Failed(error), _) => return Err(error),
-                (Answered::Refused(reason), [one]) => refusals.refused(one, reason),
-                (Answered::Suspect(error), [one]) => refusals.suspect(one, error),
-                (Answered::Refused(_) | Answered::Suspect(_), some) => {
-                    let (first, second) = some.split_at(some.len() / 2);
-                    left.extend([second, first]);
-                }
-            }
+            halves.answered(some, answered, |update| update)?;
         }
-        refusals.delivered(updates.len(), &mut self.doubts)
+        halves.refusals.delivered(updates.len(), &mut self.doubts)
     }
 
     /// Sends the aspects of some tables. First what describes them, then their statistics, which the

@@ -225,7 +225,7 @@ impl HttpSink {
             }
         }
         let answer = request.send().await.map_err(|error| DeliveryError::new(answer::in_words(&error)))?;
-        read_answer(answer, &secrets, MOST_BYTES).await
+        Ok(read_answer(answer, &secrets, MOST_BYTES).await)
     }
 
     fn client(&mut self) -> Result<Client, DeliveryError> {
