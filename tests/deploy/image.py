@@ -40,6 +40,11 @@ LIBRARIES = (
     "libnss_files.so.2",
     "libnss_dns.so.2",
     "libgcc_s.so.1",
+    "libssl.so.3",
+    "libcrypto.so.3",
+    # What OpenSSL of Debian 13 needs.
+    "libz.so.1",
+    "libzstd.so.1",
 )
 LIBRARY_DIRECTORIES = (f"/lib/{platform.machine()}-linux-gnu", "/lib64", "/lib", "/usr/lib64", "/usr/lib")
 BASE_ENVIRONMENT = {

@@ -157,6 +157,18 @@ impl Place {
         number(&self.state(), "SELECT COALESCE(MAX(cursor), 0) FROM sinks").unwrap_or_default().unsigned_abs()
     }
 
+    /// The changes of all runs, in order, each as its type and the name of its table. `region`: only of one.
+    pub(crate) fn changes(&self, region: Option<&str>) -> Vec<String> {
+        let state = Connection::open(self.state()).expect("a database");
+        let mut query = state
+            .prepare(
+                "SELECT type || ' ' || COALESCE(name, '') FROM changes JOIN scopes USING (scope_id) \
+                 WHERE region = COALESCE(?1, region) ORDER BY change_id",
+            )
+            .expect("SQL");
+        query.query_map([region], |row| row.get(0)).and_then(Iterator::collect).expect("the changes")
+    }
+
     /// Changes the state while no process writes it.
     #[track_caller]
     pub(crate) fn write(&self, sql: &str) {

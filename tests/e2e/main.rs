@@ -2,6 +2,7 @@
 
 mod command;
 mod contract;
+mod cutter;
 mod daemon;
 mod facts;
 mod prometheus;
@@ -48,7 +49,10 @@ mod serve_start;
 mod sessions;
 mod signals;
 mod sinks;
+mod sinks_eventbridge;
 mod sinks_http;
+#[cfg(feature = "kafka")]
+mod sinks_kafka;
 mod sinks_nats;
 mod sinks_object_store;
 mod state_faults;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -133,17 +133,17 @@ fn plain_http_uses_its_proxy_unless_no_proxy_names_the_host() {
     assert_eq!(crawled.scope(IRELAND)["outcome"], "unreachable");
 }
 
-/// A TLS server in front of the simulator.
+/// A TLS server in front of another server.
 pub(crate) struct TlsFront {
     pub(crate) url: String,
     child: Child,
 }
 
 impl TlsFront {
-    pub(crate) fn start(sim: &Simulator, authority: &std::path::Path) -> Self {
+    pub(crate) fn start(server: SocketAddr, authority: &std::path::Path) -> Self {
         let mut command = in_servers("venv/bin/python");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/servers/tls_front.py"));
-        command.arg(sim.addr().to_string()).arg(authority);
+        command.arg(server.to_string()).arg(authority);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python of tests/setup");
         let mut port = String::new();
         let output = child.stdout.as_mut().expect("standard output is a pipe");
@@ -164,7 +164,7 @@ fn only_servers_with_a_trusted_certificate_are_used() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let authority = directory.path().join("authority.pem");
-    let front = TlsFront::start(&sim, &authority);
+    let front = TlsFront::start(sim.addr(), &authority);
     let crawl = || {
         let crawl = Dynacrawl::crawl().keys(&home).args(["--region", IRELAND, "--max-attempts", "1"]);
         crawl.endpoint(&front.url)

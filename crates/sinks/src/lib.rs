@@ -3,6 +3,7 @@
 //! follows settled runs. Each kind of sink is a file or folder in `kinds/`.
 
 mod answer;
+mod aws;
 mod catalog;
 mod causes;
 mod cloud_event;
@@ -23,6 +24,7 @@ mod sink;
 mod snapshot;
 mod web;
 
+pub use aws::{AwsIdentity, AwsRole};
 pub use catalog::CatalogSettings;
 pub use cloud_event::CloudEvents;
 pub use dead_letters::{DeadLetter, DeadLetterError, read_dead_letters};
@@ -32,11 +34,13 @@ pub use event_json::table_of;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
 pub use kinds::{
-    AtlanSettings, Backoff, DataHubSettings, Destination, FileSettings, HttpAuth, HttpSettings, JsonCompression,
-    NatsAuth, NatsSettings, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, OpenMetadataSettings,
-    RESERVED_HEADERS, S3Credentials, S3Encryption, S3Location, S3Role, SinkKind, SinkSettings, StoreLocation,
+    AtlanSettings, Backoff, DataHubSettings, Destination, EventBridgeSettings, FileSettings, HttpAuth, HttpSettings,
+    JsonCompression, NatsAuth, NatsSettings, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings,
+    OpenMetadataSettings, RESERVED_HEADERS, S3Encryption, S3Location, SinkKind, SinkSettings, StoreLocation,
     SubjectError, SubjectTemplate,
 };
+#[cfg(feature = "kafka")]
+pub use kinds::{KafkaSasl, KafkaSettings, KafkaTls};
 pub use layout::{Layout, Lines};
 pub use output::Output;
 pub use partial::Replacement;

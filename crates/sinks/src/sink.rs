@@ -37,6 +37,19 @@ pub struct Delivered {
     pub refused: Vec<Refusal>,
 }
 
+impl Delivered {
+    /// A batch with refused events. Fails if the destination refuses all of several: most likely it is the
+    /// address or the form that is wrong, and not every event.
+    pub(crate) fn with_refused(batch: &[Event], refused: Vec<Refusal>) -> Result<Self, DeliveryError> {
+        match &refused[..] {
+            [first, _, ..] if refused.len() == batch.len() => {
+                Err(DeliveryError::new(format!("the destination refuses all {} events: {}", batch.len(), first.reason)))
+            }
+            _ => Ok(Self { refused }),
+        }
+    }
+}
+
 /// An event that a destination permanently refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

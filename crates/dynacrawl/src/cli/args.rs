@@ -475,7 +475,7 @@ pub struct PolicyArgs {
     /// Print the policy that lets the crawler's own identity assume the roles instead
     #[arg(long)]
     pub assume: bool,
-    /// Print the policy that lets the sinks write to S3 instead
+    /// Print the policy that lets the sinks call S3 and EventBridge instead
     #[arg(long, conflicts_with_all = ["trust", "assume", "split"])]
     pub sinks: bool,
     /// Print several policies that fit IAM's limit

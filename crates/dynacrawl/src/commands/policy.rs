@@ -28,7 +28,7 @@ pub(super) async fn policy(global: &GlobalArgs, args: &PolicyArgs) -> Result<Exi
         return print_trust(&config.run.target_names, &chosen, args.principal.as_deref());
     }
     if args.sinks {
-        let none = || ConfigError::value("--sinks", "the configuration has no sink that writes to S3");
+        let none = || ConfigError::value("--sinks", "the configuration has no sink that calls S3 or EventBridge");
         return json_to_stdout(&sinks_policy(&config.run.sinks).ok_or_else(none)?);
     }
     let policy = if args.assume {

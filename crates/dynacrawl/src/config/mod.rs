@@ -3,6 +3,7 @@
 //! [`Config::prepare`] reads AWS's own files.
 
 mod aws;
+mod aws_identity;
 mod catalog_names;
 mod changes;
 mod check;
@@ -21,7 +22,10 @@ mod secret;
 mod serve;
 mod sink;
 mod sink_catalogs;
+mod sink_eventbridge;
 mod sink_http;
+#[cfg(feature = "kafka")]
+mod sink_kafka;
 mod sink_nats;
 mod sink_object_store;
 mod target;

@@ -11,7 +11,10 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::sink_catalogs::{RawAtlan, RawDataHub, RawOpenMetadata};
+use super::sink_eventbridge::RawEventBridge;
 use super::sink_http::RawHttp;
+#[cfg(feature = "kafka")]
+use super::sink_kafka::RawKafka;
 use super::sink_nats::RawNats;
 use super::sink_object_store::RawObjectStore;
 use super::values::{duration, in_range, one_of};
@@ -21,6 +24,10 @@ const MAX_BYTES: u64 = 100 * 1024 * 1024;
 
 /// The default number of events that are delivered at once.
 const BATCH: usize = 500;
+
+/// Without Kafka, the section is known but refused.
+#[cfg(not(feature = "kafka"))]
+type RawKafka = serde::de::IgnoredAny;
 
 /// `[sink.NAME]`: the keys that all sinks have, and a section for the sink's kind.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,6 +44,8 @@ pub(crate) struct RawSink {
     file: Option<RawFile>,
     http: Option<RawHttp>,
     nats: Option<RawNats>,
+    kafka: Option<RawKafka>,
+    eventbridge: Option<RawEventBridge>,
     object_store: Option<RawObjectStore>,
     datahub: Option<RawDataHub>,
     openmetadata: Option<RawOpenMetadata>,
@@ -178,11 +187,20 @@ impl RawSink {
         let file = self.file.map(|file| file.validate(&key).map(SinkKind::File));
         let http = self.http.map(|http| http.validate(&key).map(SinkKind::Http));
         let nats = self.nats.map(|nats| nats.validate(&key).map(SinkKind::Nats));
+        #[cfg(feature = "kafka")]
+        let kafka = self.kafka.map(|kafka| kafka.validate(&key));
+        #[cfg(not(feature = "kafka"))]
+        let kafka = self.kafka.map(|_| {
+            let problem = "this dynacrawl was built without Kafka: build it with --features kafka";
+            Err(ConfigError::value(key("kafka"), problem))
+        });
+        let eventbridge = self.eventbridge.map(|bus| bus.validate(&key).map(SinkKind::EventBridge));
         let object_store = self.object_store.map(|store| store.validate(&key).map(SinkKind::ObjectStore));
         let datahub = self.datahub.map(|raw| raw.validate(&key).map(SinkKind::DataHub));
         let openmetadata = self.openmetadata.map(|raw| raw.validate(&key).map(SinkKind::OpenMetadata));
         let atlan = self.atlan.map(|raw| raw.validate(&key).map(SinkKind::Atlan));
-        let mut kinds = [file, http, nats, object_store, datahub, openmetadata, atlan].into_iter().flatten();
+        let mut kinds =
+            [file, http, nats, kafka, eventbridge, object_store, datahub, openmetadata, atlan].into_iter().flatten();
         let kind = match (kinds.next(), kinds.next()) {
             (Some(kind), None) => kind?,
             (None, _) => {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::secret::Reference;
-use super::values::{duration, one_of, url};
+use super::values::{cloud_events, duration, one_of, url};
 
 /// The default of `timeout`.
 const TIMEOUT: &str = "30s";
@@ -55,16 +55,11 @@ impl RawHttp {
             "single" => true,
             other => return Err(one_of(&key("format"), other, &["ndjson", "single"])),
         };
-        let cloud_events = match self.cloud_events.as_deref().unwrap_or("off") {
-            "off" => CloudEvents::Off,
-            "structured" => CloudEvents::Structured,
-            "binary" if single => CloudEvents::Binary,
-            "binary" => {
-                let problem = "\"binary\" has the attributes of one event in headers; it needs format = \"single\"";
-                return Err(ConfigError::value(key("cloud_events"), problem));
-            }
-            other => return Err(one_of(&key("cloud_events"), other, &["off", "structured", "binary"])),
-        };
+        let cloud_events = cloud_events(&key("cloud_events"), self.cloud_events.as_deref())?;
+        if cloud_events == CloudEvents::Binary && !single {
+            let problem = "\"binary\" has the attributes of one event in headers; it needs format = \"single\"";
+            return Err(ConfigError::value(key("cloud_events"), problem));
+        }
         let auth = match (self.bearer, self.basic) {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::value(key("bearer"), "cannot be used together with basic"));

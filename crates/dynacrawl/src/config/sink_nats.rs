@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use dynacrawl_model::Escaped;
-use dynacrawl_sinks::{CloudEvents, NatsAuth, NatsSettings};
+use dynacrawl_sinks::{NatsAuth, NatsSettings};
 use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::secret::Reference;
-use super::values::{duration, one_of};
+use super::values::{cloud_events, duration};
 
 /// The default of `subject`.
 const SUBJECT: &str = "dynacrawl.{account}.{region}.{kind}";
@@ -53,16 +53,10 @@ impl RawNats {
         let subject = subject
             .parse()
             .map_err(|error| ConfigError::value(key("subject"), format!("'{}' {error}", Escaped(subject))))?;
-        let cloud_events = match self.cloud_events.as_deref().unwrap_or("off") {
-            "off" => CloudEvents::Off,
-            "structured" => CloudEvents::Structured,
-            "binary" => CloudEvents::Binary,
-            other => return Err(one_of(&key("cloud_events"), other, &["off", "structured", "binary"])),
-        };
         Ok(NatsSettings {
             servers,
             subject,
-            cloud_events,
+            cloud_events: cloud_events(&key("cloud_events"), self.cloud_events.as_deref())?,
             timeout: duration(&key("timeout"), Some(self.timeout.as_deref().unwrap_or(TIMEOUT)))?,
             ca_bundle: self.ca_bundle.clone().filter(|path| !path.is_empty()).map(PathBuf::from),
             auth: self.auth(&key)?,

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use dynacrawl_model::Escaped;
 use dynacrawl_sinks::{
-    JsonCompression, ObjectFormat, ObjectPrefix, ObjectStoreSettings, S3Credentials, S3Encryption, S3Location, S3Role,
-    StoreLocation,
+    JsonCompression, ObjectFormat, ObjectPrefix, ObjectStoreSettings, S3Encryption, S3Location, StoreLocation,
 };
 use serde::Deserialize;
 
+use super::aws_identity::RawIdentity;
 use super::error::ConfigError;
 use super::secret::Reference;
 use super::values::{one_of, url};
@@ -148,37 +148,14 @@ impl RawS3 {
             region.ok_or_else(|| ConfigError::value(key("region"), "is missing; expected the bucket's Region"))?;
         let region = region.parse().map_err(|error| ConfigError::value(key("region"), error))?;
         let endpoint = url(&key("endpoint"), self.endpoint)?;
-        let role = self.role_arn.filter(|arn| !arn.is_empty());
-        if let Some(arn) = role.as_ref().filter(|arn| !(arn.starts_with("arn:") && arn.contains(":role/"))) {
-            let problem =
-                format!("'{}' is not the ARN of a role; expected arn:aws:iam::ACCOUNT:role/NAME", Escaped(arn));
-            return Err(ConfigError::value(key("role_arn"), problem));
-        }
-        if self.external_id.is_some() && role.is_none() {
-            return Err(ConfigError::value(key("external_id"), "needs role_arn"));
-        }
-        let credentials = match (self.access_key_id, self.secret_access_key) {
-            (None, None) => S3Credentials::Ambient {
-                profile: self.profile.filter(|profile| !profile.is_empty()),
-                role: role.map(|arn| S3Role { arn, external_id: self.external_id }),
-            },
-            (Some(_), Some(_)) if self.profile.is_some() || role.is_some() => {
-                return Err(ConfigError::value(
-                    key("access_key_id"),
-                    "cannot be used together with profile or role_arn",
-                ));
-            }
-            (Some(id), Some(secret)) => S3Credentials::Keys {
-                access_key_id: id.validate(&key("access_key_id"))?,
-                secret_access_key: secret.validate(&key("secret_access_key"))?,
-            },
-            (Some(_), None) => {
-                return Err(ConfigError::value(key("secret_access_key"), "is missing beside access_key_id"));
-            }
-            (None, Some(_)) => {
-                return Err(ConfigError::value(key("access_key_id"), "is missing beside secret_access_key"));
-            }
+        let identity = RawIdentity {
+            profile: self.profile,
+            role_arn: self.role_arn,
+            external_id: self.external_id,
+            access_key_id: self.access_key_id,
+            secret_access_key: self.secret_access_key,
         };
+        let identity = identity.validate(&key)?;
         let kms_key = self.kms_key.filter(|kms_key| !kms_key.is_empty());
         let needs_key = || ConfigError::value(key("kms_key"), "is missing; expected the key's ARN, id or alias");
         let encryption = match self.encryption.as_deref() {
@@ -201,7 +178,7 @@ impl RawS3 {
             return Err(ConfigError::value(key("bucket_key"), "needs encryption = \"kms\""));
         }
         let path_style = self.path_style.unwrap_or(endpoint.is_some());
-        Ok(S3Location { bucket, region, endpoint, path_style, credentials, encryption })
+        Ok(S3Location { bucket, region, endpoint, path_style, identity, encryption })
     }
 }
 
@@ -220,7 +197,7 @@ impl RawAzure {
 
 #[cfg(test)]
 mod tests {
-    use dynacrawl_sinks::{JsonCompression, ObjectFormat, S3Credentials, S3Encryption, SinkKind, StoreLocation};
+    use dynacrawl_sinks::{AwsIdentity, JsonCompression, ObjectFormat, S3Encryption, SinkKind, StoreLocation};
 
     use crate::config::Config;
 
@@ -243,7 +220,7 @@ mod tests {
         assert_eq!((store.keep_runs, store.prefix.to_string()), (0, "dynamodb".to_owned()));
         let StoreLocation::S3(s3) = store.location else { panic!("S3") };
         assert_eq!((s3.bucket.as_str(), s3.path_style, s3.encryption), ("lake", false, None));
-        assert_eq!(s3.credentials, S3Credentials::Ambient { profile: None, role: None });
+        assert_eq!(s3.identity, AwsIdentity::Ambient { profile: None, role: None });
         let kind = config(
             "url = \"s3://lake\"\ns3 = { region = \"eu-west-1\", endpoint = \"http://127.0.0.1:1\", encryption = \"kms\", \
              kms_key = \"alias/lake\" }\n",

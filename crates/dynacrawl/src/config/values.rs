@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dynacrawl_model::Escaped;
+use dynacrawl_sinks::CloudEvents;
 
 use super::error::ConfigError;
 
@@ -27,6 +28,16 @@ pub(super) fn in_range<T: Copy + PartialOrd + std::fmt::Display>(
 pub(super) fn one_of(key: &str, value: &str, allowed: &[&str]) -> ConfigError {
     let value = Escaped(value);
     ConfigError::value(key, format!("'{value}' is unknown; expected one of {}", allowed.join(", ")))
+}
+
+/// Whether the events of a sink have an envelope of CloudEvents.
+pub(super) fn cloud_events(key: &str, text: Option<&str>) -> Result<CloudEvents, ConfigError> {
+    match text.unwrap_or("off") {
+        "off" => Ok(CloudEvents::Off),
+        "structured" => Ok(CloudEvents::Structured),
+        "binary" => Ok(CloudEvents::Binary),
+        other => Err(one_of(key, other, &["off", "structured", "binary"])),
+    }
 }
 
 pub(super) fn duration(key: &str, text: Option<&str>) -> Result<Duration, ConfigError> {

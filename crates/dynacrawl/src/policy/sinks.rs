@@ -1,30 +1,48 @@
-//! The policy of the identity that writes to object stores.
+//! The policy of the identities that call AWS for sinks.
 
 use std::collections::BTreeSet;
 
 use dynacrawl_engine::settings::ConfiguredSink;
-use dynacrawl_sinks::{ObjectStoreSettings, S3Encryption, S3Location, SinkKind, StoreLocation};
+use dynacrawl_model::Region;
+use dynacrawl_sinks::{EventBridgeSettings, ObjectStoreSettings, S3Encryption, S3Location, SinkKind, StoreLocation};
 use serde_json::{Value, json};
 
-/// What the sinks that write to S3 need; `None` if there are none.
+/// What the sinks need that call S3 or EventBridge; `None` if there are none.
 pub fn sinks_policy(sinks: &[ConfiguredSink]) -> Option<Value> {
-    let stores = sinks.iter().filter_map(|one| match &one.sink.kind {
-        SinkKind::ObjectStore(store) => match &store.location {
-            StoreLocation::S3(bucket) => Some((&**store, &**bucket)),
-            _ => None,
-        },
-        _ => None,
-    });
-    let statements: Vec<_> = stores.flat_map(|(store, bucket)| statements(store, bucket)).collect();
+    let statements: Vec<_> = sinks
+        .iter()
+        .flat_map(|one| match &one.sink.kind {
+            SinkKind::ObjectStore(store) => match &store.location {
+                StoreLocation::S3(bucket) => of_bucket(store, bucket),
+                _ => Vec::new(),
+            },
+            SinkKind::EventBridge(bus) => vec![of_bus(bus)],
+            _ => Vec::new(),
+        })
+        .collect();
     (!statements.is_empty()).then(|| json!({ "Version": "2012-10-17", "Statement": statements }))
 }
 
-fn statements(store: &ObjectStoreSettings, bucket: &S3Location) -> Vec<Value> {
-    let partition = match bucket.region.as_str() {
+fn partition(region: &Region) -> &'static str {
+    match region.as_str() {
         region if region.starts_with("cn-") => "aws-cn",
         region if region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
+    }
+}
+
+fn of_bus(bus: &EventBridgeSettings) -> Value {
+    let resource = match bus.bus.starts_with("arn:") {
+        true => bus.bus.clone(),
+        // The account is not known: it is that of the identity.
+        false => format!("arn:{}:events:{}:*:event-bus/{}", partition(&bus.region), bus.region, bus.bus),
     };
+    let actions = ["events:PutEvents", "events:DescribeEventBus"];
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resource })
+}
+
+fn of_bucket(store: &ObjectStoreSettings, bucket: &S3Location) -> Vec<Value> {
+    let partition = partition(&bucket.region);
     let arn = format!("arn:{partition}:s3:::{}", bucket.bucket);
     let prefix = store.prefix.to_string();
     let below = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };

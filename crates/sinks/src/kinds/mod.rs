@@ -2,8 +2,11 @@
 
 mod atlan;
 mod datahub;
+mod eventbridge;
 mod file;
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod nats;
 mod object_store;
 mod openmetadata;
@@ -18,20 +21,27 @@ pub use atlan::AtlanSettings;
 use atlan::AtlanSink;
 pub use datahub::DataHubSettings;
 use datahub::DataHubSink;
+pub use eventbridge::EventBridgeSettings;
+use eventbridge::EventBridgeSink;
 pub use file::FileSettings;
 use file::FileSink;
 use http::HttpSink;
 pub use http::{HttpAuth, HttpSettings, RESERVED_HEADERS};
+#[cfg(feature = "kafka")]
+use kafka::KafkaSink;
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSasl, KafkaSettings, KafkaTls};
 use nats::NatsSink;
 pub use nats::{NatsAuth, NatsSettings, SubjectError, SubjectTemplate};
 use object_store::ObjectStoreSink;
 pub use object_store::{
-    JsonCompression, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, S3Credentials, S3Encryption,
-    S3Location, S3Role, StoreLocation,
+    JsonCompression, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings, S3Encryption, S3Location,
+    StoreLocation,
 };
 pub use openmetadata::OpenMetadataSettings;
 use openmetadata::OpenMetadataSink;
 
+use crate::aws::AwsIdentity;
 use crate::catalog::CatalogSettings;
 use crate::secret::SecretRef;
 use crate::sink::{DeliveryError, Sink};
@@ -84,6 +94,11 @@ pub enum SinkKind {
     Http(HttpSettings),
     /// A stream of NATS JetStream.
     Nats(NatsSettings),
+    /// A topic of Apache Kafka.
+    #[cfg(feature = "kafka")]
+    Kafka(Box<KafkaSettings>),
+    /// An event bus of Amazon EventBridge.
+    EventBridge(Box<EventBridgeSettings>),
     /// A bucket or a directory that gets snapshots.
     ObjectStore(Box<ObjectStoreSettings>),
     /// DataHub.
@@ -128,7 +143,9 @@ impl SinkKind {
             Self::File(_) => usize::MAX,
             Self::Http(settings) if settings.single => ONE_BY_ONE,
             Self::Http(_) => usize::MAX,
-            Self::Nats(_) => 4 * ONE_BY_ONE,
+            Self::Nats(_) | Self::EventBridge(_) => 4 * ONE_BY_ONE,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => 20 * ONE_BY_ONE,
             Self::ObjectStore(_) => usize::MAX,
             Self::DataHub(_) | Self::OpenMetadata(_) | Self::Atlan(_) => 2 * ONE_BY_ONE,
         }
@@ -150,6 +167,15 @@ impl SinkKind {
                 Some(NatsAuth::Token(token)) => vec![("nats.token", token)],
                 Some(NatsAuth::User { password, .. }) => vec![("nats.password", password)],
             },
+            #[cfg(feature = "kafka")]
+            Self::Kafka(settings) => settings.sasl.iter().map(|sasl| ("kafka.sasl.password", &sasl.password)).collect(),
+            Self::EventBridge(settings) => match &settings.identity {
+                AwsIdentity::Ambient { .. } => Vec::new(),
+                AwsIdentity::Keys { access_key_id, secret_access_key } => vec![
+                    ("eventbridge.access_key_id", access_key_id),
+                    ("eventbridge.secret_access_key", secret_access_key),
+                ],
+            },
             Self::ObjectStore(settings) => settings.location.secrets(),
             Self::DataHub(settings) => settings.api.token.iter().map(|token| ("datahub.token", token)).collect(),
             Self::Atlan(settings) => settings.api.token.iter().map(|token| ("atlan.token", token)).collect(),
@@ -163,7 +189,9 @@ impl SinkKind {
     /// gets events. Another place has to get everything.
     pub fn place(&self, filter: &str) -> Option<String> {
         let place = match self {
-            Self::File(_) | Self::Http(_) | Self::Nats(_) => return None,
+            Self::File(_) | Self::Http(_) | Self::Nats(_) | Self::EventBridge(_) => return None,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => return None,
             Self::ObjectStore(settings) => settings.place(),
             Self::DataHub(settings) => format!("datahub {} {:?}", settings.api.url, settings.catalog),
             Self::OpenMetadata(settings) => format!("openmetadata {} {:?}", settings.api.url, settings.catalog),
@@ -183,7 +211,7 @@ impl SinkKind {
 
     /// Whether the destination gets each event, in order.
     pub fn takes_events(&self) -> bool {
-        matches!(self, Self::File(_) | Self::Http(_) | Self::Nats(_))
+        self.place("").is_none()
     }
 
     /// Whether the destination gets the whole estate after each run.
@@ -197,6 +225,9 @@ impl SinkKind {
             Self::File(settings) => Destination::Events(Box::new(FileSink::new(settings.clone()))),
             Self::Http(settings) => Destination::Events(Box::new(HttpSink::new(settings.clone()))),
             Self::Nats(settings) => Destination::Events(Box::new(NatsSink::new(settings.clone()))),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(settings) => Destination::Events(Box::new(KafkaSink::new((**settings).clone()))),
+            Self::EventBridge(settings) => Destination::Events(Box::new(EventBridgeSink::new((**settings).clone()))),
             Self::ObjectStore(settings) => Destination::Snapshots(Box::new(ObjectStoreSink::new((**settings).clone()))),
             Self::DataHub(settings) => {
                 Destination::Catalog(Box::new(DataHubSink::new((**settings).clone())), settings.follow)

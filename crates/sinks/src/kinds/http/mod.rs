@@ -88,7 +88,7 @@ impl HttpSink {
 
     /// Posts events in their order. If the destination refuses several of them at once, posts each
     /// half by itself, to find out which ones it refuses.
-    async fn post_all(&mut self, batch: &[Event]) -> Result<Vec<Refusal>, DeliveryError> {
+    async fn post_all(&mut self, batch: &[Event]) -> Result<Delivered, DeliveryError> {
         let mut refused = Vec::new();
         let most = if self.settings.single { 1 } else { batch.len() };
         let mut left: Vec<&[Event]> = batch.chunks(most.max(1)).rev().collect();
@@ -103,13 +103,7 @@ impl HttpSink {
                 }
             }
         }
-        match &refused[..] {
-            // Most likely it is the address or the form that is wrong, and not every event.
-            [first, _, ..] if refused.len() == batch.len() => {
-                Err(DeliveryError::new(format!("the destination refuses all {} events: {}", batch.len(), first.reason)))
-            }
-            _ => Ok(refused),
-        }
+        Delivered::with_refused(batch, refused)
     }
 
     async fn post(&mut self, events: &[Event]) -> Result<(), Untaken> {
@@ -240,7 +234,7 @@ impl HttpSink {
 
 impl Sink for HttpSink {
     fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
-        async move { Ok(Delivered { refused: self.post_all(batch).await? }) }.boxed()
+        self.post_all(batch).boxed()
     }
 
     /// OPTIONS with the credentials: it shows whether the destination answers and accepts them, and

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use dynacrawl_aws::{AwsSettings, EndpointSettings, HttpSettings};
 use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
@@ -21,6 +19,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::aws::AwsIdentity;
 use crate::causes::with_causes;
 use crate::secret::SecretRef;
 
@@ -78,38 +77,10 @@ pub struct S3Location {
     pub endpoint: Option<String>,
     /// Whether the bucket is the first part of the path, and not of the host.
     pub path_style: bool,
-    /// The credentials.
-    pub credentials: S3Credentials,
+    /// Who writes.
+    pub identity: AwsIdentity,
     /// How S3 encrypts the objects, instead of the bucket's default.
     pub encryption: Option<S3Encryption>,
-}
-
-/// The credentials for a bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum S3Credentials {
-    /// Those of a profile, or of AWS's default chain.
-    Ambient {
-        /// The profile.
-        profile: Option<String>,
-        /// A role to assume with them.
-        role: Option<S3Role>,
-    },
-    /// The keys of an IAM user.
-    Keys {
-        /// The access key.
-        access_key_id: SecretRef,
-        /// The secret key.
-        secret_access_key: SecretRef,
-    },
-}
-
-/// A role that may write to a bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S3Role {
-    /// Its ARN.
-    pub arn: String,
-    /// The external id that its trust policy asks for.
-    pub external_id: Option<String>,
 }
 
 /// How S3 encrypts objects.
@@ -135,12 +106,12 @@ impl StoreLocation {
     /// The secrets, each with its key in `[sink.NAME.object_store]`.
     pub(crate) fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
         match self {
-            Self::S3(location) => match &location.credentials {
-                S3Credentials::Keys { access_key_id, secret_access_key } => vec![
+            Self::S3(location) => match &location.identity {
+                AwsIdentity::Keys { access_key_id, secret_access_key } => vec![
                     ("object_store.s3.access_key_id", access_key_id),
                     ("object_store.s3.secret_access_key", secret_access_key),
                 ],
-                S3Credentials::Ambient { .. } => Vec::new(),
+                AwsIdentity::Ambient { .. } => Vec::new(),
             },
             Self::Azure { access_key: Some(key), .. } => vec![("object_store.azure.access_key", key)],
             _ => Vec::new(),
@@ -219,18 +190,15 @@ impl S3Location {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(self.address(endpoint));
         }
-        builder = match &self.credentials {
-            S3Credentials::Keys { access_key_id, secret_access_key } => builder
+        builder = match &self.identity {
+            AwsIdentity::Keys { access_key_id, secret_access_key } => builder
                 .with_access_key_id(read("s3.access_key_id", access_key_id)?)
                 .with_secret_access_key(read("s3.secret_access_key", secret_access_key)?),
-            S3Credentials::Ambient { profile, role } => {
+            identity @ AwsIdentity::Ambient { .. } => {
                 let chain = Chain {
+                    identity: identity.clone(),
                     region: self.region.clone(),
-                    profile: profile.clone(),
-                    role: role.clone(),
-                    ca_bundle: ca_bundle.map(FilePath::to_owned).or_else(|| {
-                        std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from)
-                    }),
+                    ca_bundle: ca_bundle.map(FilePath::to_owned),
                     provider: Mutex::new(None),
                 };
                 builder.with_credentials(Arc::new(chain))
@@ -294,32 +262,15 @@ fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_s
 /// AWS's default chain, or a profile; object_store's own reads neither profiles nor single sign-on.
 #[derive(Debug)]
 struct Chain {
+    identity: AwsIdentity,
     region: dynacrawl_model::Region,
-    profile: Option<String>,
-    role: Option<S3Role>,
     ca_bundle: Option<PathBuf>,
     provider: Mutex<Option<(SharedCredentialsProvider, Option<Credentials>)>>,
 }
 
 impl Chain {
     async fn new_provider(&self) -> Result<SharedCredentialsProvider> {
-        let http = HttpSettings {
-            connect_timeout: CONNECT_TIMEOUT,
-            answer_timeout: TIMEOUT,
-            connections: 8,
-            ca_bundle: self.ca_bundle.clone(),
-            use_proxies: true,
-            plain: false,
-        };
-        let settings = AwsSettings { http: http.build().map_err(other)? };
-        let config = settings.sdk_config(self.profile.as_deref(), &self.region, &EndpointSettings::default()).await;
-        if let Some(role) = &self.role {
-            let mut builder = AssumeRoleProvider::builder(&role.arn).session_name("dynacrawl").configure(&config);
-            if let Some(id) = &role.external_id {
-                builder = builder.external_id(id);
-            }
-            return Ok(SharedCredentialsProvider::new(builder.build().await));
-        }
+        let config = self.identity.sdk_config(&self.region, self.ca_bundle.as_deref(), TIMEOUT).await.map_err(other)?;
         config.credentials_provider().ok_or_else(|| other("there are no credentials"))
     }
 }
@@ -347,11 +298,7 @@ impl CredentialProvider for Chain {
             },
         };
         *kept = Some((provider, credentials.as_ref().ok().cloned()));
-        let of = self
-            .profile
-            .as_ref()
-            .map_or_else(|| "AWS's default chain".to_owned(), |name| format!("the profile {name}"));
-        let credentials = credentials.map_err(|error| other(format!("credentials of {of}: {error}")))?;
+        let credentials = credentials.map_err(|error| other(format!("credentials of {}: {error}", self.identity)))?;
         Ok(Arc::new(AwsCredential {
             key_id: credentials.access_key_id().to_owned(),
             secret_key: credentials.secret_access_key().to_owned(),

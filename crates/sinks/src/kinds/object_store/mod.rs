@@ -23,7 +23,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc;
 
 pub use self::data_set::{JsonCompression, ObjectFormat};
-pub use self::location::{S3Credentials, S3Encryption, S3Location, S3Role, StoreLocation};
+pub use self::location::{S3Encryption, S3Location, StoreLocation};
 pub use self::settings::{ObjectPrefix, ObjectPrefixError, ObjectStoreSettings};
 use self::writer::Writer;
 use crate::sink::DeliveryError;

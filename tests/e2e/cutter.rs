@@ -1,0 +1,76 @@
+//! A proxy of TCP connections that cuts them.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Forwards connections to a server of this machine, and cuts them where a test says.
+pub(crate) struct Cutter {
+    pub(crate) port: u16,
+    cuts: Arc<Mutex<VecDeque<Cut>>>,
+}
+
+/// After how many bytes a connection is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    /// Of what the client sends: the server gets a part of a request.
+    Request(usize),
+    /// Of what the server answers: it has got requests whose answers the client does not get.
+    Answer(usize),
+}
+
+impl Cutter {
+    /// Forwards to a port.
+    pub(crate) fn start(upstream: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let cuts: Arc<Mutex<VecDeque<Cut>>> = Arc::default();
+        let of_thread = Arc::clone(&cuts);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let cut = of_thread.lock().expect("no panic").pop_front();
+                if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)) {
+                    forward(&client, &server, cut);
+                }
+            }
+        });
+        Self { port, cuts }
+    }
+
+    /// The next connections are cut so.
+    pub(crate) fn cuts(&self, cuts: impl IntoIterator<Item = Cut>) {
+        self.cuts.lock().expect("no panic").extend(cuts);
+    }
+}
+
+fn forward(client: &TcpStream, server: &TcpStream, cut: Option<Cut>) {
+    let (of_request, of_answer) = match cut {
+        None => (usize::MAX, usize::MAX),
+        Some(Cut::Request(bytes)) => (bytes, usize::MAX),
+        Some(Cut::Answer(bytes)) => (usize::MAX, bytes),
+    };
+    for (from, to, most) in [(client, server, of_request), (server, client, of_answer)] {
+        let (from, to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
+        thread::spawn(move || {
+            copy(&from, &to, most);
+            // Both directions end together.
+            for socket in [&from, &to] {
+                _ = socket.shutdown(Shutdown::Both);
+            }
+        });
+    }
+}
+
+fn copy(mut from: &TcpStream, mut to: &TcpStream, most: usize) {
+    let (mut left, mut buffer) = (most, [0; 8192]);
+    while left > 0 {
+        let Ok(read @ 1..) = from.read(&mut buffer) else { return };
+        let part = read.min(left);
+        left -= part;
+        if to.write_all(&buffer[..part]).is_err() {
+            return;
+        }
+    }
+}
