@@ -419,9 +419,9 @@ def dockerfile_copies_what_cargo_builds(deploy):
 def dockerfile_has_the_right_versions(deploy):
     builder, final = stages(deploy)[0], stages(deploy)[-1]
     rust = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["workspace"]["package"]["rust-version"]
-    toolchain = re.match(r"rust:(\d+\.\d+)(?:\.\d+)?-slim-(\w+) AS ", last(builder, "FROM"))
+    toolchain = re.match(r"rust:(\d+\.\d+)(?:\.\d+)?-(\w+) AS ", last(builder, "FROM"))
     if not toolchain:
-        yield f"FROM {last(builder, 'FROM')}: is not rust:VERSION-slim-DEBIAN"
+        yield f"FROM {last(builder, 'FROM')}: is not rust:VERSION-DEBIAN"
         return
     if toolchain[1] != rust:
         yield f"Rust {toolchain[1]}, but rust-version in Cargo.toml is {rust}"

@@ -93,7 +93,8 @@ fn a_sink_of_events_gets_tables_and_those_that_were_removed() {
         };
         lines.map(of).collect::<Vec<_>>()
     };
-    assert_eq!(kinds(&[]), ["table table-000000", "table table-000002", "table table-000003"]);
+    let all = ["table table-000000", "table table-000002", "table table-000003", "table_removed table-000001"];
+    assert_eq!(kinds(&[]), all);
     assert_eq!(kinds(&["--since", "1h"]), ["table table-000002", "table_removed table-000001"]);
     let wrong = replay(&config, &["--sink", "audit", "--since", "yesterday"]);
     assert!(wrong.code() == 2 && wrong.stderr.contains("--since: 'yesterday' is not a time"), "{}", wrong.stderr);
@@ -102,11 +103,12 @@ fn a_sink_of_events_gets_tables_and_those_that_were_removed() {
 }
 
 #[test]
-fn a_daemon_lets_a_catalog_begin_anew() {
+fn a_daemon_lets_sinks_begin_anew() {
     let (sim, home) = ireland(5);
     let mut place = Place::new();
     let server = CatalogServer::datahub("v1.7.0");
-    place.rest += &hub(&server);
+    let file = place.path("events.jsonl");
+    place.rest += &(hub(&server) + &format!("[sink.audit.file]\npath = \"{}\"\n", file.display()));
     let serve = place.serve(&sim, &home).secret_env("CATALOG_TOKEN", CATALOG_TOKEN);
     let daemon = crate::daemon::Daemon::of(serve);
     daemon.crawl("{}");
@@ -116,14 +118,21 @@ fn a_daemon_lets_a_catalog_begin_anew() {
     assert_eq!(refused.status, 401);
     let bearer = format!("Bearer {TOKEN}");
     let unknown = daemon.ask("POST", "/api/v1/sinks/other/replay", &[("Authorization", &bearer)], "");
-    assert!(unknown.status == 404 && unknown.body.contains("there are hub"), "{}", unknown.body);
+    assert!(unknown.status == 404 && unknown.body.contains("there are audit, hub"), "{}", unknown.body);
     let config = place.config().replace("127.0.0.1:0", &daemon.address().to_string());
     let ended = replay(&config, &["--sink", "hub"]);
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     assert!(ended.stderr.contains("the daemon sends everything again"), "{}", ended.stderr);
     eventually("the tables are back", || server.entities().len() == 5 + 2);
-    let sinks = daemon.ask("GET", "/api/v1/sinks", &[("Authorization", &bearer)], "");
-    let sinks: Value = serde_json::from_str(&sinks.body).expect("JSON");
-    assert_eq!((&sinks["sinks"][0]["name"], &sinks["sinks"][0]["failure"]), (&"hub".into(), &Value::Null));
+    let hub = || {
+        let sinks = daemon.ask("GET", "/api/v1/sinks", &[("Authorization", &bearer)], "");
+        serde_json::from_str::<Value>(&sinks.body).expect("JSON")["sinks"][1].clone()
+    };
+    assert_eq!((&hub()["name"], &hub()["failure"]), (&"hub".into(), &Value::Null));
+    eventually("the state knows it", || hub()["is_behind"] == false);
+    // A sink of events, too.
+    fs::write(&file, "").expect("emptied");
+    assert_eq!(replay(&config, &["--sink", "audit"]).code(), 0);
+    eventually("the tables are in the file", || fs::read_to_string(&file).is_ok_and(|text| text.lines().count() == 5));
     daemon.stop();
 }

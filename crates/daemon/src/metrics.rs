@@ -161,10 +161,14 @@ fn sinks(page: &mut Page<'_>, status: &DaemonStatus) {
     for sink in &status.sinks {
         page.sample(name, &[("sink", &sink.name)], seconds(sink.delivered_at));
     }
+    page.family("sink_behind", "gauge", "Whether the sink first has to get all tables.");
+    for sink in &status.sinks {
+        page.sample("sink_behind", &[("sink", &sink.name)], u8::from(sink.is_behind));
+    }
     page.family(
         "sink_lost_events",
         "gauge",
-        "Events that were dropped because the sink did not take them for too long.",
+        "Events that were dropped because the sink did not take them for too long; it gets all tables instead.",
     );
     for sink in &status.sinks {
         page.sample("sink_lost_events", &[("sink", &sink.name)], sink.lost);

@@ -31,8 +31,8 @@ pub struct DaemonStatus {
     pub token: Option<SecretString>,
     /// The names of the configured targets.
     pub target_names: Vec<String>,
-    /// The names of the sinks that follow the state.
-    pub followers: Vec<String>,
+    /// The names of the configured sinks.
+    pub sink_names: Vec<String>,
     /// The host names that requests may use for this daemon, in lower case.
     pub allowed_hosts: Vec<String>,
     /// The times of the schedules, by name.
@@ -133,8 +133,7 @@ impl Shared {
         let mut status = self.status();
         (status.grace, status.reload_every) = (settings.run.crawl.grace, settings.serve.reload_every);
         status.target_names.clone_from(&settings.run.target_names);
-        let followers = settings.run.sinks.iter().filter(|one| !one.sink.kind.takes_events());
-        status.followers = followers.map(|one| one.sink.name.clone()).collect();
+        status.sink_names = settings.run.sinks.iter().map(|one| one.sink.name.clone()).collect();
         status.allowed_hosts.clone_from(&settings.serve.allowed_hosts);
         // Every counter exists from the start, so that the first run is visible as an increase.
         for schedule in settings.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {

@@ -1,21 +1,21 @@
-//! Delivers the newest state of each table to sinks of catalogs: first of all tables, then of those that
-//! changed, and from time to time statistics. Only a `table_removed` event removes a table.
+//! Delivers to sinks of events and of catalogs. One that does not have the whole state first gets all tables.
+//! Then a sink of events gets each event, and one of a catalog the newest state of each table that changed and,
+//! from time to time, statistics. Only a `table_removed` event removes a table.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use dynacrawl_model::{Body, Escaped, NamedScope, Record, RunId, TableRemoved, Timestamp, event_id};
+use dynacrawl_model::{Body, Record, Timestamp};
 use dynacrawl_sinks::{
-    CatalogSettings, DeliveryError, Destination, Event, EventSource, JournalError, Part, Sink, Work, deliver_once,
-    deliver_until, table_of,
+    CatalogSettings, DeliveryError, Destination, Event, EventSource, JournalError, Part, Sink, Start, Work,
+    deliver_next, deliver_once, deliver_until, table_of,
 };
-use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, Reader, ScopeKey, SinkSync, StateError, TableStatus};
-use serde::{Deserialize, Serialize};
+use dynacrawl_state::{Reader, ScopeKey, SinkSync, StateError, TableStatus};
 use tokio::time::Instant;
 
+use super::follower_pages::{Next, Page, Phase, Progress};
 use super::shared_state::{SharedState, opened, with_state};
 use super::undelivered::undelivered;
-use crate::settings::{ConfiguredSink, EventFilter};
+use crate::settings::ConfiguredSink;
 
 /// How long before the sink last took something a removal may have been found that it has not had: beside
 /// the age of events that wait for it.
@@ -25,52 +25,11 @@ const MARGIN: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Follower<'a> {
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) to: &'a ConfiguredSink,
-    pub(crate) catalog: CatalogSettings,
+    /// How the catalog is kept up to date; `None`: the sink gets each event.
+    pub(crate) catalog: Option<CatalogSettings>,
     pub(crate) state: &'a SharedState,
     /// How old an event can be that waits for the sink.
     pub(crate) undelivered: Duration,
-}
-
-/// What of all tables is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Phase {
-    Tables,
-    Statistics,
-    Removals,
-}
-
-/// How far a sink is with all tables, with the statistics of all tables, or with removals. A later process
-/// continues there.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Progress {
-    phase: Phase,
-    started_at: Timestamp,
-    /// The place in the outbox when it began, if the sink gets the whole state: it gets everything after it
-    /// again.
-    up_to: Option<Cursor>,
-    /// Whether removals follow the tables, and since when.
-    removals: bool,
-    removed_since: Option<Timestamp>,
-    /// The scope and the table that came last.
-    scope: String,
-    scope_id: i64,
-    table: String,
-}
-
-impl Progress {
-    fn new(phase: Phase, started_at: Timestamp) -> Self {
-        Self {
-            phase,
-            started_at,
-            up_to: None,
-            removals: false,
-            removed_since: None,
-            scope: String::new(),
-            scope_id: 0,
-            table: String::new(),
-        }
-    }
 }
 
 impl Work for Follower<'_> {
@@ -93,12 +52,15 @@ impl Work for Follower<'_> {
                 }
                 let all = Progress {
                     up_to: Some(sync.end),
+                    as_added: sync.delivered_at.is_none() && self.to.sink.start == Start::Beginning,
                     // A sink that has never had anything knows no table that is gone.
                     removals: sync.delivered_at.is_some(),
                     removed_since: sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)),
                     ..Progress::new(Phase::Tables, now)
                 };
-                self.continued(all, &sync).await
+                // Before the first table: the ids of the events of another attempt are the same then.
+                self.store(Next::At(all), None).await?;
+                Ok(1)
             }
             _ => match self.changes().await? {
                 0 if self.are_statistics_due(&sync) => {
@@ -118,7 +80,8 @@ impl Follower<'_> {
     /// Whether there can be new statistics, and the last ones are old enough: almost, so that a daily run
     /// does not miss its time by a second. A time in the future is that of a wrong clock.
     fn are_statistics_due(&self, sync: &SinkSync) -> bool {
-        let (now, every) = (Timestamp::now(), self.catalog.stats_every);
+        let Some(catalog) = self.catalog else { return false };
+        let (now, every) = (Timestamp::now(), catalog.stats_every);
         let slack = (every / 10).min(Duration::from_secs(3600));
         let is_old = |last| (last <= now.before(every - slack) || last > now) && sync.last_run_at >= Some(last);
         sync.statistics_at.is_none_or(is_old)
@@ -127,13 +90,14 @@ impl Follower<'_> {
     /// Delivers a batch of changes.
     async fn changes(&mut self) -> Result<usize, DeliveryError> {
         let source = undelivered(self.state, &self.to.sink.name, &self.to.filter);
+        let Some(catalog) = self.catalog else { return deliver_next(&mut *self.sink, &source, &self.to.sink).await };
         let own = |error: JournalError| DeliveryError::new(error.to_string());
         let events = source.next(self.to.sink.at_once()).await.map_err(own)?;
         let Some((last, _)) = events.last() else { return Ok(0) };
         let last = *last;
         let events: Vec<_> = events.into_iter().map(|(_, event)| event).collect();
         let retires = |event: &Event| matches!(event.record.body, Body::ScopeRetired(_));
-        let removes = self.catalog.remove_retired && events.iter().any(retires);
+        let removes = catalog.remove_retired && events.iter().any(retires);
         let count = events.len();
         let newest = with_state(self.state, move |state| {
             let reader = opened(state).reader()?;
@@ -144,7 +108,7 @@ impl Follower<'_> {
         if removes {
             // Before the cursor passes, so that a kill loses nothing.
             let progress = Progress::new(Phase::Removals, Timestamp::now());
-            self.store(Next::At(progress), 0).await?;
+            self.store(Next::At(progress), Some(0)).await?;
         }
         source.delivered(last, refused).await.map_err(own)?;
         Ok(count)
@@ -166,28 +130,31 @@ impl Follower<'_> {
             progress,
             statistics_since: sync.statistics_at,
             changed_since: None,
-            with_retired: self.catalog.remove_retired,
+            with_retired: self.catalog.is_some_and(|catalog| catalog.remove_retired),
         };
         let reading = move |state: &SharedState| {
             let reader = opened(state).reader()?;
             page.read(&reader)
         };
-        let (events, next) = with_state(self.state, reading).await?;
+        let (mut events, next) = with_state(self.state, reading).await?;
+        events.retain(|event| self.to.filter.passes(event));
         let refused = self.deliver(&events).await?;
-        self.store(next, refused).await?;
+        self.store(next, Some(refused)).await?;
         Ok(events.len().max(1))
     }
 
-    async fn store(&self, next: Next, refused: u64) -> Result<(), DeliveryError> {
+    /// Stores how far the sink is. `refused`: how many tables it refused on the way; `None`: it got nothing.
+    async fn store(&self, next: Next, refused: Option<u64>) -> Result<(), DeliveryError> {
         let name = self.to.sink.name.clone();
         let storing = move |state: &SharedState| {
             let (mut state, now) = (opened(state), Timestamp::now());
+            let (taken_at, refused) = (refused.map(|_| now), refused.unwrap_or_default());
             match next {
                 Next::At(progress) => {
-                    state.set_progress(&name, serde_json::to_string(&progress).ok().as_deref(), now, refused)
+                    state.set_progress(&name, serde_json::to_string(&progress).ok().as_deref(), taken_at, refused)
                 }
                 Next::Ended(Progress { phase, started_at, up_to, .. }) => {
-                    state.set_progress(&name, None, now, refused)?;
+                    state.set_progress(&name, None, taken_at, refused)?;
                     if let Some(up_to) = up_to {
                         state.synced(&name, up_to, now)?;
                     }
@@ -224,120 +191,6 @@ fn newest(reader: &Reader, event: Event) -> Result<Option<Event>, StateError> {
         Some((TableStatus::Removed, _)) if !matches!(event.record.body, Body::TableRemoved(_)) => None,
         _ => Some(event),
     })
-}
-
-/// Some of all tables.
-struct Page {
-    filter: EventFilter,
-    limit: usize,
-    progress: Progress,
-    /// When the sink last got statistics. It gets those that differ since.
-    statistics_since: Option<Timestamp>,
-    /// Only tables that have changed since.
-    changed_since: Option<Timestamp>,
-    /// Whether tables that were retired with their scope count as removed.
-    with_retired: bool,
-}
-
-enum Next {
-    At(Progress),
-    Ended(Progress),
-}
-
-impl Page {
-    fn read(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
-        match self.progress.phase {
-            Phase::Tables | Phase::Statistics => self.tables(reader),
-            Phase::Removals => self.removals(reader),
-        }
-    }
-
-    fn tables(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
-        let Self { filter, limit, mut progress, statistics_since: since, changed_since, .. } = self;
-        let part = if progress.phase == Phase::Statistics { Part::Statistics } else { Part::Whole };
-        let key = |scope: &KnownScope| -> String {
-            let key = &scope.key;
-            format!("{}/{}/{}", key.partition.as_str(), key.account_id.as_str(), key.region.as_str())
-        };
-        let mut scopes: Vec<_> = reader.all_scopes()?.into_iter().map(|scope| (key(&scope), scope)).collect();
-        scopes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut events = Vec::new();
-        for (key, scope) in scopes {
-            if key < progress.scope || !filter.has_target(&scope.target) {
-                continue;
-            }
-            let after = if key == progress.scope { progress.table.clone() } else { String::new() };
-            let named = Arc::new(named(&scope));
-            let mut last = None;
-            reader.known_tables_after(&scope.key, &after, |known| {
-                last = Some(known.name.clone());
-                let differs = known.stats.as_ref().is_none_or(|(at, _)| since.is_none_or(|since| *at >= since));
-                if filter.has_table(&known.name)
-                    && (part == Part::Whole || differs)
-                    && changed_since.is_none_or(|since| known.changed_at >= since)
-                {
-                    match known.read_of_run() {
-                        Some((run_id, table)) => {
-                            let record = Record::of_scope(run_id, named.clone(), Body::Table(table));
-                            let target = Some(scope.target.clone());
-                            events.push(Event { id: event_id(), record, table: None, target, part });
-                        }
-                        None => {
-                            let (scope, table) = (named.to_string(), Escaped(&known.name).to_string());
-                            tracing::error!(scope, table, "the table in the state cannot be read, and is not sent");
-                        }
-                    }
-                }
-                events.len() < limit
-            })?;
-            progress = Progress { scope: key, table: last.unwrap_or(after), ..progress };
-            if events.len() >= limit {
-                return Ok((events, Next::At(progress)));
-            }
-        }
-        let removals = Progress { phase: Phase::Removals, scope_id: 0, table: String::new(), ..progress.clone() };
-        Ok((events, if progress.removals { Next::At(removals) } else { Next::Ended(progress) }))
-    }
-
-    fn removals(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
-        let Self { filter, limit, progress, with_retired, .. } = self;
-        let gone = Gone { since: progress.removed_since, with_retired };
-        let gone = reader.gone_tables(gone, (progress.scope_id, &progress.table), limit)?;
-        let last = gone.last().map(|(scope_id, _, table)| (*scope_id, table.name.to_string()));
-        let is_whole = gone.len() == limit;
-        let events = gone.into_iter().filter_map(|(_, target, table)| removed(target, table, &filter)).collect();
-        let next = match last.filter(|_| is_whole) {
-            Some((scope_id, table)) => Next::At(Progress { scope_id, table, ..progress }),
-            None => Next::Ended(progress),
-        };
-        Ok((events, next))
-    }
-}
-
-fn named(scope: &KnownScope) -> NamedScope {
-    NamedScope { scope: scope.key.scope(), account_name: scope.account_name.clone() }
-}
-
-/// A table that is gone, as an event that removes it.
-fn removed(target: String, gone: GoneTable, filter: &EventFilter) -> Option<Event> {
-    if !filter.has_target(&target) || !filter.has_table(gone.name.as_str()) {
-        return None;
-    }
-    let GoneTable { scope, name: table_name, record, at: observed_at, last_seen_at } = gone;
-    let known = record.as_ref().and_then(|record| match &record.body {
-        Body::Table(table) => Some(&table.table),
-        _ => None,
-    });
-    let body = TableRemoved {
-        observed_at,
-        table_arn: known.and_then(|table| table.arn.clone()),
-        table_id: known.and_then(|table| table.id.clone()),
-        table_name,
-        last_seen_at,
-    };
-    let run_id = record.as_ref().map_or_else(RunId::generate, |record| record.run_id);
-    let of_scope = Record::of_scope(run_id, Arc::new(scope), body);
-    Some(Event { id: event_id(), record: of_scope, table: record, target: Some(target), part: Part::Whole })
 }
 
 /// Sends tables to a sink as the state has them now: all, or those that have changed or were removed since

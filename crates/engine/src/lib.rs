@@ -8,6 +8,7 @@ mod delivery;
 mod description_problems;
 mod detector;
 mod event;
+mod follower_pages;
 mod followers;
 mod history;
 mod includes;

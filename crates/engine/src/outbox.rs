@@ -4,50 +4,47 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
-use dynacrawl_sinks::{Destination, Until, drive, work};
-use dynacrawl_state::StateError;
+use dynacrawl_sinks::{Destination, Start, Until, count, work};
+use dynacrawl_state::{SinkPlace, StateError};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::followers::Follower;
 use super::shared_state::{SharedState, opened};
 use super::snapshots::Snapshots;
-use super::undelivered::undelivered;
 use crate::settings::{ConfiguredSink, Settings, SinkChoice, StateSettings};
 
 /// How long an attempt may continue after the time is over.
 const LAST_TRY: Duration = Duration::from_secs(10);
 
-/// Sets the sinks in the state before a run begins. Drops events that have waited too long, and
-/// logs it.
+/// Sets the sinks in the state before a run begins. Drops events that have waited too long or are too many;
+/// the sink gets all tables instead.
 pub(crate) fn register(settings: &Settings, state: &SharedState, remembered: &StateSettings) -> Result<(), StateError> {
-    let names: Vec<_> = settings.sinks.iter().map(|one| one.sink.name.clone()).collect();
+    let place = |ConfiguredSink { sink, filter }: &ConfiguredSink| SinkPlace {
+        name: sink.name.clone(),
+        place: sink.kind.place(&filter.words()),
+        starts_now: sink.kind.takes_events() && sink.start == Start::Now,
+    };
+    let places: Vec<_> = settings.sinks.iter().map(place).collect();
     let mut state = opened(state);
-    for (name, owed) in state.set_sinks(&names)? {
+    let other = state.set_sinks(&places)?;
+    for (name, owed) in other.removed {
         let name = Escaped(&name).to_string();
         tracing::warn!(
             sink = name,
             "the sink is no longer configured; dropping the {owed} events that it had not accepted"
         );
     }
-    let place = |one: &ConfiguredSink| Some((one.sink.name.clone(), one.sink.kind.place(&one.filter.words())?));
-    let places: Vec<_> = settings.sinks.iter().filter_map(place).collect();
-    for name in state.set_places(&places)? {
+    for name in other.moved {
         let name = Escaped(&name).to_string();
         tracing::info!(sink = name, "the place or the filter of the sink has changed; next, it gets the whole state");
     }
-    let followers = settings.sinks.iter().filter(|one| !one.sink.kind.takes_events());
-    let followers: Vec<_> = followers.map(|one| one.sink.name.clone()).collect();
-    for (name, lost) in state.expire_outbox(Timestamp::now(), remembered.undelivered, &followers)? {
-        if followers.contains(&name) {
-            let name = Escaped(&name).to_string();
-            tracing::warn!(sink = name, "the sink is behind (state.undelivered_days); next, it gets the whole state");
-            continue;
-        }
+    for (name, owed) in state.expire_outbox(Timestamp::now(), remembered.undelivered, remembered.most_undelivered)? {
         let name = Escaped(&name).to_string();
-        tracing::error!(
+        tracing::warn!(
             sink = name,
-            "dropping {lost} events that the sink has not accepted: they are too old (state.undelivered_days)"
+            "the sink is behind: {owed} events wait for too long (state.undelivered_days) or are too many \
+             (state.undelivered_events); next, it gets all tables instead"
         );
     }
     Ok(())
@@ -72,13 +69,17 @@ pub async fn deliver(
 }
 
 async fn deliver_to(to: &ConfiguredSink, state: &SharedState, keep: Duration, until: Until, stop: &CancellationToken) {
+    // An increase is visible only after a zero.
+    for result in ["delivered", "failed", "refused"] {
+        count(&to.sink.name, result, 0);
+    }
     match to.sink.kind.destination() {
-        Destination::Events(mut sink) => {
-            let source = undelivered(state, &to.sink.name, &to.filter);
-            drive(&mut *sink, &source, &to.sink, until, stop).await;
+        Destination::Events(sink) => {
+            let mut follower = Follower { sink, to, catalog: None, state, undelivered: keep };
+            work(&mut follower, &to.sink, until, stop).await;
         }
         Destination::Catalog(sink, catalog) => {
-            let mut follower = Follower { sink, to, catalog, state, undelivered: keep };
+            let mut follower = Follower { sink, to, catalog: Some(catalog), state, undelivered: keep };
             work(&mut follower, &to.sink, until, stop).await;
         }
         Destination::Snapshots(sink) => work(&mut Snapshots { sink, to, state }, &to.sink, until, stop).await,
@@ -113,11 +114,11 @@ pub async fn deliver_in_time(
     let state = opened(state);
     let owed = chosen.iter().map(|one| {
         let name = &one.sink.name;
-        // A snapshot is owed for a run that has ended, and not for its events. A catalog may be in the middle of
-        // all tables.
+        // A snapshot is owed for a run that has ended, and not for its events. Another sink may be in the middle
+        // of all tables.
         let owed = match &one.sink.kind {
             kind if kind.takes_snapshots() && !state.owes_a_run(name)? => 0,
-            kind if kind.takes_events() || kind.takes_snapshots() => state.owed(name)?,
+            kind if kind.takes_snapshots() => state.owed(name)?,
             _ => {
                 let is_under_way = state.sink_sync(name)?.is_some_and(|sync| sync.progress.is_some());
                 state.owed(name)?.max(is_under_way.into())

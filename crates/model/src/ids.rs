@@ -162,6 +162,12 @@ pub fn event_id() -> String {
     ulid::Ulid::generate().to_string()
 }
 
+/// The id of an event that is made again when it is delivered again: the same for the same time and hash.
+pub fn repeatable_event_id(at: crate::Timestamp, hash: u128) -> String {
+    let milliseconds = u64::try_from(at.as_millis()).unwrap_or_default();
+    ulid::Ulid::from_parts(milliseconds, hash).to_string()
+}
+
 /// The id of one run: a ULID, so that runs sort by their start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId([u8; 26]);

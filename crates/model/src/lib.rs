@@ -23,7 +23,9 @@ pub use change_kind::ChangeKind;
 pub use envelope::{Body, NamedScope, Record, RecordKind, RecordKinds, SchemaVersion, table_line};
 pub use escape::Escaped;
 pub use files::file_error_may_pass;
-pub use ids::{AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName, event_id};
+pub use ids::{
+    AccountId, InvalidId, Partition, Region, RunId, Scope, TableArn, TableName, event_id, repeatable_event_id,
+};
 pub use json_text::{Extra, JsonText};
 pub use operation::{Operation, QuotaName, RequestCounts, Requests};
 pub use outcome::{

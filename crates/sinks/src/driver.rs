@@ -88,34 +88,6 @@ pub async fn work(work: &mut impl Work, settings: &SinkSettings, until: Until, s
     }
 }
 
-/// Delivers the events of a source to a sink, batch by batch, and retries a batch that fails. Ends as
-/// [`work`] does.
-pub async fn drive<S: EventSource>(
-    sink: &mut dyn Sink,
-    source: &S,
-    settings: &SinkSettings,
-    until: Until,
-    stop: &CancellationToken,
-) {
-    work(&mut Batches { sink, source, settings }, settings, until, stop).await;
-}
-
-struct Batches<'a, S> {
-    sink: &'a mut dyn Sink,
-    source: &'a S,
-    settings: &'a SinkSettings,
-}
-
-impl<S: EventSource> Work for Batches<'_, S> {
-    async fn step(&mut self) -> Result<usize, DeliveryError> {
-        one_batch(self.sink, self.source, self.settings).await
-    }
-
-    async fn failed(&self, error: &DeliveryError) -> Result<(), JournalError> {
-        self.source.failed(error).await
-    }
-}
-
 /// Counts events of a sink by what became of them.
 pub fn count(sink: &str, result: &'static str, number: usize) {
     let labels = [("sink", sink.to_owned()), ("result", result.to_owned())];
@@ -163,8 +135,11 @@ pub async fn deliver_once(
     one_try(sink, settings, events).await.map_err(Failure::into_error)
 }
 
-/// Delivers one batch. Returns how many events it had.
-async fn one_batch<S: EventSource>(
+/// Makes one attempt to deliver the next events of a source. Returns how many there were.
+///
+/// # Errors
+/// If they cannot be read, or the destination did not take them.
+pub async fn deliver_next<S: EventSource>(
     sink: &mut dyn Sink,
     source: &S,
     settings: &SinkSettings,

@@ -28,7 +28,7 @@ pub use aws::{AwsIdentity, AwsRole};
 pub use catalog::CatalogSettings;
 pub use cloud_event::CloudEvents;
 pub use dead_letters::{DeadLetter, DeadLetterError, read_dead_letters};
-pub use driver::{EventSource, Until, Work, count, deliver_once, deliver_until, drive, work};
+pub use driver::{EventSource, Until, Work, count, deliver_next, deliver_once, deliver_until, work};
 pub use error::SinkError;
 pub use event_json::table_of;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
@@ -36,7 +36,7 @@ pub use json_lines::{Written, write_records};
 pub use kinds::{
     AtlanSettings, Backoff, DataHubSettings, Destination, EventBridgeSettings, FileSettings, HttpAuth, HttpSettings,
     JsonCompression, NatsAuth, NatsSettings, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings,
-    OpenMetadataSettings, RESERVED_HEADERS, S3Encryption, S3Location, SinkKind, SinkSettings, StoreLocation,
+    OpenMetadataSettings, RESERVED_HEADERS, S3Encryption, S3Location, SinkKind, SinkSettings, Start, StoreLocation,
     SubjectError, SubjectTemplate,
 };
 #[cfg(feature = "kafka")]

@@ -39,32 +39,68 @@ pub struct OutboxEvent {
     pub target: Option<String>,
 }
 
+/// A sink, as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkPlace {
+    /// Its name.
+    pub name: String,
+    /// A hash of where its destination keeps what it gets; `None` for a sink of events.
+    pub place: Option<String>,
+    /// Whether it begins with what happens next. Else it first gets the whole state.
+    pub starts_now: bool,
+}
+
+/// What is stored as the place of a sink of events.
+const EVENTS: &str = "events";
+
+/// Which sinks are other ones than before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtherSinks {
+    /// Those that are gone, each with how many events it had not taken.
+    pub removed: Vec<(String, u64)>,
+    /// Those with another place, which get the whole state next.
+    pub moved: Vec<String>,
+}
+
 impl State {
     /// Sets which sinks there are. A new sink begins after everything that is in the outbox. A sink
-    /// that is no longer named loses its cursor. Returns the names of the sinks that lose theirs,
-    /// each with how many events it had not taken.
+    /// that is no longer named loses its cursor. Returns which are gone, and which get the whole state
+    /// because their place is another one than before.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn set_sinks(&mut self, names: &[String]) -> Result<Vec<(String, u64)>, StateError> {
-        let mut removed = Vec::new();
+    pub fn set_sinks(&mut self, sinks: &[SinkPlace]) -> Result<OtherSinks, StateError> {
+        let mut other = OtherSinks::default();
         self.all_or_nothing(|writing| {
             let known: Vec<String> = writing
                 .prepare("SELECT name FROM sinks ORDER BY name")?
                 .query_map([], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            for name in known.iter().filter(|name| !names.contains(name)) {
+            for name in known.iter().filter(|name| !sinks.iter().any(|sink| sink.name == **name)) {
                 let owed = writing.query_row(OWED, [name], |row| unsigned(row, "owed"))?;
                 writing.execute("DELETE FROM sinks WHERE name = ?", [name])?;
-                removed.push((name.clone(), owed));
+                other.removed.push((name.clone(), owed));
             }
-            for name in names.iter().filter(|name| !known.contains(name)) {
-                let end = "INSERT INTO sinks (name, cursor) SELECT ?, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)";
-                writing.execute(end, [name])?;
+            for SinkPlace { name, place, starts_now } in sinks {
+                let place_or_events = place.as_deref().unwrap_or(EVENTS);
+                if !known.contains(name) {
+                    let new = "INSERT INTO sinks (name, cursor, is_synced, place) \
+                               SELECT ?, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0), ?, ?";
+                    writing.execute(new, params![name, starts_now, place_or_events])?;
+                    continue;
+                }
+                let moves = "UPDATE sinks SET is_synced = ?, progress = NULL WHERE name = ? AND place IS NOT NULL AND place <> ?";
+                if writing.execute(moves, params![starts_now, name, place_or_events])? > 0 && !starts_now {
+                    other.moved.push(name.clone());
+                }
+                // An earlier version stored no place for sinks of events, which never got the whole state.
+                let sql = "UPDATE sinks SET is_synced = is_synced OR (place IS NULL AND ?2), place = ?3 \
+                           WHERE name = ?1 AND place IS NOT ?3";
+                writing.execute(sql, params![name, place.is_none(), place_or_events])?;
             }
             prune(writing)
         })?;
-        Ok(removed)
+        Ok(other)
     }
 
     /// The events that a sink has not taken yet, in order: at most `limit`, and about 8 MiB of
@@ -143,10 +179,10 @@ impl State {
         })
     }
 
-    /// Deletes the events that were settled longer ago than `keep`, also those that a sink has not
-    /// taken. Returns the sinks that have not taken all of them, and how many each. Those in `followers`
-    /// lose nothing: they get the whole state next. `now` counts as at most a day after the last run, so
-    /// that a clock that is wrong once does not make everything look old.
+    /// Deletes the events that were settled longer ago than `keep`, and all but the newest `most`, also those
+    /// that a sink has not taken. Such a sink gets the whole state next. Returns these sinks, and how many
+    /// events each had not taken. `now` counts as at most a day after the last run, so that a clock that is
+    /// wrong once does not make everything look old.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -154,7 +190,7 @@ impl State {
         &mut self,
         now: Timestamp,
         keep: Duration,
-        followers: &[String],
+        most: u64,
     ) -> Result<Vec<(String, u64)>, StateError> {
         let mut lost = Vec::new();
         self.all_or_nothing(|writing| {
@@ -167,18 +203,23 @@ impl State {
             let last = "SELECT COALESCE((SELECT seq - 1 FROM outbox WHERE at >= ? ORDER BY seq LIMIT 1), \
                         (SELECT MAX(seq) FROM outbox))";
             let last: Option<i64> = writing.query_row(last, [before], |row| row.get(0))?;
-            let Some(last) = last else { return Ok(()) };
+            let newest: Option<i64> = writing.query_row("SELECT MAX(seq) FROM outbox", [], |row| row.get(0))?;
+            let surplus = newest.map(|newest| newest.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX)));
+            let Some(last) = last.max(surplus) else { return Ok(()) };
             let late = "SELECT name, (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) AS lost FROM sinks \
                         WHERE cursor < ?1 ORDER BY name";
             lost = writing
                 .prepare(late)?
                 .query_map([last], |row| Ok((row.get(0)?, unsigned(row, "lost")?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            let followers = Value::from(followers).to_string();
+            // Other sinks get no single events anyway.
             let losing = "UPDATE sinks SET lost = lost + (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) \
-                          WHERE cursor < ?1 AND name NOT IN (SELECT value FROM json_each(?2))";
-            writing.execute(losing, params![last, followers])?;
-            writing.execute("UPDATE sinks SET is_synced = 0, progress = NULL WHERE cursor < ?", [last])?;
+                          WHERE cursor < ?1 AND place = ?2";
+            writing.execute(losing, params![last, EVENTS])?;
+            // Not a sink that had taken all there was.
+            let behind = "UPDATE sinks SET is_synced = 0, progress = NULL \
+                          WHERE EXISTS (SELECT * FROM outbox WHERE seq > cursor AND seq <= ?)";
+            writing.execute(behind, [last])?;
             writing.execute("UPDATE sinks SET cursor = MAX(cursor, ?)", [last])?;
             prune(writing)
         })?;

@@ -91,7 +91,7 @@ use std::time::Duration;
 use dynacrawl_model::{Record, RecordKind, RunCompleted, RunId, RunOutcome, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use deliveries::{Cursor, OutboxEvent};
+pub use deliveries::{Cursor, OtherSinks, OutboxEvent, SinkPlace};
 pub use error::StateError;
 pub use estate::KnownTable;
 pub use outputs::{FileQuery, RunFile};

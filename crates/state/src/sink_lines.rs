@@ -24,8 +24,10 @@ pub struct SinkLine {
     pub failure: Option<String>,
     /// How many events its destination refused permanently.
     pub refused: u64,
-    /// How many events were dropped because they became too old.
+    /// How many events were dropped because they became too old or too many. The sink gets all tables instead.
     pub lost: u64,
+    /// Whether it first has to get all tables.
+    pub is_behind: bool,
 }
 
 impl Reader {
@@ -34,7 +36,7 @@ impl Reader {
     /// # Errors
     /// If they cannot be read.
     pub fn sink_lines(&self) -> Result<Vec<SinkLine>, StateError> {
-        let sql = "SELECT name, delivered_at, failed_at, failure, refused, lost, \
+        let sql = "SELECT name, delivered_at, failed_at, failure, refused, lost, NOT is_synced AS is_behind, \
                    (SELECT count(*) FROM outbox WHERE seq > cursor) AS owed, \
                    (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) AS owed_since \
                    FROM sinks ORDER BY name";
@@ -52,5 +54,6 @@ fn line(row: &Row<'_>) -> rusqlite::Result<SinkLine> {
         failure: row.get("failure")?,
         refused: unsigned(row, "refused")?,
         lost: unsigned(row, "lost")?,
+        is_behind: row.get("is_behind")?,
     })
 }

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::deliveries::event;
 use crate::outbox::prune;
 use crate::reader::known_scope;
-use crate::rows::{parsed, time, time_if_any};
+use crate::rows::{parsed, time, time_if_any, unsigned};
 use crate::{Cursor, KnownScope, OutboxEvent, Reader, State, StateError};
 
 impl State {
@@ -43,8 +43,8 @@ impl State {
         })
     }
 
-    /// Stores at a time how far a sink is with the whole state or with statistics, as JSON; `None`: not begun.
-    /// `refused`: how many tables the destination refused on the way.
+    /// Stores how far a sink is with the whole state or with statistics, as JSON; `None`: not begun.
+    /// `taken_at`: when the destination took something, and `refused`: how much of it it refused.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -52,13 +52,16 @@ impl State {
         &mut self,
         sink: &str,
         progress: Option<&str>,
-        at: Timestamp,
+        taken_at: Option<Timestamp>,
         refused: u64,
     ) -> Result<(), StateError> {
         let refused = i64::try_from(refused).unwrap_or(i64::MAX);
-        let sql = "UPDATE sinks SET progress = ?, delivered_at = ?, refused = refused + ?, failed_at = NULL, failure = NULL WHERE name = ?";
+        let sql = "UPDATE sinks SET progress = ?1, delivered_at = COALESCE(?2, delivered_at), refused = refused + ?3, \
+                   failed_at = CASE WHEN ?2 IS NULL THEN failed_at END, failure = CASE WHEN ?2 IS NULL THEN failure END \
+                   WHERE name = ?4";
+        let taken_at = taken_at.map(Timestamp::as_millis);
         self.connection
-            .execute(sql, params![progress, at.as_millis(), refused, sink])
+            .execute(sql, params![progress, taken_at, refused, sink])
             .map(drop)
             .map_err(|source| self.failed(source))
     }
@@ -72,26 +75,6 @@ impl State {
             .execute("UPDATE sinks SET statistics_at = ? WHERE name = ?", params![at.as_millis(), sink])
             .map(drop)
             .map_err(|source| self.failed(source))
-    }
-
-    /// Sets the places of sinks that follow the state. A sink whose place is another one than before gets the
-    /// whole state next. Returns the names of these.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn set_places(&mut self, places: &[(String, String)]) -> Result<Vec<String>, StateError> {
-        let mut moved = Vec::new();
-        self.all_or_nothing(|writing| {
-            for (name, place) in places {
-                let sql = "UPDATE sinks SET is_synced = 0, progress = NULL WHERE name = ? AND place IS NOT NULL AND place <> ?";
-                if writing.execute(sql, [name, place])? > 0 {
-                    moved.push(name.clone());
-                }
-                writing.execute("UPDATE sinks SET place = ? WHERE name = ?", [place, name])?;
-            }
-            Ok(())
-        })?;
-        Ok(moved)
     }
 
     /// Makes a sink get the whole state next.
@@ -110,7 +93,7 @@ impl State {
     /// # Errors
     /// If it cannot be read.
     pub fn sink_sync(&self, sink: &str) -> Result<Option<SinkSync>, StateError> {
-        let sql = "SELECT is_synced, statistics_at, progress, delivered_at, \
+        let sql = "SELECT is_synced, statistics_at, progress, delivered_at, refused, \
                    (SELECT MAX(ended_at) FROM runs) AS last_run_at, \
                    (SELECT MIN(started_at) FROM runs WHERE ended_at IS NULL) AS running_since, \
                    COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS end FROM sinks WHERE name = ?";
@@ -120,6 +103,7 @@ impl State {
                 statistics_at: time_if_any(row, "statistics_at")?,
                 progress: row.get("progress")?,
                 delivered_at: time_if_any(row, "delivered_at")?,
+                refused: unsigned(row, "refused")?,
                 last_run_at: time_if_any(row, "last_run_at")?,
                 running_since: time_if_any(row, "running_since")?,
                 end: Cursor(row.get("end")?),
@@ -140,6 +124,8 @@ pub struct SinkSync {
     pub progress: Option<String>,
     /// When it last took something.
     pub delivered_at: Option<Timestamp>,
+    /// How many events or tables its destination has refused permanently.
+    pub refused: u64,
     /// When the newest run ended.
     pub last_run_at: Option<Timestamp>,
     /// When the run in progress began, if there is one.

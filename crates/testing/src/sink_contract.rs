@@ -9,7 +9,8 @@ use dynacrawl_engine::settings::EventFilter;
 use dynacrawl_engine::{PreparedRun, Progress, SharedState, crawl_to_output, undelivered};
 use dynacrawl_model::{Record, Timestamp};
 use dynacrawl_sinks::{
-    Backoff, Delivered, DeliveryError, Destination, Event, Refusal, Sink, SinkKind, SinkSettings, Until, drive,
+    Backoff, Delivered, DeliveryError, Destination, Event, EventSource, JournalError, Refusal, Sink, SinkKind,
+    SinkSettings, Start, Until, Work, deliver_next, work,
 };
 use dynacrawl_state::{OutboxEvent, State};
 use futures_util::FutureExt;
@@ -85,6 +86,7 @@ impl<'a> Scene<'a> {
             batch: 7,
             backoff: Backoff::default(),
             dead_letters,
+            start: Start::Now,
         }
     }
 
@@ -94,7 +96,9 @@ impl<'a> Scene<'a> {
     }
 
     async fn drive(&self, sink: &mut dyn Sink, until: Until, stop: &CancellationToken) {
-        drive(sink, &undelivered(&self.state, NAME, &EventFilter::default()), &self.settings(), until, stop).await;
+        let source = undelivered(&self.state, NAME, &EventFilter::default());
+        let settings = self.settings();
+        work(&mut Batches { sink, source: &source, settings: &settings }, &settings, until, stop).await;
     }
 
     async fn deliver_all(&self, sink: &mut dyn Sink) {
@@ -163,6 +167,23 @@ async fn in_order_and_whole(candidate: &Candidate) {
     assert!(scene.expected[27..].iter().all(|event| run_of(event) == run_of(&scene.expected[31])));
     // Each change has its table as it was, even one that removes it.
     assert!(scene.expected.iter().all(|event| event.table.is_some() != ends(&record(event).kind().as_str())));
+}
+
+/// The events of a source, batch by batch.
+struct Batches<'a, S> {
+    sink: &'a mut dyn Sink,
+    source: &'a S,
+    settings: &'a SinkSettings,
+}
+
+impl<S: EventSource> Work for Batches<'_, S> {
+    async fn step(&mut self) -> Result<usize, DeliveryError> {
+        deliver_next(self.sink, self.source, self.settings).await
+    }
+
+    async fn failed(&self, error: &DeliveryError) -> Result<(), JournalError> {
+        self.source.failed(error).await
+    }
 }
 
 /// A sink with a fault around another sink.

@@ -29,15 +29,12 @@ async fn replay(State(daemon): State<Daemon>, Path(name): Path<String>, request:
     if let Some(refused) = token::refusal(&daemon.shared, request.headers()) {
         return refused;
     }
-    let followers = daemon.shared.status().followers.clone();
-    if !followers.contains(&name) {
+    let names = daemon.shared.status().sink_names.clone();
+    if !names.contains(&name) {
         let shown = dynacrawl_model::Escaped(&name).to_string();
-        let there_are = if followers.is_empty() {
-            "there are none".to_owned()
-        } else {
-            format!("there are {}", followers.join(", "))
-        };
-        let problem = format!("'{shown}' is not a sink that follows the state; {there_are}");
+        let there_are =
+            if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", names.join(", ")) };
+        let problem = format!("'{shown}' is not a sink; {there_are}");
         return problem_of(StatusCode::NOT_FOUND, &problem);
     }
     if daemon.shared.status().draining {

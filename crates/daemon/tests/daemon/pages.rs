@@ -1,41 +1,45 @@
 //! Records the metrics of a daemon on simulated time, for the tests of the alerts. promtool gets
 //! the pages that the daemon really serves, so a renamed metric breaks the test of its alert. The
 //! records are in tests/deploy/pages, and these tests compare them. After a change,
-//! `RECORD_PAGES=1 cargo test -p dynacrawl-daemon --test daemon pages` writes them again.
+//! `RECORD_PAGES=1 cargo test --workspace --all-features --test daemon pages` writes them again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynacrawl_daemon::daemon::{DaemonDeps, Order};
 use dynacrawl_daemon::metrics::{add, recorder};
 use dynacrawl_daemon::queue::Job;
 use dynacrawl_daemon::shared::Shared;
-use dynacrawl_engine::settings::{Accepted, SettingError};
+use dynacrawl_engine::deliver;
+use dynacrawl_engine::settings::{Accepted, SettingError, SinkChoice};
 use dynacrawl_model::Timestamp;
 use dynacrawl_sim::{Account, Effect, Estate, FaultRule, InProcess, Operation, Options, Tables, When};
+use dynacrawl_sinks::Until;
+use dynacrawl_state::State;
 use dynacrawl_testing::inside::{HUB, config};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::runs::{daemon_of, deps};
+use super::runs::{daemon_with, deps};
 
 /// When each record begins.
 const BEGAN: &str = "2026-03-01T00:00:00Z";
 /// The minutes between two pages, as for a scraper.
 const STEP: u64 = 5;
 /// The metrics that a record leaves out: no alert uses them, and they differ each time.
-const LEFT_OUT: [&str; 4] = [
+const LEFT_OUT: [&str; 5] = [
     "dynacrawl_api_request_duration_seconds",
     "dynacrawl_config_last_reload_success_timestamp_seconds",
     "dynacrawl_last_run_timestamp_seconds",
     "dynacrawl_run_duration_seconds",
+    "dynacrawl_sink_events_total{sink=\"audit\",result=\"failed\"}",
 ];
 /// The number of calls, which only the record about throttling has.
 const CALLS: &str = "dynacrawl_api_requests_total";
@@ -101,7 +105,11 @@ impl Scene {
         let recorder = recorder().expect("a recorder");
         let recorded = recorder.handle();
         let _recording = metrics::set_default_local_recorder(&recorder);
-        let (daemon, shared) = daemon_of(deps, config(&settings).for_daemon());
+        let settings = config(&settings).for_daemon();
+        let run = settings.run.clone();
+        let state = State::open(&run.state.as_ref().expect("a state").path).expect("a state");
+        let state = Arc::new(Mutex::new(state));
+        let (daemon, shared) = daemon_with(deps, settings, state.clone());
         *self.shared.borrow_mut() = Some(shared.clone());
         let (orders, queue) = mpsc::channel(8);
         let stop = CancellationToken::new();
@@ -111,6 +119,7 @@ impl Scene {
             for minute in (0..=hours * 60).step_by(usize::try_from(STEP).unwrap_or(1)) {
                 sleep_until(began + Duration::from_secs(minute * 60) + SCRAPED_AFTER).await;
                 recorded.run_upkeep();
+                shared.read_sinks().await;
                 pages.take(minute, recorded.render(), &shared, most_scopes);
                 for (_, happens) in events.iter().filter(|(at, _)| *at == minute) {
                     if let Some(order) = happens(self) {
@@ -121,7 +130,9 @@ impl Scene {
             stop.cancel();
             pages.text
         };
-        let (_, text) = tokio::join!(Box::pin(daemon.run(queue, &stop)), recording);
+        // As `serve` does.
+        let delivering = deliver(&run, &SinkChoice::All, &state, Until::Stopped, &stop);
+        let (_, (), text) = tokio::join!(Box::pin(daemon.run(queue, &stop)), delivering, recording);
         text
     }
 }
@@ -143,13 +154,17 @@ impl Pages {
         let minutes = i64::try_from(minute).expect("a few") * 60_000;
         let now = Timestamp::from_millis(began.as_millisecond() + minutes).expect("a time of these days");
         let mut status = shared.status();
-        let scopes = status.scopes.clone();
+        let (scopes, sinks) = (status.scopes.clone(), status.sinks.clone());
+        let mut seen = |at: Timestamp| *self.seen.entry(at.as_millis()).or_insert(now);
         for scope in &mut status.scopes {
-            let seen = |at: Timestamp| *self.seen.entry(at.as_millis()).or_insert(now);
-            scope.last_complete_at = scope.last_complete_at.map(seen);
+            scope.last_complete_at = scope.last_complete_at.map(&mut seen);
+        }
+        for sink in &mut status.sinks {
+            sink.owed_since = sink.owed_since.map(&mut seen);
+            sink.delivered_at = sink.delivered_at.map(&mut seen);
         }
         add(&mut page, &status, most_scopes);
-        status.scopes = scopes;
+        (status.scopes, status.sinks) = (scopes, sinks);
         drop(status);
         let lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let left_out = LEFT_OUT.into_iter().chain((!self.with_calls).then_some(CALLS));
@@ -186,7 +201,7 @@ fn same(name: &str, about: &str, pages: &str) {
     let other = text.lines().zip(recorded.lines()).find(|(new, old)| new != old);
     assert!(
         text == recorded,
-        "{} differs: {other:?}; RECORD_PAGES=1 cargo test -p dynacrawl-daemon --test daemon pages writes it again",
+        "{} differs: {other:?}; RECORD_PAGES=1 cargo test --workspace --all-features --test daemon pages writes it again",
         file.display()
     );
 }
@@ -316,4 +331,32 @@ async fn pages_of_an_hour_of_throttling() {
     let events: [Event<'_>; 1] = [(60, &mend)];
     let pages = scene.record(scene.deps(), &settings, 2, usize::MAX, &events).await;
     same("throttled", "for an hour half of the listings are throttled, and one description in eleven", &pages);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_a_sink_whose_destination_is_away() {
+    let scene = Scene::of(5);
+    let directory = scene.directory.path().join("events");
+    std::fs::create_dir(&directory).expect("it is made");
+    let sink = format!("[sink.audit.file]\npath = \"{}\"\n", directory.join("events.jsonl").display());
+    let settings = [schedule("hourly", "0 * * * *", ""), target("all", &["us-east-1"]), sink];
+    let away = |scene: &Scene| {
+        std::fs::remove_dir_all(scene.directory.path().join("events")).expect("it was there");
+        None
+    };
+    let replay = |_: &Scene| Some(Order::Replay("audit".to_owned()));
+    // As the sink counts what its destination refuses.
+    let refuse = |_: &Scene| {
+        dynacrawl_sinks::count("audit", "refused", 2);
+        None
+    };
+    let back = |scene: &Scene| {
+        std::fs::create_dir(scene.directory.path().join("events")).expect("it is made");
+        None
+    };
+    let events: [Event<'_>; 4] = [(95, &away), (140, &replay), (200, &refuse), (10 * 60 + 35, &back)];
+    let pages = scene.record(scene.deps(), &settings.concat(), 12, usize::MAX, &events).await;
+    let about = "the destination of a sink is away from 01:35 to 10:35, a person starts a replay at 02:20, \
+                 and at 03:20 the destination refuses two events";
+    same("sinks", about, &pages);
 }

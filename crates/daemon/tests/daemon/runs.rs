@@ -39,6 +39,16 @@ pub(super) fn deps(simulator: &InProcess, began_at: &str) -> DaemonDeps {
 pub(super) fn daemon_of(deps: DaemonDeps, settings: DaemonSettings) -> (Daemon, Arc<Shared>) {
     let path = settings.run.state.as_ref().expect("a state").path.clone();
     let state = Arc::new(Mutex::new(State::open(&path).expect("a state")));
+    daemon_with(deps, settings, state)
+}
+
+/// A daemon with a state that is open.
+pub(super) fn daemon_with(
+    deps: DaemonDeps,
+    settings: DaemonSettings,
+    state: Arc<Mutex<State>>,
+) -> (Daemon, Arc<Shared>) {
+    let path = settings.run.state.as_ref().expect("a state").path.clone();
     let shared = Arc::new(Shared::new(&settings, None, path));
     (Daemon::new(deps, settings, state, shared.clone(), Default::default()), shared)
 }

@@ -163,7 +163,12 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
             sink.refused.to_string(),
             sink.lost.to_string(),
         ],
-        details: sink.failure.iter().map(|failure| format!("{} UTC: {failure}", when(sink.failed_at))).collect(),
+        details: sink
+            .is_behind
+            .then(|| "behind: it first gets all tables".to_owned())
+            .into_iter()
+            .chain(sink.failure.iter().map(|failure| format!("{} UTC: {failure}", when(sink.failed_at))))
+            .collect(),
     };
     grid(BufWriter::new(io::stdout().lock()), columns, |each| {
         let _ = sinks.iter().map(row).all(each);

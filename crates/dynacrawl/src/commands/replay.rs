@@ -39,7 +39,7 @@ pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exi
         return Err(Failure::new(Exit::Usage, error));
     }
     config.read_sink_secrets()?;
-    let follows = !to.sink.kind.takes_events() && since.is_none();
+    let follows = since.is_none();
     let state = match State::open(&path) {
         Ok(state) => Arc::new(Mutex::new(state)),
         Err(StateError::Busy { .. }) if follows && config.serve.token.is_some() => return by_daemon(&config, to).await,
@@ -67,19 +67,24 @@ pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exi
         return Ok(if refused == 0 { Exit::Complete } else { Exit::Partial });
     }
     let name = &to.sink.name;
-    if opened(&state).sink_sync(name).map_err(failed)?.is_none() {
-        eprintln!("{name}: the sink is new, and gets everything with the next run");
+    let Some(before) = opened(&state).sink_sync(name).map_err(failed)? else {
+        eprintln!("{name}: the sink is new, and begins with the next run");
         return Ok(Exit::Complete);
-    }
+    };
     opened(&state).set_behind(name).map_err(failed)?;
     let choice = SinkChoice::Only(vec![name.clone()]);
     deliver_in_time(&config.run, &choice, &state).await.map_err(failed)?;
     let sync = opened(&state).sink_sync(name).map_err(failed)?;
-    if sync.is_some_and(|sync| !sync.is_synced) {
+    if sync.as_ref().is_some_and(|sync| !sync.is_synced) {
         let error = anyhow!(
             "sink.{name} does not have everything within crawl.deliver_within ({within:?}); the next run or replay continues"
         );
         return Err(Failure::new(Exit::SinkFailed, error));
+    }
+    let refused = sync.map_or(0, |sync| sync.refused.saturating_sub(before.refused));
+    if refused > 0 {
+        eprintln!("{name}: everything is delivered, but the destination refused {refused} tables or events");
+        return Ok(Exit::Partial);
     }
     eprintln!("{name}: everything is delivered");
     Ok(Exit::Complete)

@@ -47,8 +47,16 @@ impl raw::State {
         let path = self.path.filter(|path| !path.is_empty()).map(PathBuf::from);
         let keep = in_range("state.keep_days", self.keep_days, 1, 36_500)?;
         let undelivered = in_range("state.undelivered_days", self.undelivered_days, 1, 36_500)?;
+        let most_undelivered = in_range("state.undelivered_events", self.undelivered_events, 1, 1_000_000_000)?;
         let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
         let (keep, undelivered) = (days(keep), days(undelivered));
-        Ok(path.map(|path| StateSettings { path, purpose: Purpose::Real, resume_within, keep, undelivered }))
+        Ok(path.map(|path| StateSettings {
+            path,
+            purpose: Purpose::Real,
+            resume_within,
+            keep,
+            undelivered,
+            most_undelivered,
+        }))
     }
 }

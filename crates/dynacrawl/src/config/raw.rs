@@ -89,6 +89,7 @@ section! {
         resume_within: String,
         keep_days: u32,
         undelivered_days: u32,
+        undelivered_events: u64,
     }
 }
 section! {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dynacrawl_engine::settings::{ConfiguredSink, Destination, EventFilter, StateSettings};
 use dynacrawl_model::{Escaped, RecordKind};
-use dynacrawl_sinks::{Backoff, FileSettings, Output, SinkKind, SinkSettings};
+use dynacrawl_sinks::{Backoff, FileSettings, Output, SinkKind, SinkSettings, Start};
 use dynacrawl_walker::InvalidPattern;
 use serde::Deserialize;
 
@@ -38,6 +38,7 @@ pub(crate) struct RawSink {
     max_backoff: Option<String>,
     targets: Option<Vec<String>>,
     records: Option<Vec<String>>,
+    start: Option<String>,
     include: Option<Vec<String>>,
     exclude: Option<Vec<String>>,
     dead_letters: Option<String>,
@@ -212,9 +213,16 @@ impl RawSink {
                 return Err(ConfigError::value(format!("sink.{name}"), problem));
             }
         };
+        let start = match self.start.as_deref().unwrap_or("now") {
+            "now" => Start::Now,
+            "snapshot" => Start::Snapshot,
+            "beginning" => Start::Beginning,
+            other => return Err(one_of(&key("start"), other, &["now", "snapshot", "beginning"])),
+        };
         if !kind.takes_events() {
             let of_events = [
                 ("records", self.records.is_some()),
+                ("start", self.start.is_some()),
                 ("batch", kind.takes_snapshots() && self.batch.is_some()),
                 ("dead_letters", kind.takes_snapshots() && self.dead_letters.is_some()),
             ];
@@ -236,6 +244,7 @@ impl RawSink {
             batch: in_range(&key("batch"), Some(self.batch.unwrap_or(BATCH)), 1, 10_000)?,
             backoff,
             dead_letters: dead_letters.map(|path| absolute(&path)).or(state.map(beside)),
+            start,
         })
     }
 }
@@ -289,6 +298,11 @@ mod tests {
         for (text, problem) in [
             ("[sink.a]\ntargets = [\"x\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.targets: 'x' is unknown"),
             ("[sink.a]\nrecords = [\"index\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.records: 'index' is unknown"),
+            ("[sink.a]\nstart = \"then\"\n[sink.a.file]\npath = \"/x\"\n", "sink.a.start: 'then' is unknown"),
+            (
+                "[sink.a]\nstart = \"now\"\n[sink.a.datahub]\nurl = \"http://a\"\n",
+                "sink.a.start: concerns single events",
+            ),
             ("[sink.a]\ninclude = [\"[\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.include: '[' is not"),
             ("[sink.a]\nexclude = [\"[\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.exclude: '[' is not"),
             ("[sink.a]\nmax_backoff = \"1ms\"\n[sink.a.file]\npath = \"/x\"\n", "sink.a.max_backoff: 1ms is shorter"),

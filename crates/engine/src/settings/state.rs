@@ -14,8 +14,10 @@ pub struct StateSettings {
     pub purpose: Purpose,
     /// The maximum age of a run's last commit for the run to be resumed.
     pub resume_within: Duration,
-    /// How long events wait for a sink that does not accept them.
+    /// How long events wait for a sink that does not accept them. Afterwards it gets all tables instead.
     pub undelivered: Duration,
+    /// How many events wait for a sink, at most. If there are more, it gets all tables instead.
+    pub most_undelivered: u64,
     /// How long changes and removed tables are kept.
     pub keep: Duration,
 }

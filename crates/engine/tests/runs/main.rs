@@ -8,6 +8,7 @@ mod fairness;
 mod patience;
 mod removals;
 mod resume;
+mod sink_starts;
 mod sinks;
 mod trust;
 mod upgrade;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use dynacrawl_engine::settings::{ConfiguredSink, EventFilter, SinkChoice};
 use dynacrawl_model::RunOutcome;
 use dynacrawl_sim::{Effect, FaultRule, Operation};
-use dynacrawl_sinks::{Backoff, CloudEvents, FileSettings, HttpSettings, SinkKind, SinkSettings};
+use dynacrawl_sinks::{Backoff, CloudEvents, FileSettings, HttpSettings, SinkKind, SinkSettings, Start};
 use dynacrawl_state::{OutboxEvent, State};
 use dynacrawl_testing::inside::plan_of;
 use dynacrawl_testing::sink_contract::{Candidate, holds, rows};
@@ -158,7 +158,7 @@ async fn a_new_sink_begins_with_the_next_run_and_a_removed_one_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_a_sink_does_not_accept_in_time_are_dropped() {
+async fn a_sink_that_does_not_accept_events_in_time_is_behind() {
     let world = World::new(3);
     world.crawl_with(&sink(&world, "audit")).await;
     let path = world.path("state.db");
@@ -177,8 +177,9 @@ async fn events_that_a_sink_does_not_accept_in_time_are_dropped() {
     state.execute("DELETE FROM outbox WHERE seq > 5", []).expect("written");
     world.crawl_with(&sink(&world, "audit")).await;
     assert_eq!(owed(&world, "audit").len(), 2, "those of the last run");
-    let lost: i64 = state.query_row("SELECT lost FROM sinks", [], |row| row.get(0)).expect("a number");
-    assert_eq!(lost, 5);
+    let lost = "SELECT lost, is_synced FROM sinks";
+    let lost: (i64, bool) = state.query_row(lost, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
+    assert_eq!(lost, (5, false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,6 +194,7 @@ async fn without_a_state_tables_and_ends_are_delivered_when_written() {
         batch: 7,
         backoff: Backoff::default(),
         dead_letters: None,
+        start: Start::Now,
     };
     config.run.sinks = vec![ConfiguredSink { sink, filter: EventFilter::default() }];
     let crawl = world.crawl_plan(plan_of(&world.simulator, config.clone())).await;

@@ -60,6 +60,20 @@ pub struct SinkSettings {
     pub backoff: Backoff,
     /// The file for events that the destination permanently refuses.
     pub dead_letters: Option<PathBuf>,
+    /// With what a sink of events begins that is new in a state.
+    pub start: Start,
+}
+
+/// With what a sink of events begins that is new in a state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the changes of the next run.
+    #[default]
+    Now,
+    /// With a `table` record of each table.
+    Snapshot,
+    /// With a `table_added` record of each table, as if it had been there from the first run.
+    Beginning,
 }
 
 impl SinkSettings {
@@ -189,13 +203,11 @@ impl SinkKind {
     /// gets events. Another place has to get everything.
     pub fn place(&self, filter: &str) -> Option<String> {
         let place = match self {
-            Self::File(_) | Self::Http(_) | Self::Nats(_) | Self::EventBridge(_) => return None,
-            #[cfg(feature = "kafka")]
-            Self::Kafka(_) => return None,
             Self::ObjectStore(settings) => settings.place(),
             Self::DataHub(settings) => format!("datahub {} {:?}", settings.api.url, settings.catalog),
             Self::OpenMetadata(settings) => format!("openmetadata {} {:?}", settings.api.url, settings.catalog),
             Self::Atlan(settings) => format!("atlan {} {:?}", settings.api.url, settings.catalog),
+            _ => return None,
         };
         let digest = Sha256::digest(format!("{place} {filter}"));
         Some(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
@@ -211,7 +223,12 @@ impl SinkKind {
 
     /// Whether the destination gets each event, in order.
     pub fn takes_events(&self) -> bool {
-        self.place("").is_none()
+        match self {
+            Self::File(_) | Self::Http(_) | Self::Nats(_) | Self::EventBridge(_) => true,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => true,
+            Self::ObjectStore(_) | Self::DataHub(_) | Self::OpenMetadata(_) | Self::Atlan(_) => false,
+        }
     }
 
     /// Whether the destination gets the whole estate after each run.

@@ -1,0 +1,197 @@
+//! The tables that a sink gets which does not have the whole state, page by page.
+
+use std::sync::Arc;
+
+use dynacrawl_model::{
+    Body, Escaped, NamedScope, Record, RunId, TableAdded, TableRemoved, Timestamp, repeatable_event_id,
+};
+use dynacrawl_sinks::{Event, Part};
+use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, Reader, StateError};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::settings::EventFilter;
+
+/// What of all tables is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Phase {
+    Tables,
+    Statistics,
+    Removals,
+}
+
+/// How far a sink is with all tables, with the statistics of all tables, or with removals. A later process
+/// continues there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) phase: Phase,
+    pub(super) started_at: Timestamp,
+    /// The place in the outbox when it began, if the sink gets the whole state: it gets everything after it
+    /// again.
+    pub(super) up_to: Option<Cursor>,
+    /// Whether each table is sent as if it had just been added.
+    #[serde(default)]
+    pub(super) as_added: bool,
+    /// Whether removals follow the tables, and since when.
+    pub(super) removals: bool,
+    pub(super) removed_since: Option<Timestamp>,
+    /// The scope and the table that came last.
+    pub(super) scope: String,
+    pub(super) scope_id: i64,
+    pub(super) table: String,
+}
+
+impl Progress {
+    /// Before the first table.
+    pub(super) fn new(phase: Phase, started_at: Timestamp) -> Self {
+        Self {
+            phase,
+            started_at,
+            up_to: None,
+            as_added: false,
+            removals: false,
+            removed_since: None,
+            scope: String::new(),
+            scope_id: 0,
+            table: String::new(),
+        }
+    }
+
+    /// The id of an event: the same if a later attempt sends the same record.
+    fn id_of(&self, record: &Record) -> String {
+        let content = serde_json::to_vec(record).unwrap_or_default();
+        let digest = Sha256::digest(content);
+        let hash = digest.iter().take(16).fold(0, |hash, byte| hash << 8 | u128::from(*byte));
+        repeatable_event_id(self.started_at, hash)
+    }
+}
+
+/// Some of all tables.
+pub(super) struct Page {
+    pub(super) filter: EventFilter,
+    pub(super) limit: usize,
+    pub(super) progress: Progress,
+    /// When the sink last got statistics. It gets those that differ since.
+    pub(super) statistics_since: Option<Timestamp>,
+    /// Only tables that have changed since.
+    pub(super) changed_since: Option<Timestamp>,
+    /// Whether tables that were retired with their scope count as removed.
+    pub(super) with_retired: bool,
+}
+
+/// What follows a page.
+pub(super) enum Next {
+    At(Progress),
+    Ended(Progress),
+}
+
+impl Page {
+    /// Reads the tables, and what follows.
+    pub(super) fn read(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
+        match self.progress.phase {
+            Phase::Tables | Phase::Statistics => self.tables(reader),
+            Phase::Removals => self.removals(reader),
+        }
+    }
+
+    fn tables(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
+        let Self { filter, limit, mut progress, statistics_since: since, changed_since, .. } = self;
+        let part = if progress.phase == Phase::Statistics { Part::Statistics } else { Part::Whole };
+        let key = |scope: &KnownScope| -> String {
+            let key = &scope.key;
+            format!("{}/{}/{}", key.partition.as_str(), key.account_id.as_str(), key.region.as_str())
+        };
+        let mut scopes: Vec<_> = reader.all_scopes()?.into_iter().map(|scope| (key(&scope), scope)).collect();
+        scopes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut events = Vec::new();
+        for (key, scope) in scopes {
+            if key < progress.scope || !filter.has_target(&scope.target) {
+                continue;
+            }
+            let after = if key == progress.scope { progress.table.clone() } else { String::new() };
+            let named = Arc::new(named(&scope));
+            let mut last = None;
+            reader.known_tables_after(&scope.key, &after, |known| {
+                last = Some(known.name.clone());
+                let differs = known.stats.as_ref().is_none_or(|(at, _)| since.is_none_or(|since| *at >= since));
+                if filter.has_table(&known.name)
+                    && (part == Part::Whole || differs)
+                    && changed_since.is_none_or(|since| known.changed_at >= since)
+                {
+                    match known.read_of_run() {
+                        Some((run_id, table)) => {
+                            let mut record = Record::of_scope(run_id, named.clone(), Body::Table(table));
+                            let mut table = None;
+                            if let (true, Body::Table(of)) = (progress.as_added, &record.body) {
+                                let added = TableAdded {
+                                    observed_at: of.observed_at,
+                                    table_name: known.name.as_str().into(),
+                                    fingerprint: of.fingerprint.clone(),
+                                    table: of.table.clone(),
+                                };
+                                let added = Record::of_scope(run_id, named.clone(), Body::TableAdded(Box::new(added)));
+                                table = Some(std::mem::replace(&mut record, added));
+                            }
+                            let (id, target) = (progress.id_of(&record), Some(scope.target.clone()));
+                            events.push(Event { id, record, table, target, part });
+                        }
+                        None => {
+                            let (scope, table) = (named.to_string(), Escaped(&known.name).to_string());
+                            tracing::error!(scope, table, "the table in the state cannot be read, and is not sent");
+                        }
+                    }
+                }
+                events.len() < limit
+            })?;
+            progress = Progress { scope: key, table: last.unwrap_or(after), ..progress };
+            if events.len() >= limit {
+                return Ok((events, Next::At(progress)));
+            }
+        }
+        let removals = Progress { phase: Phase::Removals, scope_id: 0, table: String::new(), ..progress.clone() };
+        Ok((events, if progress.removals { Next::At(removals) } else { Next::Ended(progress) }))
+    }
+
+    fn removals(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
+        let Self { filter, limit, progress, with_retired, .. } = self;
+        let gone = Gone { since: progress.removed_since, with_retired };
+        let gone = reader.gone_tables(gone, (progress.scope_id, &progress.table), limit)?;
+        let last = gone.last().map(|(scope_id, _, table)| (*scope_id, table.name.to_string()));
+        let is_whole = gone.len() == limit;
+        let events = gone.into_iter().filter_map(|(_, target, table)| removed(&progress, target, table, &filter));
+        let events = events.collect();
+        let next = match last.filter(|_| is_whole) {
+            Some((scope_id, table)) => Next::At(Progress { scope_id, table, ..progress }),
+            None => Next::Ended(progress),
+        };
+        Ok((events, next))
+    }
+}
+
+fn named(scope: &KnownScope) -> NamedScope {
+    NamedScope { scope: scope.key.scope(), account_name: scope.account_name.clone() }
+}
+
+/// A table that is gone, as an event that removes it.
+fn removed(progress: &Progress, target: String, gone: GoneTable, filter: &EventFilter) -> Option<Event> {
+    if !filter.has_target(&target) || !filter.has_table(gone.name.as_str()) {
+        return None;
+    }
+    let GoneTable { scope, name: table_name, record, at: observed_at, last_seen_at } = gone;
+    let known = record.as_ref().and_then(|record| match &record.body {
+        Body::Table(table) => Some(&table.table),
+        _ => None,
+    });
+    let body = TableRemoved {
+        observed_at,
+        table_arn: known.and_then(|table| table.arn.clone()),
+        table_id: known.and_then(|table| table.id.clone()),
+        table_name,
+        last_seen_at,
+    };
+    let run_id = record.as_ref().map_or_else(RunId::generate, |record| record.run_id);
+    let of_scope = Record::of_scope(run_id, Arc::new(scope), body);
+    let id = progress.id_of(&of_scope);
+    Some(Event { id, record: of_scope, table: record, target: Some(target), part: Part::Whole })
+}
