@@ -1,5 +1,6 @@
 """Exports the demo's tables in every form, has each catalog's library check the files, and then breaks the files in many
-ways, one at a time: each of them must be found.
+ways, one at a time: each of them must be found. Then it compares the requests of each catalog's sink with those of the
+catalog's own client.
 
 usage: check.py BINARY VENVS
 """
@@ -94,6 +95,17 @@ def main(binary, venvs):
         atlan.must_refuse(index, "a table that is not there", reference, reference + "-elsewhere")
         atlan.must_refuse(index, "an unknown projection", '"dynamoDBSecondaryIndexProjectionType":"', '"dynamoDBSecondaryIndexProjectionType":"X')
         print("each check can fail")
+
+        requests = {
+            "datahub": [datahub.exported, place],
+            "openmetadata": [openmetadata.exported, place],
+            "atlan": [place, ",".join(connections)],
+        }
+        for name, arguments in requests.items():
+            compared = run(venvs / name / "bin/python", HERE / f"requests_{name}.py", binary, *arguments, cwd=place)
+            if compared.returncode != 0:
+                sys.exit(f"{name}: the sink's requests are not those of the client:\n{compared.stderr[-4000:]}")
+            print(compared.stdout, end="")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ mod export;
 mod fault_matrix;
 mod files;
 mod filters;
+mod measure_sinks;
 mod ministack_auth;
 mod nats;
 mod network;

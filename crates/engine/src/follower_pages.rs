@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use dynacrawl_model::{
-    Body, Escaped, NamedScope, Record, RunId, TableAdded, TableRemoved, Timestamp, repeatable_event_id,
+    Body, Escaped, NamedScope, Record, RunId, TableAdded, TableRemoved, Timestamp, event_id, repeatable_event_id,
 };
 use dynacrawl_sinks::{Event, Part};
-use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, Reader, StateError};
+use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, KnownTable, Reader, StateError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::settings::EventFilter;
+
+/// How many scopes are read at once.
+const SCOPES: usize = 64;
 
 /// What of all tables is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub(super) struct Progress {
     /// The place in the outbox when it began, if the sink gets the whole state: it gets everything after it
     /// again.
     pub(super) up_to: Option<Cursor>,
+    /// Makes the ids of the events different from those of another time when the sink got all tables. A ULID.
+    #[serde(default)]
+    pub(super) nonce: String,
     /// Whether each table is sent as if it had just been added.
     #[serde(default)]
     pub(super) as_added: bool,
@@ -49,6 +55,7 @@ impl Progress {
             phase,
             started_at,
             up_to: None,
+            nonce: event_id(),
             as_added: false,
             removals: false,
             removed_since: None,
@@ -58,10 +65,32 @@ impl Progress {
         }
     }
 
+    /// A table that is present, as an event; `None` if the state's record of it cannot be read.
+    fn event(&self, scope: &KnownScope, named: &Arc<NamedScope>, known: &KnownTable, part: Part) -> Option<Event> {
+        let Some((run_id, read)) = known.read_of_run() else {
+            let (scope, table) = (named.to_string(), Escaped(&known.name).to_string());
+            tracing::error!(scope, table, "the table in the state cannot be read, and is not sent");
+            return None;
+        };
+        let added = self.as_added.then(|| TableAdded {
+            observed_at: read.observed_at,
+            table_name: known.name.as_str().into(),
+            fingerprint: read.fingerprint.clone(),
+            table: read.table.clone(),
+        });
+        let table = Record::of_scope(run_id, named.clone(), Body::Table(read));
+        let target = Some(scope.target.clone());
+        let (record, table) = match added {
+            Some(added) => (Record::of_scope(run_id, named.clone(), Body::TableAdded(Box::new(added))), Some(table)),
+            None => (table, None),
+        };
+        Some(Event { id: self.id_of(&record), record, table, target, part })
+    }
+
     /// The id of an event: the same if a later attempt sends the same record.
     fn id_of(&self, record: &Record) -> String {
         let content = serde_json::to_vec(record).unwrap_or_default();
-        let digest = Sha256::digest(content);
+        let digest = Sha256::new().chain_update(&self.nonce).chain_update(content).finalize();
         let hash = digest.iter().take(16).fold(0, |hash, byte| hash << 8 | u128::from(*byte));
         repeatable_event_id(self.started_at, hash)
     }
@@ -98,55 +127,39 @@ impl Page {
     fn tables(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
         let Self { filter, limit, mut progress, statistics_since: since, changed_since, .. } = self;
         let part = if progress.phase == Phase::Statistics { Part::Statistics } else { Part::Whole };
-        let key = |scope: &KnownScope| -> String {
-            let key = &scope.key;
-            format!("{}/{}/{}", key.partition.as_str(), key.account_id.as_str(), key.region.as_str())
-        };
-        let mut scopes: Vec<_> = reader.all_scopes()?.into_iter().map(|scope| (key(&scope), scope)).collect();
-        scopes.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut events = Vec::new();
-        for (key, scope) in scopes {
-            if key < progress.scope || !filter.has_target(&scope.target) {
-                continue;
-            }
-            let after = if key == progress.scope { progress.table.clone() } else { String::new() };
-            let named = Arc::new(named(&scope));
-            let mut last = None;
-            reader.known_tables_after(&scope.key, &after, |known| {
-                last = Some(known.name.clone());
-                let differs = known.stats.as_ref().is_none_or(|(at, _)| since.is_none_or(|since| *at >= since));
-                if filter.has_table(&known.name)
-                    && (part == Part::Whole || differs)
-                    && changed_since.is_none_or(|since| known.changed_at >= since)
-                {
-                    match known.read_of_run() {
-                        Some((run_id, table)) => {
-                            let mut record = Record::of_scope(run_id, named.clone(), Body::Table(table));
-                            let mut table = None;
-                            if let (true, Body::Table(of)) = (progress.as_added, &record.body) {
-                                let added = TableAdded {
-                                    observed_at: of.observed_at,
-                                    table_name: known.name.as_str().into(),
-                                    fingerprint: of.fingerprint.clone(),
-                                    table: of.table.clone(),
-                                };
-                                let added = Record::of_scope(run_id, named.clone(), Body::TableAdded(Box::new(added)));
-                                table = Some(std::mem::replace(&mut record, added));
-                            }
-                            let (id, target) = (progress.id_of(&record), Some(scope.target.clone()));
-                            events.push(Event { id, record, table, target, part });
-                        }
-                        None => {
-                            let (scope, table) = (named.to_string(), Escaped(&known.name).to_string());
-                            tracing::error!(scope, table, "the table in the state cannot be read, and is not sent");
-                        }
-                    }
+        loop {
+            let mut key = progress.scope.splitn(3, '/');
+            let key = std::array::from_fn(|_| key.next().unwrap_or_default());
+            let scopes = reader.scopes_from(key, SCOPES)?;
+            let is_last = scopes.len() < SCOPES;
+            for scope in scopes {
+                let key = key_of(&scope);
+                if !filter.has_target(&scope.target) {
+                    progress = Progress { scope: key, table: String::new(), ..progress };
+                    continue;
                 }
-                events.len() < limit
-            })?;
-            progress = Progress { scope: key, table: last.unwrap_or(after), ..progress };
-            if events.len() >= limit {
-                return Ok((events, Next::At(progress)));
+                let after = if key == progress.scope { progress.table.clone() } else { String::new() };
+                let named = Arc::new(named(&scope));
+                let mut last = None;
+                reader.known_tables_after(&scope.key, &after, |known| {
+                    last = Some(known.name.clone());
+                    let differs = known.stats.as_ref().is_none_or(|(at, _)| since.is_none_or(|since| *at >= since));
+                    if filter.has_table(&known.name)
+                        && (part == Part::Whole || differs)
+                        && changed_since.is_none_or(|since| known.changed_at >= since)
+                    {
+                        events.extend(progress.event(&scope, &named, &known, part));
+                    }
+                    events.len() < limit
+                })?;
+                progress = Progress { scope: key, table: last.unwrap_or(after), ..progress };
+                if events.len() >= limit {
+                    return Ok((events, Next::At(progress)));
+                }
+            }
+            if is_last {
+                break;
             }
         }
         let removals = Progress { phase: Phase::Removals, scope_id: 0, table: String::new(), ..progress.clone() };
@@ -167,6 +180,11 @@ impl Page {
         };
         Ok((events, next))
     }
+}
+
+fn key_of(scope: &KnownScope) -> String {
+    let key = &scope.key;
+    format!("{}/{}/{}", key.partition.as_str(), key.account_id.as_str(), key.region.as_str())
 }
 
 fn named(scope: &KnownScope) -> NamedScope {
@@ -190,7 +208,8 @@ fn removed(progress: &Progress, target: String, gone: GoneTable, filter: &EventF
         table_name,
         last_seen_at,
     };
-    let run_id = record.as_ref().map_or_else(RunId::generate, |record| record.run_id);
+    let run_id = record.as_ref().map(|record| record.run_id).or_else(|| progress.nonce.parse().ok());
+    let run_id = run_id.unwrap_or_else(RunId::generate);
     let of_scope = Record::of_scope(run_id, Arc::new(scope), body);
     let id = progress.id_of(&of_scope);
     Some(Event { id, record: of_scope, table: record, target: Some(target), part: Part::Whole })

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use dynacrawl_model::{Body, Record, Timestamp};
+use dynacrawl_model::{Body, Record, RecordKind, Timestamp};
 use dynacrawl_sinks::{
     CatalogSettings, DeliveryError, Destination, Event, EventSource, JournalError, Part, Sink, Start, Work,
     deliver_next, deliver_once, deliver_until, table_of,
 };
-use dynacrawl_state::{Reader, ScopeKey, SinkSync, StateError, TableStatus};
+use dynacrawl_state::{Reader, ScopeKey, SinkProgress, SinkSync, StateError, TableStatus};
 use tokio::time::Instant;
 
 use super::follower_pages::{Next, Page, Phase, Progress};
@@ -50,19 +50,20 @@ impl Work for Follower<'_> {
                     // One that remembers nothing of what the catalog has.
                     self.sink = anew;
                 }
+                let is_new = sync.delivered_at.is_none() && self.to.sink.start == Start::Beginning;
                 let all = Progress {
                     up_to: Some(sync.end),
-                    as_added: sync.delivered_at.is_none() && self.to.sink.start == Start::Beginning,
+                    as_added: is_new || !self.to.filter.has_kind(RecordKind::Table),
                     // A sink that has never had anything knows no table that is gone.
                     removals: sync.delivered_at.is_some(),
                     removed_since: sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)),
                     ..Progress::new(Phase::Tables, now)
                 };
                 // Before the first table: the ids of the events of another attempt are the same then.
-                self.store(Next::At(all), None).await?;
+                self.store(Next::At(all), &sync, None).await?;
                 Ok(1)
             }
-            _ => match self.changes().await? {
+            _ => match self.changes(&sync).await? {
                 0 if self.are_statistics_due(&sync) => {
                     self.continued(Progress::new(Phase::Statistics, now), &sync).await
                 }
@@ -88,7 +89,7 @@ impl Follower<'_> {
     }
 
     /// Delivers a batch of changes.
-    async fn changes(&mut self) -> Result<usize, DeliveryError> {
+    async fn changes(&mut self, sync: &SinkSync) -> Result<usize, DeliveryError> {
         let source = undelivered(self.state, &self.to.sink.name, &self.to.filter);
         let Some(catalog) = self.catalog else { return deliver_next(&mut *self.sink, &source, &self.to.sink).await };
         let own = |error: JournalError| DeliveryError::new(error.to_string());
@@ -108,8 +109,9 @@ impl Follower<'_> {
         if removes {
             // Before the cursor passes, so that a kill loses nothing.
             let progress = Progress::new(Phase::Removals, Timestamp::now());
-            self.store(Next::At(progress), Some(0)).await?;
+            self.store(Next::At(progress), sync, Some(refused)).await?;
         }
+        let refused = if removes { 0 } else { refused };
         source.delivered(last, refused).await.map_err(own)?;
         Ok(count)
     }
@@ -139,33 +141,33 @@ impl Follower<'_> {
         let (mut events, next) = with_state(self.state, reading).await?;
         events.retain(|event| self.to.filter.passes(event));
         let refused = self.deliver(&events).await?;
-        self.store(next, Some(refused)).await?;
+        self.store(next, sync, (!events.is_empty()).then_some(refused)).await?;
         Ok(events.len().max(1))
     }
 
-    /// Stores how far the sink is. `refused`: how many tables it refused on the way; `None`: it got nothing.
-    async fn store(&self, next: Next, refused: Option<u64>) -> Result<(), DeliveryError> {
-        let name = self.to.sink.name.clone();
-        let storing = move |state: &SharedState| {
-            let (mut state, now) = (opened(state), Timestamp::now());
-            let (taken_at, refused) = (refused.map(|_| now), refused.unwrap_or_default());
-            match next {
-                Next::At(progress) => {
-                    state.set_progress(&name, serde_json::to_string(&progress).ok().as_deref(), taken_at, refused)
-                }
-                Next::Ended(Progress { phase, started_at, up_to, .. }) => {
-                    state.set_progress(&name, None, taken_at, refused)?;
-                    if let Some(up_to) = up_to {
-                        state.synced(&name, up_to, now)?;
-                    }
-                    match up_to.is_some() || phase == Phase::Statistics {
-                        true => state.set_statistics_at(&name, started_at),
-                        false => Ok(()),
-                    }
-                }
+    /// Stores how far the sink is, unless it has to begin anew. `refused`: how many tables it refused on the way;
+    /// `None`: it got nothing.
+    async fn store(&self, next: Next, sync: &SinkSync, refused: Option<u64>) -> Result<(), DeliveryError> {
+        let (name, before) = (self.to.sink.name.clone(), sync.progress.clone());
+        let mut stored =
+            SinkProgress { taken: refused.is_some(), refused: refused.unwrap_or_default(), ..SinkProgress::default() };
+        // While the sink gets the whole state, the last time before that decides which removals it needs.
+        let now = Timestamp::now();
+        let at = |progress: &Progress| refused.filter(|_| progress.up_to.is_none()).map(|_| now);
+        match next {
+            Next::At(progress) => {
+                stored.delivered_at = at(&progress);
+                stored.progress = serde_json::to_string(&progress).ok();
             }
-        };
-        with_state(self.state, storing).await
+            Next::Ended(progress) => {
+                let is_whole = progress.up_to.is_some();
+                stored.delivered_at = if is_whole { Some(now) } else { at(&progress) };
+                stored.synced_up_to = progress.up_to;
+                stored.statistics_at = (is_whole || progress.phase == Phase::Statistics).then_some(progress.started_at);
+            }
+        }
+        let storing = move |state: &SharedState| opened(state).set_progress(&name, before.as_deref(), &stored);
+        with_state(self.state, storing).await.map(drop)
     }
 }
 

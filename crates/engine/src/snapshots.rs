@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dynacrawl_model::{Body, Escaped, NamedScope, Outcome, RunCompleted, RunId, Scope, TargetFailed, Timestamp};
+use dynacrawl_model::{
+    Body, Escaped, NamedScope, Outcome, RunCompleted, RunId, Scope, TargetFailed, Timestamp, event_id,
+};
 use dynacrawl_sinks::{
     DeliveryError, EventSource, JournalError, Piece, SnapshotEnd, SnapshotScope, SnapshotSink, SnapshotTable, Work,
     count,
 };
-use dynacrawl_state::{Cursor, OutboxEvent, Reader, ScopeKey, ScopeLine, StateError};
+use dynacrawl_state::{Cursor, OutboxEvent, Reader, ScopeKey, ScopeLine, SinkProgress, StateError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::shared_state::{SharedState, opened, with_state};
@@ -31,9 +33,20 @@ impl Work for Snapshots<'_> {
         let name = self.to.sink.name.clone();
         let owed = with_state(self.state, {
             let name = name.clone();
-            move |state| Ok(if opened(state).owes_a_run(&name)? { Some(opened(state).reader()?) } else { None })
+            move |state| {
+                let mut state = opened(state);
+                let Some(sync) = state.sink_sync(&name)? else { return Ok(None) };
+                if !state.owes_a_run(&name)? {
+                    return Ok(None);
+                }
+                // A replay meanwhile unsets it: then this snapshot does not count.
+                let begun = event_id();
+                let progress = SinkProgress { progress: Some(begun.clone()), ..SinkProgress::default() };
+                state.set_progress(&name, sync.progress.as_deref(), &progress)?;
+                Ok(Some((state.reader()?, begun)))
+            }
         });
-        let Some(reader) = owed.await? else { return Ok(0) };
+        let Some((reader, begun)) = owed.await? else { return Ok(0) };
         let (pieces, mut queue) = mpsc::channel(QUEUED_PIECES);
         let (newest, run_id) = oneshot::channel();
         let source = Source { name: name.clone(), filter: self.to.filter.clone(), newest, pieces };
@@ -50,7 +63,13 @@ impl Work for Snapshots<'_> {
             return Err(error);
         }
         let synced = name.clone();
-        with_state(self.state, move |state| opened(state).synced(&synced, up_to, Timestamp::now())).await?;
+        let progress = SinkProgress {
+            taken: true,
+            delivered_at: Some(Timestamp::now()),
+            synced_up_to: Some(up_to),
+            ..SinkProgress::default()
+        };
+        with_state(self.state, move |state| opened(state).set_progress(&synced, Some(&begun), &progress)).await?;
         count(&name, "delivered", sent);
         Ok(sent.max(1))
     }

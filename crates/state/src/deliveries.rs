@@ -83,20 +83,26 @@ impl State {
             }
             for SinkPlace { name, place, starts_now } in sinks {
                 let place_or_events = place.as_deref().unwrap_or(EVENTS);
-                if !known.contains(name) {
+                // One of another kind is a new sink with the same name.
+                let of_kind = "SELECT EXISTS (SELECT * FROM sinks WHERE name = ?1 AND (place = ?2) = ?3)";
+                let is_known: bool =
+                    writing.query_row(of_kind, params![name, EVENTS, place.is_none()], |row| row.get(0))?;
+                if !is_known {
+                    if known.contains(name) {
+                        let owed = writing.query_row(OWED, [name], |row| unsigned(row, "owed"))?;
+                        writing.execute("DELETE FROM sinks WHERE name = ?", [name])?;
+                        other.removed.push((name.clone(), owed));
+                    }
                     let new = "INSERT INTO sinks (name, cursor, is_synced, place) \
                                SELECT ?, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0), ?, ?";
                     writing.execute(new, params![name, starts_now, place_or_events])?;
                     continue;
                 }
-                let moves = "UPDATE sinks SET is_synced = ?, progress = NULL WHERE name = ? AND place IS NOT NULL AND place <> ?";
-                if writing.execute(moves, params![starts_now, name, place_or_events])? > 0 && !starts_now {
+                let moves =
+                    "UPDATE sinks SET is_synced = 0, progress = NULL, place = ?1 WHERE name = ?2 AND place <> ?1";
+                if writing.execute(moves, [place_or_events, name])? > 0 {
                     other.moved.push(name.clone());
                 }
-                // An earlier version stored no place for sinks of events, which never got the whole state.
-                let sql = "UPDATE sinks SET is_synced = is_synced OR (place IS NULL AND ?2), place = ?3 \
-                           WHERE name = ?1 AND place IS NOT ?3";
-                writing.execute(sql, params![name, place.is_none(), place_or_events])?;
             }
             prune(writing)
         })?;

@@ -59,10 +59,10 @@
 //! is the `table` record of a change's table as it was. `event_id` stays the same however often an
 //! event is delivered. dynacrawl deletes an event when all sinks have taken it.
 //!
-//! `sinks`: how far each sink is (`cursor`), and how many events it lost because they became too
-//! old (`lost`). `is_synced` and `statistics_at` concern sinks that follow the state, and not each of
-//! its changes: whether the sink has had the whole state, when it last got statistics, and how
-//! far it is with one of them (`progress`, JSON), and a hash of its place and its filter (`place`).
+//! `sinks`: how far each sink is (`cursor`), and how many events it lost because they became too old or
+//! too many (`lost`). Whether it needs only what happens next (`is_synced`) or the whole state, how far it
+//! is with that (`progress`, JSON), when a catalog last got statistics (`statistics_at`), and a hash of
+//! its place and its filter, or `events` (`place`).
 //!
 //! `staged_ends`: how scopes and targets of the run in progress ended.
 //!
@@ -101,7 +101,7 @@ pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, Tabl
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use sink_lines::SinkLine;
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStats, TableStatus};
-pub use sync::{Gone, GoneTable, SinkSync};
+pub use sync::{Gone, GoneTable, SinkProgress, SinkSync};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.
 const LOG_BYTES: u32 = 4 * 1024 * 1024;

@@ -36,7 +36,7 @@ impl Reader {
     /// # Errors
     /// If they cannot be read.
     pub fn sink_lines(&self) -> Result<Vec<SinkLine>, StateError> {
-        let sql = "SELECT name, delivered_at, failed_at, failure, refused, lost, NOT is_synced AS is_behind, \
+        let sql = "SELECT name, delivered_at, failed_at, failure, refused, lost, NOT is_synced AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL) AS is_behind, \
                    (SELECT count(*) FROM outbox WHERE seq > cursor) AS owed, \
                    (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) AS owed_since \
                    FROM sinks ORDER BY name";

@@ -1,4 +1,4 @@
-//! What sinks get that follow the state itself, and not each of its changes.
+//! What sinks get that do not have the whole state, and those that follow the state and not each of its changes.
 
 use dynacrawl_model::{NamedScope, Partition, Record, RunCompleted, RunId, Scope, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -30,51 +30,37 @@ impl State {
         self.connection.query_row(sql, [sink], |row| row.get(0)).map_err(|source| self.failed(source))
     }
 
-    /// Stores that a sink has the state as it was after the event before a place.
+    /// Stores how far a sink is with the whole state or with statistics, unless it is no longer where it was
+    /// `before`: then it has to begin anew, and nothing is stored. Returns whether it was stored.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn synced(&mut self, sink: &str, up_to: Cursor, at: Timestamp) -> Result<(), StateError> {
+    pub fn set_progress(&mut self, sink: &str, before: Option<&str>, now: &SinkProgress) -> Result<bool, StateError> {
+        let mut is_stored = false;
         self.all_or_nothing(|writing| {
-            let sql = "UPDATE sinks SET is_synced = 1, progress = NULL, cursor = MAX(cursor, ?), delivered_at = ?, \
-                       failed_at = NULL, failure = NULL WHERE name = ?";
-            writing.execute(sql, params![up_to.0, at.as_millis(), sink])?;
-            prune(writing)
-        })
-    }
-
-    /// Stores how far a sink is with the whole state or with statistics, as JSON; `None`: not begun.
-    /// `taken_at`: when the destination took something, and `refused`: how much of it it refused.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn set_progress(
-        &mut self,
-        sink: &str,
-        progress: Option<&str>,
-        taken_at: Option<Timestamp>,
-        refused: u64,
-    ) -> Result<(), StateError> {
-        let refused = i64::try_from(refused).unwrap_or(i64::MAX);
-        let sql = "UPDATE sinks SET progress = ?1, delivered_at = COALESCE(?2, delivered_at), refused = refused + ?3, \
-                   failed_at = CASE WHEN ?2 IS NULL THEN failed_at END, failure = CASE WHEN ?2 IS NULL THEN failure END \
-                   WHERE name = ?4";
-        let taken_at = taken_at.map(Timestamp::as_millis);
-        self.connection
-            .execute(sql, params![progress, taken_at, refused, sink])
-            .map(drop)
-            .map_err(|source| self.failed(source))
-    }
-
-    /// Stores when a sink began to get the newest statistics of all tables.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn set_statistics_at(&mut self, sink: &str, at: Timestamp) -> Result<(), StateError> {
-        self.connection
-            .execute("UPDATE sinks SET statistics_at = ? WHERE name = ?", params![at.as_millis(), sink])
-            .map(drop)
-            .map_err(|source| self.failed(source))
+            let sql = "UPDATE sinks SET progress = ?, refused = refused + ? WHERE name = ? AND progress IS ?";
+            let refused = i64::try_from(now.refused).unwrap_or(i64::MAX);
+            is_stored = writing.execute(sql, params![now.progress, refused, sink, before])? > 0;
+            if !is_stored {
+                return Ok(());
+            }
+            if now.taken {
+                writing.execute("UPDATE sinks SET failed_at = NULL, failure = NULL WHERE name = ?", [sink])?;
+            }
+            if let Some(at) = now.delivered_at {
+                writing.execute("UPDATE sinks SET delivered_at = ? WHERE name = ?", params![at.as_millis(), sink])?;
+            }
+            if let Some(at) = now.statistics_at {
+                writing.execute("UPDATE sinks SET statistics_at = ? WHERE name = ?", params![at.as_millis(), sink])?;
+            }
+            if let Some(up_to) = now.synced_up_to {
+                let sql = "UPDATE sinks SET is_synced = 1, cursor = MAX(cursor, ?) WHERE name = ?";
+                writing.execute(sql, params![up_to.0, sink])?;
+                prune(writing)?;
+            }
+            Ok(())
+        })?;
+        Ok(is_stored)
     }
 
     /// Makes a sink get the whole state next.
@@ -88,7 +74,7 @@ impl State {
             .map_err(|source| self.failed(source))
     }
 
-    /// How far a sink is that follows the state; `None` if there is no such sink.
+    /// How far a sink is; `None` if there is no such sink.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -113,7 +99,24 @@ impl State {
     }
 }
 
-/// How far a sink is that follows the state.
+/// What is new about how far a sink is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkProgress {
+    /// How far it is with the whole state or with statistics, as JSON; `None`: with neither.
+    pub progress: Option<String>,
+    /// Whether the destination has taken something.
+    pub taken: bool,
+    /// How much the destination refused on the way.
+    pub refused: u64,
+    /// When the sink had everything that it should have.
+    pub delivered_at: Option<Timestamp>,
+    /// When it began to get the newest statistics.
+    pub statistics_at: Option<Timestamp>,
+    /// The place in the outbox up to which it has the whole state.
+    pub synced_up_to: Option<Cursor>,
+}
+
+/// How far a sink is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkSync {
     /// Whether it has had the whole state, and all that happened since is still in the outbox.
@@ -122,7 +125,7 @@ pub struct SinkSync {
     pub statistics_at: Option<Timestamp>,
     /// How far it is with the whole state or with statistics.
     pub progress: Option<String>,
-    /// When it last took something.
+    /// When it last took something. While it gets the whole state, this stays as it was before.
     pub delivered_at: Option<Timestamp>,
     /// How many events or tables its destination has refused permanently.
     pub refused: u64,
@@ -183,6 +186,20 @@ impl Reader {
                 .connection
                 .query_row(sql, [], |row| Ok((parsed(row, "run_id")?, row.get::<_, String>("completed")?)));
             Ok(found.optional()?.and_then(|(run_id, completed)| Some((run_id, serde_json::from_str(&completed).ok()?))))
+        })
+    }
+
+    /// Scopes that are not retired, in a fixed order: at most `limit`, beginning with a key.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn scopes_from(&self, key: [&str; 3], limit: usize) -> Result<Vec<KnownScope>, StateError> {
+        let sql = "SELECT * FROM scopes WHERE retired_at IS NULL AND (partition, account_id, region) >= (?, ?, ?) \
+                   ORDER BY partition, account_id, region LIMIT ?";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(|| {
+            let mut query = self.connection.prepare_cached(sql)?;
+            query.query_map(params![key[0], key[1], key[2], limit], known_scope)?.collect()
         })
     }
 

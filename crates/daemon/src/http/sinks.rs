@@ -37,6 +37,10 @@ async fn replay(State(daemon): State<Daemon>, Path(name): Path<String>, request:
         let problem = format!("'{shown}' is not a sink; {there_are}");
         return problem_of(StatusCode::NOT_FOUND, &problem);
     }
+    daemon.shared.read_sinks().await;
+    if !daemon.shared.status().sinks.iter().any(|sink| sink.name == name) {
+        return problem_of(StatusCode::CONFLICT, "the sink is new, and begins with the next run");
+    }
     if daemon.shared.status().draining {
         return problem_of(StatusCode::SERVICE_UNAVAILABLE, "dynacrawl is stopping");
     }

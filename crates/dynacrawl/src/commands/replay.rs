@@ -71,7 +71,10 @@ pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exi
         eprintln!("{name}: the sink is new, and begins with the next run");
         return Ok(Exit::Complete);
     };
-    opened(&state).set_behind(name).map_err(failed)?;
+    // One that is in the middle of all tables continues: begun anew each time, it might never get through.
+    if before.is_synced || before.progress.is_none() {
+        opened(&state).set_behind(name).map_err(failed)?;
+    }
     let choice = SinkChoice::Only(vec![name.clone()]);
     deliver_in_time(&config.run, &choice, &state).await.map_err(failed)?;
     let sync = opened(&state).sink_sync(name).map_err(failed)?;

@@ -136,7 +136,7 @@ const DELIVERED: [RecordKind; 10] = [
 impl RawSink {
     /// The sink for a demo, which has other targets.
     pub(super) fn of_all_targets(self) -> Self {
-        Self { targets: None, ..self }
+        Self { targets: None, start: None, ..self }
     }
 
     /// Which events the sink gets.
@@ -231,6 +231,15 @@ impl RawSink {
                 return Err(ConfigError::value(key(field), problem));
             }
         }
+        if self.start.is_some() && state.is_none() {
+            let problem = "needs a state (state.path): without one, each run sends all tables; remove it";
+            return Err(ConfigError::value(key("start"), problem));
+        }
+        let has_tables = |records: &Vec<String>| records.iter().any(|record| record == RecordKind::Table.as_str());
+        if start == Start::Snapshot && !self.records.as_ref().is_none_or(has_tables) {
+            let problem = "\"snapshot\" sends records of the type table, which records leaves out; add it to them";
+            return Err(ConfigError::value(key("start"), problem));
+        }
         let state = state.filter(|_| !kind.takes_snapshots());
         let beside = |state: &StateSettings| {
             let mut path = state.path.as_os_str().to_owned();
@@ -298,6 +307,10 @@ mod tests {
         for (text, problem) in [
             ("[sink.a]\ntargets = [\"x\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.targets: 'x' is unknown"),
             ("[sink.a]\nrecords = [\"index\"]\n[sink.a.file]\npath = \"/x\"\n", "sink.a.records: 'index' is unknown"),
+            (
+                "[sink.a]\nstart = \"snapshot\"\nrecords = [\"table_added\"]\n[sink.a.file]\npath = \"/x\"\n",
+                "sink.a.start: \"snapshot\" sends records of the type table",
+            ),
             ("[sink.a]\nstart = \"then\"\n[sink.a.file]\npath = \"/x\"\n", "sink.a.start: 'then' is unknown"),
             (
                 "[sink.a]\nstart = \"now\"\n[sink.a.datahub]\nurl = \"http://a\"\n",
@@ -329,5 +342,8 @@ mod tests {
             let error = config(&format!("{state}{text}")).map(drop).expect_err(text);
             assert!(error.starts_with(problem), "{error}");
         }
+        let error =
+            config("[sink.a]\nstart = \"now\"\n[sink.a.file]\npath = \"/x\"\n").map(drop).expect_err("no state");
+        assert!(error.starts_with("sink.a.start: needs a state"), "{error}");
     }
 }

@@ -56,9 +56,14 @@ impl EventFilter {
     /// target or a run, nor targets those about a run.
     pub fn passes(&self, event: &Event) -> bool {
         let name = table_of(&event.record, event.table.as_ref()).and_then(|table| table.name.as_ref());
-        (self.records.is_empty() || self.records.contains(&event.record.kind()))
+        self.has_kind(event.record.kind())
             && event.target.as_deref().is_none_or(|target| self.has_target(target))
             && name.is_none_or(|name| self.has_table(name.as_str()))
+    }
+
+    /// Whether the sink gets records of a type.
+    pub fn has_kind(&self, kind: RecordKind) -> bool {
+        self.records.is_empty() || self.records.contains(&kind)
     }
 
     /// What the filter selects, as text that is the same for equal filters.

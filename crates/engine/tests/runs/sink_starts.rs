@@ -1,10 +1,11 @@
 //! With what a sink of events begins, and what it gets instead of events that it did not take for too long.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dynacrawl_engine::settings::SinkChoice;
-use dynacrawl_state::State;
+use dynacrawl_state::{SinkPlace, SinkProgress, State};
 use dynacrawl_testing::world::{World, table};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -114,53 +115,128 @@ async fn a_sink_that_is_behind_gets_all_tables_and_the_removals_since() {
     );
 }
 
+/// Delivers until a file has some events, as before a kill.
+async fn deliver_until_killed(world: &World, settings: &str, name: &str, count: usize) {
+    tokio::select! {
+        _ = deliver(world, settings) => {}
+        () = async {
+            while events(world, name).len() < count {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    // The thread that works with the state may still have it.
+    while State::open(Path::new(&world.path("state.db"))).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn all_tables_that_are_sent_again_have_the_same_ids() {
-    let world = World::new(5);
-    world.crawl().await;
-    let settings = sink(&world, "audit", "start = \"snapshot\"\n");
+async fn tables_that_are_sent_again_after_a_kill_have_the_same_ids() {
+    for killed_after in [1, 3, 5] {
+        let world = World::new(7);
+        world.crawl().await;
+        let settings = sink(&world, "audit", "start = \"snapshot\"\n");
+        world.crawl_with(&settings).await;
+        deliver_until_killed(&world, &settings, "audit", killed_after).await;
+        assert_eq!(deliver(&world, &settings).await, []);
+        let mut by_id = BTreeMap::new();
+        for event in events(&world, "audit") {
+            let id = event["event_id"].as_str().expect("an id").to_owned();
+            assert_eq!(*by_id.entry(id).or_insert_with(|| event.clone()), event);
+        }
+        assert_eq!(by_id.len(), 7, "each table has one id");
+    }
+}
+
+/// A second replay is another one: a consumer that drops ids that it knows must not drop it.
+#[tokio::test(start_paused = true)]
+async fn each_replay_has_its_own_ids() {
+    let world = World::new(3);
+    let settings = sink(&world, "audit", "");
     world.crawl_with(&settings).await;
     assert_eq!(deliver(&world, &settings).await, []);
-    let first = events(&world, "audit");
-    assert_eq!(first.len(), 5);
-    // As after a kill before the state has stored that the first page was taken.
-    let begun = "UPDATE sinks SET is_synced = 0, progress = ?";
-    let id = first[0]["event_id"].as_str().expect("an id");
-    let started = ulid_time(id);
-    let up_to: i64 = state(&world).query_row("SELECT cursor FROM sinks", [], |row| row.get(0)).expect("a number");
-    let progress = serde_json::json!({
-        "phase": "tables", "started_at": started, "up_to": up_to, "removals": false, "removed_since": null,
-        "scope": "", "scope_id": 0, "table": "",
-    });
-    state(&world).execute(begun, [progress.to_string()]).expect("written");
+    for _ in 0..2 {
+        State::open(Path::new(&world.path("state.db")))
+            .and_then(|mut state| state.set_behind("audit"))
+            .expect("written");
+        assert_eq!(deliver(&world, &settings).await, []);
+    }
+    let replayed = events(&world, "audit").split_off(3 + 2);
+    assert_eq!((replayed.len(), ids(&replayed).into_iter().collect::<BTreeSet<_>>().len()), (6, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_begins_anew_in_the_middle_still_gets_the_removals() {
+    let world = World::new(9);
+    let settings = sink(&world, "audit", "");
+    world.crawl_with(&settings).await;
     assert_eq!(deliver(&world, &settings).await, []);
-    let again = events(&world, "audit").split_off(5);
-    assert_eq!(ids(&again), ids(&first));
-    assert_eq!(again, first);
+    world.remove(0..1);
+    world.crawl_with(&settings).await;
+    let day = 24 * 3_600_000_i64;
+    let old = format!(
+        "UPDATE sinks SET delivered_at = delivered_at - 60 * {day}; UPDATE tables SET changed_at = changed_at - 40 * {day} \
+         WHERE status = 'removed'; DELETE FROM outbox"
+    );
+    state(&world).execute_batch(&old).expect("written");
+    let behind = || {
+        State::open(Path::new(&world.path("state.db")))
+            .and_then(|mut state| state.set_behind("audit"))
+            .expect("written");
+    };
+    behind();
+    let before = events(&world, "audit").len();
+    deliver_until_killed(&world, &settings, "audit", before + 2).await;
+    behind();
+    assert_eq!(deliver(&world, &settings).await, []);
+    let last = events(&world, "audit").pop().expect("an event");
+    assert_eq!(kinds(&[last]), [format!("table_removed {}", table(0))]);
 }
 
-/// The time in a ULID, as the state stores times in JSON.
-fn ulid_time(id: &str) -> String {
-    const DIGITS: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let milliseconds = id[..10].chars().fold(0, |sum, digit| sum * 32 + DIGITS.find(digit).expect("a digit") as i64);
-    serde_json::to_value(dynacrawl_model::Timestamp::from_millis(milliseconds))
-        .expect("JSON")
-        .as_str()
-        .expect("text")
-        .to_owned()
+#[tokio::test(start_paused = true)]
+async fn a_sink_whose_filter_leaves_out_tables_gets_them_as_added() {
+    let world = World::new(3);
+    let settings = sink(&world, "audit", "records = [\"table_added\", \"table_removed\"]\n");
+    world.crawl_with(&settings).await;
+    assert_eq!(deliver(&world, &settings).await, []);
+    State::open(Path::new(&world.path("state.db"))).and_then(|mut state| state.set_behind("audit")).expect("written");
+    assert_eq!(deliver(&world, &settings).await, []);
+    let added = [0, 1, 2].map(|number| format!("table_added {}", table(number)));
+    assert_eq!(kinds(&events(&world, "audit")), [added.clone(), added].concat());
 }
 
-/// An earlier version stored no place for sinks of events, and not that they need no tables.
+/// In version 8, sinks of events had no place, and did not count as synced. A daemon delivers before it crawls.
 #[tokio::test(start_paused = true)]
 async fn a_sink_of_an_earlier_version_continues_where_it_was() {
     let world = World::new(3);
     let settings = sink(&world, "audit", "start = \"snapshot\"\n");
     world.crawl_with(&sink(&world, "audit", "")).await;
-    state(&world).execute("UPDATE sinks SET is_synced = 0, place = NULL", []).expect("written");
+    let earlier = "UPDATE sinks SET is_synced = 0, place = NULL; PRAGMA user_version = 8";
+    state(&world).execute_batch(earlier).expect("written");
+    assert_eq!(deliver(&world, &settings).await, []);
     world.crawl_with(&settings).await;
     assert_eq!(deliver(&world, &settings).await, []);
     assert!(!kinds(&events(&world, "audit")).iter().any(|kind| kind.starts_with("table ")));
     assert_eq!(events(&world, "audit").len(), 3 + 2 + 2);
+}
+
+/// What a sink does while it begins anew must not count.
+#[test]
+fn a_step_that_a_replay_overtakes_stores_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = State::open(&directory.path().join("state.db")).expect("a state");
+    let place = SinkPlace { name: "audit".to_owned(), place: None, starts_now: false };
+    state.set_sinks(&[place]).expect("written");
+    let begun = SinkProgress { progress: Some("first page".to_owned()), ..SinkProgress::default() };
+    assert!(state.set_progress("audit", None, &begun).expect("written"));
+    state.set_behind("audit").expect("written");
+    let end = state.sink_sync("audit").expect("read").expect("it is there").end;
+    let ended = SinkProgress { taken: true, synced_up_to: Some(end), ..SinkProgress::default() };
+    assert!(!state.set_progress("audit", Some("first page"), &ended).expect("written"));
+    assert!(!state.sink_sync("audit").expect("read").expect("it is there").is_synced);
+    assert!(state.set_progress("audit", None, &ended).expect("written"));
+    assert!(state.sink_sync("audit").expect("read").expect("it is there").is_synced);
 }
 
 /// A sink that keeps its name but becomes another kind.
