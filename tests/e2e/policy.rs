@@ -243,10 +243,10 @@ fn the_policy_of_the_sinks_names_what_they_write_to() {
     assert_eq!(statements[1]["Condition"]["StringLike"]["s3:prefix"][0], "estates/*");
     assert_eq!(statements[2]["Condition"]["StringEquals"]["kms:RequestAlias"], "alias/lake");
     let config = "[sink.one.eventbridge]\nbus = \"metadata\"\nregion = \"cn-north-1\"\n\
-                  [sink.two.eventbridge]\nbus = \"arn:aws:events:eu-west-1:1:event-bus/b\"\nregion = \"eu-west-1\"\n";
+                  [sink.two.eventbridge]\nbus = \"arn:aws:events:eu-west-1:111122223333:event-bus/b\"\nregion = \"eu-west-1\"\n";
     let policy_of: Value = serde_json::from_str(&policy(config).stdout).expect("JSON");
     assert_eq!(policy_of["Statement"][0]["Resource"], "arn:aws-cn:events:cn-north-1:*:event-bus/metadata");
-    assert_eq!(policy_of["Statement"][1]["Resource"], "arn:aws:events:eu-west-1:1:event-bus/b");
+    assert_eq!(policy_of["Statement"][1]["Resource"], "arn:aws:events:eu-west-1:111122223333:event-bus/b");
     assert_eq!(policy_of["Statement"][1]["Action"], json!(["events:PutEvents", "events:DescribeEventBus"]));
     let none = policy("[sink.audit.file]\npath = \"/tmp/events.jsonl\"\n");
     assert!(none.code() == 2 && none.stderr.contains("--sinks: the configuration has no sink"), "{}", none.stderr);

@@ -107,7 +107,7 @@ fn a_denied_identity_loses_nothing() {
     let denied = crawl(&place, &sim, &home, &server.url, "metadata", "").run();
     assert_eq!(denied.code(), 5, "{}", denied.stderr);
     // moto answers with XML here, as a proxy would with HTML.
-    assert!(denied.stderr.contains("the answer with status 403 is not one of EventBridge"), "{}", denied.stderr);
+    assert!(denied.stderr.contains("status 403 from something other than EventBridge"), "{}", denied.stderr);
     assert_eq!(place.rows("outbox"), 4);
 }
 
@@ -163,6 +163,28 @@ fn single_entries_may_fail_and_be_refused() {
     let reason = of("large").and_then(Value::as_str).unwrap_or_default();
     assert!(reason.starts_with("ValidationException: Total size of the entries"), "{letters:?}");
     assert_eq!((letters.len(), place.rows("outbox")), (2, 0));
+}
+
+/// A call for a bus that does not exist may succeed, so a bus by name has to be found.
+#[test]
+fn a_bus_that_cannot_be_found_gets_no_events_unless_it_is_an_arn() {
+    let (sim, home) = ireland(2);
+    let receiver = Receiver::serving(|request| {
+        if request.header("x-amz-target") == "AWSEvents.DescribeEventBus" {
+            return (400, json!({ "__type": "AccessDeniedException", "message": "not authorized" }));
+        }
+        let body: Value = serde_json::from_str(&request.body).expect("JSON");
+        let entries = body["Entries"].as_array().map_or(0, Vec::len);
+        (200, json!({ "FailedEntryCount": 0, "Entries": vec![json!({ "EventId": "1" }); entries] }))
+    });
+    let place = Place::new();
+    let denied = crawl(&place, &sim, &home, &receiver.base(), "metadata", "").run();
+    assert_eq!(denied.code(), 5, "{}", denied.stderr);
+    assert!(denied.stderr.contains("cannot look for the event bus: AccessDeniedException"), "{}", denied.stderr);
+    assert_eq!(place.rows("outbox"), 4);
+    let arn = format!("arn:aws:events:{IRELAND}:444455556666:event-bus/metadata");
+    succeeded(&crawl(&place, &sim, &home, &receiver.base(), &arn, "").run());
+    assert_eq!(place.rows("outbox"), 0);
 }
 
 /// One server for the scenes of the contract and the seeds.

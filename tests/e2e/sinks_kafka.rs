@@ -93,9 +93,10 @@ fn a_missing_topic_or_broker_loses_nothing_and_is_named() {
     };
     let missing = crawl(&place, &sim, &home, TANSU.port(), "missing", "").run();
     assert_eq!(missing.code(), 5, "{}", missing.stderr);
+    assert!(missing.stderr.contains("producing to missing: "), "{}", missing.stderr);
     assert_eq!(place.rows("outbox"), 4);
     let checked = check(TANSU.port());
-    assert!(checked.code() == 5 && checked.stdout.contains("the brokers know no topic missing"), "{}", checked.stdout);
+    assert!(checked.code() == 5 && checked.stdout.contains("the topic missing does not exist"), "{}", checked.stdout);
     // Port 1 has no server.
     let checked = check(1);
     assert!(checked.code() == 5 && checked.stdout.contains("Connection refused"), "{}", checked.stdout);
@@ -148,6 +149,9 @@ fn tls_verifies_the_broker() {
     let untrusted = crawl(&place, &sim, &home, port, "t", "tls = true\n").run();
     assert_eq!(untrusted.code(), 5, "{}", untrusted.stderr);
     assert!(untrusted.stderr.contains("certificate verify failed"), "{}", untrusted.stderr);
+    let wrong = "tls = true\nca_bundle = \"/nonexistent.pem\"\n";
+    let wrong = crawl(&place, &sim, &home, port, "t", wrong).run();
+    assert!(wrong.stderr.contains("kafka.ca_bundle: cannot read /nonexistent.pem"), "{}", wrong.stderr);
     let trusting = format!("tls = true\nca_bundle = \"{}\"\n", trust[1]);
     succeeded(&crawl(&place, &sim, &home, port, "t", &trusting).run());
     assert_eq!(place.rows("outbox"), 0);

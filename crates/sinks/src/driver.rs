@@ -118,6 +118,8 @@ pub async fn deliver_until(
         if again_at >= deadline {
             return Err(error);
         }
+        let (name, message) = (Escaped(&settings.name).to_string(), Escaped(&error.message).to_string());
+        tracing::warn!(sink = name, error = message, "nothing was delivered; dynacrawl tries again");
         sleep_until(again_at).await;
     }
 }

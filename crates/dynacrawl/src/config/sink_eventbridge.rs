@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use dynacrawl_model::Escaped;
+use dynacrawl_model::{AccountId, Escaped};
 use dynacrawl_sinks::{CloudEvents, EventBridgeSettings};
 use serde::Deserialize;
 
 use super::aws_identity::RawIdentity;
 use super::error::ConfigError;
 use super::secret::Reference;
-use super::values::{cloud_events, duration, url};
+use super::values::{cloud_events, timeout, url};
 
 /// The default of `source`.
 const SOURCE: &str = "dynacrawl";
 /// The default of `timeout`.
 const TIMEOUT: &str = "30s";
-/// The most characters of `source`.
+/// The most bytes of `source`.
 const SOURCE_LENGTH: usize = 256;
 
 /// `[sink.NAME.eventbridge]`
@@ -43,9 +43,12 @@ impl RawEventBridge {
         let bus = bus.ok_or_else(|| {
             ConfigError::value(key("bus"), "is missing; expected the name or ARN of an event bus, such as \"default\"")
         })?;
-        let name = match bus.strip_prefix("arn:") {
-            Some(arn) => arn.split_once(":event-bus/").map_or("", |(_, name)| name),
-            None => &bus,
+        let name = match &bus.splitn(6, ':').collect::<Vec<_>>()[..] {
+            ["arn", _, "events", _, account, rest] if account.parse::<AccountId>().is_ok() => {
+                rest.strip_prefix("event-bus/").unwrap_or_default()
+            }
+            ["arn", ..] => "",
+            _ => &bus,
         };
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
         if name.is_empty() || name.len() > 256 || !name.chars().all(is_name) {
@@ -64,7 +67,7 @@ impl RawEventBridge {
         }
         let source = self.source.unwrap_or_else(|| SOURCE.to_owned());
         if source.is_empty() || source.len() > SOURCE_LENGTH || source.chars().any(char::is_control) {
-            let problem = format!("expected a text of 1 to {SOURCE_LENGTH} characters");
+            let problem = format!("expected a text of 1 to {SOURCE_LENGTH} bytes");
             return Err(ConfigError::value(key("source"), problem));
         }
         if source.starts_with("aws.") {
@@ -91,7 +94,7 @@ impl RawEventBridge {
             identity: identity.validate(&key)?,
             source,
             cloud_events,
-            timeout: duration(&key("timeout"), Some(self.timeout.as_deref().unwrap_or(TIMEOUT)))?,
+            timeout: timeout(&key("timeout"), Some(self.timeout.as_deref().unwrap_or(TIMEOUT)))?,
             ca_bundle: self.ca_bundle.filter(|path| !path.is_empty()).map(PathBuf::from),
         }))
     }
@@ -113,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_bus_has_defaults() {
-        let kind = config("bus = \"arn:aws:events:eu-west-1:1:event-bus/metadata\"\nregion = \"eu-west-1\"\n");
+        let kind =
+            config("bus = \"arn:aws:events:eu-west-1:111122223333:event-bus/metadata\"\nregion = \"eu-west-1\"\n");
         let Ok(SinkKind::EventBridge(bus)) = kind else { panic!("an event bus: {kind:?}") };
         assert_eq!((bus.source.as_str(), bus.timeout.as_secs()), ("dynacrawl", 30));
     }
@@ -124,13 +128,17 @@ mod tests {
         for (text, problem) in [
             ("region = \"eu-west-1\"\n".to_owned(), "sink.bus.eventbridge.bus: is missing"),
             ("bus = \"a b\"\nregion = \"eu-west-1\"\n".to_owned(), "sink.bus.eventbridge.bus: 'a b' is not the name"),
-            ("bus = \"arn:aws:sqs:x:1:q\"\n".to_owned(), "sink.bus.eventbridge.bus: 'arn:aws:sqs:x:1:q' is not"),
+            (
+                "bus = \"arn:aws:sqs:x:111122223333:event-bus/q\"\n".to_owned(),
+                "sink.bus.eventbridge.bus: 'arn:aws:sqs:x:",
+            ),
             ("bus = \"default\"\n".to_owned(), "sink.bus.eventbridge.region: is missing"),
             (
-                "bus = \"arn:aws:events:eu-west-2:1:event-bus/a\"\nregion = \"eu-west-1\"\n".to_owned(),
+                "bus = \"arn:aws:events:eu-west-2:111122223333:event-bus/a\"\nregion = \"eu-west-1\"\n".to_owned(),
                 "sink.bus.eventbridge.region: eu-west-1 is not the Region of bus, eu-west-2",
             ),
             (format!("{bus}source = \"aws.dynamodb\"\n"), "sink.bus.eventbridge.source: 'aws.dynamodb' begins with"),
+            (format!("{bus}timeout = \"10m\"\n"), "sink.bus.eventbridge.timeout: is out of range"),
             (format!("{bus}source = \"\"\n"), "sink.bus.eventbridge.source: expected a text"),
             (format!("{bus}cloud_events = \"binary\"\n"), "sink.bus.eventbridge.cloud_events: \"binary\" has"),
             (format!("{bus}external_id = \"x\"\n"), "sink.bus.eventbridge.external_id: needs role_arn"),

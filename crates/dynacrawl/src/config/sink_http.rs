@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use dynacrawl_model::Escaped;
 use dynacrawl_sinks::{CloudEvents, HttpAuth, HttpSettings, RESERVED_HEADERS};
@@ -10,12 +9,10 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::secret::Reference;
-use super::values::{cloud_events, duration, one_of, url};
+use super::values::{cloud_events, one_of, timeout, url};
 
 /// The default of `timeout`.
 const TIMEOUT: &str = "30s";
-/// The longest `timeout`: an attempt of the driver takes no longer.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// `[sink.NAME.http]`
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -73,10 +70,7 @@ impl RawHttp {
             }
             (None, None) => None,
         };
-        let timeout = duration(&key("timeout"), Some(self.timeout.as_deref().unwrap_or(TIMEOUT)))?;
-        if timeout.is_zero() || timeout > LONGEST_TIMEOUT {
-            return Err(ConfigError::value(key("timeout"), "is out of range; expected more than 0s and at most 5m"));
-        }
+        let timeout = timeout(&key("timeout"), Some(self.timeout.as_deref().unwrap_or(TIMEOUT)))?;
         Ok(HttpSettings {
             url: text,
             single,

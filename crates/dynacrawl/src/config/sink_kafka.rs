@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::secret::Reference;
-use super::values::{cloud_events, duration, in_range, one_of};
+use super::values::{cloud_events, in_range, one_of, timeout};
 
 /// The default of `timeout`.
 const TIMEOUT: &str = "30s";
@@ -104,7 +104,7 @@ impl RawKafka {
             compression,
             max_message_bytes: in_range(&key("max_message_bytes"), Some(bytes), BOUNDS.0, BOUNDS.1)?,
             cloud_events: cloud_events(&key("cloud_events"), self.cloud_events.as_deref())?,
-            timeout: duration(&key("timeout"), Some(self.timeout.as_deref().unwrap_or(TIMEOUT)))?,
+            timeout: timeout(&key("timeout"), Some(self.timeout.as_deref().unwrap_or(TIMEOUT)))?,
         })))
     }
 }
@@ -165,6 +165,7 @@ mod tests {
             (format!("{topic}tls = false\nca_bundle = \"/c\"\n"), "sink.bus.kafka.ca_bundle: needs tls = true"),
             (format!("{topic}compression = \"gzip\"\n"), "sink.bus.kafka.compression: 'gzip' is unknown"),
             (format!("{topic}max_message_bytes = 1\n"), "sink.bus.kafka.max_message_bytes: 1 is out of range"),
+            (format!("{topic}timeout = \"10m\"\n"), "sink.bus.kafka.timeout: is out of range"),
             (format!("{topic}cloud_events = \"x\"\n"), "sink.bus.kafka.cloud_events: 'x' is unknown"),
             (format!("{topic}sasl.user = \"u\"\n"), "sink.bus.kafka.sasl.password: is missing"),
             (format!("{topic}sasl.mechanism = \"gssapi\"\n"), "sink.bus.kafka.sasl.mechanism: 'gssapi' is"),

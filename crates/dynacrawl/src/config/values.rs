@@ -7,6 +7,9 @@ use dynacrawl_sinks::CloudEvents;
 
 use super::error::ConfigError;
 
+/// The longest time that a request may take: less than an attempt to deliver.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// A value that must be there, if only from the reference configuration.
 pub(super) fn required<T>(key: &str, value: Option<T>) -> Result<T, ConfigError> {
     value.ok_or_else(|| ConfigError::value(key, "is missing"))
@@ -52,6 +55,15 @@ pub(super) fn duration(key: &str, text: Option<&str>) -> Result<Duration, Config
             );
             Err(ConfigError::value(key, problem))
         }
+    }
+}
+
+/// How long a request may take.
+pub(super) fn timeout(key: &str, text: Option<&str>) -> Result<Duration, ConfigError> {
+    let timeout = duration(key, text)?;
+    match timeout > LONGEST_TIMEOUT {
+        true => Err(ConfigError::value(key, "is out of range; expected more than 0s and at most 5m")),
+        false => Ok(timeout),
     }
 }
 

@@ -15,6 +15,7 @@ use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use dynacrawl_model::Region;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::aws::AwsIdentity;
 use crate::causes::with_causes;
@@ -26,6 +27,8 @@ use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 const ENTRIES: usize = 10;
 /// The most bytes of a call with several entries. AWS's limit was as low as this, and is 1 MB in most Regions now.
 const BYTES: usize = 256 * 1024;
+/// How long the event bus counts as found.
+const FOUND_FOR: Duration = Duration::from_secs(60);
 /// What AWS counts for the time of an entry.
 const TIME_BYTES: usize = 14;
 
@@ -53,7 +56,8 @@ pub struct EventBridgeSettings {
 /// An event bus.
 pub(super) struct EventBridgeSink {
     settings: EventBridgeSettings,
-    client: Option<Client>,
+    /// When the event bus was last found with it.
+    client: Option<(Client, Instant)>,
     /// Of a batch that failed, the ids of the events that the bus has taken.
     taken: HashSet<String>,
 }
@@ -92,7 +96,7 @@ impl EventBridgeSink {
         let answer = match client.put_events().set_entries(Some(entries)).send().await {
             Ok(answer) => answer,
             Err(error) => {
-                let reason = in_words(&error);
+                let reason = message(&error);
                 return match events {
                     [event] if bytes > BYTES && is_too_large(&error) => {
                         Ok(vec![Refusal { id: event.id.clone(), reason: format!("{reason} ({bytes} bytes)") }])
@@ -150,11 +154,22 @@ impl EventBridgeSink {
             .detail_type(detail_type)
     }
 
-    /// A client that has found the event bus: a call for a bus that does not exist could succeed.
+    /// A client that has just found the event bus: a call for a bus that does not exist could succeed.
     async fn client(&mut self) -> Result<Client, DeliveryError> {
-        if let Some(client) = &self.client {
-            return Ok(client.clone());
-        }
+        let client = match self.client.take() {
+            Some((client, found)) if found.elapsed() < FOUND_FOR => {
+                self.client = Some((client.clone(), found));
+                return Ok(client);
+            }
+            Some((client, _)) => client,
+            None => self.new_client().await?,
+        };
+        self.find_bus(&client).await?;
+        self.client = Some((client.clone(), Instant::now()));
+        Ok(client)
+    }
+
+    async fn new_client(&self) -> Result<Client, DeliveryError> {
         let settings = &self.settings;
         let config =
             settings.identity.sdk_config(&settings.region, settings.ca_bundle.as_deref(), settings.timeout).await;
@@ -164,19 +179,20 @@ impl EventBridgeSink {
             // The driver repeats what failed, with its own pauses.
             .retry_config(RetryConfig::disabled());
         config.set_endpoint_url(settings.endpoint.clone());
-        let client = Client::from_conf(config.build());
-        match client.describe_event_bus().name(&settings.bus).send().await {
-            Ok(_) => {}
+        Ok(Client::from_conf(config.build()))
+    }
+
+    async fn find_bus(&self, client: &Client) -> Result<(), DeliveryError> {
+        let (bus, region) = (&self.settings.bus, &self.settings.region);
+        match client.describe_event_bus().name(bus).send().await {
+            Ok(_) => Ok(()),
             Err(error) if is_missing(&error) => {
-                let (bus, region) = (&settings.bus, &settings.region);
-                return Err(DeliveryError::new(format!("there is no event bus {bus} in {region}")));
+                Err(DeliveryError::new(format!("there is no event bus {bus} in {region}")))
             }
-            // The bus of another account often permits only PutEvents.
-            Err(error) if error.code() == Some("AccessDeniedException") => {}
-            Err(error) => return Err(DeliveryError::new(in_words(&error))),
+            // The bus of another account often permits only PutEvents. A name may be misspelt.
+            Err(error) if error.code() == Some("AccessDeniedException") && bus.starts_with("arn:") => Ok(()),
+            Err(error) => Err(DeliveryError::new(format!("cannot look for the event bus: {}", message(&error)))),
         }
-        self.client = Some(client.clone());
-        Ok(client)
     }
 }
 
@@ -200,11 +216,11 @@ impl Sink for EventBridgeSink {
         async move {
             let client = self.client().await?;
             let answer = client.put_events().entries(self.empty_entry("check").build()).send().await;
-            let answer = answer.map_err(|error| DeliveryError::new(in_words(&error)))?;
+            let answer = answer.map_err(|error| DeliveryError::new(message(&error)))?;
             match answer.entries() {
                 [result] if result.error_code() == Some("InvalidArgument") => Ok(()),
                 [result] if result.error_code().is_some() => Err(DeliveryError::new(reason(result))),
-                _ => Ok(()),
+                _ => Err(DeliveryError::new("EventBridge did not refuse an entry without a detail")),
             }
         }
         .boxed()
@@ -242,13 +258,13 @@ fn reason(result: &PutEventsResultEntry) -> String {
     }
 }
 
-fn in_words<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> String {
+fn message<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> String {
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
         _ => match error.raw_response().map(|response| response.status().as_u16()) {
             // It is not EventBridge that answers: a proxy, for example.
-            Some(status) => format!("the answer with status {status} is not one of EventBridge"),
+            Some(status) => format!("status {status} from something other than EventBridge, such as a proxy"),
             None => with_causes(error),
         },
     }

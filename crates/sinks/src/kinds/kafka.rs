@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use secrecy::ExposeSecret;
@@ -103,6 +103,12 @@ impl ClientContext for Reports {
 }
 
 impl Reports {
+    /// Forgets what was reported before, perhaps while the connection was idle.
+    fn clear(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        _ = self.is_refused.notified().now_or_never();
+    }
+
     /// An error, with the last report.
     fn explain(&self, text: &str) -> DeliveryError {
         match &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -112,9 +118,9 @@ impl Reports {
     }
 }
 
-/// How a batch was not taken.
-enum Untaken {
-    /// The broker takes no request of this size.
+/// Why a batch was not accepted.
+enum NotAccepted {
+    /// The topic accepts no request of this size.
     TooLarge(String),
     Failed(DeliveryError),
 }
@@ -125,60 +131,70 @@ impl KafkaSink {
         Self { settings, producer: None }
     }
 
+    /// Produces events. If the topic accepts less than `max_message_bytes`, it produces each half by itself, to
+    /// find out which events it does not accept.
     async fn produce_all(&mut self, batch: &[Event]) -> Result<Vec<Refusal>, DeliveryError> {
-        match self.produce(batch).await {
-            Ok(refused) => return Ok(refused),
-            Err(Untaken::Failed(error)) => return Err(error),
-            Err(Untaken::TooLarge(_)) => {}
-        }
-        // The topic takes less than `max_message_bytes`. One by one, to find out what it does not take.
-        let mut refused = Vec::new();
-        for event in batch {
-            match self.produce(std::slice::from_ref(event)).await {
-                Ok(of_event) => refused.extend(of_event),
-                Err(Untaken::TooLarge(reason)) => refused.push(Refusal { id: event.id.clone(), reason }),
-                Err(Untaken::Failed(error)) => return Err(error),
+        let (mut refused, mut left) = (Vec::new(), vec![batch]);
+        while let Some(events) = left.pop() {
+            match (self.produce(events).await, events) {
+                (Ok(of_events), _) => refused.extend(of_events),
+                (Err(NotAccepted::Failed(error)), _) => return Err(error),
+                (Err(NotAccepted::TooLarge(reason)), [event]) => {
+                    refused.push(Refusal { id: event.id.clone(), reason });
+                }
+                (Err(NotAccepted::TooLarge(_)), events) => {
+                    let (first, second) = events.split_at(events.len() / 2);
+                    left.extend([second, first]);
+                }
             }
         }
         Ok(refused)
     }
 
-    /// Produces events, and waits until all are acknowledged. After a failure, it drops the producer, so that
-    /// nothing that still waits is sent after the next attempt's messages.
-    async fn produce(&mut self, events: &[Event]) -> Result<Vec<Refusal>, Untaken> {
-        let produced = self.try_to_produce(events).await;
-        if produced.is_err()
-            && let Some(producer) = self.producer.take()
-        {
+    /// Produces events, and waits until all are acknowledged. After a failure, or if nobody waits any longer, the
+    /// producer is dropped, so that nothing that still waits is sent after the next attempt's messages.
+    async fn produce(&mut self, events: &[Event]) -> Result<Vec<Refusal>, NotAccepted> {
+        let producer = self.producer().map_err(NotAccepted::Failed)?;
+        self.producer = None;
+        let produced = self.try_to_produce(&producer, events).await;
+        match produced.is_ok() {
+            true => self.producer = Some(producer),
             // It waits for its thread.
-            drop(tokio::task::spawn_blocking(move || drop(producer)));
+            false => drop(tokio::task::spawn_blocking(move || drop(producer))),
         }
         produced
     }
 
-    async fn try_to_produce(&mut self, events: &[Event]) -> Result<Vec<Refusal>, Untaken> {
-        let (producer, reports) = self.producer().map_err(Untaken::Failed)?;
+    async fn try_to_produce(
+        &self,
+        (producer, reports): &(FutureProducer<Reports>, Reports),
+        events: &[Event],
+    ) -> Result<Vec<Refusal>, NotAccepted> {
+        reports.clear();
         let (mut waiting, mut refused) = (Vec::with_capacity(events.len()), Vec::new());
         for event in events {
-            let unwritable = |error: serde_json::Error| Untaken::Failed(DeliveryError::new(error.to_string()));
+            let unwritable = |error: serde_json::Error| NotAccepted::Failed(DeliveryError::new(error.to_string()));
             let (key, headers, payload) = self.message(event).map_err(unwritable)?;
             let record = FutureRecord::to(&self.settings.topic).key(&key).payload(&payload).headers(headers);
             match producer.send_result(record) {
                 Ok(acknowledgement) => waiting.push(acknowledgement),
                 Err((error, _)) if is_too_large(&error) => {
-                    let (bytes, most) = (payload.len(), self.settings.max_message_bytes);
+                    let (bytes, most) = (key.len() + payload.len(), self.settings.max_message_bytes);
                     let reason = format!("the message has {bytes} bytes, and max_message_bytes is {most}");
                     refused.push(Refusal { id: event.id.clone(), reason });
                 }
-                Err((error, _)) => return Err(Untaken::Failed(reports.explain(&in_words(&error)))),
+                Err((error, _)) => return Err(NotAccepted::Failed(reports.explain(&in_words(&error)))),
             }
         }
-        let late = || format!("the brokers did not acknowledge all events within {:?}", self.settings.timeout);
+        let late = || {
+            let timeout = self.settings.timeout;
+            format!("the brokers did not acknowledge all events within {timeout:?}; are min.insync.replicas in sync?")
+        };
         tokio::select! {
             biased;
-            acknowledged = all_acknowledged(waiting, &reports) => acknowledged?,
-            () = reports.is_refused.notified() => return Err(Untaken::Failed(reports.explain("cannot connect"))),
-            () = sleep(self.settings.timeout) => return Err(Untaken::Failed(reports.explain(&late()))),
+            acknowledged = all_acknowledged(waiting, reports) => acknowledged?,
+            () = reports.is_refused.notified() => return Err(NotAccepted::Failed(reports.explain("cannot connect"))),
+            () = sleep(self.settings.timeout) => return Err(NotAccepted::Failed(reports.explain(&late()))),
         }
         Ok(refused)
     }
@@ -241,7 +257,7 @@ impl KafkaSink {
             .set("compression.type", settings.compression)
             .set("socket.connection.setup.timeout.ms", milliseconds(CONNECT_TIMEOUT))
             .set("reconnect.backoff.max.ms", milliseconds(RECONNECT))
-            .set("topic.metadata.propagation.max.ms", milliseconds(TOPIC_TIMEOUT))
+            .set("topic.metadata.propagation.max.ms", milliseconds(TOPIC_TIMEOUT.min(settings.timeout / 2)))
             // A misspelt topic must not be created.
             .set("allow.auto.create.topics", "false");
         let protocol = match (&settings.tls, &settings.sasl) {
@@ -252,6 +268,16 @@ impl KafkaSink {
         };
         config.set("security.protocol", protocol);
         if let Some(tls) = &settings.tls {
+            let files = [("ca_bundle", tls.ca_bundle.as_ref())]
+                .into_iter()
+                .chain(tls.certificate.iter().flat_map(|(of, key)| [("certificate", Some(of)), ("key", Some(key))]));
+            for (key, file) in files {
+                let Some(file) = file else { continue };
+                // librdkafka would name neither.
+                std::fs::File::open(file).map_err(|error| {
+                    DeliveryError::new(format!("kafka.{key}: cannot read {}: {error}", file.display()))
+                })?;
+            }
             let path = |path: &PathBuf| path.display().to_string();
             match &tls.ca_bundle {
                 Some(bundle) => config.set("ssl.ca.location", path(bundle)),
@@ -281,20 +307,22 @@ impl KafkaSink {
         let asked = tokio::task::spawn_blocking(move || producer.client().fetch_metadata(None, timeout));
         let metadata = match asked.await {
             Ok(Ok(metadata)) => metadata,
-            Ok(Err(error)) => return Err(reports.explain(&in_words(&error))),
+            Ok(Err(_)) => return Err(reports.explain(&format!("no broker answered within {timeout:?}"))),
             Err(_) => return Err(DeliveryError::new("the request for the topics was interrupted")),
         };
         let topic = &self.settings.topic;
         match metadata.topics().iter().any(|known| known.name() == topic) {
             true => Ok(()),
-            false => Err(DeliveryError::new(format!("the brokers know no topic {topic}, or do not permit it"))),
+            false => {
+                Err(DeliveryError::new(format!("the topic {topic} does not exist, or the user may not describe it")))
+            }
         }
     }
 }
 
 impl Sink for KafkaSink {
     fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
-        async move { Ok(Delivered { refused: self.produce_all(batch).await? }) }.boxed()
+        async move { Delivered::with_refused(batch, self.produce_all(batch).await?) }.boxed()
     }
 
     /// Asks a broker for its topics.
@@ -304,17 +332,19 @@ impl Sink for KafkaSink {
 }
 
 /// Waits for all acknowledgements, also after a failure.
-async fn all_acknowledged(waiting: Vec<DeliveryFuture>, reports: &Reports) -> Result<(), Untaken> {
+async fn all_acknowledged(waiting: Vec<DeliveryFuture>, reports: &Reports) -> Result<(), NotAccepted> {
     let mut failed = None;
     for acknowledgement in waiting {
         match acknowledgement.await {
             Ok(Ok(_)) => {}
-            Ok(Err((error, _))) if is_too_large(&error) => return Err(Untaken::TooLarge(in_words(&error))),
-            Ok(Err((error, _))) => failed = failed.or(Some(in_words(&error))),
+            Ok(Err((error, _))) if is_too_large(&error) => return Err(NotAccepted::TooLarge(in_words(&error))),
+            Ok(Err((error, message))) => {
+                failed = failed.or_else(|| Some(format!("producing to {}: {}", message.topic(), in_words(&error))));
+            }
             Err(_) => failed = failed.or_else(|| Some("the producer was closed".to_owned())),
         }
     }
-    failed.map_or(Ok(()), |text| Err(Untaken::Failed(reports.explain(&text))))
+    failed.map_or(Ok(()), |text| Err(NotAccepted::Failed(reports.explain(&text))))
 }
 
 fn is_too_large(error: &KafkaError) -> bool {
