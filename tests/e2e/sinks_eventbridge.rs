@@ -1,21 +1,22 @@
 //! The sink `eventbridge`, against moto.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use dynacrawl_sim::{DemoAccount, Simulator, fixtures};
 use dynacrawl_sinks::{AwsIdentity, CloudEvents, EventBridgeSettings, SecretRef, SinkKind};
-use dynacrawl_testing::sink_contract::{Candidate, holds};
+use dynacrawl_testing::sink_contract::{Candidate, holds, split};
+use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::command::{Dynacrawl, Ended};
-use crate::cutter::{Cut, Cutter};
+use crate::command::Dynacrawl;
+use crate::cutter::{Cut, Cutter, cut_and_kill};
 use crate::daemon::Place;
 use crate::receiver::Receiver;
 use crate::servers::{self, Server};
-use crate::support::{HOME, IRELAND, eventually, ireland};
+use crate::support::{HOME, IRELAND, ireland};
 
 const SECRET: &str = "a-secret-key-that-nobody-may-see";
 
@@ -34,10 +35,6 @@ fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, endpoint: &str, bus
     crawl.args(["--output", "tables.jsonl"]).env("BUS_ID", "AKIDBUS").secret_env("BUS_SECRET", SECRET)
 }
 
-fn succeeded(ended: &Ended) {
-    assert_eq!(ended.code(), 0, "{}", ended.stderr);
-}
-
 #[test]
 fn events_have_their_type_time_and_table() {
     let (sim, home) = ireland(13);
@@ -46,7 +43,7 @@ fn events_have_their_type_time_and_table() {
         let place = Place::new();
         let bus = if more.is_empty() { "plain" } else { "enveloped" };
         servers::make_buses(&server, &[bus]);
-        succeeded(&crawl(&place, &sim, &home, &server.url, bus, more).run());
+        crawl(&place, &sim, &home, &server.url, bus, more).run().succeeded();
         let events = servers::events(&server, bus);
         assert_eq!(events.len(), 13 + 2);
         for event in &events {
@@ -93,7 +90,7 @@ fn a_missing_bus_loses_nothing_and_check_names_it() {
     servers::make_buses(&server, &["metadata"]);
     assert_eq!(check().code(), 0);
     assert!(servers::events(&server, "metadata").is_empty(), "check puts no event");
-    succeeded(&crawl(&place, &sim, &home, &server.url, "metadata", "").run());
+    crawl(&place, &sim, &home, &server.url, "metadata", "").run().succeeded();
     assert_eq!((servers::events(&server, "metadata").len(), place.rows("outbox")), (4 + 2, 0));
 }
 
@@ -149,7 +146,7 @@ fn single_entries_may_fail_and_be_refused() {
         (200, json!({ "FailedEntryCount": 0, "Entries": entries.iter().map(result).collect::<Vec<_>>() }))
     });
     let place = Place::new();
-    succeeded(&crawl(&place, &sim, &home, &receiver.base(), "metadata", "").run());
+    crawl(&place, &sim, &home, &receiver.base(), "metadata", "").run().succeeded();
     let (taken, throttled) = (taken.lock().expect("no panic"), throttled.lock().expect("no panic"));
     assert_eq!(throttled.len(), 1, "one entry failed");
     assert_eq!(taken.len(), 2 + 2, "all but the refused: {taken:?}");
@@ -183,7 +180,7 @@ fn a_bus_that_cannot_be_found_gets_no_events_unless_it_is_an_arn() {
     assert!(denied.stderr.contains("cannot look for the event bus: AccessDeniedException"), "{}", denied.stderr);
     assert_eq!(place.rows("outbox"), 4);
     let arn = format!("arn:aws:events:{IRELAND}:444455556666:event-bus/metadata");
-    succeeded(&crawl(&place, &sim, &home, &receiver.base(), &arn, "").run());
+    crawl(&place, &sim, &home, &receiver.base(), &arn, "").run().succeeded();
     assert_eq!(place.rows("outbox"), 0);
 }
 
@@ -221,14 +218,7 @@ fn kind(directory: &Path) -> SinkKind {
 }
 
 fn received(directory: &Path) -> Vec<(String, Value)> {
-    let event = |event: Value| {
-        let mut record = event["detail"].clone();
-        let members = record.as_object_mut().expect("an object");
-        let id = members.remove("event_id").expect("an id");
-        members.remove("table_before");
-        (id.as_str().expect("text").to_owned(), record)
-    };
-    servers::events(&MOTO, &bus(directory)).into_iter().map(event).collect()
+    servers::events(&MOTO, &bus(directory)).into_iter().map(|mut event| split(event["detail"].take())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,51 +234,13 @@ fn killed_and_cut_at_any_moment_nothing_is_lost() {
     servers::make_buses(&MOTO, &buses.iter().map(String::as_str).collect::<Vec<_>>());
     let cutter = Cutter::start(MOTO.port());
     let endpoint = format!("http://127.0.0.1:{}", cutter.port);
+    // The first answers are about the bus itself.
+    let cut = |random: &mut Rng| match random.bool() {
+        true => Cut::Request(random.usize(0..40_000)),
+        false => Cut::Answer(random.usize(0..2_000)),
+    };
     for (seed, bus) in (0..).zip(&buses) {
-        let (sim, home) = ireland(15);
-        let mut random = fastrand::Rng::with_seed(seed);
-        let place = Place::new();
-        for round in 0..random.u32(1..=2) {
-            if round > 0 {
-                sim.remove_table(HOME, IRELAND, &format!("table-{round:06}")).expect("a scope");
-            }
-            // The first answers are about the bus itself.
-            let cuts: Vec<_> = (0..random.usize(0..5))
-                .map(|_| match random.bool() {
-                    true => Cut::Request(random.usize(0..40_000)),
-                    false => Cut::Answer(random.usize(0..2_000)),
-                })
-                .collect();
-            cutter.cuts(cuts);
-            let before = place.delivered();
-            let mut running = crawl(&place, &sim, &home, &endpoint, bus, "").start();
-            if random.bool() {
-                let after = random.u64(0..15);
-                eventually("it has come far enough", || place.delivered() >= before + after || running.has_ended());
-                running.kill();
-            }
-            eventually("it ends", || running.has_ended());
-        }
-        let mut left = 20;
-        while crawl(&place, &sim, &home, &endpoint, bus, "").run().code() != 0 {
-            left -= 1;
-            assert!(left > 0, "seed {seed}");
-        }
-        let (mut by_id, mut first) = (HashMap::new(), Vec::new());
-        for event in servers::events(&MOTO, bus) {
-            let detail = event["detail"].clone();
-            let id = detail["event_id"].as_str().expect("an id").to_owned();
-            if let Some(before) = by_id.insert(id, detail.clone()) {
-                assert_eq!(before, detail, "seed {seed}");
-                continue;
-            }
-            let kind = detail["type"].as_str().unwrap_or_default();
-            if kind.starts_with("table_") {
-                let name = detail["table"]["name"].as_str().or(detail["table_name"].as_str()).unwrap_or_default();
-                first.push(format!("{kind} {name}"));
-            }
-        }
-        assert_eq!(first, place.changes(None), "seed {seed}");
-        assert_eq!(place.rows("outbox"), 0, "seed {seed}");
+        let place = cut_and_kill(seed, &cutter, cut, |place, sim, home| crawl(place, sim, home, &endpoint, bus, ""));
+        place.has_delivered(servers::events(&MOTO, bus).into_iter().map(|mut event| event["detail"].take()), seed);
     }
 }

@@ -1,6 +1,6 @@
 //! The sink `http`, against a server that fails in many ways.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 
 use base64::Engine;
@@ -37,15 +37,11 @@ fn types(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().expect("a type")).collect()
 }
 
-fn succeeded(ended: &Ended) {
-    assert_eq!(ended.code(), 0, "{}", ended.stderr);
-}
-
 #[test]
 fn events_are_posted_in_order_with_the_credentials() {
     let (sim, home) = ireland(5);
     let (place, receiver) = (Place::new(), Receiver::start());
-    succeeded(&crawl(&place, &sim, &home, &receiver, "headers = { X-Team = \"data\" }\n").run());
+    crawl(&place, &sim, &home, &receiver, "headers = { X-Team = \"data\" }\n").run().succeeded();
     let events = receiver.events();
     assert_eq!(types(&events), [&["table_added"; 5][..], &["scope_completed", "run_completed"]].concat());
     assert_eq!(ids(&events).iter().collect::<HashSet<_>>().len(), 7);
@@ -60,7 +56,7 @@ fn events_are_posted_in_order_with_the_credentials() {
     // Nothing has changed, except for a table that is gone.
     receiver.forget();
     sim.remove_table(HOME, IRELAND, "table-000002").expect("a scope");
-    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     let events = receiver.events();
     assert_eq!(types(&events), ["table_removed", "scope_completed", "run_completed"]);
     assert_eq!(events[0]["table_before"]["name"], "table-000002");
@@ -83,7 +79,7 @@ fn a_body_may_be_compressed_signed_and_a_cloud_event() {
         ("signing_key = { env = \"KEY\" }\nformat = \"single\"\ncloud_events = \"binary\"\n", "application/json"),
     ] {
         let (place, receiver) = (Place::new(), Receiver::start());
-        succeeded(&crawl(&place, &sim, &home, &receiver, more).secret_env("KEY", key).run());
+        crawl(&place, &sim, &home, &receiver, more).secret_env("KEY", key).run().succeeded();
         let (mut seen, mut signatures) = (Vec::new(), HashSet::new());
         for request in receiver.received() {
             assert_eq!(request.header("content-type"), content_type);
@@ -139,7 +135,7 @@ fn what_passes_is_tried_again_and_nothing_is_lost() {
     let busy = Reaction::Answer(503, "retry-after: 1\r\n", "later".to_owned());
     receiver
         .reacts([Reaction::Cut, Reaction::TakeAndCut, busy, Reaction::Answer(429, "", String::new())], Reaction::Take);
-    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     let events = receiver.events();
     let mut seen = HashSet::new();
     let first: Vec<_> = events.iter().filter(|event| seen.insert(event["event_id"].clone())).collect();
@@ -153,7 +149,7 @@ fn an_answer_of_success_counts_even_if_its_body_breaks_off() {
     let (sim, home) = ireland(5);
     let (place, receiver) = (Place::new(), Receiver::start());
     receiver.reacts([], Reaction::TakeAndBreakOff);
-    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     let events = receiver.events();
     assert_eq!(types(&events), [&["table_added"; 5][..], &["scope_completed", "run_completed"]].concat());
 }
@@ -164,7 +160,7 @@ fn refused_events_become_dead_letters_and_a_wrong_address_none() {
     let (place, receiver) = (Place::new(), Receiver::start());
     let dead = place.path("state.db.events.refused.jsonl");
     receiver.reacts([], Reaction::RefuseIf("\"name\":\"table-000003\"".to_owned(), 422));
-    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     assert_eq!(receiver.events().len(), 5 + 2);
     let letters: Vec<Value> = fs::read_to_string(&dead)
         .expect("dead letters")
@@ -183,7 +179,7 @@ fn refused_events_become_dead_letters_and_a_wrong_address_none() {
     assert!(ended.stderr.contains("you sent Bearer ***"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(&dead).expect("dead letters").lines().count(), 1);
     receiver.reacts([], Reaction::Take);
-    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     assert_eq!(place.rows("outbox"), 0);
 }
 
@@ -194,7 +190,7 @@ fn dead_letters_are_shown_and_delivered_again() {
     let refuse = |text: &str| receiver.reacts([], Reaction::RefuseIf(text.to_owned(), 422));
     refuse("\"name\":\"table-00000");
     // Completions pass, so the tables are refused one by one.
-    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     let config = format!(
         "[crawl]\ndeliver_within = \"1s\"\n[state]\npath = \"{}\"\n[sink.events]\nbatch = 3\nbackoff = \"20ms\"\n\
          [sink.events.http]\nurl = \"{}\"\n",
@@ -240,7 +236,7 @@ fn the_sinks_of_a_state_are_shown_with_what_they_are_owed() {
     assert_eq!((&line["owed"], &line["refused"], &line["delivered_at"]), (&5.into(), &0.into(), &Value::Null));
 
     receiver.reacts([], Reaction::RefuseIf("\"name\":\"table-000001\"".to_owned(), 422));
-    succeeded(&crawl(&place, &sim, &home, &receiver, "").run());
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     let line: Value = serde_json::from_str(&sinks(&["--format", "json"]).succeeded()).expect("JSON");
     assert_eq!((&line["owed"], &line["refused"], &line["failure"]), (&0.into(), &1.into(), &Value::Null));
     assert!(line["delivered_at"].is_string() && line["owed_since"].is_null(), "{line}");
@@ -291,7 +287,7 @@ fn without_a_state_tables_stream_to_the_url() {
         receiver.url()
     );
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config).args(["--output", "tables.jsonl"]).run();
-    succeeded(&crawl());
+    crawl().succeeded();
     let events = receiver.events();
     assert_eq!(types(&events), [&["table"; 30][..], &["scope_completed", "run_completed"]].concat());
     receiver.reacts([], Reaction::Answer(500, "", "broken".to_owned()));
@@ -309,7 +305,7 @@ fn each_sink_gets_what_its_filter_selects() {
          [sink.some.http]\nurl = \"{}\"\n",
         some.url()
     );
-    succeeded(&crawl(&place, &sim, &home, &all, &more).run());
+    crawl(&place, &sim, &home, &all, &more).run().succeeded();
     let names = |events: &[Value]| -> Vec<String> {
         let name = |event: &Value| event["table"]["name"].as_str().or(event["table_name"].as_str()).map(str::to_owned);
         let mut names: Vec<_> = events.iter().filter_map(name).collect();
@@ -321,7 +317,7 @@ fn each_sink_gets_what_its_filter_selects() {
     assert_eq!((all.events().len(), place.rows("outbox")), (7, 0), "what a sink does not get counts as delivered");
     sim.remove_table(HOME, IRELAND, "table-000001").expect("a scope");
     sim.remove_table(HOME, IRELAND, "table-000003").expect("a scope");
-    succeeded(&crawl(&place, &sim, &home, &all, &more).run());
+    crawl(&place, &sim, &home, &all, &more).run().succeeded();
     assert_eq!(names(&some.events()[2..]), ["table-000001"]);
 }
 
@@ -343,9 +339,9 @@ fn a_sink_gets_the_events_of_its_targets() {
     let crawl =
         |name: &str, args: &[&str]| Dynacrawl::crawl().sim(&sim).keys(&home).config(&config(name)).args(args).run();
     // The target gets another name while its sink is away: what was queued before is still its own.
-    succeeded(&crawl("old", &["--no-sinks"]));
-    succeeded(&crawl("new", &["--no-sinks"]));
-    succeeded(&crawl("old", &[]));
+    crawl("old", &["--no-sinks"]).succeeded();
+    crawl("new", &["--no-sinks"]).succeeded();
+    crawl("old", &[]).succeeded();
     let mut seen = types(&receiver.events()).into_iter().map(str::to_owned).collect::<Vec<_>>();
     seen.sort();
     let expected = [
@@ -376,7 +372,7 @@ fn a_missing_secret_of_a_sink_is_found_before_a_call() {
     let crawl = |args: &[&str]| Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config).args(args).run();
     crawl(&[]).fails_with(2, "sink.events.http.signing_key: the environment variable NOPE is not set");
     assert_eq!(sim.counts().total.requests, 0);
-    succeeded(&crawl(&["--no-sinks"]));
+    crawl(&["--no-sinks"]).succeeded();
     let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]).config(&config).run();
     assert!(check.code() == 5 && check.stdout.contains("signing_key"), "{}", check.stdout);
 }
@@ -409,11 +405,11 @@ fn a_crawl_delivers_to_the_chosen_sinks_and_keeps_the_rest() {
     let (place, one, two) = (Place::new(), Receiver::start(), Receiver::start());
     let more = format!("[sink.two.http]\nurl = \"{}\"\n", two.url());
     let run = |args: &[&str]| crawl(&place, &sim, &home, &one, &more).args(args).run();
-    succeeded(&run(&["--no-sinks"]));
+    run(&["--no-sinks"]).succeeded();
     assert_eq!((one.events().len(), two.events().len()), (0, 0));
-    succeeded(&run(&["--sink", "two"]));
+    run(&["--sink", "two"]).succeeded();
     assert_eq!((one.events().len(), two.events().len()), (0, 4 + 2));
-    succeeded(&run(&[]));
+    run(&[]).succeeded();
     assert_eq!((one.events().len(), two.events().len()), (8, 8), "nothing is lost");
     run(&["--sink", "three"]).fails_with(2, "--sink: there is no sink 'three'; the configuration has events, two");
     run(&["--sink", "two", "--no-sinks"]).fails_with(2, "cannot be used with");
@@ -426,8 +422,7 @@ fn standard_output_is_silent_beside_sinks_unless_requested() {
     let config = format!("[crawl]\nrate = 0\n[sink.events.http]\nurl = \"{}\"\n", receiver.url());
     let run = |config: &str, args: &[&str]| {
         let ended = Dynacrawl::crawl_of(&sim, &home, IRELAND).config(config).args(args).run();
-        succeeded(&ended);
-        ended.stdout.lines().count()
+        ended.succeeded().lines().count()
     };
     assert_eq!((run(&config, &[]), receiver.events().len()), (0, 5));
     assert_eq!(run(&config, &["--output", "-"]), 6);
@@ -474,25 +469,6 @@ fn killed_and_cut_at_any_moment_nothing_is_lost() {
             left -= 1;
             assert!(left > 0, "seed {seed}");
         }
-        let events = receiver.events();
-        let mut by_id: BTreeMap<&str, &Value> = BTreeMap::new();
-        let mut first = Vec::new();
-        for event in &events {
-            let id = event["event_id"].as_str().expect("an id");
-            match by_id.insert(id, event) {
-                Some(before) => assert_eq!(before, event, "seed {seed}"),
-                None => first.push(event),
-            }
-        }
-        let arrived: Vec<String> = first
-            .iter()
-            .filter(|event| event["type"].as_str().is_some_and(|kind| kind.starts_with("table_")))
-            .map(|event| {
-                let name = event["table"]["name"].as_str().or(event["table_name"].as_str()).unwrap_or_default();
-                format!("{} {name}", event["type"].as_str().unwrap_or_default())
-            })
-            .collect();
-        assert_eq!(arrived, place.changes(None), "seed {seed}");
-        assert_eq!(place.rows("outbox"), 0, "seed {seed}");
+        place.has_delivered(receiver.events(), seed);
     }
 }

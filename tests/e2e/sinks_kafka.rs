@@ -1,6 +1,6 @@
 //! The sink `kafka`, against tansu.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use dynacrawl_sim::{DemoAccount, Simulator, fixtures};
 use dynacrawl_sinks::{CloudEvents, KafkaSettings, SinkKind};
-use dynacrawl_testing::sink_contract::{Candidate, holds};
+use dynacrawl_testing::sink_contract::{Candidate, holds, split};
+use fastrand::Rng;
 use serde_json::Value;
 
-use crate::command::{Dynacrawl, Ended};
-use crate::cutter::{Cut, Cutter};
+use crate::command::Dynacrawl;
+use crate::cutter::{Cut, Cutter, cut_and_kill};
 use crate::daemon::Place;
 use crate::network::TlsFront;
 use crate::servers::{self, Server};
-use crate::support::{HOME, IRELAND, eventually, ireland};
+use crate::support::{HOME, IRELAND, ireland};
 
 fn config(place: &Place, port: u16, topic: &str, more: &str) -> String {
     let tls = if more.contains("tls") { "" } else { "tls = false\n" };
@@ -33,10 +34,6 @@ fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, port: u16, topic: &
     crawl.args(["--output", "tables.jsonl"])
 }
 
-fn succeeded(ended: &Ended) {
-    assert_eq!(ended.code(), 0, "{}", ended.stderr);
-}
-
 /// The server of the tests that need none of their own.
 static TANSU: LazyLock<Server> = LazyLock::new(|| servers::tansu(|own| own, &[]));
 
@@ -50,9 +47,9 @@ fn messages_have_the_table_as_their_key_and_the_id_in_a_header() {
     ] {
         let place = Place::new();
         servers::make_topics(&TANSU, &[(topic, 3)]);
-        succeeded(&crawl(&place, &sim, &home, TANSU.port(), topic, more).run());
+        crawl(&place, &sim, &home, TANSU.port(), topic, more).run().succeeded();
         sim.remove_table(HOME, IRELAND, "table-000001").expect("a scope");
-        succeeded(&crawl(&place, &sim, &home, TANSU.port(), topic, more).run());
+        crawl(&place, &sim, &home, TANSU.port(), topic, more).run().succeeded();
         let restored = fixtures::full_table("table-000001", HOME, IRELAND);
         sim.put_table(HOME, IRELAND, "table-000001", &restored).expect("a scope");
         let messages = servers::messages(&TANSU, topic);
@@ -106,7 +103,7 @@ fn a_missing_topic_or_broker_loses_nothing_and_is_named() {
     // Neither the deliveries nor the check created it.
     servers::make_topics(&TANSU, &[("missing", 1)]);
     assert_eq!(check(TANSU.port()).code(), 0);
-    succeeded(&crawl(&place, &sim, &home, TANSU.port(), "missing", "").run());
+    crawl(&place, &sim, &home, TANSU.port(), "missing", "").run().succeeded();
     assert_eq!((servers::messages(&TANSU, "missing").len(), place.rows("outbox")), (4 + 2 + 2, 0));
 }
 
@@ -118,7 +115,7 @@ fn a_message_that_is_too_large_is_a_dead_letter() {
     sim.put_table(HOME, IRELAND, "large", &large).expect("a scope");
     let place = Place::new();
     servers::make_topics(&TANSU, &[("bounded", 1)]);
-    succeeded(&crawl(&place, &sim, &home, TANSU.port(), "bounded", "max_message_bytes = 12000\n").run());
+    crawl(&place, &sim, &home, TANSU.port(), "bounded", "max_message_bytes = 12000\n").run().succeeded();
     assert_eq!(servers::messages(&TANSU, "bounded").len(), 3 + 2);
     let letters = std::fs::read_to_string(place.path("state.db.bus.refused.jsonl")).expect("dead letters");
     let letter: Value = serde_json::from_str(letters.trim_end()).expect("one line");
@@ -153,7 +150,7 @@ fn tls_verifies_the_broker() {
     let wrong = crawl(&place, &sim, &home, port, "t", wrong).run();
     assert!(wrong.stderr.contains("kafka.ca_bundle: cannot read /nonexistent.pem"), "{}", wrong.stderr);
     let trusting = format!("tls = true\nca_bundle = \"{}\"\n", trust[1]);
-    succeeded(&crawl(&place, &sim, &home, port, "t", &trusting).run());
+    crawl(&place, &sim, &home, port, "t", &trusting).run().succeeded();
     assert_eq!(place.rows("outbox"), 0);
 }
 
@@ -199,14 +196,7 @@ fn kind(directory: &Path) -> SinkKind {
 }
 
 fn received(directory: &Path) -> Vec<(String, Value)> {
-    let event = |message: Value| {
-        let mut record = message["value"].clone();
-        let members = record.as_object_mut().expect("an object");
-        let id = members.remove("event_id").expect("an id");
-        members.remove("table_before");
-        (id.as_str().expect("text").to_owned(), record)
-    };
-    servers::messages(&TANSU, &topic(directory)).into_iter().map(event).collect()
+    servers::messages(&TANSU, &topic(directory)).into_iter().map(|mut message| split(message["value"].take())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,50 +221,16 @@ fn killed_and_cut_at_any_moment_nothing_is_lost() {
     let cutter = cutter.into_inner().expect("no panic").expect("it was started");
     let topics: Vec<_> = (0..30).map(|seed| format!("seed-{seed}")).collect();
     servers::make_topics(&server, &topics.iter().map(|topic| (topic.as_str(), 1)).collect::<Vec<_>>());
+    let cut = |random: &mut Rng| match random.bool() {
+        true => Cut::Request(random.usize(0..15_000)),
+        false => Cut::Answer(random.usize(0..3_000)),
+    };
     for (seed, topic) in (0..).zip(&topics) {
-        let (sim, home) = ireland(15);
-        let mut random = fastrand::Rng::with_seed(seed);
-        let place = Place::new();
-        for round in 0..random.u32(1..=2) {
-            if round > 0 {
-                sim.remove_table(HOME, IRELAND, &format!("table-{round:06}")).expect("a scope");
-            }
-            let cuts: Vec<_> = (0..random.usize(0..6))
-                .map(|_| match random.bool() {
-                    true => Cut::Request(random.usize(0..15_000)),
-                    false => Cut::Answer(random.usize(0..3_000)),
-                })
-                .collect();
-            cutter.cuts(cuts);
-            let before = place.delivered();
-            let mut running = crawl(&place, &sim, &home, cutter.port, topic, "").start();
-            if random.bool() {
-                let after = random.u64(0..15);
-                eventually("it has come far enough", || place.delivered() >= before + after || running.has_ended());
-                running.kill();
-            }
-            eventually("it ends", || running.has_ended());
-        }
-        let mut left = 20;
-        while crawl(&place, &sim, &home, cutter.port, topic, "").run().code() != 0 {
-            left -= 1;
-            assert!(left > 0, "seed {seed}");
-        }
-        let (mut by_id, mut first) = (BTreeMap::new(), Vec::new());
-        for message in servers::messages(&server, topic) {
-            let value = message["value"].clone();
-            let id = value["event_id"].as_str().expect("an id").to_owned();
-            if let Some(before) = by_id.insert(id, value.clone()) {
-                assert_eq!(before, value, "seed {seed}");
-                continue;
-            }
-            let kind = value["type"].as_str().unwrap_or_default();
-            if kind.starts_with("table_") {
-                let name = value["table"]["name"].as_str().or(value["table_name"].as_str()).unwrap_or_default();
-                first.push(format!("{kind} {name}"));
-            }
-        }
-        assert_eq!(first, place.changes(None), "seed {seed}");
-        assert_eq!(place.rows("outbox"), 0, "seed {seed}");
+        let place =
+            cut_and_kill(seed, &cutter, cut, |place, sim, home| crawl(place, sim, home, cutter.port, topic, ""));
+        place.has_delivered(
+            servers::messages(&server, topic).into_iter().map(|mut message| message["value"].take()),
+            seed,
+        );
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use dynacrawl_sim::{Account, DemoAccount, Estate, Simulator, Tables, fixtures};
 use dynacrawl_sinks::{CloudEvents, NatsSettings, SinkKind};
-use dynacrawl_testing::sink_contract::{Candidate, holds};
+use dynacrawl_testing::sink_contract::{Candidate, holds, split};
 use serde_json::Value;
 
-use crate::command::{Dynacrawl, Ended};
+use crate::command::Dynacrawl;
 use crate::daemon::Place;
 use crate::nats::Nats;
 use crate::support::{HOME, IRELAND, VIRGINIA, eventually, simulate};
@@ -34,10 +34,6 @@ fn estate(tables: u64) -> (Simulator, DemoAccount) {
     (simulate(Estate::new([account])), access)
 }
 
-fn succeeded(ended: &Ended) {
-    assert_eq!(ended.code(), 0, "{}", ended.stderr);
-}
-
 #[test]
 fn events_are_published_under_their_subject_with_their_id() {
     let (sim, home) = estate(3);
@@ -48,7 +44,7 @@ fn events_are_published_under_their_subject_with_their_id() {
     ] {
         let (place, nats) = (Place::new(), Nats::start(""));
         nats.create_stream(None);
-        succeeded(&crawl(&place, &sim, &home, &nats, more).run());
+        crawl(&place, &sim, &home, &nats, more).run().succeeded();
         let messages = nats.messages();
         assert_eq!(messages.len(), 6 + 2 + 1);
         for message in &messages {
@@ -95,7 +91,7 @@ fn a_missing_stream_or_wrong_password_loses_nothing() {
     assert!(checked.stdout.contains("no stream of JetStream takes the subject dynacrawl.*.*.*"), "{}", checked.stdout);
     nats.create_stream(Some(("crawler", secret)));
     assert_eq!(check().code(), 0);
-    succeeded(&run(secret));
+    run(secret).succeeded();
     assert_eq!(place.rows("outbox"), 0, "{}", nats.log().display());
 }
 
@@ -106,7 +102,7 @@ fn two_sinks_may_have_one_stream() {
     let (place, nats) = (Place::new(), Nats::start(""));
     nats.create_stream(None);
     let second = format!("[sink.two.nats]\nservers = [\"{}\"]\nsubject = \"dynacrawl.two.{{kind}}\"\n", nats.address());
-    succeeded(&crawl(&place, &sim, &home, &nats, &second).run());
+    crawl(&place, &sim, &home, &nats, &second).run().succeeded();
     let messages = nats.messages();
     let of_two = messages.iter().filter(|message| message.subject.starts_with("dynacrawl.two.")).count();
     assert_eq!((messages.len(), of_two), (14, 7));
@@ -121,7 +117,7 @@ fn an_event_that_the_stream_does_not_permit_is_a_dead_letter() {
     for (config, max_message_size) in [("", 12_000), ("max_payload: 12000\n", -1)] {
         let (place, nats) = (Place::new(), Nats::start(config));
         nats.create_stream_with(None, max_message_size);
-        succeeded(&crawl(&place, &sim, &home, &nats, "").run());
+        crawl(&place, &sim, &home, &nats, "").run().succeeded();
         assert_eq!(nats.messages().len(), 2 + 2 + 1, "all but the large one");
         let letters = std::fs::read_to_string(place.path("state.db.bus.refused.jsonl")).expect("dead letters");
         let letter: Value = serde_json::from_str(letters.trim_end()).expect("one line");
@@ -159,14 +155,7 @@ fn kind(directory: &Path) -> SinkKind {
 }
 
 fn received(directory: &Path) -> Vec<(String, Value)> {
-    let event = |message: crate::nats::Message| {
-        let mut record = message.payload;
-        let members = record.as_object_mut().expect("an object");
-        let id = members.remove("event_id").expect("an id");
-        members.remove("table_before");
-        (id.as_str().expect("text").to_owned(), record)
-    };
-    with_server(directory, Nats::messages).into_iter().map(event).collect()
+    with_server(directory, Nats::messages).into_iter().map(|message| split(message.payload)).collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dynacrawl_sim::{Account, DemoAccount, Denial, Effect, Estate, FaultRule, Operation, Simulator, Tables};
 use serde_json::Value;
 
-use crate::command::{Dynacrawl, Ended};
+use crate::command::Dynacrawl;
 use crate::daemon::{Place, keyed, target};
 use crate::servers::{self, Kind, S3_KEYS, Server};
 use crate::support::{HOME, IRELAND, VIRGINIA, closed_port, eventually, ireland, simulate};
@@ -25,10 +25,6 @@ fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, store: &str) -> Dyn
 
 fn directory(place: &Place) -> String {
     format!("url = \"file://{}\"\ncompression = \"none\"\n", place.path("lake").display())
-}
-
-fn succeeded(ended: &Ended) {
-    assert_eq!(ended.code(), 0, "{}", ended.stderr);
 }
 
 fn json(path: &Path) -> Value {
@@ -91,7 +87,7 @@ fn each_run_leaves_the_whole_estate_and_a_manifest_and_old_ones_are_deleted() {
     let place = Place::new();
     let lake = place.path("lake");
     let store = format!("{}keep_runs = 2\n", directory(&place));
-    succeeded(&crawl(&place, &sim, &home, &store).run());
+    crawl(&place, &sim, &home, &store).run().succeeded();
     let first = manifest(&lake);
     assert_eq!((&first["is_complete"], &first["outcome"]), (&true.into(), &"complete".into()));
     assert_eq!((&first["scope_count"], &first["incomplete_scopes"]), (&1.into(), &Value::Array(Vec::new())));
@@ -109,7 +105,7 @@ fn each_run_leaves_the_whole_estate_and_a_manifest_and_old_ones_are_deleted() {
 
     // A second run changes nothing, and its snapshot is whole all the same.
     for _ in 0..2 {
-        succeeded(&crawl(&place, &sim, &home, &store).run());
+        crawl(&place, &sim, &home, &store).run().succeeded();
         assert_eq!(rows(&lake, "tables").len(), 5);
     }
     let paths = files(&lake);
@@ -123,7 +119,7 @@ fn a_scope_that_is_not_complete_keeps_its_last_known_rows_and_is_named() {
     let (sim, home) = ireland(250);
     let place = Place::new();
     let lake = place.path("lake");
-    succeeded(&crawl(&place, &sim, &home, &directory(&place)).run());
+    crawl(&place, &sim, &home, &directory(&place)).run().succeeded();
     let before = rows(&lake, "tables");
     // A page of the listing is denied, and one table.
     sim.deny(Denial::new(HOME, Operation::DescribeTable).table("table-000007"));
@@ -158,7 +154,7 @@ fn after_a_time_without_the_store_only_the_newest_run_is_written() {
         assert!(ended.stderr.contains("lake"), "{}", ended.stderr);
     }
     fs::remove_file(place.path("lake")).expect("removed");
-    succeeded(&crawl(&place, &sim, &home, &directory(&place)).run());
+    crawl(&place, &sim, &home, &directory(&place)).run().succeeded();
     let manifest = manifest(&place.path("lake"));
     assert_eq!(manifest["skipped_runs"].as_array().expect("runs").len(), 2, "{manifest}");
     assert_eq!(files(&place.path("lake")).iter().filter(|path| path.starts_with("_manifests/")).count(), 1);
@@ -176,7 +172,7 @@ fn a_new_sink_begins_with_all_scopes_of_the_state_and_then_gets_those_of_each_ru
         let config =
             format!("[crawl]\nrate = 0\n[state]\npath = \"{}\"\n{sink}{first}{second}", place.state().display());
         let crawl = Dynacrawl::crawl().config(&config).args(["--output", "tables.jsonl"]).args(args);
-        succeeded(&keyed(crawl, &sim, &home).run());
+        keyed(crawl, &sim, &home).run().succeeded();
     };
     crawl("", &[]);
     let sink = format!("[sink.lake.object_store]\n{}", directory(&place));
@@ -206,7 +202,7 @@ fn without_a_state_the_run_itself_is_the_snapshot() {
     let lake = place.path("lake");
     let config = format!("[crawl]\nrate = 0\n[sink.lake.object_store]\n{}", directory(&place));
     let crawl = || Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config).args(["--output", "tables.jsonl"]);
-    succeeded(&crawl().run());
+    crawl().run().succeeded();
     assert_eq!((rows(&lake, "tables").len(), rows(&lake, "scopes").len()), (3, 1));
     assert_eq!(manifest(&lake)["is_complete"], true);
 
@@ -243,7 +239,7 @@ fn retention_does_not_delete_the_only_rows_of_other_targets() {
             directory(&place)
         );
         let crawl = Dynacrawl::crawl().config(&config).args(["--output", "tables.jsonl", "--target", name]);
-        succeeded(&keyed(crawl, &sim, &home).run());
+        keyed(crawl, &sim, &home).run().succeeded();
     };
     for name in ["first", "second", "first", "second", "first"] {
         crawl(name);
@@ -273,7 +269,7 @@ fn a_target_whose_account_is_unknown_keeps_its_last_known_rows() {
         let crawl = Dynacrawl::crawl().config(&config).args(["--output", "tables.jsonl"]);
         keyed(crawl, &sim, &home).env("K2", &away.access_key_id).secret_env("S2", &away.secret_access_key).run()
     };
-    succeeded(&crawl());
+    crawl().succeeded();
     let lake = place.path("lake");
     assert_eq!(rows(&lake, "tables").len(), 5);
     sim.delete_key(&away.access_key_id).expect("there");
@@ -300,7 +296,7 @@ fn a_kill_at_any_time_leaves_a_manifest_whose_files_are_there() {
             assert_eq!(rows(&lake, "tables").len(), 40, "seed {seed}");
         }
     }
-    succeeded(&crawl(&place, &sim, &home, &directory(&place)).run());
+    crawl(&place, &sim, &home, &directory(&place)).run().succeeded();
     assert_eq!(rows(&lake, "tables").len(), 40);
     assert_eq!(place.rows("outbox"), 0);
 }
@@ -341,7 +337,7 @@ fn bucket_of(server: &Server, more: &str, encryption: Option<&str>) {
     assert_eq!(check.code(), 0, "{}{}", check.stdout, check.stderr);
     assert_eq!(servers::bucket(server, "lake", false, None), serde_json::json!({}), "a check leaves nothing");
     for times in 0..2 {
-        succeeded(&crawl().run());
+        crawl().run().succeeded();
         let (objects, lake) = saved(server, &place, times);
         assert_eq!(rows(&lake, "tables").len(), 4);
         let objects = objects.as_object().expect("objects");

@@ -116,12 +116,15 @@ pub(super) enum Next {
 }
 
 impl Page {
-    /// Reads the tables, and what follows.
+    /// Reads the events that pass the filter, and what follows.
     pub(super) fn read(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
-        match self.progress.phase {
-            Phase::Tables | Phase::Statistics => self.tables(reader),
-            Phase::Removals => self.removals(reader),
-        }
+        let filter = self.filter.clone();
+        let (mut events, next) = match self.progress.phase {
+            Phase::Tables | Phase::Statistics => self.tables(reader)?,
+            Phase::Removals => self.removals(reader)?,
+        };
+        events.retain(|event| filter.passes(event));
+        Ok((events, next))
     }
 
     fn tables(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {

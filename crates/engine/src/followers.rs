@@ -109,9 +109,8 @@ impl Follower<'_> {
         if removes {
             // Before the cursor passes, so that a kill loses nothing.
             let progress = Progress::new(Phase::Removals, Timestamp::now());
-            self.store(Next::At(progress), sync, Some(refused)).await?;
+            self.store(Next::At(progress), sync, Some(0)).await?;
         }
-        let refused = if removes { 0 } else { refused };
         source.delivered(last, refused).await.map_err(own)?;
         Ok(count)
     }
@@ -138,8 +137,7 @@ impl Follower<'_> {
             let reader = opened(state).reader()?;
             page.read(&reader)
         };
-        let (mut events, next) = with_state(self.state, reading).await?;
-        events.retain(|event| self.to.filter.passes(event));
+        let (events, next) = with_state(self.state, reading).await?;
         let refused = self.deliver(&events).await?;
         self.store(next, sync, (!events.is_empty()).then_some(refused)).await?;
         Ok(events.len().max(1))
@@ -149,23 +147,21 @@ impl Follower<'_> {
     /// `None`: it got nothing.
     async fn store(&self, next: Next, sync: &SinkSync, refused: Option<u64>) -> Result<(), DeliveryError> {
         let (name, before) = (self.to.sink.name.clone(), sync.progress.clone());
-        let mut stored =
-            SinkProgress { taken: refused.is_some(), refused: refused.unwrap_or_default(), ..SinkProgress::default() };
-        // While the sink gets the whole state, the last time before that decides which removals it needs.
-        let now = Timestamp::now();
-        let at = |progress: &Progress| refused.filter(|_| progress.up_to.is_none()).map(|_| now);
-        match next {
-            Next::At(progress) => {
-                stored.delivered_at = at(&progress);
-                stored.progress = serde_json::to_string(&progress).ok();
-            }
-            Next::Ended(progress) => {
-                let is_whole = progress.up_to.is_some();
-                stored.delivered_at = if is_whole { Some(now) } else { at(&progress) };
-                stored.synced_up_to = progress.up_to;
-                stored.statistics_at = (is_whole || progress.phase == Phase::Statistics).then_some(progress.started_at);
-            }
-        }
+        let (progress, has_ended) = match next {
+            Next::At(progress) => (progress, false),
+            Next::Ended(progress) => (progress, true),
+        };
+        let (is_whole, now) = (progress.up_to.is_some(), Timestamp::now());
+        let stored = SinkProgress {
+            taken: refused.is_some(),
+            refused: refused.unwrap_or_default(),
+            // While the sink gets the whole state, the last time before that decides which removals it needs.
+            delivered_at: if is_whole { has_ended.then_some(now) } else { refused.map(|_| now) },
+            statistics_at: (has_ended && (is_whole || progress.phase == Phase::Statistics))
+                .then_some(progress.started_at),
+            synced_up_to: progress.up_to.filter(|_| has_ended),
+            progress: if has_ended { None } else { serde_json::to_string(&progress).ok() },
+        };
         let storing = move |state: &SharedState| opened(state).set_progress(&name, before.as_deref(), &stored);
         with_state(self.state, storing).await.map(drop)
     }
@@ -230,7 +226,6 @@ pub async fn resend(
         let read = tokio::task::spawn_blocking(reading).await.map_err(|error| error.to_string());
         let (events, next) =
             read.and_then(|read| read.map_err(|error| error.to_string())).map_err(DeliveryError::new)?;
-        let events: Vec<_> = events.into_iter().filter(|event| to.filter.passes(event)).collect();
         for batch in events.chunks(to.sink.at_once()) {
             let delivered = deliver_until(&mut *sink, &to.sink, batch, deadline).await?;
             refused += delivered.refused.len() as u64;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dynacrawl_catalogs::Described;
 use dynacrawl_model::{Body, NamedScope, Scope, TableRecord};
 
+use crate::halves::Halves;
 use crate::sink::{Delivered, DeliveryError, Event, Part, Refusal};
 
 /// How a sink of a catalog follows the state.
@@ -159,20 +160,20 @@ impl Refusals {
 
 /// Updates that are sent together and, if the catalog refuses several at once, in halves, to find out which
 /// ones it refuses.
-pub(crate) struct Halves<'u, T> {
-    left: Vec<&'u [T]>,
+pub(crate) struct UpdateHalves<'u, T> {
+    halves: Halves<'u, T>,
     pub(crate) refusals: Refusals,
 }
 
-impl<'u, T> Halves<'u, T> {
+impl<'u, T> UpdateHalves<'u, T> {
     /// At most `at_once` are sent together.
     pub(crate) fn new(updates: &'u [T], at_once: usize) -> Self {
-        Self { left: updates.chunks(at_once).rev().collect(), refusals: Refusals::default() }
+        Self { halves: Halves::new(updates, at_once), refusals: Refusals::default() }
     }
 
     /// The next ones to send.
     pub(crate) fn next(&mut self) -> Option<&'u [T]> {
-        self.left.pop()
+        self.halves.next()
     }
 
     /// How the catalog answered to them.
@@ -187,10 +188,7 @@ impl<'u, T> Halves<'u, T> {
             (Answered::Failed(error), _) => return Err(error),
             (Answered::Refused(reason), [one]) => self.refusals.refused(update(one), reason),
             (Answered::Suspect(error), [one]) => self.refusals.suspect(update(one), error),
-            (Answered::Refused(_) | Answered::Suspect(_), sent) => {
-                let (first, second) = sent.split_at(sent.len() / 2);
-                self.left.extend([second, first]);
-            }
+            (Answered::Refused(_) | Answered::Suspect(_), sent) => self.halves.split(sent),
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use dynacrawl_model::{AccountId, RecordKind};
+use dynacrawl_model::{AccountId, Body, RecordKind, TableArn, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::event_json;
@@ -24,8 +24,7 @@ pub enum CloudEvents {
 const DATA_SCHEMA: &str = "urn:dynacrawl:schema:1";
 
 /// The context attributes of an event, in the order of the specification.
-pub(crate) fn attributes(event: &Event) -> Result<Vec<(&'static str, String)>, serde_json::Error> {
-    let record = serde_json::to_value(&event.record)?;
+pub(crate) fn attributes(event: &Event) -> Vec<(&'static str, String)> {
     let mut attributes = vec![
         ("specversion", "1.0".to_owned()),
         ("id", event.id.clone()),
@@ -34,18 +33,58 @@ pub(crate) fn attributes(event: &Event) -> Result<Vec<(&'static str, String)>, s
         ("datacontenttype", "application/json".to_owned()),
         ("dataschema", DATA_SCHEMA.to_owned()),
     ];
-    if let Some(arn) = event_json::table_of(&event.record, event.table.as_ref()).and_then(|table| table.arn.as_ref()) {
-        attributes.push(("subject", arn.as_str().to_owned()));
+    if let Some(arn) = table_arn(event) {
+        attributes.push(("subject", arn.to_owned()));
     }
-    let time = ["observed_at", "ended_at", "started_at"].iter().find_map(|key| record.get(key)?.as_str());
-    attributes.extend(time.map(|time| ("time", time.to_owned())));
-    Ok(attributes)
+    attributes.extend(time(&event.record.body).map(|time| ("time", time.to_string())));
+    attributes
+}
+
+/// The attributes that are headers in binary mode; the type of the content has a header of its own.
+pub(crate) fn header_attributes(event: &Event) -> impl Iterator<Item = (&'static str, String)> {
+    attributes(event).into_iter().filter(|(name, _)| *name != "datacontenttype")
+}
+
+/// The ARN of the table that an event is about.
+pub(crate) fn table_arn(event: &Event) -> Option<&str> {
+    let table = event_json::table_of(&event.record, event.table.as_ref())?;
+    table.arn.as_ref().map(TableArn::as_str)
+}
+
+/// When an event was observed, or when its run ended.
+pub(crate) fn time(body: &Body) -> Option<Timestamp> {
+    match body {
+        Body::Table(table) => Some(table.observed_at),
+        Body::TableAdded(added) => Some(added.observed_at),
+        Body::TableChanged(changed) => Some(changed.observed_at),
+        Body::TableRecreated(recreated) => Some(recreated.observed_at),
+        Body::TableRemoved(removed) => Some(removed.observed_at),
+        Body::TableUnselected(unselected) => Some(unselected.observed_at),
+        Body::ScopeRetired(retired) => Some(retired.observed_at),
+        Body::RunCompleted(run) => Some(run.ended_at),
+        _ => None,
+    }
+}
+
+/// The type of a single event's content, and the content.
+pub(crate) fn content(event: &Event, envelope: CloudEvents) -> serde_json::Result<(&'static str, Vec<u8>)> {
+    let mut content = Vec::new();
+    match envelope {
+        CloudEvents::Structured => {
+            append_structured(&mut content, event)?;
+            Ok(("application/cloudevents+json", content))
+        }
+        CloudEvents::Off | CloudEvents::Binary => {
+            event_json::append(&mut content, event)?;
+            Ok(("application/json", content))
+        }
+    }
 }
 
 /// The event in structured mode.
 pub(crate) fn append_structured(json: &mut Vec<u8>, event: &Event) -> Result<(), serde_json::Error> {
     let members: Map<String, Value> =
-        attributes(event)?.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        attributes(event).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     serde_json::to_writer(&mut *json, &members)?;
     json.pop();
     json.extend_from_slice(b",\"data\":");
@@ -55,7 +94,7 @@ pub(crate) fn append_structured(json: &mut Vec<u8>, event: &Event) -> Result<(),
 }
 
 /// The scope, as a URI reference.
-fn source(event: &Event) -> String {
+pub(crate) fn source(event: &Event) -> String {
     match event.record.scope.as_deref() {
         Some(scope) => {
             let account = scope.account_id.as_ref().map_or("unknown-account", AccountId::as_str);

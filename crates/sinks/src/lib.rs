@@ -11,6 +11,7 @@ mod dead_letters;
 mod driver;
 mod error;
 mod event_json;
+mod halves;
 mod journal;
 mod json_lines;
 mod kinds;

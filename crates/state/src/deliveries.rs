@@ -1,5 +1,6 @@
 //! How far each sink is in the outbox.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dynacrawl_model::{Record, Timestamp};
@@ -72,36 +73,33 @@ impl State {
     pub fn set_sinks(&mut self, sinks: &[SinkPlace]) -> Result<OtherSinks, StateError> {
         let mut other = OtherSinks::default();
         self.all_or_nothing(|writing| {
-            let known: Vec<String> = writing
-                .prepare("SELECT name FROM sinks ORDER BY name")?
-                .query_map([], |row| row.get(0))?
+            let mut known: BTreeMap<String, String> = writing
+                .prepare("SELECT name, place FROM sinks")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            for name in known.iter().filter(|name| !sinks.iter().any(|sink| sink.name == **name)) {
-                let owed = writing.query_row(OWED, [name], |row| unsigned(row, "owed"))?;
-                writing.execute("DELETE FROM sinks WHERE name = ?", [name])?;
-                other.removed.push((name.clone(), owed));
+            // One that is of another kind now is a new sink with the same name.
+            let stays = |name: &str, place: &str| {
+                sinks.iter().any(|sink| sink.name == name && sink.place.is_none() == (place == EVENTS))
+            };
+            for (name, _) in known.extract_if(.., |name, place| !stays(name, place)) {
+                let owed = writing.query_row(OWED, [&name], |row| unsigned(row, "owed"))?;
+                writing.execute("DELETE FROM sinks WHERE name = ?", [&name])?;
+                other.removed.push((name, owed));
             }
             for SinkPlace { name, place, starts_now } in sinks {
-                let place_or_events = place.as_deref().unwrap_or(EVENTS);
-                // One of another kind is a new sink with the same name.
-                let of_kind = "SELECT EXISTS (SELECT * FROM sinks WHERE name = ?1 AND (place = ?2) = ?3)";
-                let is_known: bool =
-                    writing.query_row(of_kind, params![name, EVENTS, place.is_none()], |row| row.get(0))?;
-                if !is_known {
-                    if known.contains(name) {
-                        let owed = writing.query_row(OWED, [name], |row| unsigned(row, "owed"))?;
-                        writing.execute("DELETE FROM sinks WHERE name = ?", [name])?;
-                        other.removed.push((name.clone(), owed));
+                let place = place.as_deref().unwrap_or(EVENTS);
+                match known.get(name) {
+                    None => {
+                        let new = "INSERT INTO sinks (name, cursor, is_synced, place) SELECT ?, \
+                                   COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0), ?, ?";
+                        writing.execute(new, params![name, starts_now, place])?;
                     }
-                    let new = "INSERT INTO sinks (name, cursor, is_synced, place) \
-                               SELECT ?, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0), ?, ?";
-                    writing.execute(new, params![name, starts_now, place_or_events])?;
-                    continue;
-                }
-                let moves =
-                    "UPDATE sinks SET is_synced = 0, progress = NULL, place = ?1 WHERE name = ?2 AND place <> ?1";
-                if writing.execute(moves, [place_or_events, name])? > 0 {
-                    other.moved.push(name.clone());
+                    Some(before) if before != place => {
+                        let moves = "UPDATE sinks SET is_synced = 0, progress = NULL, place = ? WHERE name = ?";
+                        writing.execute(moves, [place, name])?;
+                        other.moved.push(name.clone());
+                    }
+                    Some(_) => {}
                 }
             }
             prune(writing)

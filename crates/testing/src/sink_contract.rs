@@ -33,6 +33,14 @@ pub struct Candidate {
     pub received: fn(&Path) -> Vec<(String, Value)>,
 }
 
+/// The id and the record of an event as sinks deliver it, for [`Candidate::received`].
+pub fn split(mut event: Value) -> (String, Value) {
+    let members = event.as_object_mut().expect("an object");
+    let id = members.remove("event_id").expect("an id");
+    members.remove("table_before");
+    (id.as_str().expect("text").to_owned(), event)
+}
+
 /// The name of the sink in the state.
 const NAME: &str = "test";
 /// Another sink, to which nothing is delivered.

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use dynacrawl_engine::settings::ConfiguredSink;
-use dynacrawl_model::Region;
 use dynacrawl_sinks::{EventBridgeSettings, ObjectStoreSettings, S3Encryption, S3Location, SinkKind, StoreLocation};
 use serde_json::{Value, json};
 
@@ -23,26 +22,19 @@ pub fn sinks_policy(sinks: &[ConfiguredSink]) -> Option<Value> {
     (!statements.is_empty()).then(|| json!({ "Version": "2012-10-17", "Statement": statements }))
 }
 
-fn partition(region: &Region) -> &'static str {
-    match region.as_str() {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
-}
-
 fn of_bus(bus: &EventBridgeSettings) -> Value {
     let resource = match bus.bus.starts_with("arn:") {
         true => bus.bus.clone(),
         // The account is not known: it is that of the identity.
-        false => format!("arn:{}:events:{}:*:event-bus/{}", partition(&bus.region), bus.region, bus.bus),
+        false => format!("arn:{}:events:{}:*:event-bus/{}", bus.region.partition().as_str(), bus.region, bus.bus),
     };
     let actions = ["events:PutEvents", "events:DescribeEventBus"];
     json!({ "Effect": "Allow", "Action": actions, "Resource": resource })
 }
 
 fn of_bucket(store: &ObjectStoreSettings, bucket: &S3Location) -> Vec<Value> {
-    let partition = partition(&bucket.region);
+    let partition = bucket.region.partition();
+    let partition = partition.as_str();
     let arn = format!("arn:{partition}:s3:::{}", bucket.bucket);
     let prefix = store.prefix.to_string();
     let below = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };

@@ -10,7 +10,8 @@ use aws_sdk_eventbridge::config::retry::RetryConfig;
 use aws_sdk_eventbridge::config::{Builder, IdentityCache};
 use aws_sdk_eventbridge::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
-use aws_sdk_eventbridge::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_eventbridge::primitives::DateTime;
+use aws_sdk_eventbridge::types::builders::PutEventsRequestEntryBuilder;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use dynacrawl_model::Region;
 use futures_util::FutureExt;
@@ -20,7 +21,6 @@ use tokio::time::Instant;
 use crate::aws::AwsIdentity;
 use crate::causes::with_causes;
 use crate::cloud_event::{self, CloudEvents};
-use crate::event_json;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
 /// The most entries of a call, which AWS sets.
@@ -128,26 +128,15 @@ impl EventBridgeSink {
     }
 
     fn entry(&self, event: &Event) -> Result<PutEventsRequestEntry, DeliveryError> {
-        let unwritable = |error: serde_json::Error| DeliveryError::new(error.to_string());
-        let mut detail = Vec::new();
-        match self.settings.cloud_events {
-            CloudEvents::Structured => cloud_event::append_structured(&mut detail, event),
-            CloudEvents::Off | CloudEvents::Binary => event_json::append(&mut detail, event),
-        }
-        .map_err(unwritable)?;
+        let (_, detail) = cloud_event::content(event, self.settings.cloud_events)
+            .map_err(|error| DeliveryError::new(error.to_string()))?;
         let detail = String::from_utf8(detail).map_err(|error| DeliveryError::new(error.to_string()))?;
-        let mut entry = self.empty_entry(event.record.kind().as_str()).detail(detail);
-        for (name, value) in cloud_event::attributes(event).map_err(unwritable)? {
-            match name {
-                "subject" => entry = entry.resources(value),
-                "time" => entry = entry.set_time(DateTime::from_str(&value, DateTimeFormat::DateTimeWithOffset).ok()),
-                _ => {}
-            }
-        }
-        Ok(entry.build())
+        let time = cloud_event::time(&event.record.body).map(|time| DateTime::from_millis(time.as_millis()));
+        let entry = self.empty_entry(event.record.kind().as_str()).detail(detail).set_time(time);
+        Ok(entry.set_resources(cloud_event::table_arn(event).map(|arn| vec![arn.to_owned()])).build())
     }
 
-    fn empty_entry(&self, detail_type: &str) -> aws_sdk_eventbridge::types::builders::PutEventsRequestEntryBuilder {
+    fn empty_entry(&self, detail_type: &str) -> PutEventsRequestEntryBuilder {
         PutEventsRequestEntry::builder()
             .event_bus_name(&self.settings.bus)
             .source(&self.settings.source)

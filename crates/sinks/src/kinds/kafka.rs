@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::causes::with_causes;
 use crate::cloud_event::{self, CloudEvents};
-use crate::event_json;
+use crate::halves::{EventHalves, Untaken};
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
@@ -118,13 +118,6 @@ impl Reports {
     }
 }
 
-/// Why a batch was not accepted.
-enum NotAccepted {
-    /// The topic accepts no request of this size.
-    TooLarge(String),
-    Failed(DeliveryError),
-}
-
 impl KafkaSink {
     /// A sink that has not connected yet.
     pub(super) fn new(settings: KafkaSettings) -> Self {
@@ -133,29 +126,19 @@ impl KafkaSink {
 
     /// Produces events. If the topic accepts less than `max_message_bytes`, it produces each half by itself, to
     /// find out which events it does not accept.
-    async fn produce_all(&mut self, batch: &[Event]) -> Result<Vec<Refusal>, DeliveryError> {
-        let (mut refused, mut left) = (Vec::new(), vec![batch]);
-        while let Some(events) = left.pop() {
-            match (self.produce(events).await, events) {
-                (Ok(of_events), _) => refused.extend(of_events),
-                (Err(NotAccepted::Failed(error)), _) => return Err(error),
-                (Err(NotAccepted::TooLarge(reason)), [event]) => {
-                    refused.push(Refusal { id: event.id.clone(), reason });
-                }
-                (Err(NotAccepted::TooLarge(_)), events) => {
-                    let (first, second) = events.split_at(events.len() / 2);
-                    left.extend([second, first]);
-                }
-            }
+    async fn produce_all(&mut self, batch: &[Event]) -> Result<Delivered, DeliveryError> {
+        let mut halves = EventHalves::new(batch, batch.len());
+        while let Some(events) = halves.next() {
+            let produced = self.produce(events).await;
+            halves.answered(events, produced)?;
         }
-        Ok(refused)
+        halves.delivered()
     }
 
     /// Produces events, and waits until all are acknowledged. After a failure, or if nobody waits any longer, the
     /// producer is dropped, so that nothing that still waits is sent after the next attempt's messages.
-    async fn produce(&mut self, events: &[Event]) -> Result<Vec<Refusal>, NotAccepted> {
-        let producer = self.producer().map_err(NotAccepted::Failed)?;
-        self.producer = None;
+    async fn produce(&mut self, events: &[Event]) -> Result<Vec<Refusal>, Untaken> {
+        let producer = self.take_producer().map_err(Untaken::Failed)?;
         let produced = self.try_to_produce(&producer, events).await;
         match produced.is_ok() {
             true => self.producer = Some(producer),
@@ -169,11 +152,11 @@ impl KafkaSink {
         &self,
         (producer, reports): &(FutureProducer<Reports>, Reports),
         events: &[Event],
-    ) -> Result<Vec<Refusal>, NotAccepted> {
+    ) -> Result<Vec<Refusal>, Untaken> {
         reports.clear();
         let (mut waiting, mut refused) = (Vec::with_capacity(events.len()), Vec::new());
         for event in events {
-            let unwritable = |error: serde_json::Error| NotAccepted::Failed(DeliveryError::new(error.to_string()));
+            let unwritable = |error: serde_json::Error| Untaken::Failed(DeliveryError::new(error.to_string()));
             let (key, headers, payload) = self.message(event).map_err(unwritable)?;
             let record = FutureRecord::to(&self.settings.topic).key(&key).payload(&payload).headers(headers);
             match producer.send_result(record) {
@@ -183,7 +166,7 @@ impl KafkaSink {
                     let reason = format!("the message has {bytes} bytes, and max_message_bytes is {most}");
                     refused.push(Refusal { id: event.id.clone(), reason });
                 }
-                Err((error, _)) => return Err(NotAccepted::Failed(reports.explain(&in_words(&error)))),
+                Err((error, _)) => return Err(Untaken::Failed(reports.explain(&in_words(&error)))),
             }
         }
         let late = || {
@@ -193,8 +176,8 @@ impl KafkaSink {
         tokio::select! {
             biased;
             acknowledged = all_acknowledged(waiting, reports) => acknowledged?,
-            () = reports.is_refused.notified() => return Err(NotAccepted::Failed(reports.explain("cannot connect"))),
-            () = sleep(self.settings.timeout) => return Err(NotAccepted::Failed(reports.explain(&late()))),
+            () = reports.is_refused.notified() => return Err(Untaken::Failed(reports.explain("cannot connect"))),
+            () = sleep(self.settings.timeout) => return Err(Untaken::Failed(reports.explain(&late()))),
         }
         Ok(refused)
     }
@@ -202,42 +185,30 @@ impl KafkaSink {
     /// The key, the headers and the payload of an event. The events of a table have its ARN as their key, so
     /// that they are in one partition, in order.
     fn message(&self, event: &Event) -> serde_json::Result<(String, OwnedHeaders, Vec<u8>)> {
-        let attributes = cloud_event::attributes(event)?;
-        let of = |wanted: &str| attributes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone());
-        let key = of("subject").or_else(|| of("source")).unwrap_or_default();
-        let mut payload = Vec::new();
-        let content_type = match self.settings.cloud_events {
-            CloudEvents::Structured => {
-                cloud_event::append_structured(&mut payload, event)?;
-                "application/cloudevents+json"
-            }
-            CloudEvents::Off | CloudEvents::Binary => {
-                event_json::append(&mut payload, event)?;
-                "application/json"
-            }
-        };
+        let key = cloud_event::table_arn(event).map_or_else(|| cloud_event::source(event), str::to_owned);
+        let (content_type, payload) = cloud_event::content(event, self.settings.cloud_events)?;
         let header = |headers: OwnedHeaders, key: &str, value: &str| headers.insert(Header { key, value: Some(value) });
         let mut headers = header(OwnedHeaders::new(), "content-type", content_type);
         match self.settings.cloud_events {
             CloudEvents::Off => headers = header(headers, "event_id", &event.id),
             CloudEvents::Structured => {}
             CloudEvents::Binary => {
-                for (name, value) in attributes.iter().filter(|(name, _)| *name != "datacontenttype") {
-                    headers = header(headers, &format!("ce_{name}"), value);
+                for (name, value) in cloud_event::header_attributes(event) {
+                    headers = header(headers, &format!("ce_{name}"), &value);
                 }
             }
         }
         Ok((key, headers, payload))
     }
 
-    fn producer(&mut self) -> Result<(FutureProducer<Reports>, Reports), DeliveryError> {
-        if let Some(producer) = &self.producer {
-            return Ok(producer.clone());
+    /// The producer that is at hand, or a new one.
+    fn take_producer(&mut self) -> Result<(FutureProducer<Reports>, Reports), DeliveryError> {
+        if let Some(producer) = self.producer.take() {
+            return Ok(producer);
         }
         let reports = Reports::default();
         let made = self.configuration()?.create_with_context(reports.clone());
-        let producer: FutureProducer<Reports> = made.map_err(|error| reports.explain(&in_words(&error)))?;
-        self.producer = Some((producer.clone(), reports.clone()));
+        let producer = made.map_err(|error| reports.explain(&in_words(&error)))?;
         Ok((producer, reports))
     }
 
@@ -301,7 +272,7 @@ impl KafkaSink {
 
     /// Whether a broker answers, and knows the topic.
     async fn find_topic(&mut self) -> Result<(), DeliveryError> {
-        let (producer, reports) = self.producer()?;
+        let (producer, reports) = self.take_producer()?;
         let timeout = self.settings.timeout.min(CONNECT_TIMEOUT);
         // Of all topics: to ask for a single one could create it.
         let asked = tokio::task::spawn_blocking(move || producer.client().fetch_metadata(None, timeout));
@@ -322,7 +293,7 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
-        async move { Delivered::with_refused(batch, self.produce_all(batch).await?) }.boxed()
+        self.produce_all(batch).boxed()
     }
 
     /// Asks a broker for its topics.
@@ -332,19 +303,19 @@ impl Sink for KafkaSink {
 }
 
 /// Waits for all acknowledgements, also after a failure.
-async fn all_acknowledged(waiting: Vec<DeliveryFuture>, reports: &Reports) -> Result<(), NotAccepted> {
+async fn all_acknowledged(waiting: Vec<DeliveryFuture>, reports: &Reports) -> Result<(), Untaken> {
     let mut failed = None;
     for acknowledgement in waiting {
         match acknowledgement.await {
             Ok(Ok(_)) => {}
-            Ok(Err((error, _))) if is_too_large(&error) => return Err(NotAccepted::TooLarge(in_words(&error))),
+            Ok(Err((error, _))) if is_too_large(&error) => return Err(Untaken::Refused(in_words(&error))),
             Ok(Err((error, message))) => {
                 failed = failed.or_else(|| Some(format!("producing to {}: {}", message.topic(), in_words(&error))));
             }
             Err(_) => failed = failed.or_else(|| Some("the producer was closed".to_owned())),
         }
     }
-    failed.map_or(Ok(()), |text| Err(NotAccepted::Failed(reports.explain(&text))))
+    failed.map_or(Ok(()), |text| Err(Untaken::Failed(reports.explain(&text))))
 }
 
 fn is_too_large(error: &KafkaError) -> bool {

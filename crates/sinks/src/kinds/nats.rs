@@ -15,7 +15,6 @@ use secrecy::ExposeSecret;
 
 use crate::causes::with_causes;
 use crate::cloud_event::{self, CloudEvents};
-use crate::event_json;
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
@@ -183,22 +182,10 @@ impl NatsSink {
     fn message(&self, event: &Event, subject: &str) -> serde_json::Result<(HeaderMap, Vec<u8>)> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", format!("{}@{subject}", event.id));
-        let mut payload = Vec::new();
-        let content_type = match self.settings.cloud_events {
-            CloudEvents::Structured => {
-                cloud_event::append_structured(&mut payload, event)?;
-                "application/cloudevents+json"
-            }
-            CloudEvents::Off | CloudEvents::Binary => {
-                event_json::append(&mut payload, event)?;
-                "application/json"
-            }
-        };
+        let (content_type, payload) = cloud_event::content(event, self.settings.cloud_events)?;
         headers.insert("content-type", content_type);
         if self.settings.cloud_events == CloudEvents::Binary {
-            for (name, value) in
-                cloud_event::attributes(event)?.into_iter().filter(|(name, _)| *name != "datacontenttype")
-            {
+            for (name, value) in cloud_event::header_attributes(event) {
                 headers.insert(format!("ce-{name}"), cloud_event::percent_encoded(&value));
             }
         }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::pace::Pace;
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Doubts, Halves, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, TableState, TableUpdate, UpdateHalves, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -92,7 +92,7 @@ impl AtlanSink {
         for one in &placed {
             self.need(one.connection).await?;
         }
-        let mut halves = Halves::new(&placed, AT_ONCE);
+        let mut halves = UpdateHalves::new(&placed, AT_ONCE);
         while let Some(some) = halves.next() {
             let answered = self.some(some).await;
             halves.answered(some, answered, |one| one.update)?;

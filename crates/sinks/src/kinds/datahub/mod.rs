@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use self::requests::{Mode, Request, patch};
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Doubts, Halves, Owners, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, Owners, TableState, TableUpdate, UpdateHalves, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -94,7 +94,7 @@ impl DataHubSink {
             self.owners.claim(&place, account, "datahub.platform_instance")?;
         }
         let mode = self.mode().await?;
-        let mut halves = Halves::new(&updates, updates.len());
+        let mut halves = UpdateHalves::new(&updates, updates.len());
         while let Some(some) = halves.next() {
             let answered = self.some(mode, some).await;
             halves.answered(some, answered, |update| update)?;

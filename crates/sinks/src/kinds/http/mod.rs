@@ -21,8 +21,9 @@ use sha2::{Digest, Sha256};
 use crate::answer::{self, Answer, read_answer};
 use crate::cloud_event::{self, CloudEvents};
 use crate::event_json;
+use crate::halves::{EventHalves, Untaken};
 use crate::secret::SecretRef;
-use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
+use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web;
 
 /// How much of an answer is read.
@@ -72,14 +73,6 @@ pub(super) struct HttpSink {
     client: Option<Client>,
 }
 
-/// How a request ended that the destination did not take.
-enum Untaken {
-    /// The destination refuses what was posted.
-    Refused(String),
-    /// A later attempt may succeed.
-    Failed(DeliveryError),
-}
-
 impl HttpSink {
     /// A sink that has not connected yet.
     pub(super) fn new(settings: HttpSettings) -> Self {
@@ -89,21 +82,12 @@ impl HttpSink {
     /// Posts events in their order. If the destination refuses several of them at once, posts each
     /// half by itself, to find out which ones it refuses.
     async fn post_all(&mut self, batch: &[Event]) -> Result<Delivered, DeliveryError> {
-        let mut refused = Vec::new();
-        let most = if self.settings.single { 1 } else { batch.len() };
-        let mut left: Vec<&[Event]> = batch.chunks(most.max(1)).rev().collect();
-        while let Some(events) = left.pop() {
-            match (self.post(events).await, events) {
-                (Ok(()), _) => {}
-                (Err(Untaken::Failed(error)), _) => return Err(error),
-                (Err(Untaken::Refused(reason)), [event]) => refused.push(Refusal { id: event.id.clone(), reason }),
-                (Err(Untaken::Refused(_)), events) => {
-                    let (first, second) = events.split_at(events.len() / 2);
-                    left.extend([second, first]);
-                }
-            }
+        let mut halves = EventHalves::new(batch, if self.settings.single { 1 } else { batch.len() });
+        while let Some(events) = halves.next() {
+            let posted = self.post(events).await;
+            halves.answered(events, posted.map(|()| Vec::new()))?;
         }
-        Delivered::with_refused(batch, refused)
+        halves.delivered()
     }
 
     async fn post(&mut self, events: &[Event]) -> Result<(), Untaken> {
@@ -130,6 +114,9 @@ impl HttpSink {
 
     /// The body, before it is compressed, and its type.
     fn body(&self, events: &[Event]) -> serde_json::Result<(&'static str, Vec<u8>)> {
+        if let ([event], true) = (events, self.settings.single) {
+            return cloud_event::content(event, self.settings.cloud_events);
+        }
         let mut body = Vec::new();
         let joined = |body: &mut Vec<u8>, append: fn(&mut Vec<u8>, &Event) -> serde_json::Result<()>, by: u8| {
             events.iter().enumerate().try_for_each(|(number, event)| {
@@ -139,22 +126,14 @@ impl HttpSink {
                 append(body, event)
             })
         };
-        let content_type = match (self.settings.cloud_events, self.settings.single) {
-            (CloudEvents::Structured, true) => {
-                joined(&mut body, cloud_event::append_structured, b'\n')?;
-                "application/cloudevents+json"
-            }
-            (CloudEvents::Structured, false) => {
+        let content_type = match self.settings.cloud_events {
+            CloudEvents::Structured => {
                 body.push(b'[');
                 joined(&mut body, cloud_event::append_structured, b',')?;
                 body.push(b']');
                 "application/cloudevents-batch+json"
             }
-            (CloudEvents::Off | CloudEvents::Binary, true) => {
-                joined(&mut body, event_json::append, b'\n')?;
-                "application/json"
-            }
-            (CloudEvents::Off | CloudEvents::Binary, false) => {
+            CloudEvents::Off | CloudEvents::Binary => {
                 joined(&mut body, event_json::append, b'\n')?;
                 body.push(b'\n');
                 "application/x-ndjson"
@@ -181,9 +160,8 @@ impl HttpSink {
             add("idempotency-key", &first.id)?;
         }
         if let (CloudEvents::Binary, Some(first)) = (self.settings.cloud_events, events.first()) {
-            let attributes = cloud_event::attributes(first).map_err(|error| DeliveryError::new(error.to_string()))?;
-            for (name, value) in attributes.iter().filter(|(name, _)| *name != "datacontenttype") {
-                add(&format!("ce-{name}"), &cloud_event::percent_encoded(value))?;
+            for (name, value) in cloud_event::header_attributes(first) {
+                add(&format!("ce-{name}"), &cloud_event::percent_encoded(&value))?;
             }
         }
         if let Some(key) = &self.settings.signing_key {
