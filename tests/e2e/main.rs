@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary against the simulator and against servers of other projects.
 
+mod brokers;
 mod command;
 mod contract;
 mod cutter;

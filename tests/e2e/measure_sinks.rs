@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use dynacrawl_sim::{DemoAccount, Simulator};
 use serde_json::{Value, json};
 
+use crate::brokers;
 use crate::catalog_servers::{CatalogServer, TOKEN};
 use crate::daemon::Place;
 use crate::nats::Nats;
@@ -116,8 +117,8 @@ fn measure_sinks() {
     row("nats", &format!("[sink.a.nats]\nservers = [\"{}\"]\n", nats.address()));
     #[cfg(feature = "kafka")]
     {
-        let tansu = servers::tansu(|own| own, &[]);
-        servers::make_topics(&tansu, &[("t", 1)]);
+        let tansu = brokers::tansu(|own| own, &[]);
+        brokers::make_topics(&tansu, &[("t", 1)]);
         let port = tansu.port();
         row("kafka", &format!("[sink.a.kafka]\nbrokers = [\"127.0.0.1:{port}\"]\ntopic = \"t\"\ntls = false\n"));
     }

@@ -11,6 +11,7 @@ use dynacrawl_testing::sink_contract::{Candidate, holds, split};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use crate::brokers;
 use crate::command::Dynacrawl;
 use crate::cutter::{Cut, Cutter, cut_and_kill};
 use crate::daemon::Place;
@@ -42,9 +43,9 @@ fn events_have_their_type_time_and_table() {
     for more in ["", "cloud_events = \"structured\"\nsource = \"com.example.metadata\"\n"] {
         let place = Place::new();
         let bus = if more.is_empty() { "plain" } else { "enveloped" };
-        servers::make_buses(&server, &[bus]);
+        brokers::make_buses(&server, &[bus]);
         crawl(&place, &sim, &home, &server.url, bus, more).run().succeeded();
-        let events = servers::events(&server, bus);
+        let events = brokers::events(&server, bus);
         assert_eq!(events.len(), 13 + 2);
         for event in &events {
             let detail = &event["detail"];
@@ -87,18 +88,18 @@ fn a_missing_bus_loses_nothing_and_check_names_it() {
     assert!(missing.stderr.contains("there is no event bus metadata in eu-west-1"), "{}", missing.stderr);
     let checked = check();
     assert!(checked.code() == 5 && checked.stdout.contains("there is no event bus metadata"), "{}", checked.stdout);
-    servers::make_buses(&server, &["metadata"]);
+    brokers::make_buses(&server, &["metadata"]);
     assert_eq!(check().code(), 0);
-    assert!(servers::events(&server, "metadata").is_empty(), "check puts no event");
+    assert!(brokers::events(&server, "metadata").is_empty(), "check puts no event");
     crawl(&place, &sim, &home, &server.url, "metadata", "").run().succeeded();
-    assert_eq!((servers::events(&server, "metadata").len(), place.rows("outbox")), (4 + 2, 0));
+    assert_eq!((brokers::events(&server, "metadata").len(), place.rows("outbox")), (4 + 2, 0));
 }
 
 #[test]
 fn a_denied_identity_loses_nothing() {
     let (sim, home) = ireland(2);
     let (server, place) = (servers::moto(), Place::new());
-    servers::make_buses(&server, &["metadata"]);
+    brokers::make_buses(&server, &["metadata"]);
     let (status, _) = server.request("POST", "/moto-api/reset-auth", "0").expect("an answer");
     assert_eq!(status, 200);
     let denied = crawl(&place, &sim, &home, &server.url, "metadata", "").run();
@@ -192,7 +193,7 @@ static BUSES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 fn bus(directory: &Path) -> String {
     let mut buses = BUSES.lock().expect("no panic");
     let number = buses.iter().position(|of| of == directory).unwrap_or_else(|| {
-        servers::make_buses(&MOTO, &[&format!("contract-{}", buses.len())]);
+        brokers::make_buses(&MOTO, &[&format!("contract-{}", buses.len())]);
         buses.push(directory.to_owned());
         buses.len() - 1
     });
@@ -218,7 +219,7 @@ fn kind(directory: &Path) -> SinkKind {
 }
 
 fn received(directory: &Path) -> Vec<(String, Value)> {
-    servers::events(&MOTO, &bus(directory)).into_iter().map(|mut event| split(event["detail"].take())).collect()
+    brokers::events(&MOTO, &bus(directory)).into_iter().map(|mut event| split(event["detail"].take())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,7 +232,7 @@ async fn an_event_bus_keeps_the_contract_of_sinks() {
 #[test]
 fn killed_and_cut_at_any_moment_nothing_is_lost() {
     let buses: Vec<_> = (0..30).map(|seed| format!("seed-{seed}")).collect();
-    servers::make_buses(&MOTO, &buses.iter().map(String::as_str).collect::<Vec<_>>());
+    brokers::make_buses(&MOTO, &buses.iter().map(String::as_str).collect::<Vec<_>>());
     let cutter = Cutter::start(MOTO.port());
     let endpoint = format!("http://127.0.0.1:{}", cutter.port);
     // The first answers are about the bus itself.
@@ -241,6 +242,6 @@ fn killed_and_cut_at_any_moment_nothing_is_lost() {
     };
     for (seed, bus) in (0..).zip(&buses) {
         let place = cut_and_kill(seed, &cutter, cut, |place, sim, home| crawl(place, sim, home, &endpoint, bus, ""));
-        place.has_delivered(servers::events(&MOTO, bus).into_iter().map(|mut event| event["detail"].take()), seed);
+        place.has_delivered(brokers::events(&MOTO, bus).into_iter().map(|mut event| event["detail"].take()), seed);
     }
 }

@@ -12,11 +12,12 @@ use dynacrawl_testing::sink_contract::{Candidate, holds, split};
 use fastrand::Rng;
 use serde_json::Value;
 
+use crate::brokers;
 use crate::command::Dynacrawl;
 use crate::cutter::{Cut, Cutter, cut_and_kill};
 use crate::daemon::Place;
 use crate::network::TlsFront;
-use crate::servers::{self, Server};
+use crate::servers::Server;
 use crate::support::{HOME, IRELAND, ireland};
 
 fn config(place: &Place, port: u16, topic: &str, more: &str) -> String {
@@ -35,7 +36,7 @@ fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, port: u16, topic: &
 }
 
 /// The server of the tests that need none of their own.
-static TANSU: LazyLock<Server> = LazyLock::new(|| servers::tansu(|own| own, &[]));
+static TANSU: LazyLock<Server> = LazyLock::new(|| brokers::tansu(|own| own, &[]));
 
 #[test]
 fn messages_have_the_table_as_their_key_and_the_id_in_a_header() {
@@ -46,13 +47,13 @@ fn messages_have_the_table_as_their_key_and_the_id_in_a_header() {
         ("structured", "cloud_events = \"structured\"\ncompression = \"snappy\"\n"),
     ] {
         let place = Place::new();
-        servers::make_topics(&TANSU, &[(topic, 3)]);
+        brokers::make_topics(&TANSU, &[(topic, 3)]);
         crawl(&place, &sim, &home, TANSU.port(), topic, more).run().succeeded();
         sim.remove_table(HOME, IRELAND, "table-000001").expect("a scope");
         crawl(&place, &sim, &home, TANSU.port(), topic, more).run().succeeded();
         let restored = fixtures::full_table("table-000001", HOME, IRELAND);
         sim.put_table(HOME, IRELAND, "table-000001", &restored).expect("a scope");
-        let messages = servers::messages(&TANSU, topic);
+        let messages = brokers::messages(&TANSU, topic);
         assert_eq!(messages.len(), 12 + 2 + 1 + 2);
         let mut partitions: HashMap<&str, HashSet<u64>> = HashMap::new();
         for message in &messages {
@@ -101,10 +102,10 @@ fn a_missing_topic_or_broker_loses_nothing_and_is_named() {
     assert_eq!(unreachable.code(), 5, "{}", unreachable.stderr);
     assert!(unreachable.stderr.contains("Connection refused"), "{}", unreachable.stderr);
     // Neither the deliveries nor the check created it.
-    servers::make_topics(&TANSU, &[("missing", 1)]);
+    brokers::make_topics(&TANSU, &[("missing", 1)]);
     assert_eq!(check(TANSU.port()).code(), 0);
     crawl(&place, &sim, &home, TANSU.port(), "missing", "").run().succeeded();
-    assert_eq!((servers::messages(&TANSU, "missing").len(), place.rows("outbox")), (4 + 2 + 2, 0));
+    assert_eq!((brokers::messages(&TANSU, "missing").len(), place.rows("outbox")), (4 + 2 + 2, 0));
 }
 
 #[test]
@@ -114,9 +115,9 @@ fn a_message_that_is_too_large_is_a_dead_letter() {
     large["Remark"] = "x".repeat(20_000).into();
     sim.put_table(HOME, IRELAND, "large", &large).expect("a scope");
     let place = Place::new();
-    servers::make_topics(&TANSU, &[("bounded", 1)]);
+    brokers::make_topics(&TANSU, &[("bounded", 1)]);
     crawl(&place, &sim, &home, TANSU.port(), "bounded", "max_message_bytes = 12000\n").run().succeeded();
-    assert_eq!(servers::messages(&TANSU, "bounded").len(), 3 + 2);
+    assert_eq!(brokers::messages(&TANSU, "bounded").len(), 3 + 2);
     let letters = std::fs::read_to_string(place.path("state.db.bus.refused.jsonl")).expect("dead letters");
     let letter: Value = serde_json::from_str(letters.trim_end()).expect("one line");
     assert_eq!(letter["record"]["table"]["name"], "large");
@@ -131,7 +132,7 @@ fn tls_verifies_the_broker() {
     let authority = place.path("authority.pem");
     let front = Mutex::new(None);
     // The broker has no TLS itself, and names the server in front of it to its clients.
-    let server = servers::tansu(
+    let server = brokers::tansu(
         |own| {
             let started = TlsFront::start(SocketAddr::from((Ipv4Addr::LOCALHOST, own)), &authority);
             let port = started.url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
@@ -142,7 +143,7 @@ fn tls_verifies_the_broker() {
     );
     let (_front, port) = front.into_inner().expect("no panic").expect("it was started");
     let trust = ["--ca", authority.to_str().expect("a path")];
-    servers::make_topics_with(&server, port, &[("t", 1)], &trust);
+    brokers::make_topics_with(&server, port, &[("t", 1)], &trust);
     let untrusted = crawl(&place, &sim, &home, port, "t", "tls = true\n").run();
     assert_eq!(untrusted.code(), 5, "{}", untrusted.stderr);
     assert!(untrusted.stderr.contains("certificate verify failed"), "{}", untrusted.stderr);
@@ -157,7 +158,7 @@ fn tls_verifies_the_broker() {
 #[test]
 fn refused_credentials_lose_nothing_and_stay_secret() {
     let (sim, home) = ireland(2);
-    let server = servers::tansu(|own| own, &["--authentication"]);
+    let server = brokers::tansu(|own| own, &["--authentication"]);
     let (place, password) = (Place::new(), "a-password-that-nobody-may-see");
     let sasl =
         "sasl = { mechanism = \"scram-sha-256\", user = \"crawler\", password = { env = \"KAFKA_PASSWORD\" } }\n";
@@ -175,7 +176,7 @@ static TOPICS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 fn topic(directory: &Path) -> String {
     let mut topics = TOPICS.lock().expect("no panic");
     let number = topics.iter().position(|of| of == directory).unwrap_or_else(|| {
-        servers::make_topics(&TANSU, &[(&format!("contract-{}", topics.len()), 1)]);
+        brokers::make_topics(&TANSU, &[(&format!("contract-{}", topics.len()), 1)]);
         topics.push(directory.to_owned());
         topics.len() - 1
     });
@@ -196,7 +197,7 @@ fn kind(directory: &Path) -> SinkKind {
 }
 
 fn received(directory: &Path) -> Vec<(String, Value)> {
-    servers::messages(&TANSU, &topic(directory)).into_iter().map(|mut message| split(message["value"].take())).collect()
+    brokers::messages(&TANSU, &topic(directory)).into_iter().map(|mut message| split(message["value"].take())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +210,7 @@ async fn a_topic_keeps_the_contract_of_sinks() {
 #[test]
 fn killed_and_cut_at_any_moment_nothing_is_lost() {
     let cutter = Mutex::new(None);
-    let server = servers::tansu(
+    let server = brokers::tansu(
         |own| {
             let started = Cutter::start(own);
             let port = started.port;
@@ -220,7 +221,7 @@ fn killed_and_cut_at_any_moment_nothing_is_lost() {
     );
     let cutter = cutter.into_inner().expect("no panic").expect("it was started");
     let topics: Vec<_> = (0..30).map(|seed| format!("seed-{seed}")).collect();
-    servers::make_topics(&server, &topics.iter().map(|topic| (topic.as_str(), 1)).collect::<Vec<_>>());
+    brokers::make_topics(&server, &topics.iter().map(|topic| (topic.as_str(), 1)).collect::<Vec<_>>());
     let cut = |random: &mut Rng| match random.bool() {
         true => Cut::Request(random.usize(0..15_000)),
         false => Cut::Answer(random.usize(0..3_000)),
@@ -229,7 +230,7 @@ fn killed_and_cut_at_any_moment_nothing_is_lost() {
         let place =
             cut_and_kill(seed, &cutter, cut, |place, sim, home| crawl(place, sim, home, cutter.port, topic, ""));
         place.has_delivered(
-            servers::messages(&server, topic).into_iter().map(|mut message| message["value"].take()),
+            brokers::messages(&server, topic).into_iter().map(|mut message| message["value"].take()),
             seed,
         );
     }
