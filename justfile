@@ -37,4 +37,4 @@ chaos SEEDS="0..2000":
 
 # Fuzz one target until stopped; `just fuzz --list` lists them. Needs nightly Rust and cargo-fuzz.
 fuzz TARGET *ARGS:
-    {{ if TARGET == "--list" { "cd fuzz && ls fuzz_targets" } else { "cargo +nightly fuzz run " + TARGET + " -- " + ARGS } }}
+    {{ if TARGET == "--list" { "ls crates/fuzz/fuzz_targets" } else { "CARGO_PROFILE_RELEASE_STRIP=none cargo +nightly fuzz run --fuzz-dir crates/fuzz " + TARGET + " -- " + ARGS } }}

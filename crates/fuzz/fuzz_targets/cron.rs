@@ -1,3 +1,5 @@
+//! Expressions of schedules.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| dynacrawl_fuzz::cron(data));

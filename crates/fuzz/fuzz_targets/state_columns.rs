@@ -1,3 +1,5 @@
+//! Columns of a state.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| dynacrawl_fuzz::state_columns(data));
