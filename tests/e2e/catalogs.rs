@@ -500,7 +500,7 @@ fn accounts_that_would_share_names_are_refused() {
     let ended = crawl.run();
     assert_eq!(ended.code(), 5, "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("same names") && ended.stderr.contains("datahub.platform_instance"),
+        ended.stderr.contains("would both be in prod") && ended.stderr.contains("datahub.platform_instance"),
         "{}",
         ended.stderr
     );

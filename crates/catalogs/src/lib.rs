@@ -5,12 +5,14 @@ pub mod atlan;
 pub mod datahub;
 mod described;
 pub mod openmetadata;
+mod owners;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod rows;
 mod template;
 
 pub use described::{Described, Unnamed};
+pub use owners::{Owners, TwoOwners};
 pub use template::{Template, TemplateError};
 
 /// An entity that several tables share, such as the container of a Region. The caller writes it once.

@@ -193,21 +193,3 @@ impl<'u, T> UpdateHalves<'u, T> {
         Ok(())
     }
 }
-
-/// Which account and Region has a place in the catalog. Tables of another one would replace its own.
-#[derive(Debug, Default)]
-pub(crate) struct Owners(HashMap<String, String>);
-
-impl Owners {
-    /// # Errors
-    /// If another owner has the place. `key` is the setting that would tell them apart.
-    pub(crate) fn claim(&mut self, place: &str, owner: &str, key: &str) -> Result<(), DeliveryError> {
-        let first = self.0.entry(place.to_owned()).or_insert_with(|| owner.to_owned());
-        if first == owner {
-            return Ok(());
-        }
-        Err(DeliveryError::new(format!(
-            "{first} and {owner} would have the same names in the catalog ({place}); add a placeholder to {key}"
-        )))
-    }
-}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dynacrawl_catalogs::TwoOwners;
 use dynacrawl_model::Record;
 use futures_util::future::BoxFuture;
 
@@ -73,6 +74,12 @@ impl DeliveryError {
     /// An error without a `retry_after`.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry_after: None }
+    }
+}
+
+impl From<TwoOwners> for DeliveryError {
+    fn from(error: TwoOwners) -> Self {
+        Self::new(error.to_string())
     }
 }
 

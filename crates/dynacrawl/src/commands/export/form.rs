@@ -1,6 +1,6 @@
 //! The forms of an export.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use dynacrawl_catalogs::openmetadata::OpenMetadata;
 #[cfg(feature = "parquet")]
 use dynacrawl_catalogs::parquet::{ParquetError, ParquetFile};
 use dynacrawl_catalogs::rows::{self, Column, IndexRow, KeyAttributeRow, Row, ScopeEnd, ScopeRow, TableRow};
-use dynacrawl_catalogs::{Described, Shared};
+use dynacrawl_catalogs::{Described, Owners, Shared, TwoOwners};
 use dynacrawl_model::NamedScope;
 use serde_json::Value;
 
@@ -99,22 +99,8 @@ pub(super) fn open(
     }
 }
 
-/// Whose tables have a name in a catalog. Tables of different accounts or Regions under one name would
-/// replace each other.
-#[derive(Default)]
-struct Owners(HashMap<String, String>);
-
-impl Owners {
-    fn claim(&mut self, setting: &str, name: &str, owner: &str) -> io::Result<()> {
-        let other = self.0.entry(name.to_owned()).or_insert_with(|| owner.to_owned());
-        if other == owner {
-            return Ok(());
-        }
-        let problem = format!(
-            "{setting}: the tables of {other} and {owner} would both be in {name}; use the placeholders {{account}} and {{region}}"
-        );
-        Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
-    }
+fn invalid(error: TwoOwners) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 /// One JSON array, because DataHub's file source reads no JSON lines.
@@ -141,7 +127,7 @@ impl DataHubFile {
 impl Form for DataHubFile {
     fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
         let instance = self.catalog.platform_instance.fill(table.scope);
-        self.owners.claim("--platform-instance", &instance, table.account)?;
+        self.owners.claim("--platform-instance", &instance, table.account).map_err(invalid)?;
         for Shared { id, entity } in self.catalog.containers(table.scope) {
             if self.known.insert(id) {
                 self.write(&entity)?;
@@ -167,7 +153,8 @@ struct OpenMetadataFile {
 
 impl Form for OpenMetadataFile {
     fn table(&mut self, table: &Described<'_>) -> io::Result<()> {
-        self.owners.claim("--service", &self.catalog.schema(table.scope), &table.scope.to_string())?;
+        let schema = self.catalog.schema(table.scope);
+        self.owners.claim("--service", &schema, &table.scope.to_string()).map_err(invalid)?;
         for Shared { id, entity } in self.catalog.parents(table.scope) {
             if self.known.insert(id) {
                 line(&mut self.out, &entity.to_json())?;

@@ -8,8 +8,8 @@ mod requests;
 
 use std::collections::{BTreeSet, HashSet};
 
-use dynacrawl_catalogs::Shared;
 use dynacrawl_catalogs::datahub::{DataHub, Proposal, is_own_property};
+use dynacrawl_catalogs::{Owners, Shared};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::{Method, StatusCode};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use self::requests::{Mode, Request, patch};
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Doubts, Owners, TableState, TableUpdate, UpdateHalves, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, TableState, TableUpdate, UpdateHalves, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -91,7 +91,7 @@ impl DataHubSink {
         for update in &updates {
             let account = update.scope.account_id.as_ref().map_or("unknown", |id| id.as_str());
             let place = self.settings.catalog.platform_instance.fill(update.scope);
-            self.owners.claim(&place, account, "datahub.platform_instance")?;
+            self.owners.claim("datahub.platform_instance", &place, account)?;
         }
         let mode = self.mode().await?;
         let mut halves = UpdateHalves::new(&updates, updates.len());

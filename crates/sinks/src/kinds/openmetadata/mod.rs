@@ -9,15 +9,15 @@ mod parents;
 
 use std::collections::HashSet;
 
-use dynacrawl_catalogs::Described;
 use dynacrawl_catalogs::openmetadata::{OpenMetadata, is_own_description};
+use dynacrawl_catalogs::{Described, Owners};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::catalog::{Answered, CatalogSettings, Doubts, Owners, Refusals, TableState, TableUpdate, updates};
+use crate::catalog::{Answered, CatalogSettings, Doubts, Refusals, TableState, TableUpdate, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -72,7 +72,7 @@ impl OpenMetadataSink {
         self.need_a_bot().await?;
         for update in &updates {
             let place = self.settings.catalog.schema(update.scope);
-            self.owners.claim(&place, &update.scope.to_string(), "openmetadata.service")?;
+            self.owners.claim("openmetadata.service", &place, &update.scope.to_string())?;
             if !matches!(update.state, TableState::Removed) {
                 parents::create(&self.api, &self.settings.catalog, update.scope, &mut self.known).await?;
             }
@@ -282,5 +282,43 @@ impl Sink for OpenMetadataSink {
 
     fn health(&mut self) -> BoxFuture<'_, Result<(), DeliveryError>> {
         self.checked().boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::keep_what_people_wrote;
+
+    #[test]
+    fn what_people_wrote_is_repeated_unless_its_column_is_gone() {
+        let foreign_key = |columns: &[&str]| json!({ "constraintType": "FOREIGN_KEY", "columns": columns, "referredColumns": ["a.b.c.d.e"] });
+        let ours = json!({ "constraintType": "PRIMARY_KEY", "columns": ["id"] });
+        let stored = json!({
+            "displayName": "Orders",
+            "retentionPeriod": "P30D",
+            "locationPath": "s3://backups/orders",
+            "description": "kept by the server",
+            "tableConstraints": [
+                { "constraintType": "PRIMARY_KEY", "columns": ["old"] },
+                foreign_key(&["id"]),
+                foreign_key(&["gone"]),
+            ],
+        });
+        let mut body = json!({ "name": "orders", "columns": [{ "name": "id" }], "tableConstraints": [ours] });
+        keep_what_people_wrote(&mut body, &stored);
+        let expected = json!({
+            "name": "orders",
+            "columns": [{ "name": "id" }],
+            "displayName": "Orders",
+            "retentionPeriod": "P30D",
+            "locationPath": "s3://backups/orders",
+            "tableConstraints": [ours, foreign_key(&["id"])],
+        });
+        assert_eq!(body, expected);
+        let mut new = json!({ "name": "orders", "columns": [] });
+        keep_what_people_wrote(&mut new, &json!({}));
+        assert_eq!(new, json!({ "name": "orders", "columns": [] }));
     }
 }
