@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import files
+import lake
 import page
 import readers
 import shapes
@@ -94,6 +95,7 @@ def check(binary, examples):
             passed.append(run(f"every_tool_reads {path.name}", readers.every_tool_reads, path, of_file))
         keeps = readers.pandas_keeps_account_ids
         passed.append(run(keeps.__name__, keeps, directory / files.EXAMPLES))
+        passed.append(run("every_form_of_a_lake_is_read", lake.every_form_is_read, binary, directory))
         for function in (
             shapes.one_key_has_one_type,
             shapes.one_key_has_one_shape,

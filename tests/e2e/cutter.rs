@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -16,6 +17,7 @@ use crate::support::{HOME, IRELAND, eventually, ireland};
 /// Forwards connections to a server of this machine, and cuts them where a test says.
 pub(crate) struct Cutter {
     pub(crate) port: u16,
+    upstream: Arc<AtomicU16>,
     cuts: Arc<Mutex<VecDeque<Cut>>>,
 }
 
@@ -34,16 +36,22 @@ impl Cutter {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let cuts: Arc<Mutex<VecDeque<Cut>>> = Arc::default();
-        let of_thread = Arc::clone(&cuts);
+        let upstream = Arc::new(AtomicU16::new(upstream));
+        let (to, of_thread) = (Arc::clone(&upstream), Arc::clone(&cuts));
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let cut = of_thread.lock().expect("no panic").pop_front();
-                if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)) {
+                if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to.load(Ordering::SeqCst))) {
                     forward(&client, &server, cut);
                 }
             }
         });
-        Self { port, cuts }
+        Self { port, upstream, cuts }
+    }
+
+    /// Forwards new connections to another port, as of a server that was started again.
+    pub(crate) fn forwards_to(&self, port: u16) {
+        self.upstream.store(port, Ordering::SeqCst);
     }
 
     /// The next connections are cut so.

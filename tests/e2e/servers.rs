@@ -183,6 +183,13 @@ pub(crate) fn microburst(upstream: &Server, config: &str) -> Server {
 /// Starts SeaweedFS with the API of S3, for the keys of [`S3_KEYS`].
 pub(crate) fn seaweed() -> Server {
     let directory = tempfile::tempdir().expect("a directory").keep();
+    let mut server = seaweed_in(&directory);
+    server.files.push(directory);
+    server
+}
+
+/// The same with the data in a directory, which stays there when the server ends.
+pub(crate) fn seaweed_in(directory: &Path) -> Server {
     let config = temp_file("seaweedfs", "json");
     let identity = serde_json::json!({
         "identities": [{
@@ -191,7 +198,7 @@ pub(crate) fn seaweed() -> Server {
         }],
     });
     fs::write(&config, identity.to_string()).expect("written");
-    let mut server = start(Kind::Seaweed, &[config.as_path()], |port| {
+    start(Kind::Seaweed, &[config.as_path()], |port| {
         let mut command = in_servers("venv/bin/weed");
         command.arg("server").arg(format!("-dir={}", directory.display()));
         command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.port.iceberg=0"]);
@@ -208,9 +215,7 @@ pub(crate) fn seaweed() -> Server {
         ];
         others.iter().fold(&mut command, |command, flag| command.arg(format!("-{flag}={}", free_port())));
         command
-    });
-    server.files.push(directory);
-    server
+    })
 }
 
 /// The keys that [`seaweed`] knows.

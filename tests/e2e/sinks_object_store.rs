@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynacrawl_sim::{Account, DemoAccount, Denial, Effect, Estate, FaultRule, Operation, Simulator, Tables};
+use fastrand::Rng;
 use serde_json::Value;
 
 use crate::command::Dynacrawl;
+use crate::cutter::{Cut, Cutter};
 use crate::daemon::{Place, keyed, target};
 use crate::servers::{self, Kind, S3_KEYS, Server};
 use crate::support::{HOME, IRELAND, VIRGINIA, closed_port, eventually, ireland, simulate};
@@ -99,8 +101,8 @@ fn each_run_leaves_the_whole_estate_and_a_manifest_and_old_ones_are_deleted() {
     assert!(!rows(&lake, "key_attributes").is_empty());
     let paths = files(&lake);
     let run = first["run_id"].as_str().expect("an id");
-    let partition = format!("run_id={run}/part-00000.jsonl");
-    assert!(paths.iter().any(|path| path.starts_with("tables/date=20") && path.ends_with(&partition)), "{paths:?}");
+    let partition = format!("/run_id={run}/part-00000-");
+    assert!(paths.iter().any(|path| path.starts_with("tables/date=20") && path.contains(&partition)), "{paths:?}");
     assert_eq!(place.rows("outbox"), 0);
 
     // A second run changes nothing, and its snapshot is whole all the same.
@@ -282,6 +284,47 @@ fn a_target_whose_account_is_unknown_keeps_its_last_known_rows() {
     assert_eq!(manifest["scope_count"], 2);
 }
 
+/// A replay writes the snapshot of the newest run again, with all scopes.
+#[test]
+fn a_replay_that_fails_leaves_the_snapshot_as_it_was() {
+    let account =
+        Account::new(HOME).region(IRELAND, Tables::new().generated(2)).region(VIRGINIA, Tables::new().generated(3));
+    let home = account.access("home");
+    let sim = simulate(Estate::new([account]));
+    let place = Place::new();
+    let config = format!(
+        "[crawl]\nrate = 0\ndeliver_within = \"1s\"\n[state]\npath = \"{}\"\n[sink.lake.object_store]\n{}{}{}",
+        place.state().display(),
+        directory(&place),
+        target("first", &[IRELAND]),
+        target("second", &[VIRGINIA])
+    );
+    let crawl = |args: &[&str]| {
+        let crawl = Dynacrawl::crawl().config(&config).args(["--output", "tables.jsonl"]).args(args);
+        keyed(crawl, &sim, &home).run().succeeded();
+    };
+    let replay = || Dynacrawl::new("replay").config(&config).args(["--sink", "lake"]).run();
+    crawl(&[]);
+    crawl(&["--target", "first"]);
+    let lake = place.path("lake");
+    let before = manifest(&lake);
+    assert_eq!(rows(&lake, "tables").len(), 2);
+    fs::rename(lake.join("scopes"), place.path("away"))
+        .and_then(|()| fs::write(lake.join("scopes"), ""))
+        .expect("away");
+    let failed = replay();
+    assert_eq!(failed.code(), 5, "{}", failed.stderr);
+    fs::remove_file(lake.join("scopes"))
+        .and_then(|()| fs::rename(place.path("away"), lake.join("scopes")))
+        .expect("back");
+    assert_eq!(manifest(&lake), before);
+    replay().succeeded();
+    assert_eq!(rows(&lake, "tables").len(), 5);
+    // Nothing of the other attempts is left.
+    let own = format!("run_id={}", before["run_id"].as_str().expect("an id"));
+    assert_eq!(files(&lake).iter().filter(|path| path.starts_with("tables/") && path.contains(&own)).count(), 1);
+}
+
 #[test]
 fn a_kill_at_any_time_leaves_a_manifest_whose_files_are_there() {
     let (sim, home) = ireland(40);
@@ -360,6 +403,75 @@ fn a_bucket_of_seaweedfs_gets_snapshots() {
 fn a_bucket_of_moto_gets_snapshots_with_the_encryption_that_is_asked_for() {
     let kms = "encryption = \"kms\"\nkms_key = \"alias/lake\"\n";
     bucket_of(&servers::moto(), kms, Some("aws:kms"));
+}
+
+/// Crawls into a bucket for 30 seeds. In each, connections are cut, the process is killed at any moment, and
+/// `disturb` may do something to the server. In the end, the last snapshot of each seed is whole.
+fn whole_after_cuts_and_kills(mut server: Server, disturb: impl Fn(u64, Server, &Cutter) -> Server) {
+    servers::bucket(&server, "lake", true, None);
+    let cutter = Cutter::start(server.port());
+    let through = format!("http://127.0.0.1:{}", cutter.port);
+    let mut expected = Vec::new();
+    for seed in 0..30_u64 {
+        let (sim, home) = ireland(15);
+        let mut random = Rng::with_seed(seed);
+        let place = Place::new();
+        let settings = s3(&server, "").replace(&server.url, &through).replace("estates/", &format!("seed-{seed}/"));
+        let crawl = || with_keys(crawl(&place, &sim, &home, &settings));
+        let rounds = random.u64(1..=2);
+        for round in 0..rounds {
+            if round > 0 {
+                sim.remove_table(HOME, IRELAND, &format!("table-{round:06}")).expect("a scope");
+            }
+            let cut = |random: &mut Rng| match random.bool() {
+                true => Cut::Request(random.usize(0..20_000)),
+                false => Cut::Answer(random.usize(0..1_500)),
+            };
+            cutter.cuts((0..random.usize(0..6)).map(|_| cut(&mut random)).collect::<Vec<_>>());
+            let mut running = crawl().start();
+            // From before the run ends to after the snapshot is written.
+            std::thread::sleep(Duration::from_millis(random.u64(60..700)));
+            if random.bool() {
+                running.kill();
+            }
+            server = disturb(seed, server, &cutter);
+            eventually("it ends", || running.has_ended());
+        }
+        let mut left = 20;
+        while crawl().run().code() != 0 {
+            left -= 1;
+            assert!(left > 0, "seed {seed}");
+        }
+        assert_eq!(place.rows("outbox"), 0, "seed {seed}");
+        expected.push(15 + 1 - usize::try_from(rounds).expect("small"));
+    }
+    let saved = Place::new();
+    servers::bucket(&server, "lake", false, Some(&saved.path("saved")));
+    for (seed, expected) in expected.into_iter().enumerate() {
+        let lake = saved.path(&format!("saved/seed-{seed}/dynamodb"));
+        assert_eq!(rows(&lake, "tables").len(), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn cut_and_killed_at_any_moment_a_snapshot_in_moto_is_whole() {
+    whole_after_cuts_and_kills(servers::moto(), |_, server, _| server);
+}
+
+/// SeaweedFS is killed, too, and started again with its data.
+#[test]
+fn killed_with_its_server_at_any_moment_a_snapshot_in_seaweedfs_is_whole() {
+    let data = tempfile::tempdir().expect("a directory");
+    whole_after_cuts_and_kills(servers::seaweed_in(data.path()), |seed, server, cutter| {
+        // Its start takes seconds.
+        if seed % 5 != 4 {
+            return server;
+        }
+        drop(server);
+        let again = servers::seaweed_in(data.path());
+        cutter.forwards_to(again.port());
+        again
+    });
 }
 
 #[test]

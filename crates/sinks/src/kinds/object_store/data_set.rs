@@ -85,7 +85,7 @@ enum Encoder {
 }
 
 impl Encoder {
-    fn add(&mut self, row: &impl Serialize) -> io::Result<()> {
+    fn add(&mut self, row: &impl Serialize, line: &mut Vec<u8>) -> io::Result<()> {
         let out: &mut dyn Write = match self {
             Self::Plain(out) => out,
             Self::Gzip(out) => out,
@@ -93,8 +93,10 @@ impl Encoder {
             #[cfg(feature = "parquet")]
             Self::Parquet(file) => return file.add(row).map_err(io::Error::other),
         };
-        serde_json::to_writer(&mut *out, row)?;
-        out.write_all(b"\n")
+        line.clear();
+        serde_json::to_writer(&mut *line, row)?;
+        line.push(b'\n');
+        out.write_all(line)
     }
 
     /// About how many bytes it has.
@@ -131,9 +133,13 @@ pub(super) struct DataSet {
     name: &'static str,
     /// Where its files are, below the prefix.
     directory: String,
+    /// Makes the names of the files different from those of another attempt.
+    attempt: String,
     format: ObjectFormat,
     columns: &'static [Column],
     current: Encoder,
+    /// The line of a row: the encoder gets it at once, because each call costs a compressor much.
+    line: Vec<u8>,
     rows: u64,
     files: Vec<ManifestFile>,
 }
@@ -142,15 +148,26 @@ impl DataSet {
     pub(super) fn new<R: Row>(
         name: &'static str,
         directory: String,
+        attempt: String,
         format: ObjectFormat,
     ) -> Result<Self, DeliveryError> {
         let current = format.encoder(R::COLUMNS).map_err(unwritable)?;
-        Ok(Self { name, directory, format, columns: R::COLUMNS, current, rows: 0, files: Vec::new() })
+        Ok(Self {
+            name,
+            directory,
+            attempt,
+            format,
+            columns: R::COLUMNS,
+            current,
+            line: Vec::new(),
+            rows: 0,
+            files: Vec::new(),
+        })
     }
 
     /// Adds a row. Returns the file if it is full now.
     pub(super) fn add(&mut self, row: &impl Row) -> Result<Option<Part>, DeliveryError> {
-        self.current.add(row).map_err(unwritable)?;
+        self.current.add(row, &mut self.line).map_err(unwritable)?;
         self.rows += 1;
         if self.current.len() < FULL { Ok(None) } else { self.next().map(Some) }
     }
@@ -164,7 +181,13 @@ impl DataSet {
         let next = self.format.encoder(self.columns).map_err(unwritable)?;
         let bytes = mem::replace(&mut self.current, next).finish().map_err(unwritable)?;
         let file = ManifestFile {
-            path: format!("{}/part-{:05}.{}", self.directory, self.files.len(), self.format.extension()),
+            path: format!(
+                "{}/part-{:05}-{}.{}",
+                self.directory,
+                self.files.len(),
+                self.attempt,
+                self.format.extension()
+            ),
             row_count: mem::take(&mut self.rows),
             size_bytes: bytes.len() as u64,
         };

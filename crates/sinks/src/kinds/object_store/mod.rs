@@ -2,7 +2,7 @@
 //! directory.
 //!
 //! ```text
-//! PREFIX/tables/date=2026-01-31/run_id=01…/part-00000.jsonl.gz
+//! PREFIX/tables/date=2026-01-31/run_id=01…/part-00000-5f0c2e91.jsonl.gz
 //! PREFIX/indexes/…  PREFIX/key_attributes/…  PREFIX/scopes/…
 //! PREFIX/_manifests/01….json
 //! PREFIX/_manifest.json

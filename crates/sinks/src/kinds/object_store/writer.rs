@@ -54,18 +54,21 @@ impl<'s> Writer<'s> {
             name: &'static str,
             settings: &ObjectStoreSettings,
             run_id: RunId,
+            attempt: u32,
         ) -> Result<DataSet, DeliveryError> {
             let directory = format!("{name}/date={}/{}", run_id.day(), of_run(run_id));
-            DataSet::new::<R>(name, directory, settings.format)
+            DataSet::new::<R>(name, directory, format!("{attempt:08x}"), settings.format)
         }
+        // The manifest of an earlier attempt, as before a replay, names files that must stay as they are.
+        let attempt = fastrand::u32(..);
         Ok(Self {
             settings,
             store,
             run_id,
-            tables: data_set::<TableRow>(TABLES, settings, run_id)?,
-            indexes: data_set::<IndexRow>(INDEXES, settings, run_id)?,
-            key_attributes: data_set::<KeyAttributeRow>(KEY_ATTRIBUTES, settings, run_id)?,
-            scopes: data_set::<ScopeRow>(SCOPES, settings, run_id)?,
+            tables: data_set::<TableRow>(TABLES, settings, run_id, attempt)?,
+            indexes: data_set::<IndexRow>(INDEXES, settings, run_id, attempt)?,
+            key_attributes: data_set::<KeyAttributeRow>(KEY_ATTRIBUTES, settings, run_id, attempt)?,
+            scopes: data_set::<ScopeRow>(SCOPES, settings, run_id, attempt)?,
             table_counts: HashMap::new(),
             missing: Missing::default(),
         })
@@ -106,14 +109,16 @@ impl<'s> Writer<'s> {
         self.put_part(full).await
     }
 
-    /// Stores the rest, and the manifest last. Then deletes the snapshots that are not to be kept.
+    /// Stores the rest, and the manifest last. Then deletes what other attempts have left, and the snapshots that
+    /// are not to be kept.
     pub(super) async fn end(mut self, end: SnapshotEnd) -> Result<(), DeliveryError> {
         let last = self.data_sets().map(DataSet::last);
         for part in last {
             self.put_part(part).await?;
         }
-        self.delete_leftovers().await?;
         let skipped = end.skipped.clone();
+        let directories = self.data_sets().map(|one| one.directory().to_owned());
+        let own: HashSet<_> = self.paths().collect();
         let data_sets = [self.tables, self.indexes, self.key_attributes, self.scopes];
         let manifest = self.missing.manifest(self.run_id, end, data_sets.map(DataSet::into_manifest).into());
         let bytes = serde_json::to_vec_pretty(&manifest).map_err(|error| DeliveryError::new(error.to_string()))?;
@@ -121,6 +126,7 @@ impl<'s> Writer<'s> {
         for path in [manifest_of(self.run_id), NEWEST.to_owned()] {
             place.put(&path, bytes.clone(), "application/json").await?;
         }
+        place.delete_others(&directories, &own).await?;
         // The snapshot is stored: what fails from here on is done with the next one.
         if let Err(error) = place.clean(self.run_id, &skipped).await {
             let error = DeliveryError::from(error).message;
@@ -132,8 +138,7 @@ impl<'s> Writer<'s> {
     /// Deletes what was stored, as far as that is possible: without a manifest it is of no use.
     pub(super) async fn discard(mut self) {
         let place = Place { settings: self.settings, store: self.store };
-        let paths: Vec<_> =
-            self.data_sets().iter().flat_map(|one| one.files().map(|path| place.settings.at(path))).collect();
+        let paths: Vec<_> = self.paths().collect();
         let deleting = async {
             for path in &paths {
                 place.delete(path).await?;
@@ -145,6 +150,12 @@ impl<'s> Writer<'s> {
         }
     }
 
+    /// The files so far.
+    fn paths(&mut self) -> impl Iterator<Item = Path> {
+        let settings = self.settings;
+        self.data_sets().into_iter().flat_map(move |one| one.files().map(|path| settings.at(path)).collect::<Vec<_>>())
+    }
+
     fn data_sets(&mut self) -> [&mut DataSet; 4] {
         [&mut self.tables, &mut self.indexes, &mut self.key_attributes, &mut self.scopes]
     }
@@ -153,21 +164,6 @@ impl<'s> Writer<'s> {
         let Some(Part { file, bytes }) = part? else { return Ok(()) };
         let place = Place { settings: self.settings, store: self.store };
         Ok(place.put(&file.path, bytes, self.settings.format.content_type()).await?)
-    }
-
-    /// Deletes what an earlier attempt has left in the directories of this run: readers that ignore
-    /// the manifest would take it for a part of the snapshot.
-    async fn delete_leftovers(&mut self) -> StoreResult<()> {
-        let place = Place { settings: self.settings, store: self.store };
-        for data_set in self.data_sets() {
-            let own: HashSet<_> = data_set.files().map(|path| place.settings.at(path)).collect();
-            for path in place.list(data_set.directory()).await? {
-                if !own.contains(&path) {
-                    place.delete(&path).await?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -188,6 +184,19 @@ impl Place<'_> {
             options.attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
         }
         self.store.put_opts(&self.settings.at(relative), PutPayload::from(bytes), options).await.map(drop)
+    }
+
+    /// Deletes what other attempts have left in the directories of a run: readers that ignore the manifest would take
+    /// it for a part of the snapshot.
+    async fn delete_others(&self, directories: &[String], own: &HashSet<Path>) -> StoreResult<()> {
+        for directory in directories {
+            for path in self.list(directory).await? {
+                if !own.contains(&path) {
+                    self.delete(&path).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Deletes an object that may be gone already.
