@@ -114,7 +114,12 @@ impl Nats {
 
     /// All messages of the stream, in order.
     pub(crate) fn messages(&self) -> Vec<Message> {
-        self.with(None, async |context| {
+        self.messages_as(None)
+    }
+
+    /// The same for a user.
+    pub(crate) fn messages_as(&self, credentials: Option<(&str, &str)>) -> Vec<Message> {
+        self.with(credentials, async |context| {
             let mut stream = context.get_stream(STREAM).await.expect("the stream");
             let state = stream.info().await.expect("its state").state.clone();
             let mut messages = Vec::new();

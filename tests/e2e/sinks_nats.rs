@@ -95,6 +95,30 @@ fn a_missing_stream_or_wrong_password_loses_nothing() {
     assert_eq!(place.rows("outbox"), 0, "{}", nats.log().display());
 }
 
+#[test]
+fn a_check_tries_the_right_to_publish_and_publishes_nothing() {
+    let (sim, home) = estate(1);
+    let user = |name: &str, publish: &str| {
+        format!("{{ user: {name}, password: p, permissions: {{ publish: [{publish}], subscribe: \"_INBOX.>\" }} }}")
+    };
+    let reader = user("reader", "\"$JS.API.>\"");
+    let writer = user("writer", "\"$JS.API.>\", \"dynacrawl.>\"");
+    let nats = Nats::start(&format!("authorization {{ users: [{reader}, {writer}] }}\n"));
+    nats.create_stream(Some(("writer", "p")));
+    let check = |user: &str| {
+        let address = nats.address();
+        let auth = format!("timeout = \"1s\"\nuser = \"{user}\"\npassword = {{ env = \"NATS_PASSWORD\" }}\n");
+        let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]);
+        let config = format!("[sink.bus.nats]\nservers = [\"{address}\"]\n{auth}");
+        check.config(&config).env("NATS_PASSWORD", "p").run()
+    };
+    let denied = check("reader");
+    assert!(denied.code() == 5 && denied.stdout.contains("may not publish"), "{}", denied.stdout);
+    let allowed = check("writer");
+    assert_eq!(allowed.code(), 0, "{}", allowed.stdout);
+    assert!(nats.messages_as(Some(("writer", "p"))).is_empty());
+}
+
 /// JetStream drops a message whose id the stream has seen, under whatever subject.
 #[test]
 fn two_sinks_may_have_one_stream() {

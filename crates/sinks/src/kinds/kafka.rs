@@ -330,3 +330,72 @@ fn in_words(error: &KafkaError) -> String {
         other => with_causes(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dynacrawl_model::{FailureReason, Record, RunId, Scope, TableFailed};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::{KafkaSettings, KafkaSink};
+    use crate::cloud_event::CloudEvents;
+    use crate::sink::{Event, Part, Sink};
+
+    fn event(name: &str) -> Event {
+        let region = "eu-west-1".parse().expect("a Region");
+        let scope = Scope { partition: "aws".into(), account_id: None, region };
+        let failed = TableFailed {
+            table_name: name.into(),
+            reason: FailureReason::Denied,
+            code: "AccessDeniedException".to_owned(),
+            message: String::new(),
+            attempts: 1,
+        };
+        let record = Record::of_scope(RunId::generate(), scope.into(), failed);
+        Event { id: name.to_owned(), record, table: None, target: None, part: Part::Whole }
+    }
+
+    fn sink(cluster: &MockCluster<'_, impl rdkafka::client::ClientContext>) -> KafkaSink {
+        cluster.create_topic("metadata", 1, 1).expect("a topic");
+        KafkaSink::new(KafkaSettings {
+            brokers: vec![cluster.bootstrap_servers()],
+            topic: "metadata".to_owned(),
+            tls: None,
+            sasl: None,
+            compression: "none",
+            max_message_bytes: 1_000_000,
+            cloud_events: CloudEvents::Off,
+            timeout: Duration::from_secs(20),
+        })
+    }
+
+    const TOO_LARGE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+
+    #[tokio::test]
+    async fn an_event_that_a_topic_finds_too_large_is_refused_alone() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        let mut sink = sink(&cluster);
+        // All four, then the first half of them, then the first one alone.
+        cluster.request_errors(RDKafkaApiKey::Produce, &[TOO_LARGE; 3]);
+        let events = ["a", "b", "c", "d"].map(event);
+        let delivered = sink.deliver(&events).await.expect("the others are delivered");
+        let refused: Vec<_> = delivered.refused.iter().map(|refusal| &*refusal.id).collect();
+        assert_eq!(refused, ["a"]);
+        assert!(delivered.refused[0].reason.contains("large"), "{:?}", delivered.refused);
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_may_pass_refuses_nothing() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        let mut sink = sink(&cluster);
+        cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 2]);
+        let delivered = sink.deliver(&["a", "b"].map(event)).await.expect("librdkafka repeats the request");
+        assert!(delivered.refused.is_empty(), "{:?}", delivered.refused);
+        cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+        let error = sink.deliver(&["a", "b"].map(event)).await.expect_err("nothing was taken");
+        assert!(error.to_string().contains("metadata"), "{error}");
+        assert!(sink.deliver(&["a", "b"].map(event)).await.expect("it may now").refused.is_empty());
+    }
+}

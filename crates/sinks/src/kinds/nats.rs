@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{ConnectOptions, HeaderMap};
-use dynacrawl_model::AccountId;
+use dynacrawl_model::{AccountId, RecordKind};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use secrecy::ExposeSecret;
@@ -243,23 +244,44 @@ impl Sink for NatsSink {
             let mut context = jetstream::new(self.client().await?);
             context.set_timeout(self.settings.timeout);
             let subject = self.settings.subject.fill_with("*", "*", "*");
-            match context.stream_by_subject(subject.clone()).await {
-                Ok(_) => Ok(()),
-                Err(error) => {
-                    let error = with_causes(&error);
-                    Err(DeliveryError::new(format!("no stream of JetStream takes the subject {subject}: {error}")))
-                }
-            }
+            context.stream_by_subject(subject.clone()).await.map_err(|error| {
+                let error = with_causes(&error);
+                DeliveryError::new(format!("no stream of JetStream takes the subject {subject}: {error}"))
+            })?;
+            may_publish(
+                &context,
+                &self.settings.subject.fill_with(NO_SCOPE, NO_SCOPE, RecordKind::RunCompleted.as_str()),
+            )
+            .await
         }
         .boxed()
     }
 }
 
+/// Whether the user may publish to a subject. The message names a stream that does not exist, so that the server
+/// checks the permission and then refuses the message.
+async fn may_publish(context: &Context, subject: &str) -> Result<(), DeliveryError> {
+    let message = PublishMessage::build().expected_stream("dynacrawl-check");
+    let published = async { context.send_publish(subject.to_owned(), message).await?.await };
+    match published.await {
+        Err(error) if code_of(&error) == Some(ErrorCode::STREAM_NOT_MATCH) => Ok(()),
+        Err(error) if error.kind() == PublishErrorKind::TimedOut => {
+            let problem = "the server does not answer, which it does if the user may not publish to it";
+            Err(DeliveryError::new(format!("publishing to {subject}: {problem}")))
+        }
+        Err(error) => Err(DeliveryError::new(format!("publishing to {subject}: {}", with_causes(&error)))),
+        Ok(_) => Err(DeliveryError::new(format!("{subject} takes messages that are meant for another stream"))),
+    }
+}
+
+fn code_of(error: &PublishError) -> Option<ErrorCode> {
+    error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>()).map(jetstream::Error::error_code)
+}
+
 /// Whether the server or the stream takes no message of this size: waiting does not help.
 fn is_too_large(error: &PublishError) -> bool {
-    let of_stream = error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>());
     error.kind() == PublishErrorKind::MaxPayloadExceeded
-        || of_stream.is_some_and(|error| error.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
+        || code_of(error) == Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
 }
 
 #[cfg(test)]

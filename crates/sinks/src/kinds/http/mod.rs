@@ -104,6 +104,8 @@ impl HttpSink {
         };
         let answer = self.send(Method::POST, headers, body).await.map_err(Untaken::Failed)?;
         match answer.status {
+            // The form of such an answer is not known: some events may not have been taken.
+            StatusCode::MULTI_STATUS => Err(Untaken::Refused(answer.in_words())),
             status if status.is_success() => Ok(()),
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
                 Err(Untaken::Refused(answer.in_words()))
