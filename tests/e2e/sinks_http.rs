@@ -154,6 +154,20 @@ fn an_answer_of_success_counts_even_if_its_body_breaks_off() {
     assert_eq!(types(&events), [&["table_added"; 5][..], &["scope_completed", "run_completed"]].concat());
 }
 
+/// Nothing says which events such an answer is about.
+#[test]
+fn an_answer_with_several_statuses_acknowledges_nothing() {
+    let (sim, home) = ireland(6);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    receiver.reacts([], Reaction::RefuseIf("\"name\":\"table-000003\"".to_owned(), 207));
+    crawl(&place, &sim, &home, &receiver, "").run().succeeded();
+    assert_eq!(receiver.events().len(), 5 + 2);
+    let letters = fs::read_to_string(place.path("state.db.events.refused.jsonl")).expect("dead letters");
+    let letter: Value = serde_json::from_str(letters.trim_end()).expect("one line");
+    assert_eq!(letter["record"]["table"]["name"], "table-000003");
+    assert!(letter["reason"].as_str().is_some_and(|reason| reason.starts_with("HTTP 207")), "{letter}");
+}
+
 #[test]
 fn refused_events_become_dead_letters_and_a_wrong_address_none() {
     let (sim, home) = ireland(6);
@@ -230,16 +244,18 @@ fn the_sinks_of_a_state_are_shown_with_what_they_are_owed() {
     assert_eq!(failed.code(), 5, "{}", failed.stderr);
     let shown = sinks(&[]);
     let lines: Vec<_> = shown.stdout.lines().collect();
-    assert!(lines[0].starts_with("SINK") && lines[1].starts_with("events  5  "), "{}", shown.stdout);
+    assert!(lines[0].starts_with("SINK") && lines[1].starts_with("events  0       5  "), "{}", shown.stdout);
     assert!(lines[2].ends_with("UTC: HTTP 401 Unauthorized: the token has expired"), "{}", shown.stdout);
     let line: Value = serde_json::from_str(&sinks(&["--format", "json"]).succeeded()).expect("JSON");
     assert_eq!((&line["owed"], &line["refused"], &line["delivered_at"]), (&5.into(), &0.into(), &Value::Null));
+    assert_eq!(line["cursor"], 0);
 
     receiver.reacts([], Reaction::RefuseIf("\"name\":\"table-000001\"".to_owned(), 422));
     crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     let line: Value = serde_json::from_str(&sinks(&["--format", "json"]).succeeded()).expect("JSON");
     assert_eq!((&line["owed"], &line["refused"], &line["failure"]), (&0.into(), &1.into(), &Value::Null));
     assert!(line["delivered_at"].is_string() && line["owed_since"].is_null(), "{line}");
+    assert_eq!(line["cursor"], 5 + 2, "and those of the second run");
     let none = Place::new();
     let plain = Dynacrawl::crawl_of(&sim, &home, IRELAND).arg("--state").arg(none.state()).run();
     assert_eq!(plain.code(), 0);

@@ -6,7 +6,7 @@ use dynacrawl_model::{
     Body, Escaped, NamedScope, Record, RunId, TableAdded, TableRemoved, Timestamp, event_id, repeatable_event_id,
 };
 use dynacrawl_sinks::{Event, Part};
-use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, KnownTable, Reader, StateError};
+use dynacrawl_state::{Cursor, Gone, GoneTable, KnownScope, KnownTable, LeftOut, Reader, StateError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,12 +19,21 @@ const SCOPES: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Phase {
+    /// Tables and scopes that the configuration came to leave out. They come first: a scope may have tables again.
+    LeftOut,
     Tables,
     Statistics,
     Removals,
 }
 
-/// How far a sink is with all tables, with the statistics of all tables, or with removals. A later process
+impl Phase {
+    /// What a sink gets first of all tables. `knows_tables`: it may have tables that are gone.
+    pub(super) fn first(knows_tables: bool) -> Self {
+        if knows_tables { Self::LeftOut } else { Self::Tables }
+    }
+}
+
+/// How far a sink is with all tables, with the statistics of all tables, with removals, or with what was left out. A later process
 /// continues there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
@@ -39,13 +48,16 @@ pub(super) struct Progress {
     /// Whether each table is sent as if it had just been added.
     #[serde(default)]
     pub(super) as_added: bool,
-    /// Whether removals follow the tables, and since when.
+    /// Whether removals follow the tables, and since when they and what was left out count.
     pub(super) removals: bool,
     pub(super) removed_since: Option<Timestamp>,
     /// The scope and the table that came last.
     pub(super) scope: String,
     pub(super) scope_id: i64,
     pub(super) table: String,
+    /// The change that came last.
+    #[serde(default)]
+    pub(super) change_id: i64,
 }
 
 impl Progress {
@@ -62,6 +74,7 @@ impl Progress {
             scope: String::new(),
             scope_id: 0,
             table: String::new(),
+            change_id: 0,
         }
     }
 
@@ -122,6 +135,7 @@ impl Page {
         let (mut events, next) = match self.progress.phase {
             Phase::Tables | Phase::Statistics => self.tables(reader)?,
             Phase::Removals => self.removals(reader)?,
+            Phase::LeftOut => self.left_out(reader)?,
         };
         events.retain(|event| filter.passes(event));
         Ok((events, next))
@@ -180,6 +194,29 @@ impl Page {
         let next = match last.filter(|_| is_whole) {
             Some((scope_id, table)) => Next::At(Progress { scope_id, table, ..progress }),
             None => Next::Ended(progress),
+        };
+        Ok((events, next))
+    }
+
+    fn left_out(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
+        let Self { limit, progress, .. } = self;
+        let changes = reader.left_out(progress.removed_since, progress.change_id, limit)?;
+        let last = changes.last().filter(|_| changes.len() == limit).map(|change| change.change_id);
+        let event = |change: LeftOut| {
+            let target = Some(change.target);
+            let Some(record) = change.record else {
+                tracing::error!(
+                    change_id = change.change_id,
+                    "the change in the state cannot be read, and is not sent"
+                );
+                return None;
+            };
+            Some(Event { id: progress.id_of(&record), record, table: change.table, target, part: Part::Whole })
+        };
+        let events = changes.into_iter().filter_map(event).collect();
+        let next = match last {
+            Some(change_id) => Next::At(Progress { change_id, ..progress }),
+            None => Next::At(Progress { phase: Phase::Tables, ..progress }),
         };
         Ok((events, next))
     }

@@ -57,7 +57,7 @@ impl Work for Follower<'_> {
                     // A sink that has never had anything knows no table that is gone.
                     removals: sync.delivered_at.is_some(),
                     removed_since: sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)),
-                    ..Progress::new(Phase::Tables, now)
+                    ..Progress::new(Phase::first(sync.delivered_at.is_some()), now)
                 };
                 // Before the first table: the ids of the events of another attempt are the same then.
                 self.store(Next::At(all), &sync, None).await?;
@@ -207,7 +207,7 @@ pub async fn resend(
     };
     let deadline = Instant::now() + within;
     let (mut taken, mut refused) = (0, 0);
-    let new = Progress::new(Phase::Tables, Timestamp::now());
+    let new = Progress::new(Phase::first(since.is_some()), Timestamp::now());
     let mut progress = Progress { removals: since.is_some(), removed_since: since, ..new };
     loop {
         let page = Page {

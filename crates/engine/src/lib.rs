@@ -50,7 +50,7 @@ pub use event::{
 pub use followers::resend;
 pub use history::RunHistory;
 pub use old_files::OldFiles;
-pub use outbox::{deliver, deliver_in_time, without_place};
+pub use outbox::{Owed, deliver, deliver_in_time, without_place};
 pub use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
 pub use report::{RunReport, WithoutEffect};

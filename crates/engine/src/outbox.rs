@@ -1,11 +1,12 @@
 //! Delivers events from the state's outbox to the sinks, each at its own pace.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use dynacrawl_model::{Escaped, Timestamp};
 use dynacrawl_sinks::{Destination, Start, Until, count, work};
-use dynacrawl_state::{SinkPlace, StateError};
+use dynacrawl_state::{SinkPlace, State, StateError};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -86,8 +87,52 @@ async fn deliver_to(to: &ConfiguredSink, state: &SharedState, keep: Duration, un
     }
 }
 
+/// What a sink has not accepted yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// This many events.
+    Events(u64),
+    /// The tables of the whole state, or the rest of them.
+    AllTables,
+    /// Statistics of tables, or removals.
+    SomeTables,
+    /// A snapshot of the newest run.
+    Snapshot,
+}
+
+impl Owed {
+    /// What the state owes a sink; `None`: nothing.
+    fn to(one: &ConfiguredSink, state: &State) -> Result<Option<Self>, StateError> {
+        let name = &one.sink.name;
+        if one.sink.kind.takes_snapshots() {
+            // It is owed for a run that has ended, and not for its events.
+            return Ok(state.owes_a_run(name)?.then_some(Self::Snapshot));
+        }
+        let Some(sync) = state.sink_sync(name)? else { return Ok(None) };
+        if !sync.is_synced {
+            return Ok(sync.last_run_at.map(|_| Self::AllTables));
+        }
+        Ok(match state.owed(name)? {
+            0 => sync.progress.map(|_| Self::SomeTables),
+            count => Some(Self::Events(count)),
+        })
+    }
+}
+
+impl fmt::Display for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Events(1) => f.write_str("1 event"),
+            Self::Events(count) => write!(f, "{count} events"),
+            Self::AllTables => f.write_str("all tables"),
+            Self::SomeTables => f.write_str("some tables"),
+            Self::Snapshot => f.write_str("a snapshot"),
+        }
+    }
+}
+
 /// Delivers the events of settled runs for as long as the settings allow. Returns the sinks that
-/// have not accepted everything, and how many events each is owed.
+/// have not accepted everything, and what each is owed.
 ///
 /// # Errors
 /// If the state cannot be read.
@@ -95,7 +140,7 @@ pub async fn deliver_in_time(
     settings: &Settings,
     choice: &SinkChoice,
     state: &SharedState,
-) -> Result<Vec<(String, u64)>, StateError> {
+) -> Result<Vec<(String, Owed)>, StateError> {
     let chosen = choice.of(&settings.sinks);
     if chosen.is_empty() {
         return Ok(Vec::new());
@@ -112,22 +157,8 @@ pub async fn deliver_in_time(
         () = timer => {}
     }
     let state = opened(state);
-    let owed = chosen.iter().map(|one| {
-        let name = &one.sink.name;
-        // A snapshot is owed for a run that has ended, and not for its events. Another sink may be in the middle
-        // of all tables.
-        let owed = match &one.sink.kind {
-            kind if kind.takes_snapshots() && !state.owes_a_run(name)? => 0,
-            kind if kind.takes_snapshots() => state.owed(name)?,
-            _ => {
-                let is_under_way = state.sink_sync(name)?.is_some_and(|sync| sync.progress.is_some());
-                state.owed(name)?.max(is_under_way.into())
-            }
-        };
-        Ok::<_, StateError>((name.clone(), owed))
-    });
-    let owed: Vec<_> = owed.collect::<Result<_, _>>()?;
-    Ok(owed.into_iter().filter(|(_, owed)| *owed > 0).collect())
+    let owed = chosen.iter().map(|one| Ok(Owed::to(one, &state)?.map(|owed| (one.sink.name.clone(), owed))));
+    owed.filter_map(Result::transpose).collect()
 }
 
 /// The chosen sinks that have no place for the tables of some scopes in the state: the name of each, and

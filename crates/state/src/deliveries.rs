@@ -247,7 +247,8 @@ pub(crate) fn event(row: &Row<'_>) -> rusqlite::Result<OutboxEvent> {
     })
 }
 
-fn readable(kind: &str, record: &[u8], table: Option<&Value>) -> Option<Record> {
+/// A record as the state keeps it, without its type and the table that it includes.
+pub(crate) fn readable(kind: &str, record: &[u8], table: Option<&Value>) -> Option<Record> {
     let mut value: Value = serde_json::from_slice(record).ok()?;
     let members = value.as_object_mut()?;
     members.insert("type".to_owned(), kind.into());

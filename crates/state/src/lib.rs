@@ -101,7 +101,7 @@ pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, Tabl
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use sink_lines::SinkLine;
 pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStats, TableStatus};
-pub use sync::{Gone, GoneTable, SinkProgress, SinkSync};
+pub use sync::{Gone, GoneTable, LeftOut, SinkProgress, SinkSync};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.
 const LOG_BYTES: u32 = 4 * 1024 * 1024;

@@ -12,6 +12,8 @@ use crate::{Reader, StateError};
 pub struct SinkLine {
     /// Its name.
     pub name: String,
+    /// The number of the last event in the state that it has passed. Numbers grow, and are not used again.
+    pub cursor: u64,
     /// How many events it has not taken yet.
     pub owed: u64,
     /// When the oldest of them was queued.
@@ -36,7 +38,8 @@ impl Reader {
     /// # Errors
     /// If they cannot be read.
     pub fn sink_lines(&self) -> Result<Vec<SinkLine>, StateError> {
-        let sql = "SELECT name, delivered_at, failed_at, failure, refused, lost, NOT is_synced AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL) AS is_behind, \
+        let sql = "SELECT name, cursor, delivered_at, failed_at, failure, refused, lost, \
+                   NOT is_synced AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL) AS is_behind, \
                    (SELECT count(*) FROM outbox WHERE seq > cursor) AS owed, \
                    (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) AS owed_since \
                    FROM sinks ORDER BY name";
@@ -47,6 +50,7 @@ impl Reader {
 fn line(row: &Row<'_>) -> rusqlite::Result<SinkLine> {
     Ok(SinkLine {
         name: row.get("name")?,
+        cursor: unsigned(row, "cursor")?,
         owed: unsigned(row, "owed")?,
         owed_since: time_if_any(row, "owed_since")?,
         delivered_at: time_if_any(row, "delivered_at")?,

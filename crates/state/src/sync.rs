@@ -3,7 +3,7 @@
 use dynacrawl_model::{NamedScope, Partition, Record, RunCompleted, RunId, Scope, TableName, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::deliveries::event;
+use crate::deliveries::{event, readable};
 use crate::outbox::prune;
 use crate::reader::known_scope;
 use crate::rows::{parsed, time, time_if_any, unsigned};
@@ -230,6 +230,38 @@ impl Reader {
         self.read(|| self.connection.prepare(sql)?.query_map([], known_scope)?.collect())
     }
 
+    /// The changes `table_unselected` and `scope_retired` of tables and scopes that are still left out, in order:
+    /// at most `limit`, found at `since` or later, that come after the place `after`. A scope that was retired and
+    /// is back counts as long as it has tables that no run has seen since.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn left_out(&self, since: Option<Timestamp>, after: i64, limit: usize) -> Result<Vec<LeftOut>, StateError> {
+        let sql = "SELECT c.change_id, c.type, c.change, s.target, r.record FROM changes c JOIN scopes s USING (scope_id) \
+                   LEFT JOIN tables t ON t.scope_id = c.scope_id AND t.name = c.name LEFT JOIN records r USING (record_id) \
+                   WHERE c.change_id > ?1 AND c.known_at >= ?2 AND c.type IN ('table_unselected', 'scope_retired') \
+                   AND CASE c.type WHEN 'table_unselected' THEN t.status = 'unselected' AND t.changed_at = c.at \
+                   ELSE s.retired_at = c.at OR EXISTS (SELECT * FROM tables gone WHERE gone.scope_id = c.scope_id \
+                   AND gone.status = 'retired' AND gone.changed_at = c.at) END ORDER BY c.change_id LIMIT ?3";
+        let left_out = |row: &Row<'_>| {
+            // As bytes: text that is not UTF-8 makes one change unreadable, and must not hold up the others.
+            let (kind, change): (String, _) = (row.get("type")?, row.get_ref("change")?.as_bytes()?);
+            let table = row.get_ref("record")?.as_bytes_or_null()?;
+            Ok(LeftOut {
+                change_id: row.get("change_id")?,
+                record: readable(&kind, change, None),
+                table: table.and_then(|table| serde_json::from_slice(table).ok()),
+                target: row.get("target")?,
+            })
+        };
+        self.read(|| {
+            let (since, limit) =
+                (since.map_or(i64::MIN, Timestamp::as_millis), i64::try_from(limit).unwrap_or(i64::MAX));
+            let mut query = self.connection.prepare_cached(sql)?;
+            query.query_map(params![after, since, limit], left_out)?.collect()
+        })
+    }
+
     /// Tables that are no longer present, in a fixed order, with the targets of their scopes: at most
     /// `limit` that come after `after`, which is the place that came with the last one.
     ///
@@ -271,6 +303,19 @@ impl Reader {
             query.query_map(params![with_retired, since, after.0, after.1, limit], gone)?.collect()
         })
     }
+}
+
+/// The change by which a table or a scope came to be left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftOut {
+    /// Its place among all changes.
+    pub change_id: i64,
+    /// The change; `None` if it cannot be read.
+    pub record: Option<Record>,
+    /// The last `table` record of its table.
+    pub table: Option<Record>,
+    /// The target of its scope.
+    pub target: String,
 }
 
 /// Which tables that are no longer present.

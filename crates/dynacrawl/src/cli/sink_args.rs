@@ -48,7 +48,7 @@ pub struct ReplayArgs {
     /// Sink of the configuration file
     #[arg(long, value_name = "NAME")]
     pub sink: String,
-    /// Only tables that have changed or were removed since then
+    /// Only tables that have changed, were removed or were left out since then
     ///
     /// A time such as 2026-01-31T00:00:00Z, or how long ago: 90m, 36h, 7d.
     #[arg(long, value_name = "TIME", conflicts_with = "all")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynacrawl_engine::{
-    PreparedRun, Progress, ProgressNow, RunPlan, StartError, SummarySettings, crawl_to_output, deliver_in_time,
+    Owed, PreparedRun, Progress, ProgressNow, RunPlan, StartError, SummarySettings, crawl_to_output, deliver_in_time,
     summary, without_place,
 };
 use dynacrawl_model::{Escaped, Outcome, Problem, Region, RunOutcome};
@@ -183,8 +183,8 @@ pub(super) async fn stuck(stop: &CancellationToken, grace: impl Fn() -> Duration
     tokio::time::sleep(grace() + FLUSH_TIME).await;
 }
 
-fn undelivered(owed: &[(String, u64)]) -> anyhow::Error {
-    let owed: Vec<_> = owed.iter().map(|(sink, owed)| format!("{sink} ({owed} events)")).collect();
+fn undelivered(owed: &[(String, Owed)]) -> anyhow::Error {
+    let owed: Vec<_> = owed.iter().map(|(sink, owed)| format!("{sink} ({owed})")).collect();
     let owed = owed.join(", ");
     anyhow::anyhow!("not everything was delivered within crawl.deliver_within: {owed}; the next run delivers the rest")
 }

@@ -148,6 +148,7 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
     }
     let columns = [
         Column::new("SINK"),
+        Column::new("CURSOR"),
         Column::new("OWED"),
         Column::new("SINCE (UTC)"),
         Column::new("LAST SUCCESS (UTC)"),
@@ -157,6 +158,7 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
     let row = |sink: &SinkLine| GridRow {
         cells: [
             sink.name.clone(),
+            sink.cursor.to_string(),
             sink.owed.to_string(),
             when(sink.owed_since),
             when(sink.delivered_at),

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use dynacrawl_engine::Owed;
 use dynacrawl_engine::settings::SinkChoice;
+use dynacrawl_sim::{Account, Tables};
 use dynacrawl_state::{SinkPlace, SinkProgress, State};
-use dynacrawl_testing::world::{World, table};
+use dynacrawl_testing::inside::HUB;
+use dynacrawl_testing::world::{OTHER_REGION, REGION, World, table};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -16,7 +19,7 @@ fn sink(world: &World, name: &str, more: &str) -> String {
 }
 
 /// Delivers what is owed, for at most `crawl.deliver_within`.
-async fn deliver(world: &World, settings: &str) -> Vec<(String, u64)> {
+async fn deliver(world: &World, settings: &str) -> Vec<(String, Owed)> {
     let config = world.config(settings);
     let state = Arc::new(Mutex::new(State::open(Path::new(&world.path("state.db"))).expect("a state")));
     dynacrawl_engine::deliver_in_time(&config.run, &SinkChoice::All, &state).await.expect("read")
@@ -81,7 +84,7 @@ async fn a_sink_that_is_behind_gets_all_tables_and_the_removals_since() {
     std::fs::create_dir(world.path("audit")).expect("a directory");
     world.remove(0..1);
     world.crawl_with(&settings).await;
-    assert_eq!(deliver(&world, &settings).await, [("audit".to_owned(), 3)]);
+    assert_eq!(deliver(&world, &settings).await, [("audit".to_owned(), Owed::Events(3))]);
     world.remove(1..2);
     let bounded = |settings: &str| {
         let mut config = world.config(settings);
@@ -89,7 +92,7 @@ async fn a_sink_that_is_behind_gets_all_tables_and_the_removals_since() {
         config
     };
     world.crawl_as(bounded(&settings)).await;
-    assert_eq!(deliver(&world, &settings).await.len(), 1);
+    assert_eq!(deliver(&world, &settings).await, [("audit".to_owned(), Owed::AllTables)]);
     let lost = "SELECT lost, is_synced FROM sinks";
     let lost: (i64, bool) = state(&world).query_row(lost, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
     assert_eq!(lost, (1, false), "the oldest of three");
@@ -113,6 +116,57 @@ async fn a_sink_that_is_behind_gets_all_tables_and_the_removals_since() {
         kinds(&later),
         [format!("table_removed {}", table(2)), "scope_completed".to_owned(), "run_completed".to_owned()]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_behind_gets_what_came_to_be_left_out_since() {
+    let tables = |count| Tables::new().generated(count);
+    let world = World::of([Account::new(HUB).region(REGION, tables(5)).region(OTHER_REGION, tables(4))]);
+    let settings = |exclude: &str, regions: &str| {
+        let target = format!("[[target]]\nname = \"hub\"\nregions = [{regions}]\n");
+        format!("exclude = [{exclude}]\n{target}{}", sink(&world, "audit", ""))
+    };
+    let (one, both) = (format!("\"{REGION}\""), format!("\"{REGION}\", \"{OTHER_REGION}\""));
+    world.crawl_with(&settings("", &both)).await;
+    assert_eq!(deliver(&world, &settings("", &both)).await, []);
+    let before = events(&world, "audit").len();
+    // Three tables of the other Region are left out before the Region is. The last table is selected again before
+    // the sink is there, so the sink gets it as a table only.
+    world.crawl_with(&settings("\"table-00000[0-2]\", \"table-000004\"", &both)).await;
+    let last = settings("\"table-00000[0-2]\"", &one);
+    world.crawl_with(&last).await;
+    State::open(Path::new(&world.path("state.db"))).and_then(|mut state| state.set_behind("audit")).expect("written");
+    assert_eq!(deliver(&world, &last).await, []);
+    let arrived = events(&world, "audit").split_off(before);
+    let expected = [
+        format!("table_unselected {}", table(0)),
+        format!("table_unselected {}", table(1)),
+        format!("table_unselected {}", table(2)),
+        "scope_retired".to_owned(),
+        format!("table {}", table(3)),
+        format!("table {}", table(4)),
+    ];
+    assert_eq!(kinds(&arrived), expected);
+    assert_eq!(arrived[0]["rule"]["pattern"], "table-00000[0-2]");
+    assert_eq!(arrived[0]["table_before"]["name"], table(0));
+    assert_eq!((&arrived[3]["scope"]["region"], &arrived[3]["table_count"]), (&OTHER_REGION.into(), &1.into()));
+    // The Region is back without one of its tables, which the sink must not keep.
+    assert!(world.simulator.remove_table(HUB, OTHER_REGION, &table(3)).expect("a scope"));
+    let back = settings("\"table-00000[0-1]\"", &both);
+    world.crawl_with(&back).await;
+    State::open(Path::new(&world.path("state.db"))).and_then(|mut state| state.set_behind("audit")).expect("written");
+    assert_eq!(deliver(&world, &back).await, []);
+    let again = events(&world, "audit").split_off(before + arrived.len());
+    let expected = [
+        format!("table_unselected {}", table(0)),
+        format!("table_unselected {}", table(1)),
+        "scope_retired".to_owned(),
+        format!("table {}", table(2)),
+        format!("table {}", table(2)),
+        format!("table {}", table(3)),
+        format!("table {}", table(4)),
+    ];
+    assert_eq!(kinds(&again), expected);
 }
 
 /// Delivers until a file has some events, as before a kill.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use dynacrawl_engine::Owed;
 use dynacrawl_engine::settings::{ConfiguredSink, EventFilter, SinkChoice};
 use dynacrawl_model::RunOutcome;
 use dynacrawl_sim::{Effect, FaultRule, Operation};
@@ -253,7 +254,7 @@ async fn a_crawl_delivers_pending_events_within_its_time() {
     let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
     let state = std::sync::Arc::new(Mutex::new(state));
     let owed = dynacrawl_engine::deliver_in_time(&config.run, &SinkChoice::All, &state).await.expect("read");
-    assert_eq!(owed, [("audit".to_owned(), 2)]);
+    assert_eq!(owed, [("audit".to_owned(), Owed::Events(2))]);
 }
 
 #[tokio::test(start_paused = true)]
