@@ -3,6 +3,7 @@
 use dynacrawl_sim::{Estate, Options, Simulator};
 
 use crate::command::Dynacrawl;
+use crate::support::closed_port;
 
 #[test]
 fn the_demo_is_complete() {
@@ -66,4 +67,13 @@ fn the_demo_ignores_variables_that_are_meant_for_other_runs() {
     assert_eq!(crawled.code, 0);
     let typed = Dynacrawl::crawl().args(["--demo", "--region", "eu-west-1"]).run();
     typed.fails_with(2, "--demo cannot be used with --region");
+}
+
+/// A test ends after three minutes, and `crawl.deliver_within` is five minutes by default.
+#[test]
+fn a_demo_delivers_to_a_named_sink_for_as_long_as_the_file_says() {
+    let config = format!("[crawl]\ndeliver_within = \"1s\"\n[sink.web.http]\nurl = \"{}\"\n", closed_port());
+    let ended = Dynacrawl::crawl().config(&config).args(["--demo", "--sink", "web"]).run();
+    assert_eq!(ended.code(), 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("the sink 'web'"), "{}", ended.stderr);
 }

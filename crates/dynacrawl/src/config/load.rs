@@ -103,7 +103,9 @@ impl Config {
         if let Some(path) = global.config.as_ref().filter(|_| names_sinks) {
             // The tables are invented, so only a sink that is named gets them.
             let is_named = |name: &String| flags.sinks.is_some_and(|args| args.sinks.contains(name));
-            let named = Layer::read(path)?.sink.into_iter().filter(|(name, _)| is_named(name));
+            let file = Layer::read(path)?;
+            layer.crawl.deliver_within = file.crawl.deliver_within.or(layer.crawl.deliver_within);
+            let named = file.sink.into_iter().filter(|(name, _)| is_named(name));
             layer.sink = named.map(|(name, sink)| (name, sink.of_all_targets())).collect();
         }
         let mut config = Self::validate(layer)?;
