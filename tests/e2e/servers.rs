@@ -201,7 +201,9 @@ pub(crate) fn seaweed_in(directory: &Path) -> Server {
     start(Kind::Seaweed, &[config.as_path()], |port| {
         let mut command = in_servers("venv/bin/weed");
         command.arg("server").arg(format!("-dir={}", directory.display()));
-        command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.port.iceberg=0"]);
+        command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]);
+        // Several of these servers run at once, and these two ports are the same for all.
+        command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
         command.args(["-master.volumeSizeLimitMB=16", "-volume.max=30"]);
         command.arg(format!("-s3.port={port}")).arg(format!("-s3.config={}", config.display()));
         let others = [
