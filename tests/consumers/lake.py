@@ -28,18 +28,18 @@ def every_form_is_read(binary, directory):
         files.crawl(binary, place, "--demo", "--config", config, "--sink", "lake")
         manifest = json.loads((place / "lake/_manifest.json").read_text())
         counts = {one["name"]: one["row_count"] for one in manifest["data_sets"]}
+        paths = {one["name"]: [file["path"] for file in one["files"]] for one in manifest["data_sets"]}
         yield from readers.same(f"the manifest of {form}", sorted(counts), sorted(DATA_SETS))
         for name in DATA_SETS:
             what = f"{name} as {form}"
             pattern = f"{place}/lake/{name}/*/*/*"
             connection = readers.connect()
-            rows = connection.execute(f"CREATE TABLE rows AS FROM {duckdb_function}(?, hive_partitioning = true)", [pattern])
+            connection.execute(f"CREATE TABLE rows AS FROM {duckdb_function}(?, hive_partitioning = true)", [pattern])
             rows = connection.execute("SELECT count(*), count(DISTINCT run_id), min(run_id) FROM rows").fetchall()
             yield from readers.same(f"DuckDB's count of {what}", rows, [(counts[name], 1, manifest["run_id"])])
             columns = [column for column in connection.table("rows").columns if column not in ("date", "run_id")]
-            names = connection.execute(f"SELECT * EXCLUDE (date, run_id) FROM rows ORDER BY ALL").fetchall()
-            paths = [place / "lake" / file["path"] for one in manifest["data_sets"] if one["name"] == name for file in one["files"]]
-            frame = polars.concat([polars_function(path) for path in paths])
+            names = connection.execute("SELECT * EXCLUDE (date, run_id) FROM rows ORDER BY ALL").fetchall()
+            frame = polars.concat([polars_function(place / "lake" / path) for path in paths[name]])
             yield from readers.same(f"polars' count of {what}", frame.height, counts[name])
             yield from readers.same(f"polars' columns of {what}", frame.columns, columns)
             found = (columns, len(names), [row[:4] for row in names])

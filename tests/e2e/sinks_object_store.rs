@@ -25,6 +25,15 @@ fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, store: &str) -> Dyn
     Dynacrawl::crawl_of(sim, home, IRELAND).config(&config).args(["--output", "tables.jsonl"])
 }
 
+/// An account with two tables in one Region, and three in another.
+fn two_regions() -> (Simulator, DemoAccount) {
+    let account =
+        Account::new(HOME).region(IRELAND, Tables::new().generated(2)).region(VIRGINIA, Tables::new().generated(3));
+    let home = account.access("home");
+    let sim = simulate(Estate::new([account]));
+    (sim, home)
+}
+
 fn directory(place: &Place) -> String {
     format!("url = \"file://{}\"\ncompression = \"none\"\n", place.path("lake").display())
 }
@@ -164,10 +173,7 @@ fn after_a_time_without_the_store_only_the_newest_run_is_written() {
 
 #[test]
 fn a_new_sink_begins_with_all_scopes_of_the_state_and_then_gets_those_of_each_run() {
-    let account =
-        Account::new(HOME).region(IRELAND, Tables::new().generated(2)).region(VIRGINIA, Tables::new().generated(3));
-    let home = account.access("home");
-    let sim = simulate(Estate::new([account]));
+    let (sim, home) = two_regions();
     let place = Place::new();
     let (first, second) = (target("first", &[IRELAND]), target("second", &[VIRGINIA]));
     let crawl = |sink: &str, args: &[&str]| {
@@ -228,10 +234,7 @@ fn without_a_state_the_run_itself_is_the_snapshot() {
 
 #[test]
 fn retention_does_not_delete_the_only_rows_of_other_targets() {
-    let account =
-        Account::new(HOME).region(IRELAND, Tables::new().generated(2)).region(VIRGINIA, Tables::new().generated(3));
-    let home = account.access("home");
-    let sim = simulate(Estate::new([account]));
+    let (sim, home) = two_regions();
     let place = Place::new();
     let (first, second) = (target("first", &[IRELAND]), target("second", &[VIRGINIA]));
     let crawl = |name: &str| {
@@ -287,10 +290,7 @@ fn a_target_whose_account_is_unknown_keeps_its_last_known_rows() {
 /// A replay writes the snapshot of the newest run again, with all scopes.
 #[test]
 fn a_replay_that_fails_leaves_the_snapshot_as_it_was() {
-    let account =
-        Account::new(HOME).region(IRELAND, Tables::new().generated(2)).region(VIRGINIA, Tables::new().generated(3));
-    let home = account.access("home");
-    let sim = simulate(Estate::new([account]));
+    let (sim, home) = two_regions();
     let place = Place::new();
     let config = format!(
         "[crawl]\nrate = 0\ndeliver_within = \"1s\"\n[state]\npath = \"{}\"\n[sink.lake.object_store]\n{}{}{}",

@@ -26,15 +26,8 @@ pub(super) enum Phase {
     Removals,
 }
 
-impl Phase {
-    /// What a sink gets first of all tables. `knows_tables`: it may have tables that are gone.
-    pub(super) fn first(knows_tables: bool) -> Self {
-        if knows_tables { Self::LeftOut } else { Self::Tables }
-    }
-}
-
-/// How far a sink is with all tables, with the statistics of all tables, with removals, or with what was left out. A later process
-/// continues there.
+/// How far a sink is with all tables, with the statistics of all tables, with removals, or with what was left
+/// out. A later process continues there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
     pub(super) phase: Phase,
@@ -61,6 +54,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Before all tables. `gone_since`: since when tables are gone that the sink may have; `None`: it has none.
+    pub(super) fn of_all(started_at: Timestamp, gone_since: Option<Timestamp>) -> Self {
+        let phase = if gone_since.is_some() { Phase::LeftOut } else { Phase::Tables };
+        Self { removals: gone_since.is_some(), removed_since: gone_since, ..Self::new(phase, started_at) }
+    }
+
     /// Before the first table.
     pub(super) fn new(phase: Phase, started_at: Timestamp) -> Self {
         Self {

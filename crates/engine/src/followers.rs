@@ -55,9 +55,7 @@ impl Work for Follower<'_> {
                     up_to: Some(sync.end),
                     as_added: is_new || !self.to.filter.has_kind(RecordKind::Table),
                     // A sink that has never had anything knows no table that is gone.
-                    removals: sync.delivered_at.is_some(),
-                    removed_since: sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)),
-                    ..Progress::new(Phase::first(sync.delivered_at.is_some()), now)
+                    ..Progress::of_all(now, sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)))
                 };
                 // Before the first table: the ids of the events of another attempt are the same then.
                 self.store(Next::At(all), &sync, None).await?;
@@ -207,8 +205,7 @@ pub async fn resend(
     };
     let deadline = Instant::now() + within;
     let (mut taken, mut refused) = (0, 0);
-    let new = Progress::new(Phase::first(since.is_some()), Timestamp::now());
-    let mut progress = Progress { removals: since.is_some(), removed_since: since, ..new };
+    let mut progress = Progress::of_all(Timestamp::now(), since);
     loop {
         let page = Page {
             filter: to.filter.clone(),
