@@ -32,6 +32,14 @@ impl CatalogServer {
         Self::start(move |entities, request| openmetadata(entities, request, is_bot))
     }
 
+    /// OpenMetadata before version 1.3.
+    pub(crate) fn old_openmetadata() -> Self {
+        Self::start(|entities, request| match request.path.as_str() {
+            "/api/v1/system/version" => (200, json!({ "version": "1.2.5" })),
+            _ => openmetadata(entities, request, true),
+        })
+    }
+
     /// Atlan, with the connection `default/dynamodb/1`.
     pub(crate) fn atlan() -> Self {
         Self::start(atlan)

@@ -396,6 +396,12 @@ fn a_check_finds_what_would_fail() {
     let other = Scene::of("openmetadata", CatalogServer::openmetadata(false));
     let ended = check(&other, TOKEN);
     assert!(ended.code() == 5 && ended.stdout.contains("not a bot's"), "{}", ended.stdout);
+    let old = Scene::of("openmetadata", CatalogServer::old_openmetadata());
+    let ended = check(&old, TOKEN);
+    let problem = "the server has version 1.2.5 of OpenMetadata; dynacrawl needs 1.3 or newer";
+    assert!(ended.code() == 5 && ended.stdout.contains(problem), "{}", ended.stdout);
+    assert_eq!(old.crawl(&sim, &home, IRELAND).run().code(), 5);
+    assert!(old.server.writes().is_empty(), "nothing is written to a server that may lose a part of it");
     let crossed = Scene::of("datahub", CatalogServer::openmetadata(true));
     assert_eq!(check(&crossed, TOKEN).code(), 5);
 }

@@ -96,6 +96,20 @@ fn a_sink_of_events_gets_tables_and_those_that_were_removed() {
     let all = ["table table-000000", "table table-000002", "table table-000003", "table_removed table-000001"];
     assert_eq!(kinds(&[]), all);
     assert_eq!(kinds(&["--since", "1h"]), ["table table-000002", "table_removed table-000001"]);
+    // A sink that is away: the next run continues.
+    fs::remove_file(&file).expect("removed");
+    fs::create_dir(&file).expect("a directory");
+    let short = config.replace("rate = 0", "rate = 0\ndeliver_within = \"1s\"");
+    let ended = replay(&short, &["--sink", "audit", "--since", "1h"]);
+    assert!(ended.code() == 5 && ended.stderr.contains("the next run or replay continues"), "{}", ended.stderr);
+    fs::remove_dir(&file).expect("removed");
+    crawl();
+    let text = fs::read_to_string(&file).expect("events");
+    let names = text.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        line["table_name"].as_str().or(line["table"]["name"].as_str()).map(str::to_owned)
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["table-000002", "table-000001"]);
     let wrong = replay(&config, &["--sink", "audit", "--since", "yesterday"]);
     assert!(wrong.code() == 2 && wrong.stderr.contains("--since: 'yesterday' is not a time"), "{}", wrong.stderr);
     let unknown = replay(&config, &["--sink", "other"]);
@@ -131,6 +145,17 @@ fn a_daemon_lets_sinks_begin_anew() {
     assert_eq!((&hub()["name"], &hub()["failure"]), (&"hub".into(), &Value::Null));
     eventually("the state knows it", || hub()["is_behind"] == false);
     // A sink of events, too.
+    fs::write(&file, "").expect("emptied");
+    let again = |body: &str| daemon.ask("POST", "/api/v1/sinks/audit/replay", &[("Authorization", &bearer)], body);
+    let wrong = again("{\"since\":\"yesterday\"}");
+    assert!(wrong.status == 400 && wrong.body.contains("since: 'yesterday' is not a time"), "{}", wrong.body);
+    place.write("UPDATE tables SET changed_at = 0 WHERE name <> 'table-000003'");
+    let ended = replay(&config, &["--sink", "audit", "--since", "1h"]);
+    assert!(ended.code() == 0 && ended.stderr.contains("the daemon sends what is newer than"), "{}", ended.stderr);
+    eventually("one table is in the file", || {
+        fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n') && text.lines().count() == 1)
+    });
+    assert!(fs::read_to_string(&file).is_ok_and(|text| text.contains("table-000003")));
     fs::write(&file, "").expect("emptied");
     assert_eq!(replay(&config, &["--sink", "audit"]).code(), 0);
     eventually("the tables are in the file", || fs::read_to_string(&file).is_ok_and(|text| text.lines().count() == 5));

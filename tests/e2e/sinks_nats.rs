@@ -1,8 +1,11 @@
 //! The sink `nats`, against a server with JetStream.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use dynacrawl_sim::{Account, DemoAccount, Estate, Simulator, Tables, fixtures};
@@ -119,6 +122,32 @@ fn a_check_tries_the_right_to_publish_and_publishes_nothing() {
     assert!(nats.messages_as(Some(("writer", "p"))).is_empty());
 }
 
+/// A server without JetStream, as those before 2.2 are.
+fn old_server() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let info = r#"{"server_id":"old","version":"2.1.9","proto":1,"host":"localhost","port":4222,"max_payload":1048576}"#;
+            let _ = write!(client, "INFO {info}\r\n");
+            let lines = BufReader::new(client.try_clone().expect("a socket")).lines();
+            for _ in lines.map_while(Result::ok).filter(|line| line == "PING") {
+                let _ = client.write_all(b"PONG\r\n");
+            }
+        }
+    });
+    format!("nats://{address}")
+}
+
+#[test]
+fn a_server_without_jetstream_is_named_with_its_version() {
+    let (sim, home) = estate(1);
+    let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]);
+    let checked = check.config(&format!("[sink.bus.nats]\nservers = [\"{}\"]\n", old_server())).run();
+    let problem = "the server has version 2.1.9; JetStream needs 2.2 or newer";
+    assert!(checked.code() == 5 && checked.stdout.contains(problem), "{}", checked.stdout);
+}
+
 /// JetStream drops a message whose id the stream has seen, under whatever subject.
 #[test]
 fn two_sinks_may_have_one_stream() {
@@ -164,7 +193,7 @@ fn with_server<T: Send>(directory: &Path, work: impl FnOnce(&Nats) -> T + Send) 
         let (_, nats) = servers.iter().find(|(of, _)| of == directory).expect("it was started");
         work(nats)
     };
-    std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
+    thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
 }
 
 fn kind(directory: &Path) -> SinkKind {

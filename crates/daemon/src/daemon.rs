@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use dynacrawl_engine::settings::{Accepted, Placeholder, RunRequest, SettingError, Settings};
-use dynacrawl_engine::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened};
+use dynacrawl_engine::{PreparedRun, Progress, RunPlan, RunReport, SharedState, StartError, opened, replay};
 use dynacrawl_fetcher::panic_message;
 use dynacrawl_model::{Escaped, RunOutcome};
 use dynacrawl_sinks::{SinkError, Written};
@@ -46,8 +46,13 @@ pub enum Order {
     Run(Job),
     /// Reload the configuration, which may have changed.
     Reload,
-    /// Send everything again to the sink of this name, which follows the state.
-    Replay(String),
+    /// Send all tables to a sink again.
+    Replay {
+        /// The name of the sink.
+        sink: String,
+        /// Only those that have changed, were removed or were left out since then.
+        since: Option<dynacrawl_model::Timestamp>,
+    },
 }
 
 /// What the daemon depends on.
@@ -154,7 +159,7 @@ impl Daemon {
                 order = orders.recv() => match order {
                     Some(Order::Run(job)) => self.queue.push(job),
                     Some(Order::Reload) => self.reload().await,
-                    Some(Order::Replay(sink)) => self.replay(sink).await,
+                    Some(Order::Replay { sink, since }) => self.replay(sink, since).await,
                     // The senders of orders live as long as the daemon.
                     None => return DaemonEnd::Idle,
                 },
@@ -164,13 +169,12 @@ impl Daemon {
         }
     }
 
-    /// Makes a sink begin anew. Its delivery finds that out by itself.
-    async fn replay(&self, sink: String) {
+    async fn replay(&self, sink: String, since: Option<dynacrawl_model::Timestamp>) {
         let state = self.state.clone();
         // While a run ends, the state may be busy for some time.
-        let storing = tokio::task::spawn_blocking(move || opened(&state).set_behind(&sink)).await;
+        let storing = tokio::task::spawn_blocking(move || replay(&mut opened(&state), &sink, since)).await;
         if let Ok(Err(error)) = storing {
-            tracing::error!(error = %with_causes(&error), "a sink cannot begin anew");
+            tracing::error!(error = %with_causes(&error), "nothing is sent again to the sink");
         }
     }
 

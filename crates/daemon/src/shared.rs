@@ -31,8 +31,8 @@ pub struct DaemonStatus {
     pub token: Option<SecretString>,
     /// The names of the configured targets.
     pub target_names: Vec<String>,
-    /// The names of the configured sinks.
-    pub sink_names: Vec<String>,
+    /// The configured sinks by name, and whether each gets snapshots.
+    pub sinks_by_name: BTreeMap<String, bool>,
     /// The host names that requests may use for this daemon, in lower case.
     pub allowed_hosts: Vec<String>,
     /// The times of the schedules, by name.
@@ -133,7 +133,8 @@ impl Shared {
         let mut status = self.status();
         (status.grace, status.reload_every) = (settings.run.crawl.grace, settings.serve.reload_every);
         status.target_names.clone_from(&settings.run.target_names);
-        status.sink_names = settings.run.sinks.iter().map(|one| one.sink.name.clone()).collect();
+        let sinks = settings.run.sinks.iter().map(|one| &one.sink);
+        status.sinks_by_name = sinks.map(|sink| (sink.name.clone(), sink.kind.takes_snapshots())).collect();
         status.allowed_hosts.clone_from(&settings.serve.allowed_hosts);
         // Every counter exists from the start, so that the first run is visible as an increase.
         for schedule in settings.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {

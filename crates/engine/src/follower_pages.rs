@@ -38,6 +38,9 @@ pub(super) struct Progress {
     /// Makes the ids of the events different from those of another time when the sink got all tables. A ULID.
     #[serde(default)]
     pub(super) nonce: String,
+    /// Only tables that have changed since.
+    #[serde(default)]
+    pub(super) changed_since: Option<Timestamp>,
     /// Whether each table is sent as if it had just been added.
     #[serde(default)]
     pub(super) as_added: bool,
@@ -67,6 +70,7 @@ impl Progress {
             started_at,
             up_to: None,
             nonce: event_id(),
+            changed_since: None,
             as_added: false,
             removals: false,
             removed_since: None,
@@ -115,8 +119,6 @@ pub(super) struct Page {
     pub(super) progress: Progress,
     /// When the sink last got statistics. It gets those that differ since.
     pub(super) statistics_since: Option<Timestamp>,
-    /// Only tables that have changed since.
-    pub(super) changed_since: Option<Timestamp>,
     /// Whether tables that were retired with their scope count as removed.
     pub(super) with_retired: bool,
 }
@@ -141,7 +143,7 @@ impl Page {
     }
 
     fn tables(self, reader: &Reader) -> Result<(Vec<Event>, Next), StateError> {
-        let Self { filter, limit, mut progress, statistics_since: since, changed_since, .. } = self;
+        let Self { filter, limit, mut progress, statistics_since: since, .. } = self;
         let part = if progress.phase == Phase::Statistics { Part::Statistics } else { Part::Whole };
         let mut events = Vec::new();
         loop {
@@ -163,7 +165,7 @@ impl Page {
                     let differs = known.stats.as_ref().is_none_or(|(at, _)| since.is_none_or(|since| *at >= since));
                     if filter.has_table(&known.name)
                         && (part == Part::Whole || differs)
-                        && changed_since.is_none_or(|since| known.changed_at >= since)
+                        && progress.changed_since.is_none_or(|since| known.changed_at >= since)
                     {
                         events.extend(progress.event(&scope, &named, &known, part));
                     }

@@ -7,10 +7,9 @@ use std::time::Duration;
 use dynacrawl_model::{Body, Record, RecordKind, Timestamp};
 use dynacrawl_sinks::{
     CatalogSettings, DeliveryError, Destination, Event, EventSource, JournalError, Part, Sink, Start, Work,
-    deliver_next, deliver_once, deliver_until, table_of,
+    deliver_next, deliver_once, table_of,
 };
 use dynacrawl_state::{Reader, ScopeKey, SinkProgress, SinkSync, StateError, TableStatus};
-use tokio::time::Instant;
 
 use super::follower_pages::{Next, Page, Phase, Progress};
 use super::shared_state::{SharedState, opened, with_state};
@@ -42,6 +41,13 @@ impl Work for Follower<'_> {
         let now = sync.running_since.map_or_else(Timestamp::now, |since| since.min(Timestamp::now()));
         let progress = sync.progress.as_deref().and_then(|text| serde_json::from_str::<Progress>(text).ok());
         match progress {
+            // What happened before must not come after the tables as they are now.
+            Some(progress) if sync.is_synced && progress.changed_since.is_some() && self.catalog.is_none() => {
+                match self.changes(&sync).await? {
+                    0 => self.continued(progress, &sync).await,
+                    sent => Ok(sent),
+                }
+            }
             Some(progress) if sync.is_synced || progress.up_to.is_some() => self.continued(progress, &sync).await,
             _ if sync.last_run_at.is_none() => Ok(0),
             // It is new, or has become behind, perhaps while it got statistics.
@@ -50,10 +56,9 @@ impl Work for Follower<'_> {
                     // One that remembers nothing of what the catalog has.
                     self.sink = anew;
                 }
-                let is_new = sync.delivered_at.is_none() && self.to.sink.start == Start::Beginning;
                 let all = Progress {
                     up_to: Some(sync.end),
-                    as_added: is_new || !self.to.filter.has_kind(RecordKind::Table),
+                    as_added: sync.delivered_at.is_none() && self.to.sink.start == Start::Beginning,
                     // A sink that has never had anything knows no table that is gone.
                     ..Progress::of_all(now, sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)))
                 };
@@ -123,12 +128,12 @@ impl Follower<'_> {
 
     /// Delivers the next tables of all.
     async fn continued(&mut self, progress: Progress, sync: &SinkSync) -> Result<usize, DeliveryError> {
+        let as_added = progress.as_added || !self.to.filter.has_kind(RecordKind::Table);
         let page = Page {
             filter: self.to.filter.clone(),
             limit: self.to.sink.at_once(),
-            progress,
+            progress: Progress { as_added, ..progress },
             statistics_since: sync.statistics_at,
-            changed_since: None,
             with_retired: self.catalog.is_some_and(|catalog| catalog.remove_retired),
         };
         let reading = move |state: &SharedState| {
@@ -187,50 +192,4 @@ fn newest(reader: &Reader, event: Event) -> Result<Option<Event>, StateError> {
         Some((TableStatus::Removed, _)) if !matches!(event.record.body, Body::TableRemoved(_)) => None,
         _ => Some(event),
     })
-}
-
-/// Sends tables to a sink as the state has them now: all, or those that have changed or were removed since
-/// a time. What the sink is owed is not affected. Returns how many it took and refused.
-///
-/// # Errors
-/// If the state cannot be read, or the sink does not take them within `within`.
-pub async fn resend(
-    to: &ConfiguredSink,
-    state: &SharedState,
-    since: Option<Timestamp>,
-    within: Duration,
-) -> Result<(u64, u64), DeliveryError> {
-    let (Destination::Events(mut sink) | Destination::Catalog(mut sink, _)) = to.sink.kind.destination() else {
-        return Err(DeliveryError::new("the sink gets snapshots"));
-    };
-    let deadline = Instant::now() + within;
-    let (mut taken, mut refused) = (0, 0);
-    let mut progress = Progress::of_all(Timestamp::now(), since);
-    loop {
-        let page = Page {
-            filter: to.filter.clone(),
-            limit: to.sink.at_once(),
-            progress,
-            statistics_since: None,
-            changed_since: since,
-            with_retired: false,
-        };
-        let state = state.clone();
-        let reading = move || {
-            let reader = opened(&state).reader()?;
-            page.read(&reader)
-        };
-        let read = tokio::task::spawn_blocking(reading).await.map_err(|error| error.to_string());
-        let (events, next) =
-            read.and_then(|read| read.map_err(|error| error.to_string())).map_err(DeliveryError::new)?;
-        for batch in events.chunks(to.sink.at_once()) {
-            let delivered = deliver_until(&mut *sink, &to.sink, batch, deadline).await?;
-            refused += delivered.refused.len() as u64;
-            taken += (batch.len() - delivered.refused.len()) as u64;
-        }
-        match next {
-            Next::At(next) => progress = next,
-            Next::Ended(_) => return Ok((taken, refused)),
-        }
-    }
 }

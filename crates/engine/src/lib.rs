@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 pub mod query;
 mod removals;
+mod replay;
 mod report;
 mod resume;
 mod retire;
@@ -47,12 +48,12 @@ pub use detector::Detector;
 pub use event::{
     Candidates, Finished, Identified, JobKey, PageListed, ScopeEvent, ScopeJob, TableDescribed, What, Work,
 };
-pub use followers::resend;
 pub use history::RunHistory;
 pub use old_files::OldFiles;
 pub use outbox::{Owed, deliver, deliver_in_time, without_place};
 pub use plan::{enabled_regions, members, organization_accounts};
 pub use progress::{Progress, ProgressNow};
+pub use replay::replay;
 pub use report::{RunReport, WithoutEffect};
 pub use resume::{PreparedRun, StartError};
 pub use run_event::{CompletedScope, RunEvent};

@@ -105,6 +105,15 @@ impl Api {
     }
 }
 
+/// A server's version, such as `v1.2.3rc4`, as its first three numbers.
+pub(crate) fn version(text: &str) -> [u64; 3] {
+    let mut parts = text.trim_start_matches('v').split('.').map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    });
+    std::array::from_fn(|_| parts.next().unwrap_or(0))
+}
+
 /// A part of a path, percent-encoded.
 pub(crate) fn encoded(text: &str) -> String {
     let mut path = String::with_capacity(text.len() * 2);

@@ -52,7 +52,7 @@ pub struct SinkPlace {
 }
 
 /// What is stored as the place of a sink of events.
-const EVENTS: &str = "events";
+pub(crate) const EVENTS: &str = "events";
 
 /// Which sinks are other ones than before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl State {
     }
 
     /// The events that a sink has not taken yet, in order: at most `limit`, and about 8 MiB of
-    /// records.
+    /// records. A sink of a catalog gets only the newest change of each table.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -121,9 +121,11 @@ impl State {
                        AND s.account_id = json_extract(record, '$.scope.account_id') \
                        AND s.region = json_extract(record, '$.scope.region'))) END) AS target, \
                        length(record) + COALESCE(length(table_record), 0) AS size FROM outbox \
-                       WHERE seq > (SELECT cursor FROM sinks WHERE name = ?) ORDER BY seq LIMIT ?";
+                       WHERE seq > (SELECT cursor FROM sinks WHERE name = ?1) \
+                       AND ((SELECT place FROM sinks WHERE name = ?1) = ?2 OR NOT EXISTS (SELECT * FROM outbox newer \
+                       WHERE newer.about = outbox.about AND newer.seq > outbox.seq)) ORDER BY seq LIMIT ?3";
             let mut statement = self.connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params![sink, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut rows = statement.query(params![sink, EVENTS, i64::try_from(limit).unwrap_or(i64::MAX)])?;
             let (mut events, mut size) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 size += unsigned(row, "size")?;
@@ -207,8 +209,9 @@ impl State {
             let last = "SELECT COALESCE((SELECT seq - 1 FROM outbox WHERE at >= ? ORDER BY seq LIMIT 1), \
                         (SELECT MAX(seq) FROM outbox))";
             let last: Option<i64> = writing.query_row(last, [before], |row| row.get(0))?;
-            let newest: Option<i64> = writing.query_row("SELECT MAX(seq) FROM outbox", [], |row| row.get(0))?;
-            let surplus = newest.map(|newest| newest.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX)));
+            let surplus = "SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1 OFFSET ?";
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let surplus: Option<i64> = writing.query_row(surplus, [most], |row| row.get(0)).optional()?;
             let Some(last) = last.max(surplus) else { return Ok(()) };
             let late = "SELECT name, (SELECT count(*) FROM outbox WHERE seq > cursor AND seq <= ?1) AS lost FROM sinks \
                         WHERE cursor < ?1 ORDER BY name";

@@ -1,14 +1,20 @@
 //! The outbox: the events of settled runs, in order, until every sink has taken them.
 
-use dynacrawl_model::{Timestamp, event_id};
-use rusqlite::{Transaction, params};
+use dynacrawl_model::{RecordKind, Timestamp, event_id};
+use rusqlite::{Row, Transaction, params};
+
+use crate::deliveries::EVENTS;
 
 /// Whether there are sinks, so that the events of a settled run have to be kept.
 pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
     writing.query_row("SELECT EXISTS (SELECT * FROM sinks)", [], |row| row.get(0))
 }
 
-/// Appends one event.
+/// The changes that a catalog follows. It gets the newest state of the table, so a newer one replaces an older one.
+const OF_CATALOGS: [RecordKind; 4] =
+    [RecordKind::TableAdded, RecordKind::TableChanged, RecordKind::TableRecreated, RecordKind::TableRemoved];
+
+/// Appends one event. Deletes the earlier ones of its table that only catalogs have not taken.
 pub(crate) fn append(
     writing: &Transaction<'_>,
     at: Timestamp,
@@ -16,12 +22,21 @@ pub(crate) fn append(
     record: &str,
     table_record: Option<&str>,
 ) -> rusqlite::Result<()> {
-    // Now, because another target may have the scope when the event is delivered.
-    let sql = "INSERT INTO outbox (event_id, at, type, record, table_record, target) \
+    let is_of_catalogs = OF_CATALOGS.iter().any(|of_catalogs| of_catalogs.as_str() == kind);
+    // The target as it is now, because another one may have the scope when the event is delivered.
+    let sql = "INSERT INTO outbox (event_id, at, type, record, table_record, target, about) \
                VALUES (?1, ?2, ?3, ?4, ?5, COALESCE(json_extract(?4, '$.target'), (SELECT target FROM scopes \
                WHERE partition = json_extract(?4, '$.scope.partition') AND account_id = json_extract(?4, '$.scope.account_id') \
-               AND region = json_extract(?4, '$.scope.region'))))";
-    writing.prepare_cached(sql)?.execute(params![event_id(), at.as_millis(), kind, record, table_record]).map(drop)
+               AND region = json_extract(?4, '$.scope.region'))), CASE WHEN ?6 THEN concat_ws('/', \
+               json_extract(?4, '$.scope.partition'), json_extract(?4, '$.scope.account_id'), \
+               json_extract(?4, '$.scope.region'), json_extract(?4, '$.table_name')) END) RETURNING seq, about";
+    let values = params![event_id(), at.as_millis(), kind, record, table_record, is_of_catalogs];
+    let appended = |row: &Row<'_>| Ok((row.get("seq")?, row.get("about")?));
+    let (seq, about): (i64, Option<String>) = writing.prepare_cached(sql)?.query_row(values, appended)?;
+    let Some(about) = about else { return Ok(()) };
+    let replaced = "DELETE FROM outbox WHERE about = ?1 AND seq < ?2 \
+                    AND NOT EXISTS (SELECT * FROM sinks WHERE place = ?3 AND cursor < seq)";
+    writing.prepare_cached(replaced)?.execute(params![about, seq, EVENTS]).map(drop)
 }
 
 /// Appends how the scopes and targets of a run ended, as far as the run has committed it.

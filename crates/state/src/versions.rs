@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 use crate::version6;
 
 /// The version of the tables that this program writes.
-pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 4;
+pub(crate) const NEWEST: i64 = STEPS.len() as i64 + 5;
 /// `dyna`: distinguishes a state from another program's database.
 pub(crate) const APPLICATION: i64 = 0x6479_6e61;
 
@@ -203,6 +203,12 @@ ALTER TABLE sinks ADD COLUMN place TEXT;
 /// Version 9: sinks of events can need the whole state, too. Those that there are do not.
 const VERSION_9: &str = "UPDATE sinks SET is_synced = 1, place = 'events' WHERE place IS NULL;";
 
+/// Version 10: which table an event is about, so that a newer event of the table replaces it for a catalog.
+const VERSION_10: &str = "
+ALTER TABLE outbox ADD COLUMN about TEXT;
+CREATE INDEX outbox_about ON outbox (about) WHERE about IS NOT NULL;
+";
+
 /// Upgrades the tables from one version to the next.
 type Step = Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()>>;
 
@@ -211,7 +217,7 @@ pub(crate) fn bring_up(connection: &mut Connection, version: i64) -> rusqlite::R
     let statements = |sql: &'static str| move |making: &Transaction<'_>| making.execute_batch(sql);
     let steps =
         STEPS.map(|sql| Box::new(statements(sql)) as Step).into_iter().chain([Box::new(version6::bring_up) as Step]);
-    let steps = steps.chain([VERSION_7, VERSION_8, VERSION_9].map(|sql| Box::new(statements(sql)) as Step));
+    let steps = steps.chain([VERSION_7, VERSION_8, VERSION_9, VERSION_10].map(|sql| Box::new(statements(sql)) as Step));
     for (before, step) in (0..).zip(steps).filter(|(before, _)| *before >= version) {
         let making = connection.transaction()?;
         step(&making)?;

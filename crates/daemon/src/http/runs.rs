@@ -1,8 +1,5 @@
 //! `/api/v1/runs`: starts a run.
 
-use std::time::Duration;
-
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -12,16 +9,11 @@ use dynacrawl_engine::settings::{Accepted, scopes};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::resource::{Daemon, Resource, problem_of};
+use super::resource::{Daemon, Resource, json_body, problem_of};
 use super::token;
 use crate::daemon::Order;
 use crate::queue::Job;
 use crate::shared::Shared;
-
-/// How large the body of a request may be.
-const MOST_BYTES: usize = 64 * 1024;
-/// How long the body of a request may take.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 pub(super) const RESOURCE: Resource = Resource { path: "/api/v1/runs", any_host: false, methods: || post(start) };
 
@@ -44,13 +36,11 @@ async fn start(State(daemon): State<Daemon>, request: Request) -> Response {
     if let Some(refused) = token::refusal(&daemon.shared, request.headers()) {
         return refused;
     }
-    let Ok(body) = tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), MOST_BYTES)).await else {
-        return problem_of(StatusCode::REQUEST_TIMEOUT, "the body takes more than 10 seconds");
+    let requested = match json_body(request).await {
+        Ok(requested) => requested,
+        Err(refused) => return refused,
     };
-    let Ok(body) = body else {
-        return problem_of(StatusCode::PAYLOAD_TOO_LARGE, "the body is cut short, or larger than 64 KiB");
-    };
-    let job = match job(&daemon.shared, &body) {
+    let job = match job(&daemon.shared, requested) {
         Ok(job) => job,
         Err(problem) => return problem_of(StatusCode::BAD_REQUEST, &problem),
     };
@@ -65,11 +55,7 @@ async fn start(State(daemon): State<Daemon>, request: Request) -> Response {
         .into_response()
 }
 
-fn job(shared: &Shared, body: &[u8]) -> Result<Job, String> {
-    let requested: RunRequest = match body.trim_ascii() {
-        [] => RunRequest::default(),
-        body => serde_json::from_slice(body).map_err(|error| format!("the body cannot be used: {error}"))?,
-    };
+fn job(shared: &Shared, requested: RunRequest) -> Result<Job, String> {
     let status = shared.status();
     let names = status.target_names.join(", ");
     if requested.targets.as_ref().is_some_and(Vec::is_empty) {

@@ -344,7 +344,7 @@ async fn pages_of_a_sink_whose_destination_is_away() {
         std::fs::remove_dir_all(scene.directory.path().join("events")).expect("it was there");
         None
     };
-    let replay = |_: &Scene| Some(Order::Replay("audit".to_owned()));
+    let replay = |_: &Scene| Some(Order::Replay { sink: "audit".to_owned(), since: None });
     // As the sink counts what its destination refuses.
     let refuse = |_: &Scene| {
         dynacrawl_sinks::count("audit", "refused", 2);

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, anyhow};
 use dynacrawl_engine::settings::{ConfiguredSink, SinkChoice};
-use dynacrawl_engine::{deliver_in_time, opened, query, resend};
-use dynacrawl_model::Escaped;
+use dynacrawl_engine::{deliver_in_time, opened, query, replay as send_again};
+use dynacrawl_model::{Escaped, Timestamp};
 use dynacrawl_state::{State, StateError};
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::failure::Failure;
 use crate::cli::{GlobalArgs, ReplayArgs, SinkArgs};
@@ -39,16 +40,11 @@ pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exi
         return Err(Failure::new(Exit::Usage, error));
     }
     config.read_sink_secrets()?;
-    let follows = since.is_none();
     let state = match State::open(&path) {
         Ok(state) => Arc::new(Mutex::new(state)),
-        Err(StateError::Busy { .. }) if follows && config.serve.token.is_some() => return by_daemon(&config, to).await,
+        Err(StateError::Busy { .. }) if config.serve.token.is_some() => return by_daemon(&config, to, since).await,
         Err(error @ StateError::Busy { .. }) => {
-            let advice = if follows {
-                "a daemon that has a serve.token can be asked to do this"
-            } else {
-                "try again when no run is in progress, and no daemon is running"
-            };
+            let advice = "a daemon that has a serve.token can be asked to do this";
             return Err(Failure::new(Exit::SinkFailed, anyhow::Error::new(error).context(advice)));
         }
         Err(error) => {
@@ -58,27 +54,16 @@ pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exi
     };
     let failed = |error: StateError| Failure::new(Exit::SinkFailed, error);
     let within = config.run.crawl.deliver_within;
-    if !follows {
-        let sent = resend(to, &state, since, within).await;
-        let (taken, refused) = sent.map_err(|error| {
-            Failure::new(Exit::SinkFailed, anyhow::Error::new(error).context(format!("sink.{}", to.sink.name)))
-        })?;
-        eprintln!("{}: {taken} delivered, {refused} refused", to.sink.name);
-        return Ok(if refused == 0 { Exit::Complete } else { Exit::Partial });
-    }
     let name = &to.sink.name;
     let Some(before) = opened(&state).sink_sync(name).map_err(failed)? else {
         eprintln!("{name}: the sink is new, and begins with the next run");
         return Ok(Exit::Complete);
     };
-    // One that is in the middle of all tables continues: begun anew each time, it might never get through.
-    if before.is_synced || before.progress.is_none() {
-        opened(&state).set_behind(name).map_err(failed)?;
-    }
+    send_again(&mut opened(&state), name, since).map_err(failed)?;
     let choice = SinkChoice::Only(vec![name.clone()]);
     deliver_in_time(&config.run, &choice, &state).await.map_err(failed)?;
     let sync = opened(&state).sink_sync(name).map_err(failed)?;
-    if sync.as_ref().is_some_and(|sync| !sync.is_synced) {
+    if sync.as_ref().is_some_and(|sync| !sync.is_synced || sync.progress.is_some()) {
         let error = anyhow!(
             "sink.{name} does not have everything within crawl.deliver_within ({within:?}); the next run or replay continues"
         );
@@ -94,7 +79,7 @@ pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exi
 }
 
 /// Asks the daemon, which owns the state.
-async fn by_daemon(config: &Config, to: &ConfiguredSink) -> Result<Exit, Failure> {
+async fn by_daemon(config: &Config, to: &ConfiguredSink, since: Option<Timestamp>) -> Result<Exit, Failure> {
     let failed = |error: anyhow::Error| Failure::new(Exit::SinkFailed, error);
     let Some(token) = &config.serve.token else { return Err(failed(anyhow!("there is no serve.token"))) };
     let token = token.read().map_err(|error| ConfigError::value("serve.token", error))?;
@@ -107,7 +92,8 @@ async fn by_daemon(config: &Config, to: &ConfiguredSink) -> Result<Exit, Failure
     let url = format!("http://{address}/api/v1/sinks/{}/replay", to.sink.name);
     let client = reqwest::Client::builder().timeout(DAEMON_TIME).no_proxy().build();
     let client = client.context("cannot make an HTTP client").map_err(failed)?;
-    let request = client.post(&url).bearer_auth(token.expose_secret());
+    let body = since.map_or_else(String::new, |since| json!({ "since": since }).to_string());
+    let request = client.post(&url).bearer_auth(token.expose_secret()).body(body);
     let answer = request.send().await.with_context(|| format!("the state is in use, and {url} does not answer"));
     let answer = answer.map_err(failed)?;
     let status = answer.status();
@@ -115,6 +101,7 @@ async fn by_daemon(config: &Config, to: &ConfiguredSink) -> Result<Exit, Failure
         let text: String = answer.text().await.unwrap_or_default().chars().take(300).collect();
         return Err(failed(anyhow!("the daemon refuses: {status}: {}", Escaped(text.trim()))));
     }
-    eprintln!("{}: the daemon sends everything again; `dynacrawl sinks` shows how far it is", to.sink.name);
+    let what = since.map_or_else(|| "everything".to_owned(), |since| format!("what is newer than {since}"));
+    eprintln!("{}: the daemon sends {what} again; `dynacrawl sinks` shows how far it is", to.sink.name);
     Ok(Exit::Complete)
 }

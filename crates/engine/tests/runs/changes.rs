@@ -162,12 +162,13 @@ fn to_version_5(state: &mut rusqlite::Connection) {
         ("sinks", "failed_at"),
         ("sinks", "failure"),
         ("outbox", "target"),
+        ("outbox", "about"),
         ("sinks", "is_synced"),
         ("sinks", "statistics_at"),
         ("sinks", "progress"),
         ("sinks", "place"),
     ];
-    writing.execute("DROP VIEW estate", []).expect("dropped");
+    writing.execute_batch("DROP VIEW estate; DROP INDEX outbox_about").expect("dropped");
     for (table, column) in columns {
         writing.execute(&format!("ALTER TABLE {table} DROP COLUMN {column}"), []).expect("dropped");
     }

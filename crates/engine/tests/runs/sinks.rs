@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dynacrawl_engine::Owed;
 use dynacrawl_engine::settings::{ConfiguredSink, EventFilter, SinkChoice};
-use dynacrawl_model::RunOutcome;
+use dynacrawl_model::{RunOutcome, Timestamp};
 use dynacrawl_sim::{Effect, FaultRule, Operation};
 use dynacrawl_sinks::{Backoff, CloudEvents, FileSettings, HttpSettings, SinkKind, SinkSettings, Start};
 use dynacrawl_state::{OutboxEvent, State};
@@ -156,6 +156,43 @@ async fn a_new_sink_begins_with_the_next_run_and_a_removed_one_ends() {
     assert_eq!(rows(&world.path("state.db"), "outbox"), 5);
     world.crawl().await;
     assert_eq!((rows(&world.path("state.db"), "outbox"), rows(&world.path("state.db"), "sinks")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catalog_is_owed_the_newest_change_of_each_table() {
+    let world = World::new(3);
+    let settings = sink(&world, "audit") + "[sink.hub.datahub]\nurl = \"http://localhost:8080\"\n";
+    world.crawl_with(&settings).await;
+    world.remove(1..2);
+    for protected in [false, true] {
+        world.edit(&table(0), |table| table["DeletionProtectionEnabled"] = protected.into());
+        world.crawl_with(&settings).await;
+    }
+    let changes = |sink: &str| {
+        let named = |event: &OutboxEvent| {
+            let record = serde_json::to_value(event.record.as_ref().expect("a record")).expect("JSON");
+            let name = record["table_name"].as_str()?.to_owned();
+            Some(format!("{} {name}", kind(event)))
+        };
+        owed(&world, sink).iter().filter_map(named).collect::<Vec<_>>()
+    };
+    let of = |kind: &str, number: u64| format!("{kind} {}", table(number));
+    let changed = of("table_changed", 0);
+    let newest = [of("table_added", 2), of("table_removed", 1), changed.clone()];
+    assert_eq!(changes("hub"), newest);
+    let all = [0, 1, 2].map(|number| of("table_added", number));
+    assert_eq!(changes("audit"), [&all[..], &[changed.clone(), of("table_removed", 1), changed]].concat());
+    // Once the other sink has taken an event, the state keeps it no longer than until the next one of its table.
+    let last = owed(&world, "audit").last().expect("an event").cursor;
+    State::open(Path::new(&world.path("state.db")))
+        .and_then(|mut state| state.delivered("audit", last, Timestamp::now(), 0))
+        .expect("written");
+    world.edit(&table(0), |table| table["DeletionProtectionEnabled"] = false.into());
+    world.crawl_with(&settings).await;
+    let stored = rusqlite::Connection::open(world.path("state.db")).expect("a state");
+    let about = format!("SELECT count(*) FROM outbox WHERE about LIKE '%/{}'", table(0));
+    assert_eq!(stored.query_row(&about, [], |row| row.get::<_, i64>(0)), Ok(1));
+    assert_eq!((changes("hub"), changes("audit")), (newest.to_vec(), vec![of("table_changed", 0)]));
 }
 
 #[tokio::test(start_paused = true)]

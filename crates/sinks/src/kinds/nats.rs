@@ -19,6 +19,8 @@ use crate::cloud_event::{self, CloudEvents};
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
+/// The first version with JetStream.
+const OLDEST: (i64, i64) = (2, 2);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -221,6 +223,11 @@ impl NatsSink {
         let connected = options.connect(&self.settings.servers[..]).await;
         let client =
             connected.map_err(|error| DeliveryError::new(format!("cannot connect: {}", with_causes(&error))))?;
+        if !client.is_server_compatible(OLDEST.0, OLDEST.1, 0) {
+            let found = client.server_info().version;
+            let problem = format!("the server has version {found}; JetStream needs {}.{} or newer", OLDEST.0, OLDEST.1);
+            return Err(DeliveryError::new(problem));
+        }
         self.client = Some(client.clone());
         Ok(client)
     }

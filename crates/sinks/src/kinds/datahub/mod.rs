@@ -19,7 +19,7 @@ use self::requests::{Mode, Request, patch};
 use crate::answer::Answer;
 use crate::catalog::{Answered, CatalogSettings, Doubts, TableState, TableUpdate, UpdateHalves, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
-use crate::web::{Api, ApiSettings, encoded};
+use crate::web::{Api, ApiSettings, encoded, version};
 
 /// The first version of the server whose OpenAPI v3 DataHub's own client uses.
 const OPENAPI_SINCE: [u64; 3] = [1, 0, 1];
@@ -205,15 +205,6 @@ fn refusal_or_failure(answer: Answer) -> Answered {
     }
 }
 
-/// `v1.2.3rc4` as its first three numbers.
-fn version(text: &str) -> [u64; 3] {
-    let mut parts = text.trim_start_matches('v').split('.').map(|part| {
-        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or(0)
-    });
-    std::array::from_fn(|_| parts.next().unwrap_or(0))
-}
-
 impl Sink for DataHubSink {
     fn deliver<'a>(&'a mut self, batch: &'a [Event]) -> BoxFuture<'a, Result<Delivered, DeliveryError>> {
         self.all(batch).boxed()
@@ -226,7 +217,8 @@ impl Sink for DataHubSink {
 
 #[cfg(test)]
 mod tests {
-    use super::{OPENAPI_SINCE, version};
+    use super::OPENAPI_SINCE;
+    use crate::web::version;
 
     #[test]
     fn the_version_decides_between_the_apis() {

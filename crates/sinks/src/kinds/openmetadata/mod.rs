@@ -19,10 +19,12 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::catalog::{Answered, CatalogSettings, Doubts, Refusals, TableState, TableUpdate, updates};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
-use crate::web::{Api, ApiSettings, encoded};
+use crate::web::{Api, ApiSettings, encoded, version};
 
 /// How many tables are sent at once.
 const AT_ONCE: usize = 8;
+/// The first version that has all members of the requests (`sourceUrl`, `sizeInByte`).
+const OLDEST: [u64; 3] = [1, 3, 0];
 const JSON: &str = "application/json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
@@ -42,7 +44,7 @@ pub struct OpenMetadataSettings {
 pub(crate) struct OpenMetadataSink {
     settings: OpenMetadataSettings,
     api: Api,
-    is_bot: bool,
+    is_prepared: bool,
     /// The services, databases and schemas that are known to exist.
     known: HashSet<String>,
     doubts: Doubts,
@@ -56,7 +58,7 @@ impl OpenMetadataSink {
         Self {
             settings,
             api,
-            is_bot: false,
+            is_prepared: false,
             known: HashSet::new(),
             doubts: Doubts::default(),
             owners: Owners::default(),
@@ -69,7 +71,7 @@ impl OpenMetadataSink {
             return Ok(Delivered::default());
         }
         self.api.open()?;
-        self.need_a_bot().await?;
+        self.prepare().await?;
         for update in &updates {
             let place = self.settings.catalog.schema(update.scope);
             self.owners.claim("openmetadata.service", &place, &update.scope.to_string())?;
@@ -96,10 +98,22 @@ impl OpenMetadataSink {
         refusals.delivered(updates.len(), &mut self.doubts)
     }
 
-    /// The server keeps what people wrote only from requests of a bot.
-    async fn need_a_bot(&mut self) -> Result<(), DeliveryError> {
-        if self.is_bot {
+    /// Whether the server has what dynacrawl uses of it, and keeps what people wrote: only from requests of a
+    /// bot.
+    async fn prepare(&mut self) -> Result<(), DeliveryError> {
+        if self.is_prepared {
             return Ok(());
+        }
+        let of_server = read(self.api.call(Method::GET, "/api/v1/system/version", "", None).await?)?;
+        let Some(found) = of_server.as_ref().and_then(|answer| answer["version"].as_str()) else {
+            let problem = "GET /api/v1/system/version is not answered as by OpenMetadata; the URL is that of the server, without /api";
+            return Err(DeliveryError::new(problem));
+        };
+        if version(found) < OLDEST {
+            let [major, minor, _] = OLDEST;
+            let problem =
+                format!("the server has version {found} of OpenMetadata; dynacrawl needs {major}.{minor} or newer");
+            return Err(DeliveryError::new(problem));
         }
         let answer = self.api.call(Method::GET, "/api/v1/users/loggedInUser", "", None).await?;
         let user = read(answer)?.unwrap_or_default();
@@ -108,7 +122,7 @@ impl OpenMetadataSink {
                 "the token is not a bot's; requests of another user would replace the descriptions that people wrote";
             return Err(DeliveryError::new(problem));
         }
-        self.is_bot = true;
+        self.is_prepared = true;
         Ok(())
     }
 
@@ -210,12 +224,7 @@ impl OpenMetadataSink {
 
     async fn checked(&mut self) -> Result<(), DeliveryError> {
         self.api.open()?;
-        let version = read(self.api.call(Method::GET, "/api/v1/system/version", "", None).await?)?;
-        if version.is_none_or(|version| !version["version"].is_string()) {
-            let problem = "GET /api/v1/system/version is not answered as by OpenMetadata; the URL is that of the server, without /api";
-            return Err(DeliveryError::new(problem));
-        }
-        self.need_a_bot().await?;
+        self.prepare().await?;
         let permissions = read(self.api.call(Method::GET, "/api/v1/permissions/table", "", None).await?)?;
         let permissions = permissions.unwrap_or_default();
         let denied = |operation: &str| {
