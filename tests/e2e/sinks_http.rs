@@ -18,14 +18,17 @@ use crate::support::{HOME, IRELAND, eventually, ireland};
 const TOKEN: &str = "a-token-that-nobody-may-see";
 
 /// A crawl with a state and this sink.
-fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, receiver: &Receiver, more: &str) -> Dynacrawl {
-    let config = format!(
+fn config(place: &Place, receiver: &Receiver, more: &str) -> String {
+    format!(
         "[crawl]\nrate = 0\ndeliver_within = \"3s\"\n[state]\npath = \"{}\"\n\
          [sink.events]\nbatch = 4\nbackoff = \"20ms\"\nmax_backoff = \"200ms\"\n[sink.events.http]\nurl = \"{}\"\nbearer = {{ env = \"EVENTS_TOKEN\" }}\n{more}",
         place.state().display(),
         receiver.url()
-    );
-    let crawl = Dynacrawl::crawl_of(sim, home, IRELAND).config(&config);
+    )
+}
+
+fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, receiver: &Receiver, more: &str) -> Dynacrawl {
+    let crawl = Dynacrawl::crawl_of(sim, home, IRELAND).config(&config(place, receiver, more));
     crawl.args(["--output", "tables.jsonl"]).secret_env("EVENTS_TOKEN", TOKEN)
 }
 
@@ -254,6 +257,13 @@ fn the_sinks_of_a_state_are_shown_with_what_they_are_owed() {
     crawl(&place, &sim, &home, &receiver, "").run().succeeded();
     let line: Value = serde_json::from_str(&sinks(&["--format", "json"]).succeeded()).expect("JSON");
     assert_eq!((&line["owed"], &line["refused"], &line["failure"]), (&0.into(), &1.into(), &Value::Null));
+    assert_eq!(line["dead_letters"], 1);
+    let elsewhere = place.path("refused.jsonl");
+    fs::write(&elsewhere, "{}\n{}\n").expect("written");
+    let config = config(&place, &receiver, "")
+        .replace("[sink.events]\n", &format!("[sink.events]\ndead_letters = {elsewhere:?}\n"));
+    let named = Dynacrawl::new("sinks").config(&config).args(["--format", "json"]).run().succeeded();
+    assert_eq!(serde_json::from_str::<Value>(&named).expect("JSON")["dead_letters"], 2);
     assert!(line["delivered_at"].is_string() && line["owed_since"].is_null(), "{line}");
     assert_eq!(line["cursor"], 5 + 2, "and those of the second run");
     let none = Place::new();

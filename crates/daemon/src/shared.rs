@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use dynacrawl_engine::{Progress, RunReport};
 use dynacrawl_model::{AccountId, ChangeCounts, ChangeKind, Region, RunId, RunOutcome};
-use dynacrawl_state::{Reader, ScopeLine, SinkLine};
+use dynacrawl_sinks::{SinkSettings, count_dead_letters};
+use dynacrawl_state::{Reader, ScopeLine, SinkLine, StateError};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -31,8 +32,8 @@ pub struct DaemonStatus {
     pub token: Option<SecretString>,
     /// The names of the configured targets.
     pub target_names: Vec<String>,
-    /// The configured sinks by name, and whether each gets snapshots.
-    pub sinks_by_name: BTreeMap<String, bool>,
+    /// The configured sinks, by name.
+    pub sinks_by_name: BTreeMap<String, KnownSink>,
     /// The host names that requests may use for this daemon, in lower case.
     pub allowed_hosts: Vec<String>,
     /// The times of the schedules, by name.
@@ -63,6 +64,15 @@ pub struct DaemonStatus {
     pub grace: Duration,
     /// How often the configuration is checked for changes.
     pub reload_every: Duration,
+}
+
+/// What requests need to know of a sink.
+#[derive(Clone, Debug)]
+pub struct KnownSink {
+    /// Whether it gets snapshots.
+    pub takes_snapshots: bool,
+    /// Its file for dead letters.
+    pub dead_letters: Option<PathBuf>,
 }
 
 /// When a schedule is and was due.
@@ -134,7 +144,11 @@ impl Shared {
         (status.grace, status.reload_every) = (settings.run.crawl.grace, settings.serve.reload_every);
         status.target_names.clone_from(&settings.run.target_names);
         let sinks = settings.run.sinks.iter().map(|one| &one.sink);
-        status.sinks_by_name = sinks.map(|sink| (sink.name.clone(), sink.kind.takes_snapshots())).collect();
+        let known = |sink: &SinkSettings| KnownSink {
+            takes_snapshots: sink.kind.takes_snapshots(),
+            dead_letters: sink.dead_letters.clone(),
+        };
+        status.sinks_by_name = sinks.map(|sink| (sink.name.clone(), known(sink))).collect();
         status.allowed_hosts.clone_from(&settings.serve.allowed_hosts);
         // Every counter exists from the start, so that the first run is visible as an increase.
         for schedule in settings.serve.schedules.iter().map(|schedule| schedule.name.as_str()).chain([MANUAL]) {
@@ -182,7 +196,15 @@ impl Shared {
     /// Reads how the deliveries of the sinks go.
     pub async fn read_sinks(&self) {
         let path = self.state_path.clone();
-        let reading = move || Reader::open(&path).and_then(|reader| reader.sink_lines());
+        let known = self.status().sinks_by_name.clone();
+        let reading = move || {
+            let mut sinks = Reader::open(&path)?.sink_lines()?;
+            for sink in &mut sinks {
+                let file = known.get(&sink.name).and_then(|known| known.dead_letters.as_deref());
+                sink.dead_letters = file.and_then(|file| count_dead_letters(file).ok());
+            }
+            Ok::<_, StateError>(sinks)
+        };
         match tokio::task::spawn_blocking(reading).await {
             Ok(Ok(sinks)) => self.status().sinks = sinks,
             Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "the sinks in the state cannot be read"),

@@ -69,6 +69,32 @@ pub fn read_dead_letters(path: &Path, mut each: impl FnMut(DeadLetter) -> bool) 
     Ok(())
 }
 
+/// How many dead letters wait in a file, with those that a retry has not delivered yet.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn count_dead_letters(path: &Path) -> io::Result<u64> {
+    let count = |path: &Path| -> io::Result<u64> {
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            opened => BufReader::new(opened?),
+        };
+        let mut lines = 0;
+        while file.skip_until(b'\n')? > 0 {
+            lines += 1;
+        }
+        Ok(lines)
+    };
+    Ok(count(path)? + count(&aside(path))?)
+}
+
+/// The name of a file while its dead letters are delivered again.
+pub(crate) fn aside(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".retry");
+    PathBuf::from(aside)
+}
+
 /// Reads dead letters one by one.
 pub(crate) struct Letters {
     path: PathBuf,

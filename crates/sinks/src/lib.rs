@@ -28,7 +28,7 @@ mod web;
 pub use aws::{AwsIdentity, AwsRole};
 pub use catalog::CatalogSettings;
 pub use cloud_event::CloudEvents;
-pub use dead_letters::{DeadLetter, DeadLetterError, read_dead_letters};
+pub use dead_letters::{DeadLetter, DeadLetterError, count_dead_letters, read_dead_letters};
 pub use driver::{EventSource, Until, Work, count, deliver_next, deliver_once, deliver_until, work};
 pub use error::SinkError;
 pub use event_json::table_of;

@@ -1,12 +1,12 @@
 //! Delivers events again that a destination refused.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::dead_letters::{DeadLetter, DeadLetterError, Letters, append, read_dead_letters};
+use crate::dead_letters::{DeadLetter, DeadLetterError, Letters, append, aside, read_dead_letters};
 use crate::driver::deliver_until;
 use crate::kinds::SinkSettings;
 use crate::sink::{Delivered, Sink};
@@ -34,9 +34,7 @@ pub async fn retry_dead_letters(
     path: &Path,
     within: Duration,
 ) -> Result<Retried, DeadLetterError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".retry");
-    let aside = PathBuf::from(aside);
+    let aside = aside(path);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| DeadLetterError::File { path, source }

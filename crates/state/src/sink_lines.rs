@@ -24,8 +24,11 @@ pub struct SinkLine {
     pub failed_at: Option<Timestamp>,
     /// Why.
     pub failure: Option<String>,
-    /// How many events its destination refused permanently.
+    /// How many events its destination has refused permanently, ever.
     pub refused: u64,
+    /// How many of them are in its file for dead letters; `None`: not known, because the state does not know the
+    /// file. The reader of the file sets it.
+    pub dead_letters: Option<u64>,
     /// How many events were dropped because they became too old or too many. The sink gets all tables instead.
     pub lost: u64,
     /// Whether it first has to get all tables.
@@ -57,6 +60,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<SinkLine> {
         failed_at: time_if_any(row, "failed_at")?,
         failure: row.get("failure")?,
         refused: unsigned(row, "refused")?,
+        dead_letters: None,
         lost: unsigned(row, "lost")?,
         is_behind: row.get("is_behind")?,
     })

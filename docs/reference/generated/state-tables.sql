@@ -26,7 +26,7 @@ CREATE TABLE outbox (
     type TEXT NOT NULL,
     record TEXT NOT NULL,
     table_record TEXT
-, target TEXT) STRICT;
+, target TEXT, about TEXT) STRICT;
 CREATE TABLE records (
     record_id INTEGER PRIMARY KEY,
     record TEXT NOT NULL
@@ -138,4 +138,5 @@ CREATE TABLE tables (
     PRIMARY KEY (scope_id, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX changes_known_at ON changes (known_at);
+CREATE INDEX outbox_about ON outbox (about) WHERE about IS NOT NULL;
 CREATE INDEX tables_gone ON tables (changed_at) WHERE status <> 'present';

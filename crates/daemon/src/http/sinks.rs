@@ -45,13 +45,13 @@ async fn replay(State(daemon): State<Daemon>, Path(name): Path<String>, request:
         Err(refused) => return refused,
     };
     let sinks = daemon.shared.status().sinks_by_name.clone();
-    let Some(takes_snapshots) = sinks.get(&name) else {
+    let Some(takes_snapshots) = sinks.get(&name).map(|sink| sink.takes_snapshots) else {
         let names = sinks.into_keys().collect::<Vec<_>>().join(", ");
         let there_are = if names.is_empty() { "there are none".to_owned() } else { format!("there are {names}") };
         return problem_of(StatusCode::NOT_FOUND, &format!("'{}' is not a sink; {there_are}", Escaped(&name)));
     };
     let since = match requested.since.as_deref().map(|text| query::since("since", text)).transpose() {
-        Ok(Some(_)) if *takes_snapshots => {
+        Ok(Some(_)) if takes_snapshots => {
             let problem = format!("since: '{name}' gets snapshots of all tables; leave it out");
             return problem_of(StatusCode::BAD_REQUEST, &problem);
         }

@@ -2,10 +2,11 @@
 //! writes it.
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dynacrawl_engine::{problem_in_words, query};
 use dynacrawl_model::{ChangeKind, Timestamp};
+use dynacrawl_sinks::count_dead_letters;
 use dynacrawl_state::{
     ChangeLine, ChangeQuery, Reader, RunLine, ScopeLine, SinkLine, StateError, TableLine, TableQuery,
 };
@@ -15,11 +16,15 @@ use super::failure::Failure;
 use super::grid::{Column, Grid, GridRow};
 use super::print::ended;
 use crate::cli::{ChangesArgs, ChosenArgs, Format, GlobalArgs, ReadArgs, RunsArgs, SinksArgs, StatusArgs, TablesArgs};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, dead_letters_beside};
 use crate::exit::Exit;
 
 fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
-    let path = match &args.state {
+    reader(&state_path(global, args)?)
+}
+
+fn state_path(global: &GlobalArgs, args: &ReadArgs) -> Result<PathBuf, Failure> {
+    Ok(match &args.state {
         Some(path) => path.into(),
         None => {
             let file = global.config.as_deref().map(Config::check_file).transpose()?;
@@ -29,8 +34,7 @@ fn open(global: &GlobalArgs, args: &ReadArgs) -> Result<Reader, Failure> {
             };
             state.path
         }
-    };
-    reader(&path)
+    })
 }
 
 /// Opens a state to read it.
@@ -136,7 +140,18 @@ fn name(scope: &ScopeLine) -> String {
 }
 
 pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failure> {
-    let sinks = open(global, &args.read)?.sink_lines().map_err(unreadable)?;
+    let path = state_path(global, &args.read)?;
+    let configured = global.config.as_deref().map(Config::check_file).transpose()?;
+    let configured = configured.map(|config| config.run.sinks).unwrap_or_default();
+    let mut sinks = reader(&path)?.sink_lines().map_err(unreadable)?;
+    for sink in &mut sinks {
+        let file = match configured.iter().find(|one| one.sink.name == sink.name) {
+            Some(one) => one.sink.dead_letters.clone(),
+            // The configuration could name another one.
+            None => Some(dead_letters_beside(&path, &sink.name)).filter(|file| file.exists()),
+        };
+        sink.dead_letters = file.and_then(|file| count_dead_letters(&file).ok());
+    }
     if args.read.format == Format::Json {
         return lines(|each| {
             sinks.iter().all(each);
@@ -152,7 +167,7 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
         Column::new("OWED"),
         Column::new("SINCE (UTC)"),
         Column::new("LAST SUCCESS (UTC)"),
-        Column::optional("REFUSED"),
+        Column::new("DEAD LETTERS"),
         Column::optional("LOST"),
     ];
     let row = |sink: &SinkLine| GridRow {
@@ -162,7 +177,7 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
             sink.owed.to_string(),
             when(sink.owed_since),
             when(sink.delivered_at),
-            sink.refused.to_string(),
+            sink.dead_letters.map_or_else(|| NONE.to_owned(), |count| count.to_string()),
             sink.lost.to_string(),
         ],
         details: sink

@@ -40,6 +40,7 @@ pub use export::ExportSettings;
 pub(crate) use load::Flags;
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub(crate) use raw::{AssumeRole as RawAssumeRole, Layer, Regions as RawRegions, Target as RawTarget};
+pub(crate) use sink::dead_letters_beside;
 pub use valid::Config;
 
 /// The reference configuration: the defaults, and what they mean.

@@ -241,11 +241,7 @@ impl RawSink {
             return Err(ConfigError::value(key("start"), problem));
         }
         let state = state.filter(|_| !kind.takes_snapshots());
-        let beside = |state: &StateSettings| {
-            let mut path = state.path.as_os_str().to_owned();
-            path.push(format!(".{name}.refused.jsonl"));
-            PathBuf::from(path)
-        };
+        let beside = |state: &StateSettings| dead_letters_beside(&state.path, name);
         let dead_letters = self.dead_letters.filter(|path| !path.is_empty());
         Ok(SinkSettings {
             name: name.to_owned(),
@@ -256,6 +252,13 @@ impl RawSink {
             start,
         })
     }
+}
+
+/// The file for dead letters of a sink for which the configuration names none.
+pub(crate) fn dead_letters_beside(state: &Path, sink: &str) -> PathBuf {
+    let mut path = state.as_os_str().to_owned();
+    path.push(format!(".{sink}.refused.jsonl"));
+    PathBuf::from(path)
 }
 
 impl RawFile {
