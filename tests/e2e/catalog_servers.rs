@@ -40,7 +40,7 @@ impl CatalogServer {
         })
     }
 
-    /// Atlan, with the connection `default/dynamodb/1`.
+    /// Atlan, with the connections `default/dynamodb/1` and `default/dynamodb/2`.
     pub(crate) fn atlan() -> Self {
         Self::start(atlan)
     }
@@ -262,7 +262,7 @@ fn atlan(entities: &mut Entities, request: &Received) -> (u16, Value) {
     if let Some(kind) = path.strip_prefix("meta/entity/uniqueAttribute/type/") {
         let name = query.split('&').find_map(|pair| pair.strip_prefix("attr%3AqualifiedName=")).expect("a name");
         let name = decoded(name);
-        if kind == "Connection" && name == "default/dynamodb/1" {
+        if kind == "Connection" && ["default/dynamodb/1", "default/dynamodb/2"].contains(&name.as_str()) {
             return (200, json!({ "entity": { "guid": "c", "status": "ACTIVE" } }));
         }
         let found = entities.get(&name).filter(|entity| entity["typeName"] == kind);
