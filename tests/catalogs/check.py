@@ -1,6 +1,6 @@
 """Exports the demo's tables in every form, has each catalog's library check the files, and then breaks the files in many
 ways, one at a time: each of them must be found. Then it compares the requests of each catalog's sink with those of the
-catalog's own client.
+catalog's own client: for the demo's tables, and for tables that change, disappear and return.
 
 usage: check.py BINARY VENVS
 """
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from changing import record
 
 HERE = Path(__file__).parent
 
@@ -96,13 +98,19 @@ def main(binary, venvs):
         atlan.must_refuse(index, "an unknown projection", '"dynamoDBSecondaryIndexProjectionType":"', '"dynamoDBSecondaryIndexProjectionType":"X')
         print("each check can fail")
 
-        requests = {
-            "datahub": [datahub.exported, place],
-            "openmetadata": [openmetadata.exported, place],
-            "atlan": [place, ",".join(connections)],
+        changes = place / "changes.json"
+        changes.write_text(json.dumps(record(binary, place, venvs.parent / "venv/bin/python")))
+        comparisons = {
+            "requests_datahub": [binary, datahub.exported, place],
+            "requests_openmetadata": [binary, openmetadata.exported, place],
+            "requests_atlan": [binary, crawl, ",".join(connections), place],
+            "changes_datahub": [changes],
+            "changes_openmetadata": [changes],
+            "changes_atlan": [changes],
         }
-        for name, arguments in requests.items():
-            compared = run(venvs / name / "bin/python", HERE / f"requests_{name}.py", binary, *arguments, cwd=place)
+        for name, arguments in comparisons.items():
+            _, catalog = name.split("_")
+            compared = run(venvs / catalog / "bin/python", HERE / f"{name}.py", *arguments, cwd=place)
             if compared.returncode != 0:
                 sys.exit(f"{name}: the sink's requests are not those of the client:\n{compared.stderr[-4000:]}")
             print(compared.stdout, end="")
