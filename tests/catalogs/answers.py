@@ -14,7 +14,9 @@ def guid(name):
 
 def openmetadata():
     entities = {}
+    allowed = [{"operation": one, "access": "allow"} for one in ("Create", "EditAll", "ViewAll", "Delete")]
     fixed = {
+        "permissions/table": {"resource": "table", "permissions": allowed},
         "system/version": {"version": "1.12.0", "revision": "0", "timestamp": 0},
         "users/loggedInUser": {"name": "ingestion-bot", "isBot": True},
     }

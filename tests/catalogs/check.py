@@ -1,6 +1,7 @@
 """Exports the demo's tables in every form, has each catalog's library check the files, and then breaks the files in many
 ways, one at a time: each of them must be found. Then it compares the requests of each catalog's sink with those of the
-catalog's own client: for the demo's tables, and for tables that change, disappear and return.
+catalog's own client: for the demo's tables, and for tables that change, disappear and return. At the end it walks through
+the guides.
 
 usage: check.py BINARY VENVS
 """
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import guides
 from changing import record
 
 HERE = Path(__file__).parent
@@ -114,6 +116,7 @@ def main(binary, venvs):
             if compared.returncode != 0:
                 sys.exit(f"{name}: the sink's requests are not those of the client:\n{compared.stderr[-4000:]}")
             print(compared.stdout, end="")
+        guides.walk(binary, place, venvs, venvs.parent / "venv/bin/python")
 
 
 if __name__ == "__main__":
