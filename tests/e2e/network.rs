@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,7 +10,7 @@ use std::thread::JoinHandle;
 use dynacrawl_sim::Simulator;
 
 use crate::command::Dynacrawl;
-use crate::servers::in_servers;
+use crate::fronts::Front;
 use crate::support::{IRELAND, ireland};
 
 /// A proxy that records the requested destinations, and refuses them.
@@ -133,41 +132,15 @@ fn plain_http_uses_its_proxy_unless_no_proxy_names_the_host() {
     assert_eq!(crawled.scope(IRELAND)["outcome"], "unreachable");
 }
 
-/// A TLS server in front of another server.
-pub(crate) struct TlsFront {
-    pub(crate) url: String,
-    child: Child,
-}
-
-impl TlsFront {
-    pub(crate) fn start(server: SocketAddr, authority: &std::path::Path) -> Self {
-        let mut command = in_servers("venv/bin/python");
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/servers/tls_front.py"));
-        command.arg(server.to_string()).arg(authority);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python of tests/setup");
-        let mut port = String::new();
-        let output = child.stdout.as_mut().expect("standard output is a pipe");
-        BufReader::new(output).read_line(&mut port).expect("a port");
-        Self { url: format!("https://127.0.0.1:{}", port.trim()), child }
-    }
-}
-
-impl Drop for TlsFront {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn only_servers_with_a_trusted_certificate_are_used() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
     let authority = directory.path().join("authority.pem");
-    let front = TlsFront::start(sim.addr(), &authority);
+    let front = Front::tls(sim.addr(), &authority);
     let crawl = || {
         let crawl = Dynacrawl::crawl().keys(&home).args(["--region", IRELAND, "--max-attempts", "1"]);
-        crawl.endpoint(&front.url)
+        crawl.endpoint(&front.https())
     };
     let authority = authority.to_str().expect("a path");
 

@@ -361,7 +361,7 @@ impl Drop for Server {
 
 /// Starts the command for a port, and waits until the server answers. `files` are removed with the
 /// server.
-pub(crate) fn start(kind: Kind, files: &[&Path], command: impl Fn(u16) -> Command) -> Server {
+pub(crate) fn start(kind: Kind, files: &[&Path], mut command: impl FnMut(u16) -> Command) -> Server {
     assert!(
         servers().join("stamp").is_file(),
         "the servers of the end-to-end tests are not installed: run tests/setup first"

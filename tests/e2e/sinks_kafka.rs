@@ -16,7 +16,7 @@ use crate::brokers;
 use crate::command::Dynacrawl;
 use crate::cutter::{Cut, Cutter, cut_and_kill};
 use crate::daemon::Place;
-use crate::network::TlsFront;
+use crate::fronts::Front;
 use crate::servers::Server;
 use crate::support::{HOME, IRELAND, ireland};
 
@@ -130,18 +130,11 @@ fn tls_verifies_the_broker() {
     let (sim, home) = ireland(2);
     let place = Place::new();
     let authority = place.path("authority.pem");
-    let front = Mutex::new(None);
+    let mut front = None;
     // The broker has no TLS itself, and names the server in front of it to its clients.
-    let server = brokers::tansu(
-        |own| {
-            let started = TlsFront::start(SocketAddr::from((Ipv4Addr::LOCALHOST, own)), &authority);
-            let port = started.url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-            *front.lock().expect("no panic") = Some((started, port));
-            port
-        },
-        &[],
-    );
-    let (_front, port) = front.into_inner().expect("no panic").expect("it was started");
+    let before = |own: u16| Front::tls(SocketAddr::from((Ipv4Addr::LOCALHOST, own)), &authority);
+    let server = brokers::tansu(|own| front.insert(before(own)).port, &[]);
+    let port = front.as_ref().expect("it was started").port;
     let trust = ["--ca", authority.to_str().expect("a path")];
     brokers::make_topics_with(&server, port, &[("t", 1)], &trust);
     let untrusted = crawl(&place, &sim, &home, port, "t", "tls = true\n").run();
@@ -168,6 +161,45 @@ fn refused_credentials_lose_nothing_and_stay_secret() {
     assert_eq!(place.rows("outbox"), 4);
     let unset = crawl(&place, &sim, &home, server.port(), "t", sasl).run();
     unset.fails_with(2, "KAFKA_PASSWORD");
+}
+
+/// The password is proven, and a wrong one is refused: with each mechanism, of which `plain` needs TLS.
+#[test]
+fn the_password_of_a_user_is_proven() {
+    let (sim, home) = ireland(2);
+    let (right, wrong) = ("a-password-that-nobody-may-see", "another-password-of-nobody");
+    for mechanism in ["scram-sha-256", "scram-sha-512", "plain"] {
+        let place = Place::new();
+        let authority = place.path("authority.pem");
+        let mut fronts = None;
+        let before = |own: u16| {
+            let login = Front::sasl(own, "crawler", right);
+            let tls = Front::tls(SocketAddr::from((Ipv4Addr::LOCALHOST, login.port)), &authority);
+            (login, tls)
+        };
+        let has_tls = mechanism == "plain";
+        let port_of = |(login, tls): &(Front, Front)| if has_tls { tls.port } else { login.port };
+        let server = brokers::tansu(|own| port_of(fronts.insert(before(own))), &[]);
+        let port = port_of(fronts.as_ref().expect("they were started"));
+        let ca = ["--ca", authority.to_str().expect("a path")];
+        let user = ["--sasl", &mechanism.to_uppercase(), "crawler", right];
+        let arguments = [&user[..], if has_tls { &ca } else { &[] }].concat();
+        brokers::make_topics_with(&server, port, &[("t", 1)], &arguments);
+        let trust = if has_tls { format!("tls = true\nca_bundle = \"{}\"\n", ca[1]) } else { String::new() };
+        let sasl =
+            format!("{{ mechanism = \"{mechanism}\", user = \"crawler\", password = {{ env = \"KAFKA_PASSWORD\" }} }}");
+        let run = |password: &str| {
+            let crawl = crawl(&place, &sim, &home, port, "t", &format!("{trust}sasl = {sasl}\n"));
+            crawl.secret_env("KAFKA_PASSWORD", password).run()
+        };
+        let refused = run(wrong);
+        assert_eq!(refused.code(), 5, "{mechanism}: {}", refused.stderr);
+        assert!(refused.stderr.contains("uthentication"), "{mechanism}: {}", refused.stderr);
+        assert_eq!(place.rows("outbox"), 4);
+        run(right).succeeded();
+        let messages = brokers::messages_with(&server, port, "t", &arguments);
+        assert_eq!((messages.len(), place.rows("outbox")), (4 + 2, 0), "{mechanism}");
+    }
 }
 
 static TOPICS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());

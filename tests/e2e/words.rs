@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::command::{Dynacrawl, Ended};
 use crate::daemon::{Place, keyed, schedule};
-use crate::network::TlsFront;
+use crate::fronts::Front;
 use crate::organization::everything_at;
 use crate::support::{COMMANDS, HOME, IRELAND, VIRGINIA, closed_port, ireland, simulate};
 
@@ -200,7 +200,7 @@ fn summaries() {
 fn failures() {
     let (sim, home) = ireland(3);
     let directory = tempfile::tempdir().expect("a directory");
-    let front = TlsFront::start(sim.addr(), &directory.path().join("authority.pem"));
+    let front = Front::tls(sim.addr(), &directory.path().join("authority.pem"));
     let sso = "[profile payments]\nregion = eu-west-1\nsso_session = corp\nsso_account_id = 111122223333\n\
                sso_role_name = Reader\n[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\n\
                sso_region = eu-west-1\n";
@@ -248,7 +248,7 @@ fn failures() {
         ("an SSO session that has ended", quick().file("config", sso).args(["--profile", "payments"])),
         ("a wrong secret", quick().args(["--region", IRELAND]).sim(&sim).aws_keys(&home.access_key_id, "wrong", None)),
         ("an unknown key", quick().args(["--region", IRELAND]).sim(&sim).aws_keys("AKIAIOSFODNN7EXAMPLE", "s", None)),
-        ("a certificate that nobody signed", quick().keys(&home).args(["--region", IRELAND]).endpoint(&front.url)),
+        ("a certificate that nobody signed", quick().keys(&home).args(["--region", IRELAND]).endpoint(&front.https())),
         ("a misspelt Region", quick().keys(&home).args(["--region", "eu-wset-1"]).args(at(&closed))),
         ("an endpoint that nobody listens on", quick().keys(&home).args(["--region", IRELAND]).args(at(&closed))),
         ("ListTables denied", quick().keys(&no_list_home).args(["--region", IRELAND]).sim(&no_list)),

@@ -1,9 +1,9 @@
 """Makes topics, and prints what is in one: [{"partition", "key", "headers", "value"}].
 
 usage: kafka.py --endpoint http://HOST:PORT [--make TOPIC PARTITIONS]... [--read TOPIC]
-                [--ca FILE]
+                [--ca FILE] [--sasl MECHANISM USER PASSWORD]
 
-With --ca the connection has TLS, and FILE has the certificate of the authority.
+With --ca the connection has TLS, and FILE has the certificate of the authority. With --sasl the user logs in.
 """
 
 import argparse
@@ -66,11 +66,16 @@ def main():
     parser.add_argument("--make", nargs=2, action="append", default=[])
     parser.add_argument("--read")
     parser.add_argument("--ca")
+    parser.add_argument("--sasl", nargs=3)
     args = parser.parse_args()
 
     brokers = {"bootstrap.servers": args.endpoint.removeprefix("http://")}
     if args.ca:
         brokers |= {"security.protocol": "ssl", "ssl.ca.location": args.ca}
+    if args.sasl:
+        mechanism, user, password = args.sasl
+        brokers |= {"security.protocol": "sasl_ssl" if args.ca else "sasl_plaintext", "sasl.mechanism": mechanism}
+        brokers |= {"sasl.username": user, "sasl.password": password}
     if args.make:
         make(brokers, args.make)
     json.dump(read(brokers, args.read) if args.read else [], sys.stdout)
