@@ -14,6 +14,7 @@ mod event_json;
 mod halves;
 mod journal;
 mod json_lines;
+mod kind;
 mod kinds;
 mod layout;
 mod lines;
@@ -34,8 +35,9 @@ pub use error::SinkError;
 pub use event_json::table_of;
 pub use journal::{Entry, Journal, JournalError, Observed, Position};
 pub use json_lines::{Written, write_records};
+pub use kind::Destination;
 pub use kinds::{
-    AtlanSettings, Backoff, DataHubSettings, Destination, EventBridgeSettings, FileSettings, HttpAuth, HttpSettings,
+    AtlanSettings, Backoff, DataHubSettings, EventBridgeSettings, FileSettings, HttpAuth, HttpSettings,
     JsonCompression, NatsAuth, NatsSettings, ObjectFormat, ObjectPrefix, ObjectPrefixError, ObjectStoreSettings,
     OpenMetadataSettings, RESERVED_HEADERS, S3Encryption, S3Location, SinkKind, SinkSettings, Start, StoreLocation,
     SubjectError, SubjectTemplate,

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::outbox::prune;
+use crate::outbox::{EVENTS, prune};
 use crate::rows::unsigned;
 use crate::{State, StateError};
 
@@ -50,9 +50,6 @@ pub struct SinkPlace {
     /// Whether it begins with what happens next. Else it first gets the whole state.
     pub starts_now: bool,
 }
-
-/// What is stored as the place of a sink of events.
-pub(crate) const EVENTS: &str = "events";
 
 /// Which sinks are other ones than before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

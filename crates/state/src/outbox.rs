@@ -3,8 +3,8 @@
 use dynacrawl_model::{RecordKind, Timestamp, event_id};
 use rusqlite::{Row, Transaction, params};
 
-use crate::deliveries::EVENTS;
-
+/// What is stored as the place of a sink of events.
+pub(crate) const EVENTS: &str = "events";
 /// Whether there are sinks, so that the events of a settled run have to be kept.
 pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
     writing.query_row("SELECT EXISTS (SELECT * FROM sinks)", [], |row| row.get(0))

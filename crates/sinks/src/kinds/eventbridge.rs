@@ -21,6 +21,8 @@ use tokio::time::Instant;
 use crate::aws::AwsIdentity;
 use crate::causes::with_causes;
 use crate::cloud_event::{self, CloudEvents};
+use crate::kind::{Destination, Kind, ONE_BY_ONE};
+use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
 /// The most entries of a call, which AWS sets.
@@ -181,6 +183,25 @@ impl EventBridgeSink {
             // The bus of another account often permits only PutEvents. A name may be misspelt.
             Err(error) if error.code() == Some("AccessDeniedException") && bus.starts_with("arn:") => Ok(()),
             Err(error) => Err(DeliveryError::new(format!("cannot look for the event bus: {}", message(&error)))),
+        }
+    }
+}
+
+impl Kind for EventBridgeSettings {
+    fn destination(&self) -> Destination {
+        Destination::Events(Box::new(EventBridgeSink::new(self.clone())))
+    }
+
+    fn largest_batch(&self) -> usize {
+        4 * ONE_BY_ONE
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        match &self.identity {
+            AwsIdentity::Ambient { .. } => Vec::new(),
+            AwsIdentity::Keys { access_key_id, secret_access_key } => {
+                vec![("eventbridge.access_key_id", access_key_id), ("eventbridge.secret_access_key", secret_access_key)]
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use crate::causes::with_causes;
 use crate::cloud_event::{self, CloudEvents};
 use crate::halves::{EventHalves, Untaken};
+use crate::kind::{Destination, Kind, ONE_BY_ONE};
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
@@ -288,6 +289,20 @@ impl KafkaSink {
                 Err(DeliveryError::new(format!("the topic {topic} does not exist, or the user may not describe it")))
             }
         }
+    }
+}
+
+impl Kind for KafkaSettings {
+    fn destination(&self) -> Destination {
+        Destination::Events(Box::new(KafkaSink::new(self.clone())))
+    }
+
+    fn largest_batch(&self) -> usize {
+        20 * ONE_BY_ONE
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        self.sasl.iter().map(|sasl| ("kafka.sasl.password", &sasl.password)).collect()
     }
 }
 

@@ -16,6 +16,7 @@ use secrecy::ExposeSecret;
 
 use crate::causes::with_causes;
 use crate::cloud_event::{self, CloudEvents};
+use crate::kind::{Destination, Kind, ONE_BY_ONE};
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
 
@@ -230,6 +231,24 @@ impl NatsSink {
         }
         self.client = Some(client.clone());
         Ok(client)
+    }
+}
+
+impl Kind for NatsSettings {
+    fn destination(&self) -> Destination {
+        Destination::Events(Box::new(NatsSink::new(self.clone())))
+    }
+
+    fn largest_batch(&self) -> usize {
+        4 * ONE_BY_ONE
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        match &self.auth {
+            None | Some(NatsAuth::CredentialsFile(_)) => Vec::new(),
+            Some(NatsAuth::Token(token)) => vec![("nats.token", token)],
+            Some(NatsAuth::User { password, .. }) => vec![("nats.password", password)],
+        }
     }
 }
 

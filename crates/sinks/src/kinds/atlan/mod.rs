@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use self::pace::Pace;
 use crate::answer::Answer;
 use crate::catalog::{Answered, CatalogSettings, Doubts, TableState, TableUpdate, UpdateHalves, updates};
+use crate::kind::{Destination, Kind, ONE_BY_ONE};
+use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded};
 
@@ -298,6 +300,28 @@ fn failure(answer: Answer) -> DeliveryError {
     let counts = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status);
     let error = answer.into_error();
     if counts { error } else { DeliveryError { retry_after: None, ..error } }
+}
+
+impl Kind for AtlanSettings {
+    fn destination(&self) -> Destination {
+        Destination::Catalog(Box::new(AtlanSink::new(self.clone())), self.follow)
+    }
+
+    fn largest_batch(&self) -> usize {
+        2 * ONE_BY_ONE
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        self.api.token.iter().map(|token| ("atlan.token", token)).collect()
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(format!("atlan {} {:?}", self.api.url, self.catalog))
+    }
+
+    fn has_place(&self, scope: &Scope) -> bool {
+        self.catalog.connection(scope).is_some()
+    }
 }
 
 impl Sink for AtlanSink {

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use self::requests::{Mode, Request, patch};
 use crate::answer::Answer;
 use crate::catalog::{Answered, CatalogSettings, Doubts, TableState, TableUpdate, UpdateHalves, updates};
+use crate::kind::{Destination, Kind, ONE_BY_ONE};
+use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded, version};
 
@@ -202,6 +204,24 @@ fn refusal_or_failure(answer: Answer) -> Answered {
         }
         StatusCode::INTERNAL_SERVER_ERROR => Answered::Suspect(answer.into_error()),
         _ => Answered::Failed(answer.into_error()),
+    }
+}
+
+impl Kind for DataHubSettings {
+    fn destination(&self) -> Destination {
+        Destination::Catalog(Box::new(DataHubSink::new(self.clone())), self.follow)
+    }
+
+    fn largest_batch(&self) -> usize {
+        2 * ONE_BY_ONE
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        self.api.token.iter().map(|token| ("datahub.token", token)).collect()
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(format!("datahub {} {:?}", self.api.url, self.catalog))
     }
 }
 

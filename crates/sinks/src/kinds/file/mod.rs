@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use rustix::fs::{Access, access};
 
 use crate::event_json;
+use crate::kind::{Destination, Kind};
 use crate::lines::{Lines, directory_of, open_regular};
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 
@@ -55,6 +56,12 @@ impl FileSink {
 
     fn failed(&self, error: &io::Error) -> DeliveryError {
         DeliveryError::new(format!("cannot append to {}: {error}", self.settings.path.display()))
+    }
+}
+
+impl Kind for FileSettings {
+    fn destination(&self) -> Destination {
+        Destination::Events(Box::new(FileSink::new(self.clone())))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::answer::{self, Answer, read_answer};
 use crate::cloud_event::{self, CloudEvents};
 use crate::event_json;
 use crate::halves::{EventHalves, Untaken};
+use crate::kind::{Destination, Kind, ONE_BY_ONE};
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web;
@@ -209,6 +210,24 @@ impl HttpSink {
         let client = web::client(self.settings.timeout, self.settings.ca_bundle.as_deref())?;
         self.client = Some(client.clone());
         Ok(client)
+    }
+}
+
+impl Kind for HttpSettings {
+    fn destination(&self) -> Destination {
+        Destination::Events(Box::new(HttpSink::new(self.clone())))
+    }
+
+    fn largest_batch(&self) -> usize {
+        if self.single { ONE_BY_ONE } else { usize::MAX }
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        let auth = self.auth.as_ref().map(|auth| match auth {
+            HttpAuth::Bearer(token) => ("http.bearer", token),
+            HttpAuth::Basic { password, .. } => ("http.basic.password", password),
+        });
+        auth.into_iter().chain(self.signing_key.as_ref().map(|key| ("http.signing_key", key))).collect()
     }
 }
 

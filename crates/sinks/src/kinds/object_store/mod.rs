@@ -26,6 +26,8 @@ pub use self::data_set::{JsonCompression, ObjectFormat};
 pub use self::location::{S3Encryption, S3Location, StoreLocation};
 pub use self::settings::{ObjectPrefix, ObjectPrefixError, ObjectStoreSettings};
 use self::writer::Writer;
+use crate::kind::{Destination, Kind};
+use crate::secret::SecretRef;
 use crate::sink::DeliveryError;
 use crate::snapshot::{Piece, SnapshotEnd, SnapshotSink};
 
@@ -75,6 +77,20 @@ impl ObjectStoreSink {
         store.put(&path, "dynacrawl check\n".into()).await?;
         store.list(Some(&self.settings.at("_manifests"))).next().await.transpose()?;
         Ok(store.delete(&path).await?)
+    }
+}
+
+impl Kind for ObjectStoreSettings {
+    fn destination(&self) -> Destination {
+        Destination::Snapshots(Box::new(ObjectStoreSink::new(self.clone())))
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        self.location.secrets()
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(self.stored_at())
     }
 }
 

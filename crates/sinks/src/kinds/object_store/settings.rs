@@ -50,7 +50,7 @@ impl std::str::FromStr for ObjectPrefix {
 
 impl ObjectStoreSettings {
     /// The place as text.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn stored_at(&self) -> String {
         let of = match &self.location {
             StoreLocation::Local { directory } => format!("file {}", directory.display()),
             StoreLocation::S3(s3) => format!("s3 {} {:?}", s3.bucket, s3.endpoint),

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::catalog::{Answered, CatalogSettings, Doubts, Refusals, TableState, TableUpdate, updates};
+use crate::kind::{Destination, Kind, ONE_BY_ONE};
+use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Sink};
 use crate::web::{Api, ApiSettings, encoded, version};
 
@@ -281,6 +283,24 @@ fn keep_what_people_wrote(body: &mut Value, stored: &Value) {
     if !theirs.is_empty() {
         let ours = body["tableConstraints"].as_array().cloned().unwrap_or_default();
         body["tableConstraints"] = ours.into_iter().chain(theirs).collect();
+    }
+}
+
+impl Kind for OpenMetadataSettings {
+    fn destination(&self) -> Destination {
+        Destination::Catalog(Box::new(OpenMetadataSink::new(self.clone())), self.follow)
+    }
+
+    fn largest_batch(&self) -> usize {
+        2 * ONE_BY_ONE
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        self.api.token.iter().map(|token| ("openmetadata.token", token)).collect()
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(format!("openmetadata {} {:?}", self.api.url, self.catalog))
     }
 }
 
