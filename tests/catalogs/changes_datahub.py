@@ -35,6 +35,7 @@ EXPECTED = {
 COMPARED = {"datasetProperties", "datasetProfile", "status"}
 # What the changed table has no longer.
 OUTDATED = {"/customProperties/index.by.courier"}
+TOTAL = "/customProperties/table.totalItems"
 
 
 def urn_of(name):
@@ -128,6 +129,10 @@ def main(changes):
                 for operation in expected:
                     getattr(by_client, operation)()
             ways[step] = same_requests(ours, compared(receiver.taken()), plain)
+            # The patch of the client is made from ours, so the value of what changes is looked up in the crawl.
+            totals = {urn: one["value"] for urn, of in operations.items() for one in of if one["path"] == TOTAL}
+            counted = {urn_of(name): str(table["item_count"]) for name, table in recorded["tables"].items()}
+            assert totals.items() <= counted.items() and (totals or step != "counted"), (step, totals)
             removed = {one["path"] for of in operations.values() for one in of if one["op"] == "remove"}
             assert removed == (OUTDATED if step == "changed" else set()), (step, removed)
         assert list(ways) == list(EXPECTED), ways

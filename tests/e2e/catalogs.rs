@@ -259,6 +259,34 @@ fn tables_of_a_retired_scope_are_removed_only_if_the_user_wants_it() {
 }
 
 #[test]
+fn a_replay_in_progress_does_not_keep_the_tables_of_a_retired_scope() {
+    let mut scene = Scene::of("datahub", CatalogServer::datahub("v1.7.0"));
+    scene.more = "on_retired = \"remove\"\n".to_owned();
+    let account = Account::new(HOME)
+        .region(IRELAND, Tables::new().generated(3))
+        .region(VIRGINIA, Tables::new().table("other", &fixtures::small_table("other", HOME, VIRGINIA)));
+    let home = account.access("home");
+    let sim = simulate(Estate::new([account]));
+    let both = scene.crawl(&sim, &home, &format!("{IRELAND},{VIRGINIA}")).run();
+    assert_eq!(both.code(), 0, "{}", both.stderr);
+    scene.server.receiver.reacts([], Reaction::Answer(503, "retry-after: 0\r\n", String::new()));
+    let config = format!(
+        "[crawl]\ndeliver_within = \"1s\"\n[state]\npath = \"{}\"\n{}",
+        scene.place.state().display(),
+        scene.section()
+    );
+    let replay = Dynacrawl::new("replay").config(&config).args(["--sink", "hub", "--since", "1h"]);
+    let ended = replay.secret_env("CATALOG_TOKEN", TOKEN).run();
+    assert!(ended.code() == 5 && ended.stderr.contains("is owed some tables"), "{}", ended.stderr);
+    scene.server.receiver.reacts([], Reaction::Take);
+    let one = scene.crawl(&sim, &home, IRELAND).args(["--accept-retirements", &format!("{HOME}/{VIRGINIA}")]).run();
+    assert_eq!(one.code(), 0, "{}", one.stderr);
+    let mut expected = all_there(3);
+    expected.insert("other".to_owned(), false);
+    assert_eq!(scene.tables(), expected);
+}
+
+#[test]
 fn statistics_are_sent_when_they_are_due_and_nothing_else() {
     for mut scene in Scene::all() {
         let (sim, home) = ireland(4);

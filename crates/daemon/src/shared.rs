@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use dynacrawl_engine::{Progress, RunReport};
 use dynacrawl_model::{AccountId, ChangeCounts, ChangeKind, Region, RunId, RunOutcome};
-use dynacrawl_sinks::{SinkSettings, count_dead_letters};
-use dynacrawl_state::{Reader, ScopeLine, SinkLine, StateError};
+use dynacrawl_sinks::SinkSettings;
+use dynacrawl_state::{Reader, ScopeLine, SinkLine};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -196,15 +196,7 @@ impl Shared {
     /// Reads how the deliveries of the sinks go.
     pub async fn read_sinks(&self) {
         let path = self.state_path.clone();
-        let known = self.status().sinks_by_name.clone();
-        let reading = move || {
-            let mut sinks = Reader::open(&path)?.sink_lines()?;
-            for sink in &mut sinks {
-                let file = known.get(&sink.name).and_then(|known| known.dead_letters.as_deref());
-                sink.dead_letters = file.and_then(|file| count_dead_letters(file).ok());
-            }
-            Ok::<_, StateError>(sinks)
-        };
+        let reading = move || Reader::open(&path).and_then(|reader| reader.sink_lines());
         match tokio::task::spawn_blocking(reading).await {
             Ok(Ok(sinks)) => self.status().sinks = sinks,
             Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "the sinks in the state cannot be read"),

@@ -42,12 +42,10 @@ impl Work for Follower<'_> {
         let progress = sync.progress.as_deref().and_then(|text| serde_json::from_str::<Progress>(text).ok());
         match progress {
             // What happened before must not come after the tables as they are now.
-            Some(progress) if sync.is_synced && progress.changed_since.is_some() && self.catalog.is_none() => {
-                match self.changes(&sync).await? {
-                    0 => self.continued(progress, &sync).await,
-                    sent => Ok(sent),
-                }
-            }
+            Some(progress) if sync.is_synced && progress.changed_since.is_some() => match self.changes(&sync).await? {
+                0 => self.continued(progress, &sync).await,
+                sent => Ok(sent),
+            },
             Some(progress) if sync.is_synced || progress.up_to.is_some() => self.continued(progress, &sync).await,
             _ if sync.last_run_at.is_none() => Ok(0),
             // It is new, or has become behind, perhaps while it got statistics.
@@ -108,13 +106,25 @@ impl Follower<'_> {
             let now = events.into_iter().map(|event| newest(&reader, event));
             now.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
         });
-        let refused = self.deliver(&newest.await?).await?;
+        let newest = newest.await?;
+        let is_idle = !removes && !newest.iter().any(is_of_table);
+        let refused = self.deliver(&newest).await?;
         if removes {
             // Before the cursor passes, so that a kill loses nothing.
             let progress = Progress::new(Phase::Removals, Timestamp::now());
-            self.store(Next::At(progress), sync, Some(0)).await?;
+            if sync.progress.is_some() || !self.store(Next::At(progress), sync, Some(0)).await? {
+                // A replay is in progress. All tables include both.
+                let name = self.to.sink.name.clone();
+                with_state(self.state, move |state| opened(state).set_behind(&name)).await?;
+            }
         }
-        source.delivered(last, refused).await.map_err(own)?;
+        if is_idle {
+            // Nothing shows that the catalog is there.
+            let name = self.to.sink.name.clone();
+            with_state(self.state, move |state| opened(state).skip(&name, last)).await?;
+        } else {
+            source.delivered(last, refused).await.map_err(own)?;
+        }
         Ok(count)
     }
 
@@ -146,9 +156,9 @@ impl Follower<'_> {
         Ok(events.len().max(1))
     }
 
-    /// Stores how far the sink is, unless it has to begin anew. `refused`: how many tables it refused on the way;
+    /// Stores how far the sink is, unless it has to begin anew. Returns whether it was stored. `refused`: how many tables it refused on the way;
     /// `None`: it got nothing.
-    async fn store(&self, next: Next, sync: &SinkSync, refused: Option<u64>) -> Result<(), DeliveryError> {
+    async fn store(&self, next: Next, sync: &SinkSync, refused: Option<u64>) -> Result<bool, DeliveryError> {
         let (name, before) = (self.to.sink.name.clone(), sync.progress.clone());
         let (progress, has_ended) = match next {
             Next::At(progress) => (progress, false),
@@ -166,8 +176,16 @@ impl Follower<'_> {
             progress: if has_ended { None } else { serde_json::to_string(&progress).ok() },
         };
         let storing = move |state: &SharedState| opened(state).set_progress(&name, before.as_deref(), &stored);
-        with_state(self.state, storing).await.map(drop)
+        with_state(self.state, storing).await
     }
+}
+
+/// Whether a catalog gets something of an event.
+fn is_of_table(event: &Event) -> bool {
+    matches!(
+        event.record.body,
+        Body::Table(_) | Body::TableAdded(_) | Body::TableChanged(_) | Body::TableRecreated(_) | Body::TableRemoved(_)
+    )
 }
 
 /// An event with the newest state of its table; `None` if a later event removes the table.

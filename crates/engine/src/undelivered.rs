@@ -64,6 +64,6 @@ fn event(stored: OutboxEvent) -> Option<(Cursor, Event)> {
 }
 
 /// The events in the state that a sink gets, and has not accepted yet.
-pub fn undelivered(state: &SharedState, sink: &str, filter: &EventFilter) -> impl EventSource + use<> {
+pub fn undelivered(state: &SharedState, sink: &str, filter: &EventFilter) -> impl EventSource<Cursor = Cursor> + use<> {
     Undelivered { state: state.clone(), sink: sink.to_owned(), filter: filter.clone() }
 }

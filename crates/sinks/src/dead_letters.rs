@@ -1,6 +1,6 @@
 //! Events that a destination permanently refused.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use dynacrawl_model::{Record, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::lines::Lines;
+use crate::lines::{Lines, open_regular};
 use crate::sink::{DeliveryError, Event, Part, Refusal};
 
 /// An event that a destination refused.
@@ -75,15 +75,21 @@ pub fn read_dead_letters(path: &Path, mut each: impl FnMut(DeadLetter) -> bool) 
 /// If it cannot be read.
 pub fn count_dead_letters(path: &Path) -> io::Result<u64> {
     let count = |path: &Path| -> io::Result<u64> {
-        let mut file = match File::open(path) {
+        let mut file = match open_regular(OpenOptions::new().read(true), path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             opened => BufReader::new(opened?),
         };
         let mut lines = 0;
-        while file.skip_until(b'\n')? > 0 {
-            lines += 1;
+        // A kill may have cut the last line short.
+        loop {
+            let part = file.fill_buf()?;
+            let size = part.len();
+            if size == 0 {
+                return Ok(lines);
+            }
+            lines += part.iter().filter(|byte| **byte == b'\n').count() as u64;
+            file.consume(size);
         }
-        Ok(lines)
     };
     Ok(count(path)? + count(&aside(path))?)
 }

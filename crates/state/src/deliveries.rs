@@ -120,7 +120,7 @@ impl State {
                        length(record) + COALESCE(length(table_record), 0) AS size FROM outbox \
                        WHERE seq > (SELECT cursor FROM sinks WHERE name = ?1) \
                        AND ((SELECT place FROM sinks WHERE name = ?1) = ?2 OR NOT EXISTS (SELECT * FROM outbox newer \
-                       WHERE newer.about = outbox.about AND newer.seq > outbox.seq)) ORDER BY seq LIMIT ?3";
+                       WHERE newer.about = outbox.about AND newer.seq > outbox.seq AND newer.target IS outbox.target)) ORDER BY seq LIMIT ?3";
             let mut statement = self.connection.prepare_cached(sql)?;
             let mut rows = statement.query(params![sink, EVENTS, i64::try_from(limit).unwrap_or(i64::MAX)])?;
             let (mut events, mut size) = (Vec::new(), 0);

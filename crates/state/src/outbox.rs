@@ -14,7 +14,8 @@ pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
 const OF_CATALOGS: [RecordKind; 4] =
     [RecordKind::TableAdded, RecordKind::TableChanged, RecordKind::TableRecreated, RecordKind::TableRemoved];
 
-/// Appends one event. Deletes the earlier ones of its table that only catalogs have not taken.
+/// Appends one event. Deletes the earlier ones of its table and target that only catalogs have not taken: a catalog
+/// may get only some targets.
 pub(crate) fn append(
     writing: &Transaction<'_>,
     at: Timestamp,
@@ -29,14 +30,19 @@ pub(crate) fn append(
                WHERE partition = json_extract(?4, '$.scope.partition') AND account_id = json_extract(?4, '$.scope.account_id') \
                AND region = json_extract(?4, '$.scope.region'))), CASE WHEN ?6 THEN concat_ws('/', \
                json_extract(?4, '$.scope.partition'), json_extract(?4, '$.scope.account_id'), \
-               json_extract(?4, '$.scope.region'), json_extract(?4, '$.table_name')) END) RETURNING seq, about";
+               json_extract(?4, '$.scope.region'), json_extract(?4, '$.table_name')) END) RETURNING seq, about, target";
     let values = params![event_id(), at.as_millis(), kind, record, table_record, is_of_catalogs];
-    let appended = |row: &Row<'_>| Ok((row.get("seq")?, row.get("about")?));
-    let (seq, about): (i64, Option<String>) = writing.prepare_cached(sql)?.query_row(values, appended)?;
+    let appended = |row: &Row<'_>| Ok((row.get("seq")?, row.get("about")?, row.get("target")?));
+    let (seq, about, target): (i64, Option<String>, Option<String>) =
+        writing.prepare_cached(sql)?.query_row(values, appended)?;
     let Some(about) = about else { return Ok(()) };
-    let replaced = "DELETE FROM outbox WHERE about = ?1 AND seq < ?2 \
-                    AND NOT EXISTS (SELECT * FROM sinks WHERE place = ?3 AND cursor < seq)";
-    writing.prepare_cached(replaced)?.execute(params![about, seq, EVENTS]).map(drop)
+    // How long the table waits stays known, so that a catalog which is away does not look up to date.
+    let waiting = "UPDATE outbox SET waiting_since = (SELECT MIN(COALESCE(waiting_since, at)) FROM outbox \
+                   WHERE about = ?1 AND seq < ?2 AND target IS ?3) WHERE seq = ?2";
+    writing.prepare_cached(waiting)?.execute(params![about, seq, target])?;
+    let replaced = "DELETE FROM outbox WHERE about = ?1 AND seq < ?2 AND target IS ?3 \
+                    AND NOT EXISTS (SELECT * FROM sinks WHERE place = ?4 AND cursor < seq)";
+    writing.prepare_cached(replaced)?.execute(params![about, seq, target, EVENTS]).map(drop)
 }
 
 /// Appends how the scopes and targets of a run ended, as far as the run has committed it.

@@ -4,6 +4,7 @@ use dynacrawl_model::Timestamp;
 use rusqlite::Row;
 use serde::Serialize;
 
+use crate::outbox::EVENTS;
 use crate::rows::{time_if_any, unsigned};
 use crate::{Reader, StateError};
 
@@ -16,7 +17,7 @@ pub struct SinkLine {
     pub cursor: u64,
     /// How many events it has not taken yet.
     pub owed: u64,
-    /// When the oldest of them was queued.
+    /// When the oldest of them was queued, or the oldest that a newer one of its table has replaced.
     pub owed_since: Option<Timestamp>,
     /// When it last took events.
     pub delivered_at: Option<Timestamp>,
@@ -44,9 +45,10 @@ impl Reader {
         let sql = "SELECT name, cursor, delivered_at, failed_at, failure, refused, lost, \
                    NOT is_synced AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL) AS is_behind, \
                    (SELECT count(*) FROM outbox WHERE seq > cursor) AS owed, \
-                   (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) AS owed_since \
+                   CASE place WHEN ?1 THEN (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) \
+                   ELSE (SELECT MIN(COALESCE(waiting_since, at)) FROM outbox WHERE seq > cursor) END AS owed_since \
                    FROM sinks ORDER BY name";
-        self.read(|| self.connection.prepare(sql)?.query_map([], line)?.collect())
+        self.read(|| self.connection.prepare(sql)?.query_map([EVENTS], line)?.collect())
     }
 }
 

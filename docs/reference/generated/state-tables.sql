@@ -26,7 +26,7 @@ CREATE TABLE outbox (
     type TEXT NOT NULL,
     record TEXT NOT NULL,
     table_record TEXT
-, target TEXT, about TEXT) STRICT;
+, target TEXT, about TEXT, waiting_since INTEGER) STRICT;
 CREATE TABLE records (
     record_id INTEGER PRIMARY KEY,
     record TEXT NOT NULL

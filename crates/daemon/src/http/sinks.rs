@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use dynacrawl_engine::query;
 use dynacrawl_model::Escaped;
+use dynacrawl_sinks::count_dead_letters;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -32,7 +33,18 @@ async fn list(State(daemon): State<Daemon>, request: Request) -> Response {
     }
     // As they are now: the daemon itself reads them only after runs.
     daemon.shared.read_sinks().await;
-    let sinks = json!({ "sinks": daemon.shared.status().sinks });
+    let (mut sinks, known) = {
+        let status = daemon.shared.status();
+        (status.sinks.clone(), status.sinks_by_name.clone())
+    };
+    let counting = move || {
+        for sink in &mut sinks {
+            let file = known.get(&sink.name).and_then(|known| known.dead_letters.as_deref());
+            sink.dead_letters = file.and_then(|file| count_dead_letters(file).ok());
+        }
+        sinks
+    };
+    let sinks = json!({ "sinks": tokio::task::spawn_blocking(counting).await.unwrap_or_default() });
     (StatusCode::OK, [(CONTENT_TYPE, "application/json")], format!("{sinks}\n")).into_response()
 }
 

@@ -141,8 +141,9 @@ fn name(scope: &ScopeLine) -> String {
 
 pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failure> {
     let path = state_path(global, &args.read)?;
-    let configured = global.config.as_deref().map(Config::check_file).transpose()?;
-    let configured = configured.map(|config| config.run.sinks).unwrap_or_default();
+    // A file that cannot be used is no obstacle if the state is named without it.
+    let config = global.config.as_deref().and_then(|file| Config::check_file(file).ok());
+    let configured = config.map(|config| config.run.sinks).unwrap_or_default();
     let mut sinks = reader(&path)?.sink_lines().map_err(unreadable)?;
     for sink in &mut sinks {
         let file = match configured.iter().find(|one| one.sink.name == sink.name) {
@@ -184,6 +185,10 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
             .is_behind
             .then(|| "behind: it first gets all tables".to_owned())
             .into_iter()
+            .chain((sink.dead_letters.is_none() && sink.refused > 0).then(|| {
+                let known = "their file is not known: name the configuration with --config";
+                format!("refused so far: {}; {known}", sink.refused)
+            }))
             .chain(sink.failure.iter().map(|failure| format!("{} UTC: {failure}", when(sink.failed_at))))
             .collect(),
     };

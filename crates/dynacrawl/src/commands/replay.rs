@@ -55,21 +55,20 @@ pub(super) async fn replay(global: &GlobalArgs, args: &ReplayArgs) -> Result<Exi
     let failed = |error: StateError| Failure::new(Exit::SinkFailed, error);
     let within = config.run.crawl.deliver_within;
     let name = &to.sink.name;
-    let Some(before) = opened(&state).sink_sync(name).map_err(failed)? else {
+    let refused = || opened(&state).sink_sync(name).map(|sync| sync.map_or(0, |sync| sync.refused)).map_err(failed);
+    let before = refused()?;
+    if !send_again(&mut opened(&state), name, since).map_err(failed)? {
         eprintln!("{name}: the sink is new, and begins with the next run");
         return Ok(Exit::Complete);
-    };
-    send_again(&mut opened(&state), name, since).map_err(failed)?;
+    }
     let choice = SinkChoice::Only(vec![name.clone()]);
-    deliver_in_time(&config.run, &choice, &state).await.map_err(failed)?;
-    let sync = opened(&state).sink_sync(name).map_err(failed)?;
-    if sync.as_ref().is_some_and(|sync| !sync.is_synced || sync.progress.is_some()) {
+    if let Some((_, owed)) = deliver_in_time(&config.run, &choice, &state).await.map_err(failed)?.first() {
         let error = anyhow!(
-            "sink.{name} does not have everything within crawl.deliver_within ({within:?}); the next run or replay continues"
+            "sink.{name} is owed {owed} after crawl.deliver_within ({within:?}); the next run or replay continues"
         );
         return Err(Failure::new(Exit::SinkFailed, error));
     }
-    let refused = sync.map_or(0, |sync| sync.refused.saturating_sub(before.refused));
+    let refused = refused()?.saturating_sub(before);
     if refused > 0 {
         eprintln!("{name}: everything is delivered, but the destination refused {refused} tables or events");
         return Ok(Exit::Partial);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use dynacrawl_engine::Owed;
 use dynacrawl_engine::settings::SinkChoice;
+use dynacrawl_model::Timestamp;
 use dynacrawl_sim::{Account, Tables};
 use dynacrawl_state::{SinkPlace, SinkProgress, State};
 use dynacrawl_testing::inside::HUB;
@@ -205,6 +206,41 @@ async fn tables_that_are_sent_again_after_a_kill_have_the_same_ids() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_replay_since_a_time_comes_after_what_is_owed_and_continues_after_a_kill() {
+    let world = World::new(7);
+    let settings = sink(&world, "audit", "");
+    let at = |millis: i64| Timestamp::from_millis(millis).expect("a time");
+    let again = |since: Timestamp| {
+        let mut state = State::open(Path::new(&world.path("state.db"))).expect("a state");
+        assert!(dynacrawl_engine::replay(&mut state, "audit", Some(since)).expect("written"));
+    };
+    world.crawl_with(&settings).await;
+    assert_eq!(deliver(&world, &settings).await, []);
+    let before = events(&world, "audit").len();
+    world.edit(&table(3), |table| table["DeletionProtectionEnabled"] = false.into());
+    world.crawl_with(&settings).await;
+    again(at(1_000));
+    deliver_until_killed(&world, &settings, "audit", before + 3 + 3).await;
+    // A later time is a part of what is in progress, which continues. An earlier one is not.
+    again(at(2_000));
+    deliver_until_killed(&world, &settings, "audit", before + 3 + 5).await;
+    again(at(2_000));
+    assert_eq!(deliver(&world, &settings).await, []);
+    let arrived = events(&world, "audit").split_off(before);
+    let owed = [format!("table_changed {}", table(3)), "scope_completed".to_owned(), "run_completed".to_owned()];
+    assert_eq!(kinds(&arrived[..3]), owed);
+    assert!(kinds(&arrived[3..]).iter().all(|kind| kind.starts_with("table ")));
+    assert_eq!(ids(&arrived[3..]).into_iter().collect::<BTreeSet<_>>().len(), 7, "it began once");
+    let before = events(&world, "audit").len();
+    again(at(2_000));
+    again(at(1_000));
+    assert_eq!(deliver(&world, &settings).await, []);
+    assert_eq!(events(&world, "audit").len(), before + 7, "the earlier time replaces the later one");
+    let mut state = State::open(Path::new(&world.path("state.db"))).expect("a state");
+    assert!(!dynacrawl_engine::replay(&mut state, "unknown", None).expect("read"));
+}
+
 /// A second replay is another one: a consumer that drops ids that it knows must not drop it.
 #[tokio::test(start_paused = true)]
 async fn each_replay_has_its_own_ids() {
@@ -269,7 +305,7 @@ async fn a_sink_of_an_earlier_version_continues_where_it_was() {
     let settings = sink(&world, "audit", "start = \"snapshot\"\n");
     world.crawl_with(&sink(&world, "audit", "")).await;
     let earlier = "UPDATE sinks SET is_synced = 0, place = NULL; DROP INDEX outbox_about; \
-                   ALTER TABLE outbox DROP COLUMN about; PRAGMA user_version = 8";
+                   ALTER TABLE outbox DROP COLUMN about; ALTER TABLE outbox DROP COLUMN waiting_since; PRAGMA user_version = 8";
     state(&world).execute_batch(earlier).expect("written");
     assert_eq!(deliver(&world, &settings).await, []);
     world.crawl_with(&settings).await;

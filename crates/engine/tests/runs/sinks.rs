@@ -163,9 +163,18 @@ async fn a_catalog_is_owed_the_newest_change_of_each_table() {
     let world = World::new(3);
     let settings = sink(&world, "audit") + "[sink.hub.datahub]\nurl = \"http://localhost:8080\"\n";
     world.crawl_with(&settings).await;
+    let stored = rusqlite::Connection::open(world.path("state.db")).expect("a state");
+    let number = |sql: &str| stored.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
+    // An event of another target replaces none: a catalog may get only some targets.
+    stored
+        .execute("UPDATE outbox SET target = 'other' WHERE about LIKE ?", [format!("%/{}", table(2))])
+        .expect("written");
+    let first = number("SELECT MIN(at) FROM outbox");
     world.remove(1..2);
     for protected in [false, true] {
-        world.edit(&table(0), |table| table["DeletionProtectionEnabled"] = protected.into());
+        for changed in [0, 2] {
+            world.edit(&table(changed), |table| table["DeletionProtectionEnabled"] = protected.into());
+        }
         world.crawl_with(&settings).await;
     }
     let changes = |sink: &str| {
@@ -177,11 +186,11 @@ async fn a_catalog_is_owed_the_newest_change_of_each_table() {
         owed(&world, sink).iter().filter_map(named).collect::<Vec<_>>()
     };
     let of = |kind: &str, number: u64| format!("{kind} {}", table(number));
-    let changed = of("table_changed", 0);
-    let newest = [of("table_added", 2), of("table_removed", 1), changed.clone()];
+    let changed = [0, 2].map(|number| of("table_changed", number));
+    let newest = [&[of("table_added", 2), of("table_removed", 1)], &changed[..]].concat();
     assert_eq!(changes("hub"), newest);
     let all = [0, 1, 2].map(|number| of("table_added", number));
-    assert_eq!(changes("audit"), [&all[..], &[changed.clone(), of("table_removed", 1), changed]].concat());
+    assert_eq!(changes("audit"), [&all[..], &changed, &[of("table_removed", 1)], &changed].concat());
     // Once the other sink has taken an event, the state keeps it no longer than until the next one of its table.
     let last = owed(&world, "audit").last().expect("an event").cursor;
     State::open(Path::new(&world.path("state.db")))
@@ -189,10 +198,34 @@ async fn a_catalog_is_owed_the_newest_change_of_each_table() {
         .expect("written");
     world.edit(&table(0), |table| table["DeletionProtectionEnabled"] = false.into());
     world.crawl_with(&settings).await;
+    let about = format!("FROM outbox WHERE about LIKE '%/{}'", table(0));
+    assert_eq!(number(&format!("SELECT count(*) {about}")), 1);
+    assert_eq!(
+        number(&format!("SELECT waiting_since {about}")),
+        first,
+        "that a newer change came does not hide how long"
+    );
+    let last = [of("table_added", 2), of("table_removed", 1), of("table_changed", 2), of("table_changed", 0)];
+    assert_eq!((changes("hub"), changes("audit")), (last.to_vec(), vec![of("table_changed", 0)]));
+}
+
+/// Runs that change nothing are no sign that a catalog is there.
+#[tokio::test(start_paused = true)]
+async fn a_catalog_that_is_away_has_no_success() {
+    let world = World::new(3);
+    let settings = "[sink.hub.datahub]\nurl = \"http://127.0.0.1:1\"\n";
+    world.crawl_with(settings).await;
     let stored = rusqlite::Connection::open(world.path("state.db")).expect("a state");
-    let about = format!("SELECT count(*) FROM outbox WHERE about LIKE '%/{}'", table(0));
-    assert_eq!(stored.query_row(&about, [], |row| row.get::<_, i64>(0)), Ok(1));
-    assert_eq!((changes("hub"), changes("audit")), (newest.to_vec(), vec![of("table_changed", 0)]));
+    stored.execute_batch("UPDATE sinks SET is_synced = 1; DELETE FROM outbox").expect("written");
+    world.crawl_with(settings).await;
+    assert_eq!(owed(&world, "hub").len(), 2);
+    let config = world.config(settings);
+    let state = State::open(Path::new(&world.path("state.db"))).expect("a state");
+    stored.execute("UPDATE sinks SET statistics_at = ?", [Timestamp::now().as_millis()]).expect("written");
+    let state = std::sync::Arc::new(Mutex::new(state));
+    assert_eq!(dynacrawl_engine::deliver_in_time(&config.run, &SinkChoice::All, &state).await.expect("read"), []);
+    let line = state.lock().expect("no panic").reader().and_then(|reader| reader.sink_lines()).expect("read").remove(0);
+    assert_eq!((line.owed, line.delivered_at), (0, None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,9 +19,10 @@ use crate::cloud_event::{self, CloudEvents};
 use crate::kind::{Destination, Kind, ONE_BY_ONE};
 use crate::secret::SecretRef;
 use crate::sink::{Delivered, DeliveryError, Event, Refusal, Sink};
+use crate::web::version;
 
 /// The first version with JetStream.
-const OLDEST: (i64, i64) = (2, 2);
+const OLDEST: [u64; 3] = [2, 2, 0];
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -224,9 +225,10 @@ impl NatsSink {
         let connected = options.connect(&self.settings.servers[..]).await;
         let client =
             connected.map_err(|error| DeliveryError::new(format!("cannot connect: {}", with_causes(&error))))?;
-        if !client.is_server_compatible(OLDEST.0, OLDEST.1, 0) {
-            let found = client.server_info().version;
-            let problem = format!("the server has version {found}; JetStream needs {}.{} or newer", OLDEST.0, OLDEST.1);
+        let found = client.server_info().version;
+        if version(&found) < OLDEST {
+            let [major, minor, _] = OLDEST;
+            let problem = format!("the server has version {found}; JetStream needs {major}.{minor} or newer");
             return Err(DeliveryError::new(problem));
         }
         self.client = Some(client.clone());
