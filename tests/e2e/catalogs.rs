@@ -493,7 +493,33 @@ fn another_place_or_a_wider_filter_gets_everything() {
         scene.sink.clear();
         scene.run(&sim, &home, 0);
         assert_eq!(scene.tables(), all_there(4), "{}", scene.kind);
+        // A filter of the sink that is narrowed removes nothing either.
+        scene.sink = "exclude = [\"table-000003\"]\n".to_owned();
+        scene.run(&sim, &home, 0);
+        assert_eq!(scene.tables(), all_there(4), "{}", scene.kind);
     }
+}
+
+#[test]
+fn a_description_that_a_person_wrote_in_openmetadata_stays() {
+    let (sim, home) = ireland(2);
+    let scene = Scene::of("openmetadata", CatalogServer::openmetadata(true));
+    scene.run(&sim, &home, 0);
+    let of = |table: &str| scene.entity(table)["description"].as_str().expect("text").to_owned();
+    let own = of("table-000001");
+    let written = "Orders that customers have placed.";
+    let name = |name: &String| name.ends_with("table-000000");
+    scene.server.entities().iter_mut().filter(|(of, _)| name(of)).for_each(|(_, entity)| {
+        entity.insert("description".to_owned(), written.into());
+    });
+    let toggled =
+        |table: &mut Value| table["DeletionProtectionEnabled"] = (table["DeletionProtectionEnabled"] != true).into();
+    for table in ["table-000000", "table-000001"] {
+        sim.update_table(HOME, IRELAND, table, toggled).expect("there");
+    }
+    scene.run(&sim, &home, 0);
+    assert_eq!(of("table-000000"), written);
+    assert_ne!(of("table-000001"), own, "dynacrawl's own is up to date");
 }
 
 #[test]

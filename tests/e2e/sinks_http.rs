@@ -290,6 +290,9 @@ fn a_check_tells_unreachable_and_unauthorised_apart() {
     assert!(ended.code() == 5 && ended.stdout.contains("HTTP 401 Unauthorized: expired"), "{}", ended.stdout);
     receiver.reacts([], Reaction::Answer(405, "", String::new()));
     assert_eq!(check(&receiver.url()).code(), 0);
+    receiver.reacts([], Reaction::Answer(308, "location: https://example.com/\r\n", String::new()));
+    let ended = check(&receiver.url());
+    assert!(ended.code() == 5 && ended.stdout.contains("HTTP 308"), "{}", ended.stdout);
     let closed = crate::support::closed_port();
     let ended = check(&closed);
     assert!(ended.code() == 5 && ended.stdout.contains("cannot connect"), "{}", ended.stdout);

@@ -114,6 +114,12 @@ fn each_run_leaves_the_whole_estate_and_a_manifest_and_old_ones_are_deleted() {
     assert!(paths.iter().any(|path| path.starts_with("tables/date=20") && path.contains(&partition)), "{paths:?}");
     assert_eq!(place.rows("outbox"), 0);
 
+    // Statistics are no change, and each snapshot has them.
+    sim.update_table(HOME, IRELAND, "table-000003", |table| table["ItemCount"] = 4_242.into()).expect("there");
+    crawl(&place, &sim, &home, &store).run().succeeded();
+    let counted = rows(&lake, "tables").into_iter().filter(|row| row["item_count"] == 4_242).count();
+    assert_eq!((counted, place.rows("changes")), (1, 5));
+
     // A second run changes nothing, and its snapshot is whole all the same.
     for _ in 0..2 {
         crawl(&place, &sim, &home, &store).run().succeeded();

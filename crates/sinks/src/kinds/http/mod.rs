@@ -246,7 +246,9 @@ impl Sink for HttpSink {
             let refuses =
                 [StatusCode::UNAUTHORIZED, StatusCode::PROXY_AUTHENTICATION_REQUIRED].contains(&answer.status);
             let fails = answer.status.is_server_error() && answer.status != StatusCode::NOT_IMPLEMENTED;
-            if refuses || fails { Err(answer.into_error()) } else { Ok(()) }
+            // It is not followed, so nothing would be delivered.
+            let redirects = answer.status.is_redirection();
+            if refuses || fails || redirects { Err(answer.into_error()) } else { Ok(()) }
         }
         .boxed()
     }
