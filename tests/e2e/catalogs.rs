@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::catalog_servers::{CatalogServer, TOKEN};
 use crate::command::{Dynacrawl, Ended};
 use crate::daemon::{Place, keyed, target};
+use crate::fronts::Front;
 use crate::receiver::Reaction;
 use crate::support::{HOME, IRELAND, VIRGINIA, ireland, simulate};
 
@@ -498,6 +499,24 @@ fn another_place_or_a_wider_filter_gets_everything() {
         scene.run(&sim, &home, 0);
         assert_eq!(scene.tables(), all_there(4), "{}", scene.kind);
     }
+}
+
+#[test]
+fn an_authority_of_ones_own_is_trusted_if_it_is_named() {
+    let (sim, home) = ireland(2);
+    let mut scene = Scene::of("datahub", CatalogServer::datahub("v1.7.0"));
+    let authority = scene.place.path("authority.pem");
+    let front = Front::tls(scene.server.receiver.address(), &authority);
+    let check = |scene: &Scene| {
+        let section = scene.section().replace(&scene.server.receiver.base(), &front.https());
+        let check = Dynacrawl::new("check").sim(&sim).keys(&home).args(["--region", IRELAND]).config(&section);
+        check.secret_env("CATALOG_TOKEN", TOKEN).run()
+    };
+    let untrusted = check(&scene);
+    assert!(untrusted.code() == 5 && untrusted.stdout.contains("certificate"), "{}", untrusted.stdout);
+    scene.more = format!("ca_bundle = {authority:?}\n");
+    let trusted = check(&scene);
+    assert_eq!(trusted.code(), 0, "{}", trusted.stdout);
 }
 
 #[test]

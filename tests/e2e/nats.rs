@@ -142,6 +142,8 @@ impl Nats {
         self.runtime.block_on(async {
             let options = async_nats::ConnectOptions::new();
             let options = match credentials {
+                // A token has no user.
+                Some(("", token)) => options.token(token.to_owned()),
                 Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
                 None => options,
             };

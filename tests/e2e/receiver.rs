@@ -88,6 +88,10 @@ impl Receiver {
         receiver
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -12,6 +12,7 @@ use sha2::Sha256;
 
 use crate::command::{Dynacrawl, Ended};
 use crate::daemon::Place;
+use crate::fronts::Front;
 use crate::receiver::{Reaction, Receiver};
 use crate::support::{HOME, IRELAND, eventually, ireland};
 
@@ -129,6 +130,30 @@ fn a_body_may_be_compressed_signed_and_a_cloud_event() {
             assert_eq!(event["time"], event["data"]["observed_at"]);
         }
     }
+}
+
+#[test]
+fn a_user_and_a_certificate_of_an_authority_of_ones_own_are_used() {
+    let (sim, home) = ireland(2);
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let authority = place.path("authority.pem");
+    let front = Front::tls(receiver.address(), &authority);
+    let crawl = |more: &str| {
+        let config = format!(
+            "[crawl]\nrate = 0\ndeliver_within = \"1s\"\n[sink.events]\nbackoff = \"20ms\"\n[sink.events.http]\n\
+             url = \"{}/events\"\nbasic = {{ user = \"crawler\", password = {{ env = \"EVENTS_TOKEN\" }} }}\n{more}",
+            front.https()
+        );
+        let crawl = Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config);
+        crawl.args(["--output", "tables.jsonl"]).secret_env("EVENTS_TOKEN", TOKEN).run()
+    };
+    let untrusted = crawl("");
+    assert!(untrusted.code() == 5 && untrusted.stderr.contains("certificate"), "{}", untrusted.stderr);
+    assert!(receiver.received().is_empty());
+    crawl(&format!("ca_bundle = {authority:?}\n")).succeeded();
+    let expected = format!("Basic {}", STANDARD.encode(format!("crawler:{TOKEN}")));
+    assert!(receiver.received().iter().all(|request| request.header("authorization") == expected));
+    assert_eq!(receiver.events().len(), 2 + 2);
 }
 
 #[test]

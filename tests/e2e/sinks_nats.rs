@@ -122,6 +122,21 @@ fn a_check_tries_the_right_to_publish_and_publishes_nothing() {
     assert!(nats.messages_as(Some(("writer", "p"))).is_empty());
 }
 
+#[test]
+fn a_token_is_sent() {
+    let (sim, home) = estate(2);
+    let token = "a-token-that-nobody-may-see-77";
+    let nats = Nats::start(&format!("authorization {{ token: \"{token}\" }}\n"));
+    nats.create_stream(Some(("", token)));
+    let place = Place::new();
+    let auth = "token = { env = \"NATS_TOKEN\" }\n";
+    let run = |token: &str| crawl(&place, &sim, &home, &nats, auth).secret_env("NATS_TOKEN", token).run();
+    let wrong = run("another-token-of-some-length");
+    assert!(wrong.code() == 5 && wrong.stderr.contains("authorization violation"), "{}", wrong.stderr);
+    run(token).succeeded();
+    assert_eq!(place.rows("outbox"), 0);
+}
+
 /// A server without JetStream, as those before 2.2 are.
 fn old_server() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

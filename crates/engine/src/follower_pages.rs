@@ -63,6 +63,14 @@ impl Progress {
         Self { removals: gone_since.is_some(), removed_since: gone_since, ..Self::new(phase, started_at) }
     }
 
+    /// The same, followed by the removals of all tables that are gone.
+    pub(super) fn with_all_removals(self) -> Self {
+        // The removals that it has had come again.
+        let has_begun = self.phase == Phase::Removals;
+        let (scope_id, table) = if has_begun { (0, String::new()) } else { (self.scope_id, self.table) };
+        Self { removals: true, removed_since: None, scope_id, table, ..self }
+    }
+
     /// Before the first table.
     pub(super) fn new(phase: Phase, started_at: Timestamp) -> Self {
         Self {

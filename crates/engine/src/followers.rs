@@ -54,11 +54,15 @@ impl Work for Follower<'_> {
                     // One that remembers nothing of what the catalog has.
                     self.sink = anew;
                 }
+                // A sink that has never had anything knows no table that is gone.
+                let gone_since = sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN));
+                let of_all = Progress::of_all(now, gone_since);
                 let all = Progress {
                     up_to: Some(sync.end),
                     as_added: sync.delivered_at.is_none() && self.to.sink.start == Start::Beginning,
-                    // A sink that has never had anything knows no table that is gone.
-                    ..Progress::of_all(now, sync.delivered_at.map(|last| last.before(self.undelivered + MARGIN)))
+                    // What a catalog was about to remove can be older.
+                    removed_since: of_all.removed_since.filter(|_| self.catalog.is_none()),
+                    ..of_all
                 };
                 // Before the first table: the ids of the events of another attempt are the same then.
                 self.store(Next::At(all), &sync, None).await?;
@@ -106,19 +110,22 @@ impl Follower<'_> {
             let now = events.into_iter().map(|event| newest(&reader, event));
             now.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
         });
-        let newest = newest.await?;
-        let is_idle = !removes && !newest.iter().any(is_of_table);
+        let mut newest = newest.await?;
+        newest.retain(is_of_table);
         let refused = self.deliver(&newest).await?;
         if removes {
+            let progress = match sync.progress.as_deref().and_then(|text| serde_json::from_str::<Progress>(text).ok()) {
+                Some(replay) => replay.with_all_removals(),
+                None => Progress::new(Phase::Removals, Timestamp::now()),
+            };
             // Before the cursor passes, so that a kill loses nothing.
-            let progress = Progress::new(Phase::Removals, Timestamp::now());
-            if sync.progress.is_some() || !self.store(Next::At(progress), sync, Some(0)).await? {
-                // A replay is in progress. All tables include both.
+            if !self.store(Next::At(progress), sync, None).await? {
+                // A replay began meanwhile.
                 let name = self.to.sink.name.clone();
                 with_state(self.state, move |state| opened(state).set_behind(&name)).await?;
             }
         }
-        if is_idle {
+        if newest.is_empty() {
             // Nothing shows that the catalog is there.
             let name = self.to.sink.name.clone();
             with_state(self.state, move |state| opened(state).skip(&name, last)).await?;
@@ -150,7 +157,10 @@ impl Follower<'_> {
             let reader = opened(state).reader()?;
             page.read(&reader)
         };
-        let (events, next) = with_state(self.state, reading).await?;
+        let (mut events, next) = with_state(self.state, reading).await?;
+        if self.catalog.is_some() {
+            events.retain(is_of_table);
+        }
         let refused = self.deliver(&events).await?;
         self.store(next, sync, (!events.is_empty()).then_some(refused)).await?;
         Ok(events.len().max(1))

@@ -111,7 +111,7 @@ pub(crate) struct Letters {
 impl Letters {
     /// `None` if the file does not exist.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, DeadLetterError> {
-        match File::open(path) {
+        match open_regular(OpenOptions::new().read(true), path) {
             Ok(file) => Ok(Some(Self { path: path.to_owned(), file: BufReader::new(file), line: 0 })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DeadLetterError::File { path: path.to_owned(), source }),

@@ -58,8 +58,8 @@
 //! appends its changes, then how its scopes and targets ended, then `run_completed`. `table_record`
 //! is the `table` record of a change's table as it was. `event_id` stays the same however often an
 //! event is delivered. dynacrawl deletes an event when all sinks have taken it. `about` is the table of a
-//! change that catalogs follow: a newer change of the table replaces it for them, and has the time since when
-//! the table waits (`waiting_since`).
+//! change that catalogs follow: a newer change of the table replaces it for them. `waiting_since` is since when
+//! the table waits for a catalog that has not taken the change before it (`waiting_seq`).
 //!
 //! `sinks`: how far each sink is (`cursor`), and how many events it lost because they became too old or
 //! too many (`lost`). Whether it needs only what happens next (`is_synced`) or the whole state, how far it

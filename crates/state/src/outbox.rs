@@ -37,9 +37,11 @@ pub(crate) fn append(
         writing.prepare_cached(sql)?.query_row(values, appended)?;
     let Some(about) = about else { return Ok(()) };
     // How long the table waits stays known, so that a catalog which is away does not look up to date.
-    let waiting = "UPDATE outbox SET waiting_since = (SELECT MIN(COALESCE(waiting_since, at)) FROM outbox \
-                   WHERE about = ?1 AND seq < ?2 AND target IS ?3) WHERE seq = ?2";
-    writing.prepare_cached(waiting)?.execute(params![about, seq, target])?;
+    let waiting = "UPDATE outbox SET waiting_seq = before.seq, waiting_since = before.since FROM (SELECT seq, \
+                   CASE WHEN EXISTS (SELECT * FROM sinks WHERE place <> ?4 AND cursor < waiting_seq) \
+                   THEN waiting_since ELSE at END AS since FROM outbox WHERE about = ?1 AND seq < ?2 AND target IS ?3 \
+                   ORDER BY seq DESC LIMIT 1) AS before WHERE outbox.seq = ?2";
+    writing.prepare_cached(waiting)?.execute(params![about, seq, target, EVENTS])?;
     let replaced = "DELETE FROM outbox WHERE about = ?1 AND seq < ?2 AND target IS ?3 \
                     AND NOT EXISTS (SELECT * FROM sinks WHERE place = ?4 AND cursor < seq)";
     writing.prepare_cached(replaced)?.execute(params![about, seq, target, EVENTS]).map(drop)

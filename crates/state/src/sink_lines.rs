@@ -46,7 +46,8 @@ impl Reader {
                    NOT is_synced AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL) AS is_behind, \
                    (SELECT count(*) FROM outbox WHERE seq > cursor) AS owed, \
                    CASE place WHEN ?1 THEN (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) \
-                   ELSE (SELECT MIN(COALESCE(waiting_since, at)) FROM outbox WHERE seq > cursor) END AS owed_since \
+                   ELSE (SELECT MIN(CASE WHEN cursor < waiting_seq THEN waiting_since ELSE at END) FROM outbox \
+                   WHERE seq > cursor) END AS owed_since \
                    FROM sinks ORDER BY name";
         self.read(|| self.connection.prepare(sql)?.query_map([EVENTS], line)?.collect())
     }

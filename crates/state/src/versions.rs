@@ -206,6 +206,7 @@ const VERSION_9: &str = "UPDATE sinks SET is_synced = 1, place = 'events' WHERE 
 /// Version 10: which table an event is about, so that a newer event of the table replaces it for a catalog.
 const VERSION_10: &str = "
 ALTER TABLE outbox ADD COLUMN about TEXT;
+ALTER TABLE outbox ADD COLUMN waiting_seq INTEGER;
 ALTER TABLE outbox ADD COLUMN waiting_since INTEGER;
 CREATE INDEX outbox_about ON outbox (about) WHERE about IS NOT NULL;
 ";

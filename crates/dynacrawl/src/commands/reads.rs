@@ -141,15 +141,23 @@ fn name(scope: &ScopeLine) -> String {
 
 pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failure> {
     let path = state_path(global, &args.read)?;
-    // A file that cannot be used is no obstacle if the state is named without it.
-    let config = global.config.as_deref().and_then(|file| Config::check_file(file).ok());
-    let configured = config.map(|config| config.run.sinks).unwrap_or_default();
+    let configured = match global.config.as_deref().map(Config::check_file).transpose() {
+        Ok(config) => config.map(|config| config.run.sinks).unwrap_or_default(),
+        // It is no obstacle if the state is named without it.
+        Err(error) => {
+            eprintln!("warning: {error}");
+            Vec::new()
+        }
+    };
     let mut sinks = reader(&path)?.sink_lines().map_err(unreadable)?;
     for sink in &mut sinks {
         let file = match configured.iter().find(|one| one.sink.name == sink.name) {
             Some(one) => one.sink.dead_letters.clone(),
-            // The configuration could name another one.
-            None => Some(dead_letters_beside(&path, &sink.name)).filter(|file| file.exists()),
+            // A configuration could name another one.
+            None if global.config.is_none() => {
+                Some(dead_letters_beside(&path, &sink.name)).filter(|file| file.exists())
+            }
+            None => None,
         };
         sink.dead_letters = file.and_then(|file| count_dead_letters(&file).ok());
     }
@@ -186,8 +194,11 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
             .then(|| "behind: it first gets all tables".to_owned())
             .into_iter()
             .chain((sink.dead_letters.is_none() && sink.refused > 0).then(|| {
-                let known = "their file is not known: name the configuration with --config";
-                format!("refused so far: {}; {known}", sink.refused)
+                let advice = match &global.config {
+                    None => "name the configuration with --config, so that their file is known",
+                    Some(_) => "their file is not known, or cannot be read",
+                };
+                format!("refused so far: {}; {advice}", sink.refused)
             }))
             .chain(sink.failure.iter().map(|failure| format!("{} UTC: {failure}", when(sink.failed_at))))
             .collect(),

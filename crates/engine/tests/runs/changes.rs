@@ -163,6 +163,7 @@ fn to_version_5(state: &mut rusqlite::Connection) {
         ("sinks", "failure"),
         ("outbox", "target"),
         ("outbox", "about"),
+        ("outbox", "waiting_seq"),
         ("outbox", "waiting_since"),
         ("sinks", "is_synced"),
         ("sinks", "statistics_at"),
