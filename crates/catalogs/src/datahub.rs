@@ -120,9 +120,10 @@ impl DataHub {
     pub fn counts(&self, table: &Described<'_>) -> Proposal {
         let all = properties(table);
         let changes = |key: &&String| {
-            ["table.status", "table.totalItems"].contains(&key.as_str())
-                || key.starts_with("indexItems.")
-                || key.starts_with("indexBytes.")
+            let of_table = ["status", "totalItems", "readCapacityUnits", "writeCapacityUnits", "replicas"];
+            let of_index = ["index.", "indexItems.", "indexBytes."];
+            key.strip_prefix("table.").is_some_and(|key| of_table.contains(&key))
+                || of_index.iter().any(|prefix| key.starts_with(prefix))
         };
         let custom = all["customProperties"].as_object().into_iter().flatten().filter(|(key, _)| changes(key));
         let custom: Map<String, Value> = custom.map(|(key, value)| (key.clone(), value.clone())).collect();

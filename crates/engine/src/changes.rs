@@ -156,7 +156,14 @@ impl ScopeChanges {
                 None => None,
             },
         };
-        let found = with_stats(found, scope, now, name, stats.as_ref());
+        let found = with_stats(
+            found,
+            scope,
+            now,
+            name,
+            TableStats::of(&now.table, partly_read, stats.as_ref()),
+            stats.as_ref(),
+        );
         let Some(change) = &found else { return Ok(found) };
         if change.kind.is_none() {
             return Ok(found);
@@ -388,10 +395,9 @@ fn with_stats(
     scope: &Scope,
     now: &TableRecord,
     name: &TableName,
+    stats: TableStats,
     known: Option<&TableStats>,
 ) -> Option<DetectedChange> {
-    let Table { item_count, size_bytes, status, .. } = &now.table;
-    let stats = TableStats { item_count: *item_count, size_bytes: *size_bytes, status: status.clone() };
     if known == Some(&stats) {
         return found;
     }

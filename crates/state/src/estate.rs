@@ -37,9 +37,7 @@ impl KnownTable {
         };
         if let Some((observed_at, stats)) = &self.stats {
             table.observed_at = *observed_at;
-            table.table.item_count = stats.item_count;
-            table.table.size_bytes = stats.size_bytes;
-            table.table.status.clone_from(&stats.status);
+            stats.put_into(&mut table.table);
         }
         Some((run_id, table))
     }
@@ -66,7 +64,7 @@ impl Reader {
         mut each: impl FnMut(KnownTable) -> bool,
     ) -> Result<(), StateError> {
         let sql = format!(
-            "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, \
+            "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, x.parts, \
              COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.changed_at \
              FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
              LEFT JOIN table_stats x USING (scope_id, name) \
@@ -97,7 +95,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn table_now(&self, of: &ScopeKey, name: &str) -> Result<Option<(TableStatus, KnownTable)>, StateError> {
-        let sql = "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, \
+        let sql = "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, x.parts, \
              COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.changed_at, t.status AS now \
              FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
              LEFT JOIN table_stats x USING (scope_id, name) \
@@ -153,7 +151,7 @@ impl Reader {
 }
 
 fn known(row: &Row<'_>) -> rusqlite::Result<KnownTable> {
-    let stats = TableStats { item_count: row.get(3)?, size_bytes: row.get(4)?, status: row.get(5)? };
+    let stats = TableStats::read(row)?;
     Ok(KnownTable {
         name: row.get(0)?,
         record: row.get(1)?,

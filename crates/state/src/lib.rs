@@ -51,8 +51,8 @@
 //!
 //! `schedules`: when each schedule of `dynacrawl serve` was last due.
 //!
-//! `table_stats`: the item count, size in bytes and status of each table, and when they last
-//! differed. Such a difference is not a change.
+//! `table_stats`: the item count, size in bytes and status of each table, its parts with further values that
+//! change by themselves (`parts`, JSON), and when they last differed. Such a difference is not a change.
 //!
 //! `outbox`: the events that sinks have yet to take, in the order of `seq`. Each settled run
 //! appends its changes, then how its scopes and targets ended, then `run_completed`. `table_record`
@@ -83,6 +83,7 @@ mod reports;
 mod rows;
 mod sink_lines;
 mod staged;
+mod stats;
 mod sync;
 mod version6;
 mod versions;
@@ -102,7 +103,8 @@ pub use reader::{KnownScope, Reader};
 pub use reports::{ChangeLine, ChangeQuery, RunLine, ScopeLine, TableCursor, TableLine, TableQuery};
 pub use rows::{Commit, EndedScope, NewRun, ScopeProgress, ScopeRow, TargetRow, Unfinished};
 pub use sink_lines::SinkLine;
-pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStats, TableStatus};
+pub use staged::{ScopeKey, Staged, StagedChange, TableRow, TableStatus};
+pub use stats::TableStats;
 pub use sync::{Gone, GoneTable, LeftOut, SinkProgress, SinkSync};
 
 /// How large the write-ahead log may stay after a checkpoint, in bytes.

@@ -97,14 +97,14 @@ impl Reader {
     ) -> Result<(), StateError> {
         self.read(|| {
             let reading = self.connection.unchecked_transaction()?;
-            let sql = "SELECT t.fingerprint, s.observed_at IS NOT NULL, s.item_count, s.size_bytes, s.status \
+            let sql = "SELECT t.fingerprint, s.observed_at IS NOT NULL, s.item_count, s.size_bytes, s.status, s.parts \
                        FROM tables t LEFT JOIN table_stats s USING (scope_id, name) \
                        WHERE t.scope_id = ? AND t.name = ? AND t.status = 'present' AND t.last_seen_at IS NULL";
             let mut query = self.connection.prepare_cached(sql)?;
             for name in names {
                 let mut rows = query.query(params![scope, name.as_str()])?;
                 if let Some(row) = rows.next()? {
-                    let stats = TableStats { item_count: row.get(2)?, size_bytes: row.get(3)?, status: row.get(4)? };
+                    let stats = TableStats::read(row)?;
                     each(name, row.get_ref(0)?.as_str()?, row.get::<_, bool>(1)?.then_some(stats));
                 }
             }
@@ -129,11 +129,9 @@ impl Reader {
     /// If they cannot be read.
     pub fn stats(&self, scope: i64, name: &TableName) -> Result<Option<TableStats>, StateError> {
         self.read(|| {
-            let sql = "SELECT item_count, size_bytes, status FROM table_stats WHERE scope_id = ? AND name = ?";
-            let stats = |row: &Row<'_>| {
-                Ok(TableStats { item_count: row.get(0)?, size_bytes: row.get(1)?, status: row.get(2)? })
-            };
-            self.connection.prepare_cached(sql)?.query_row(params![scope, name.as_str()], stats).optional()
+            let sql = "SELECT item_count, size_bytes, status, parts FROM table_stats WHERE scope_id = ? AND name = ?";
+            let row = params![scope, name.as_str()];
+            self.connection.prepare_cached(sql)?.query_row(row, TableStats::read).optional()
         })
     }
 

@@ -203,11 +203,14 @@ ALTER TABLE sinks ADD COLUMN place TEXT;
 /// Version 9: sinks of events can need the whole state, too. Those that there are do not.
 const VERSION_9: &str = "UPDATE sinks SET is_synced = 1, place = 'events' WHERE place IS NULL;";
 
-/// Version 10: which table an event is about, so that a newer event of the table replaces it for a catalog.
+/// Version 10: which table an event is about, so that a newer event of the table replaces it for a catalog. And what
+/// changes by itself in indexes, capacity and replicas.
 const VERSION_10: &str = "
 ALTER TABLE outbox ADD COLUMN about TEXT;
 ALTER TABLE outbox ADD COLUMN waiting_seq INTEGER;
 ALTER TABLE outbox ADD COLUMN waiting_since INTEGER;
+ALTER TABLE table_stats ADD COLUMN parts TEXT;
+ALTER TABLE staged ADD COLUMN parts TEXT;
 CREATE INDEX outbox_about ON outbox (about) WHERE about IS NOT NULL;
 ";
 

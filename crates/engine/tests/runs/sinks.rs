@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use dynacrawl_engine::Owed;
 use dynacrawl_engine::settings::{ConfiguredSink, EventFilter, SinkChoice};
-use dynacrawl_model::{RunOutcome, Timestamp};
+use dynacrawl_model::{RunOutcome, Scope, Timestamp};
 use dynacrawl_sim::{Effect, FaultRule, Operation};
 use dynacrawl_sinks::{Backoff, CloudEvents, FileSettings, HttpSettings, SinkKind, SinkSettings, Start};
-use dynacrawl_state::{OutboxEvent, State};
-use dynacrawl_testing::inside::plan_of;
+use dynacrawl_state::{OutboxEvent, ScopeKey, State};
+use dynacrawl_testing::inside::{HUB, plan_of};
 use dynacrawl_testing::sink_contract::{Candidate, holds, rows};
-use dynacrawl_testing::world::{World, table};
+use dynacrawl_testing::world::{REGION, World, table};
 use serde_json::Value;
 
 fn file(directory: &Path) -> SinkKind {
@@ -303,6 +303,29 @@ async fn statistics_are_kept_apart_and_written_only_if_they_differ() {
     let count = "SELECT item_count FROM table_stats WHERE name = ?";
     let count: i64 = state.query_row(count, [table(2)], |row| row.get(0)).expect("a number");
     assert_eq!((count, rows(&path, "changes")), (12_345, 5));
+    // An index that was seen while it was created does not stay so.
+    let index = |status: &str, items: u64| {
+        let (status, name) = (status.to_owned(), table(4));
+        world.edit(&name, move |table| {
+            let key = table["KeySchema"].clone();
+            let projection = serde_json::json!({ "ProjectionType": "ALL" });
+            table["GlobalSecondaryIndexes"] = serde_json::json!([{
+                "IndexName": "again", "IndexStatus": status, "ItemCount": items, "KeySchema": key, "Projection": projection,
+            }]);
+        });
+    };
+    index("CREATING", 0);
+    assert_eq!(world.crawl().await.changes(), 1);
+    index("ACTIVE", 7);
+    assert_eq!((world.crawl().await.changes(), rows(&path, "written")), (0, 3));
+    let scope =
+        Scope { partition: "aws".into(), account_id: HUB.parse().ok(), region: REGION.parse().expect("a Region") };
+    let reader = State::open(Path::new(&path)).and_then(|state| state.reader()).expect("a state");
+    let now = reader.table_now(&ScopeKey::of(&scope).expect("an account"), &table(4)).expect("read").expect("there").1;
+    let record = now.read().expect("a record");
+    let found = &record.table.indexes.as_ref().expect("indexes")[0];
+    assert_eq!((found.status.as_deref(), found.item_count), (Some("ACTIVE"), Some(7)));
+    assert_eq!((world.crawl().await.changes(), rows(&path, "written")), (0, 3));
 }
 
 #[tokio::test(start_paused = true)]
