@@ -156,14 +156,9 @@ impl ScopeChanges {
                 None => None,
             },
         };
-        let found = with_stats(
-            found,
-            scope,
-            now,
-            name,
-            TableStats::of(&now.table, partly_read, stats.as_ref()),
-            stats.as_ref(),
-        );
+        let stats_now = TableStats::of(&now.table);
+        let stats_now = if partly_read { stats_now.without_parts(stats.as_ref()) } else { stats_now };
+        let found = with_stats(found, scope, now, name, stats_now, stats.as_ref());
         let Some(change) = &found else { return Ok(found) };
         if change.kind.is_none() {
             return Ok(found);
@@ -404,6 +399,7 @@ fn with_stats(
     match found {
         Some(mut change) => {
             if let Some(staged) = &mut change.staged {
+                let stats = if staged.record.is_some() { stats.with_record() } else { stats };
                 staged.stats = Some((name.clone(), stats));
             }
             Some(change)

@@ -64,7 +64,7 @@ impl Reader {
         mut each: impl FnMut(KnownTable) -> bool,
     ) -> Result<(), StateError> {
         let sql = format!(
-            "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, x.parts, \
+            "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, x.digest, x.parts, \
              COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.changed_at \
              FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
              LEFT JOIN table_stats x USING (scope_id, name) \
@@ -95,7 +95,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn table_now(&self, of: &ScopeKey, name: &str) -> Result<Option<(TableStatus, KnownTable)>, StateError> {
-        let sql = "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, x.parts, \
+        let sql = "SELECT t.name, r.record, x.observed_at, x.item_count, x.size_bytes, x.status, x.digest, x.parts, \
              COALESCE(t.last_seen_at, s.last_listed_at) AS last_seen_at, t.changed_at, t.status AS now \
              FROM tables t JOIN scopes s USING (scope_id) JOIN records r USING (record_id) \
              LEFT JOIN table_stats x USING (scope_id, name) \
@@ -151,7 +151,7 @@ impl Reader {
 }
 
 fn known(row: &Row<'_>) -> rusqlite::Result<KnownTable> {
-    let stats = TableStats::read(row)?;
+    let stats = TableStats::read_whole(row)?;
     Ok(KnownTable {
         name: row.get(0)?,
         record: row.get(1)?,

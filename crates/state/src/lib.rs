@@ -52,7 +52,8 @@
 //! `schedules`: when each schedule of `dynacrawl serve` was last due.
 //!
 //! `table_stats`: the item count, size in bytes and status of each table, its parts with further values that
-//! change by themselves (`parts`, JSON), and when they last differed. Such a difference is not a change.
+//! change by themselves (`parts`, JSON, if they are not as in its record, and a hash of them, `digest`), and when
+//! they last differed. Such a difference is not a change.
 //!
 //! `outbox`: the events that sinks have yet to take, in the order of `seq`. Each settled run
 //! appends its changes, then how its scopes and targets ended, then `run_completed`. `table_record`

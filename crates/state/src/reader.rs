@@ -97,7 +97,7 @@ impl Reader {
     ) -> Result<(), StateError> {
         self.read(|| {
             let reading = self.connection.unchecked_transaction()?;
-            let sql = "SELECT t.fingerprint, s.observed_at IS NOT NULL, s.item_count, s.size_bytes, s.status, s.parts \
+            let sql = "SELECT t.fingerprint, s.observed_at IS NOT NULL, s.item_count, s.size_bytes, s.status, s.digest \
                        FROM tables t LEFT JOIN table_stats s USING (scope_id, name) \
                        WHERE t.scope_id = ? AND t.name = ? AND t.status = 'present' AND t.last_seen_at IS NULL";
             let mut query = self.connection.prepare_cached(sql)?;
@@ -129,7 +129,7 @@ impl Reader {
     /// If they cannot be read.
     pub fn stats(&self, scope: i64, name: &TableName) -> Result<Option<TableStats>, StateError> {
         self.read(|| {
-            let sql = "SELECT item_count, size_bytes, status, parts FROM table_stats WHERE scope_id = ? AND name = ?";
+            let sql = "SELECT item_count, size_bytes, status, digest FROM table_stats WHERE scope_id = ? AND name = ?";
             let row = params![scope, name.as_str()];
             self.connection.prepare_cached(sql)?.query_row(row, TableStats::read).optional()
         })

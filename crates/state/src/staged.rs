@@ -114,8 +114,8 @@ pub struct Staged {
 pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged]) -> rusqlite::Result<()> {
     let mut put = writing.prepare_cached(
         "INSERT INTO staged (run_id, partition, account_id, region, at, name, status, fingerprint, first_seen_at, changed_at, \
-         last_seen_at, arn, table_id, record_id, type, change, has_stats, item_count, size_bytes, table_status, parts) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         last_seen_at, arn, table_id, record_id, type, change, has_stats, item_count, size_bytes, table_status, digest, parts) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     // Each record is written only once: settling the run changes only which record a table has.
     let mut keep = writing.prepare_cached("INSERT INTO records (record) VALUES (?)")?;
@@ -145,6 +145,7 @@ pub(crate) fn write(writing: &Transaction<'_>, run_id: RunId, staged: &[Staged])
             stats.and_then(|stats| stats.item_count),
             stats.and_then(|stats| stats.size_bytes),
             stats.and_then(|stats| stats.status.as_deref()),
+            stats.and_then(TableStats::digest),
             stats.and_then(TableStats::parts),
         ])?;
     }
@@ -172,8 +173,8 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
          SELECT at, ?, run_id, ?, type, name, change FROM staged WHERE staged_id = ?",
     )?;
     let mut put_stats = writing.prepare(
-        "INSERT OR REPLACE INTO table_stats (scope_id, name, observed_at, item_count, size_bytes, status, parts) \
-         SELECT ?, name, at, item_count, size_bytes, table_status, parts FROM staged WHERE staged_id = ?",
+        "INSERT OR REPLACE INTO table_stats (scope_id, name, observed_at, item_count, size_bytes, status, digest, parts) \
+         SELECT ?, name, at, item_count, size_bytes, table_status, digest, parts FROM staged WHERE staged_id = ?",
     )?;
     let mut as_it_was = writing.prepare(
         "SELECT record FROM records WHERE record_id = (SELECT record_id FROM tables WHERE scope_id = ? AND name = ?)",

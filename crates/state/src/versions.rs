@@ -209,7 +209,9 @@ const VERSION_10: &str = "
 ALTER TABLE outbox ADD COLUMN about TEXT;
 ALTER TABLE outbox ADD COLUMN waiting_seq INTEGER;
 ALTER TABLE outbox ADD COLUMN waiting_since INTEGER;
+ALTER TABLE table_stats ADD COLUMN digest INTEGER;
 ALTER TABLE table_stats ADD COLUMN parts TEXT;
+ALTER TABLE staged ADD COLUMN digest INTEGER;
 ALTER TABLE staged ADD COLUMN parts TEXT;
 CREATE INDEX outbox_about ON outbox (about) WHERE about IS NOT NULL;
 ";

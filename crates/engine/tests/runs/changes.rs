@@ -162,6 +162,8 @@ fn to_version_5(state: &mut rusqlite::Connection) {
         ("sinks", "failed_at"),
         ("sinks", "failure"),
         ("outbox", "target"),
+        ("table_stats", "digest"),
+        ("staged", "digest"),
         ("table_stats", "parts"),
         ("staged", "parts"),
         ("outbox", "about"),

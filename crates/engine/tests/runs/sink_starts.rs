@@ -306,6 +306,7 @@ async fn a_sink_of_an_earlier_version_continues_where_it_was() {
     world.crawl_with(&sink(&world, "audit", "")).await;
     let earlier = "UPDATE sinks SET is_synced = 0, place = NULL; DROP INDEX outbox_about; \
                    ALTER TABLE outbox DROP COLUMN about; ALTER TABLE table_stats DROP COLUMN parts; ALTER TABLE staged DROP COLUMN parts; \
+                   ALTER TABLE table_stats DROP COLUMN digest; ALTER TABLE staged DROP COLUMN digest; \
                    ALTER TABLE outbox DROP COLUMN waiting_seq; \
                    ALTER TABLE outbox DROP COLUMN waiting_since; PRAGMA user_version = 8";
     state(&world).execute_batch(earlier).expect("written");
