@@ -137,7 +137,7 @@ impl OpenMetadata {
     /// them.
     pub fn table(&self, table: &Described<'_>) -> Request {
         let mut request = self.structure(table);
-        request.body["description"] = (description(table, true) + &statistics(table)).into();
+        request.body["description"] = (description(table) + &statistics(table)).into();
         request
     }
 
@@ -152,7 +152,7 @@ impl OpenMetadata {
             "tableType": "Regular",
             "columns": columns,
             "databaseSchema": self.schema(table.scope),
-            "description": description(table, false),
+            "description": description(table),
         });
         if keys.len() > 1 {
             let named = |keys: &[&str]| keys.iter().map(|key| name(key)).collect::<Vec<_>>();
@@ -199,10 +199,9 @@ fn column(column: &Column<'_>, is_only_key: bool) -> Value {
 const FIRST_WORDS: &str = "Amazon DynamoDB table `";
 
 /// The facts of a table as a list: indexes have no entity of their own.
-fn description(table: &Described<'_>, with_status: bool) -> String {
+fn description(table: &Described<'_>) -> String {
     let mut text = format!("{FIRST_WORDS}{}`.\n", table.table().arn.as_ref().map_or(table.name, |arn| arn.as_str()));
-    // The status changes by itself.
-    for fact in table.facts().into_iter().filter(|fact| with_status || fact.key != "table.status") {
+    for fact in table.facts() {
         let _ = write!(text, "\n- {}: {}", markdown(&fact.label), markdown(&fact.value));
     }
     text

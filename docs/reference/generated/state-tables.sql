@@ -26,7 +26,7 @@ CREATE TABLE outbox (
     type TEXT NOT NULL,
     record TEXT NOT NULL,
     table_record TEXT
-, target TEXT, about TEXT, waiting_since INTEGER) STRICT;
+, target TEXT, about TEXT, waiting_seq INTEGER, waiting_since INTEGER) STRICT;
 CREATE TABLE records (
     record_id INTEGER PRIMARY KEY,
     record TEXT NOT NULL
@@ -108,7 +108,7 @@ CREATE TABLE staged (
     record_id INTEGER,
     type TEXT,
     change TEXT
-, has_stats INTEGER NOT NULL DEFAULT 0, item_count INTEGER, size_bytes INTEGER, table_status TEXT) STRICT;
+, has_stats INTEGER NOT NULL DEFAULT 0, item_count INTEGER, size_bytes INTEGER, table_status TEXT, digest INTEGER, parts TEXT) STRICT;
 CREATE TABLE staged_ends (
     end_id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL,
@@ -121,7 +121,7 @@ CREATE TABLE table_stats (
     observed_at INTEGER NOT NULL,
     item_count INTEGER,
     size_bytes INTEGER,
-    status TEXT,
+    status TEXT, digest INTEGER, parts TEXT,
     PRIMARY KEY (scope_id, name)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE tables (

@@ -189,7 +189,11 @@ impl OpenMetadataSink {
     async fn counted(&self, table: &Described<'_>) -> Result<(), Untaken> {
         let name = self.settings.catalog.table_name(table.scope, table.name);
         match self.stored(&name).await? {
-            Some(stored) if stored["deleted"] != true => self.put_profile(&stored, table).await,
+            Some(stored) if stored["deleted"] != true => {
+                // States and capacity are there.
+                self.describe(&stored, &self.settings.catalog.structure(table).body["description"]).await?;
+                self.put_profile(&stored, table).await
+            }
             _ => Ok(()),
         }
     }
