@@ -173,8 +173,12 @@ pub(crate) fn settle(writing: &Transaction<'_>, run_id: RunId, known_at: Timesta
          SELECT at, ?, run_id, ?, type, name, change FROM staged WHERE staged_id = ?",
     )?;
     let mut put_stats = writing.prepare(
+        // A new record of the table brings other parts, which alone are no newer statistics.
         "INSERT OR REPLACE INTO table_stats (scope_id, name, observed_at, item_count, size_bytes, status, digest, parts) \
-         SELECT ?, name, at, item_count, size_bytes, table_status, digest, parts FROM staged WHERE staged_id = ?",
+         SELECT ?1, s.name, CASE WHEN s.record_id IS NOT NULL AND x.observed_at IS NOT NULL AND x.item_count IS s.item_count \
+         AND x.size_bytes IS s.size_bytes AND x.status IS s.table_status THEN x.observed_at ELSE s.at END, s.item_count, \
+         s.size_bytes, s.table_status, s.digest, s.parts FROM staged s LEFT JOIN table_stats x \
+         ON x.scope_id = ?1 AND x.name = s.name WHERE s.staged_id = ?2",
     )?;
     let mut as_it_was = writing.prepare(
         "SELECT record FROM records WHERE record_id = (SELECT record_id FROM tables WHERE scope_id = ? AND name = ?)",
