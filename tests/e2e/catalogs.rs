@@ -83,6 +83,27 @@ impl Scene {
         ended
     }
 
+    /// Crawls three tables of one Region and the table `other` of a second one.
+    fn two_regions(&self) -> (Simulator, DemoAccount) {
+        let account = Account::new(HOME)
+            .region(IRELAND, Tables::new().generated(3))
+            .region(VIRGINIA, Tables::new().table("other", &fixtures::small_table("other", HOME, VIRGINIA)));
+        let home = account.access("home");
+        let sim = simulate(Estate::new([account]));
+        let both = self.crawl(&sim, &home, &format!("{IRELAND},{VIRGINIA}")).run();
+        assert_eq!(both.code(), 0, "{}", both.stderr);
+        (sim, home)
+    }
+
+    /// Crawls without the second Region, which removes its table.
+    fn retires_one(&self, sim: &Simulator, home: &DemoAccount) {
+        let one = self.crawl(sim, home, IRELAND).args(["--accept-retirements", &format!("{HOME}/{VIRGINIA}")]).run();
+        assert_eq!(one.code(), 0, "{}", one.stderr);
+        let mut expected = all_there(3);
+        expected.insert("other".to_owned(), false);
+        assert_eq!(self.tables(), expected, "{}", self.kind);
+    }
+
     /// The tables in the catalog by their last name, and whether each is there or removed.
     fn tables(&self) -> BTreeMap<String, bool> {
         let entities = self.server.entities();
@@ -244,18 +265,8 @@ fn tables_of_a_retired_scope_are_removed_only_if_the_user_wants_it() {
     let [new, old, openmetadata, _] = Scene::all();
     for mut scene in [new, old, openmetadata, Scene::atlan(&[IRELAND, VIRGINIA])] {
         scene.more = "on_retired = \"remove\"\n".to_owned();
-        let account = Account::new(HOME)
-            .region(IRELAND, Tables::new().generated(3))
-            .region(VIRGINIA, Tables::new().table("other", &fixtures::small_table("other", HOME, VIRGINIA)));
-        let home = account.access("home");
-        let sim = simulate(Estate::new([account]));
-        let both = scene.crawl(&sim, &home, &format!("{IRELAND},{VIRGINIA}")).run();
-        assert_eq!(both.code(), 0, "{}", both.stderr);
-        let one = scene.crawl(&sim, &home, IRELAND).args(["--accept-retirements", &format!("{HOME}/{VIRGINIA}")]).run();
-        assert_eq!(one.code(), 0, "{}", one.stderr);
-        let mut expected = all_there(3);
-        expected.insert("other".to_owned(), false);
-        assert_eq!(scene.tables(), expected, "{}", scene.kind);
+        let (sim, home) = scene.two_regions();
+        scene.retires_one(&sim, &home);
     }
 }
 
@@ -263,13 +274,7 @@ fn tables_of_a_retired_scope_are_removed_only_if_the_user_wants_it() {
 fn a_replay_in_progress_does_not_keep_the_tables_of_a_retired_scope() {
     let mut scene = Scene::of("datahub", CatalogServer::datahub("v1.7.0"));
     scene.more = "on_retired = \"remove\"\n".to_owned();
-    let account = Account::new(HOME)
-        .region(IRELAND, Tables::new().generated(3))
-        .region(VIRGINIA, Tables::new().table("other", &fixtures::small_table("other", HOME, VIRGINIA)));
-    let home = account.access("home");
-    let sim = simulate(Estate::new([account]));
-    let both = scene.crawl(&sim, &home, &format!("{IRELAND},{VIRGINIA}")).run();
-    assert_eq!(both.code(), 0, "{}", both.stderr);
+    let (sim, home) = scene.two_regions();
     scene.server.receiver.reacts([], Reaction::Answer(503, "retry-after: 0\r\n", String::new()));
     let config = format!(
         "[crawl]\ndeliver_within = \"1s\"\n[state]\npath = \"{}\"\n{}",
@@ -280,11 +285,7 @@ fn a_replay_in_progress_does_not_keep_the_tables_of_a_retired_scope() {
     let ended = replay.secret_env("CATALOG_TOKEN", TOKEN).run();
     assert!(ended.code() == 5 && ended.stderr.contains("is owed some tables"), "{}", ended.stderr);
     scene.server.receiver.reacts([], Reaction::Take);
-    let one = scene.crawl(&sim, &home, IRELAND).args(["--accept-retirements", &format!("{HOME}/{VIRGINIA}")]).run();
-    assert_eq!(one.code(), 0, "{}", one.stderr);
-    let mut expected = all_there(3);
-    expected.insert("other".to_owned(), false);
-    assert_eq!(scene.tables(), expected);
+    scene.retires_one(&sim, &home);
 }
 
 #[test]
