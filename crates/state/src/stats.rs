@@ -1,5 +1,7 @@
 //! The values of a table that may differ without counting as a change.
 
+use std::borrow::Cow;
+
 use dynacrawl_model::{Index, ProvisionedThroughput, Replica, Table, WarmThroughput};
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
@@ -33,25 +35,25 @@ impl Eq for TableStats {}
 /// Parts of a table, of which some values differ without counting as a change: items, bytes and states of indexes,
 /// capacity and states of replicas.
 #[derive(Serialize, Deserialize)]
-struct Parts {
+struct Parts<'t> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    provisioned_throughput: Option<ProvisionedThroughput>,
+    provisioned_throughput: Cow<'t, Option<ProvisionedThroughput>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    warm_throughput: Option<WarmThroughput>,
+    warm_throughput: Cow<'t, Option<WarmThroughput>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    indexes: Option<Vec<Index>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    replicas: Vec<Replica>,
+    indexes: Cow<'t, Option<Vec<Index>>>,
+    #[serde(default, skip_serializing_if = "<[Replica]>::is_empty")]
+    replicas: Cow<'t, [Replica]>,
 }
 
 impl TableStats {
     /// Those of a table.
     pub fn of(table: &Table) -> Self {
         let parts = Parts {
-            provisioned_throughput: table.provisioned_throughput.clone(),
-            warm_throughput: table.warm_throughput.clone(),
-            indexes: table.indexes.clone(),
-            replicas: table.replicas.clone(),
+            provisioned_throughput: Cow::Borrowed(&table.provisioned_throughput),
+            warm_throughput: Cow::Borrowed(&table.warm_throughput),
+            indexes: Cow::Borrowed(&table.indexes),
+            replicas: Cow::Borrowed(&table.replicas),
         };
         let parts = serde_json::to_string(&parts).ok();
         let digest =
@@ -87,12 +89,12 @@ impl TableStats {
         table.item_count = self.item_count;
         table.size_bytes = self.size_bytes;
         table.status.clone_from(&self.status);
-        let parts = self.parts.as_deref().and_then(|parts| serde_json::from_str::<Parts>(parts).ok());
+        let parts = self.parts.as_deref().and_then(|parts| serde_json::from_str::<Parts<'_>>(parts).ok());
         let Some(Parts { provisioned_throughput, warm_throughput, indexes, replicas }) = parts else { return };
-        table.provisioned_throughput = provisioned_throughput;
-        table.warm_throughput = warm_throughput;
-        table.indexes = indexes;
-        table.replicas = replicas;
+        table.provisioned_throughput = provisioned_throughput.into_owned();
+        table.warm_throughput = warm_throughput.into_owned();
+        table.indexes = indexes.into_owned();
+        table.replicas = replicas.into_owned();
     }
 
     pub(crate) fn digest(&self) -> Option<i64> {
