@@ -19,16 +19,34 @@ use crate::settings::ChangeSettings;
 /// Tables in the state that the listing did not name as tables to describe.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
-    /// How many tables the state has as present.
-    pub(crate) known: u64,
-    /// How many of them this run already reported as removed before it was killed.
-    pub(crate) removed_before: u64,
+    /// The tables that the state has as present.
+    pub(crate) present: Group,
+    /// The tables that the state has as unselected or retired.
+    pub(crate) former: Group,
     /// Not listed. Whether they were deleted is still unknown.
     pub(crate) unlisted: Vec<TableName>,
     /// Listed, but not found by DescribeTable.
     pub(crate) vanished: Vec<TableName>,
-    /// Listed, but excluded by the filters.
+    /// Present in the state, and listed, but excluded by the filters.
     pub(crate) unselected: Vec<TableName>,
+}
+
+/// Tables in the state that count together when too many are removed at once.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// How many they are.
+    pub(crate) known: u64,
+    /// How many of them this run already reported as removed before it was killed.
+    pub(crate) removed_before: u64,
+    /// Those that are not listed, or vanished.
+    pub(crate) missing: HashSet<TableName>,
+}
+
+impl Group {
+    /// How many of them would be removed in this run, if those that are `gone` are.
+    pub(crate) fn going(&self, gone: &[TableName]) -> u64 {
+        self.removed_before + gone.iter().filter(|name| self.missing.contains(*name)).count() as u64
+    }
 }
 
 /// Compares a scope with what earlier runs stored of it.
@@ -298,31 +316,36 @@ impl ScopeChanges {
     }
 
     /// The tables in the state that were not listed as tables to describe, once the listing has
-    /// reached its last page.
+    /// reached its last page. Tables that the filters excluded earlier, or whose scope was retired,
+    /// are among them: catalogs may still have them.
     pub(crate) fn missing(&self, scope: &Scope) -> Result<Missing, StateError> {
         let Some(key) = ScopeKey::of(scope) else { return Ok(Missing::default()) };
         let Some(known) = self.known(scope)? else { return Ok(Missing::default()) };
         let detector = &*self.detector;
         let reported = detector.read(|reader| reader.staged_retirements(detector.run_id, &key))?;
-        let (listed, vanished) = (held(&self.listed), held(&self.vanished));
-        let mut missing = Missing::default();
+        let (listed, not_found) = (held(&self.listed), held(&self.vanished));
+        let Missing { mut present, mut former, mut unlisted, mut vanished, mut unselected } = Missing::default();
         detector.read(|reader| {
-            reader.present(known.id, |name| {
-                missing.known += 1;
+            reader.not_removed(known.id, |name, is_present| {
+                let group = if is_present { &mut present } else { &mut former };
+                group.known += 1;
+                if let Some(is_removed) = reported.get(name) {
+                    group.removed_before += u64::from(*is_removed);
+                    return;
+                }
+                let table = TableName::from(name);
                 let into = match listed.get(&self.names.hash_one(name)) {
-                    _ if reported.contains_key(name) => {
-                        missing.removed_before += u64::from(reported[name]);
-                        return;
-                    }
-                    Some(Listed::Selected(_)) if !vanished.contains(&TableName::from(name)) => return,
-                    Some(Listed::Selected(_)) => &mut missing.vanished,
-                    Some(Listed::Unselected) => &mut missing.unselected,
-                    None => &mut missing.unlisted,
+                    Some(Listed::Unselected) if is_present => return unselected.push(table),
+                    Some(Listed::Unselected) => return,
+                    Some(Listed::Selected(_)) if !not_found.contains(&table) => return,
+                    Some(Listed::Selected(_)) => &mut vanished,
+                    None => &mut unlisted,
                 };
-                into.push(TableName::from(name));
+                group.missing.insert(table.clone());
+                into.push(table);
             })
         })?;
-        Ok(missing)
+        Ok(Missing { present, former, unlisted, vanished, unselected })
     }
 
     /// Whether the state has the scope.

@@ -85,6 +85,8 @@ pub enum What {
     PageListed(PageListed),
     /// A table was described.
     TableDescribed(TableDescribed),
+    /// A table that was not listed exists, and the filters exclude it.
+    TableExists(TableName),
     /// The table failed, and is not tried again.
     TableFailed(FailedTable),
     /// The table failed, and is described again at the end of the step.

@@ -91,7 +91,7 @@ impl Ledger {
             What::TableFailed(failed) => self.tables.failed(failed),
             What::TableDeferred(failed) => self.tables.defer(failed.clone()),
             What::ProblemNoted(problem) => self.note(problem.clone()),
-            What::OwnershipChecked(_) => {}
+            What::TableExists(_) | What::OwnershipChecked(_) => {}
             What::Finished(finished) => self.finished(finished),
         }
     }
@@ -261,6 +261,7 @@ impl Ledger {
             What::TableDeferred(failed) => self.tables.awaits(&failed.name),
             What::AccountIdentified(_)
             | What::PageListed(_)
+            | What::TableExists(_)
             | What::TableFailed(_)
             | What::ProblemNoted(_)
             | What::OwnershipChecked(_)

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use dynacrawl_model::{FailureReason, Listing, MAX_NAMED_TABLES, Problem, TableName};
 use dynacrawl_state::StateError;
 
-use super::changes::Missing;
+use super::changes::{Group, Missing};
 use super::event::{Candidates, What, Work};
 use super::scope::{JobEnd, ScopeRun};
 use super::scope_error::ScopeError;
@@ -38,6 +38,7 @@ impl Confirmed {
     fn watch(&mut self, what: &What) {
         match what {
             What::TableDescribed(described) => _ = self.found.insert(described.name.clone()),
+            What::TableExists(name) => _ = self.found.insert(name.clone()),
             What::TableFailed(failed) if failed.reason == FailureReason::Vanished => {
                 self.gone.insert(failed.name.clone());
             }
@@ -71,18 +72,23 @@ impl ScopeRun {
                 return Ok(());
             }
         }
-        let Missing { known, removed_before, unlisted, vanished, unselected } = missing;
+        let is_present = |name: &&TableName| missing.present.missing.contains(*name);
+        let is_excluded = |name: &&TableName| !self.run.filter.selects(name.as_str());
+        let found_excluded = confirmed.found.iter().filter(is_excluded).filter(is_present);
+        let unselected: Vec<_> = missing.unselected.iter().chain(found_excluded).cloned().collect();
         for name in &unselected {
             let rule = self.run.filter.verdict(name.as_str()).rule;
             let change = self.changes.as_ref().map(|changes| changes.unselected(name, rule)).transpose()?.flatten();
             self.changed(change).await?;
         }
         // An earlier process may have described some of them.
-        let open = unlisted.into_iter().filter(|name| !self.ledger.unlisted().contains(name));
-        let (mut gone, unknown): (Vec<_>, Vec<_>) =
-            open.filter(|name| !confirmed.found.contains(name)).partition(|name| confirmed.gone.contains(name));
-        gone.extend(vanished);
-        let settled = self.decide(known, removed_before, gone, unknown, confirmed.owner).await?;
+        let open = missing.unlisted.iter().filter(|name| !self.ledger.unlisted().contains(*name));
+        let (gone, unknown): (Vec<_>, Vec<_>) =
+            open.filter(|name| !confirmed.found.contains(*name)).partition(|name| confirmed.gone.contains(*name));
+        let gone = gone.into_iter().chain(&missing.vanished).cloned().collect();
+        // Of a table that was no longer followed, nothing is missing.
+        let unknown = unknown.into_iter().filter(is_present).cloned().collect();
+        let settled = self.decide(&missing, gone, unknown, confirmed.owner).await?;
         let unlisted: Vec<_> = self.ledger.unlisted().iter().cloned().collect();
         if !unlisted.is_empty() {
             let message =
@@ -132,17 +138,17 @@ impl ScopeRun {
     /// are settled.
     async fn decide(
         &mut self,
-        known: u64,
-        removed_before: u64,
+        missing: &Missing,
         gone: Vec<TableName>,
         unknown: Vec<TableName>,
         owner: Owner,
     ) -> Result<bool, ScopeError> {
         let Some(changes) = &self.changes else { return Ok(true) };
         let settings = changes.settings();
-        let going = removed_before + gone.len() as u64;
+        let groups = [&missing.present, &missing.former];
         let accepted = gone.is_empty() || changes.accepts(&self.scope);
-        let holds = !accepted && settings.fail_safe.holds(known, going);
+        let are_too_many = |group: &&Group| settings.fail_safe.holds(group.known, group.going(&gone));
+        let holds = !accepted && groups.iter().any(are_too_many);
         let mut stay = unknown.clone();
         let doubt = match owner {
             Owner::Same => None,
@@ -154,7 +160,8 @@ impl ScopeRun {
             self.ledger.note(naming("removal_unconfirmed", message, &gone));
             stay.extend(gone);
         } else if holds {
-            self.ledger.hold(going);
+            self.ledger.hold(groups.iter().map(|group| group.going(&gone)).sum());
+            let known = groups.iter().map(|group| group.known).sum();
             self.ledger.note(held_back(self, known, &gone));
             stay.extend(gone);
         } else {

@@ -259,6 +259,7 @@ impl ScopeRun {
                 }
             }
             What::AccountIdentified(_)
+            | What::TableExists(_)
             | What::TableFailed(_)
             | What::TableDeferred(_)
             | What::ProblemNoted(_)

@@ -99,7 +99,7 @@ pub struct TableUnselected {
 }
 
 /// An account and Region that the state has and the configuration no longer covers. There are no records about its tables. If
-/// the configuration covers it again, each table is added again.
+/// the configuration covers it again, each table is added again, and `table_removed` reports those that were deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeRetired {
     /// When dynacrawl found out.

@@ -58,14 +58,14 @@ impl Reader {
         Ok(Self { connection, path: path.to_owned() })
     }
 
-    /// A scope, if it is in the state and not retired.
+    /// A scope, if it is in the state, retired or not.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn scope(&self, key: &ScopeKey) -> Result<Option<KnownScope>, StateError> {
-        let sql = format!("{KNOWN_SCOPES} AND partition = ? AND account_id = ? AND region = ?");
+        let sql = "SELECT * FROM scopes WHERE partition = ? AND account_id = ? AND region = ?";
         self.read(|| {
-            let mut query = self.connection.prepare_cached(&sql)?;
+            let mut query = self.connection.prepare_cached(sql)?;
             query
                 .query_row([key.partition.as_str(), key.account_id.as_str(), key.region.as_str()], known_scope)
                 .optional()
@@ -79,7 +79,9 @@ impl Reader {
     /// If they cannot be read.
     pub fn scopes(&self, run_id: RunId) -> Result<Vec<KnownScope>, StateError> {
         let staged = "SELECT partition, account_id, region FROM staged WHERE run_id = ? AND type = 'scope_retired'";
-        let sql = format!("{KNOWN_SCOPES} AND (partition, account_id, region) NOT IN ({staged})");
+        let sql = format!(
+            "SELECT * FROM scopes WHERE retired_at IS NULL AND (partition, account_id, region) NOT IN ({staged})"
+        );
         self.read(|| self.connection.prepare(&sql)?.query_map([run_id.as_str()], known_scope)?.collect())
     }
 
@@ -155,6 +157,23 @@ impl Reader {
         self.read(|| self.connection.query_row(sql, [scope], |row| unsigned(row, "tables")))
     }
 
+    /// Calls `each` with the names of a scope's tables that are present, unselected or retired, and
+    /// with whether they are present.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn not_removed(&self, scope: i64, mut each: impl FnMut(&str, bool)) -> Result<(), StateError> {
+        self.read(|| {
+            let sql = "SELECT name, status = 'present' FROM tables WHERE scope_id = ? AND status <> 'removed'";
+            let mut query = self.connection.prepare_cached(sql)?;
+            let mut rows = query.query([scope])?;
+            while let Some(row) = rows.next()? {
+                each(row.get_ref(0)?.as_str()?, row.get(1)?);
+            }
+            Ok(())
+        })
+    }
+
     /// Calls `each` with the names of a scope's tables that are present.
     ///
     /// # Errors
@@ -212,7 +231,6 @@ impl Reader {
     }
 }
 
-const KNOWN_SCOPES: &str = "SELECT * FROM scopes WHERE retired_at IS NULL";
 const ONE_TABLE: &str = "SELECT fingerprint, status, last_seen_at, name, first_seen_at, changed_at, arn, table_id, record_id FROM tables \
                          WHERE scope_id = ? AND name = ?";
 

@@ -13,7 +13,8 @@ use crate::event::{Candidates, What};
 use crate::ledger::is_witness;
 
 impl ScopeWorker<'_> {
-    /// Describes the candidates. Those that DescribeTable finds are emitted like any other table.
+    /// Describes the candidates. Those that DescribeTable finds are emitted like any other table,
+    /// unless the filters exclude them.
     pub(super) async fn confirm(&self, candidates: &Candidates) -> Result<(), Unread> {
         let vanished = self.describe_candidates(&candidates.tables).await? || candidates.others_vanished;
         if vanished && !self.stop.is_cancelled() {
@@ -35,7 +36,11 @@ impl ScopeWorker<'_> {
             match self.checked(one).await? {
                 Fetched::Described(name, found, probes) => {
                     self.has_own_arn(&name, &found.record.table);
-                    self.described(name, found, probes, true).await?;
+                    if self.settings.filter.selects(name.as_str()) {
+                        self.described(name, found, probes, true).await?;
+                    } else {
+                        self.emit(What::TableExists(name)).await?;
+                    }
                 }
                 Fetched::Failed(failed) => {
                     vanished |= has_vanished(&failed);

@@ -11,5 +11,6 @@ mod resume;
 mod sink_starts;
 mod sinks;
 mod trust;
+mod unselected;
 mod upgrade;
 mod worker;

@@ -168,8 +168,10 @@ async fn a_sink_that_is_behind_gets_what_came_to_be_left_out_since() {
         format!("table {}", table(2)),
         format!("table {}", table(3)),
         format!("table {}", table(4)),
+        format!("table_removed {}", table(3)),
     ];
     assert_eq!(kinds(&again), expected);
+    assert_eq!(again.last().expect("an event")["scope"]["region"], OTHER_REGION);
 }
 
 /// Delivers until a file has some events, as before a kill.

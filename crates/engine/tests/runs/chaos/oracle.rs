@@ -208,17 +208,24 @@ impl Oracle<'_> {
     /// The events, one after the other, result in the tables of the state.
     fn fold(&self, events: &[Event], exact: bool) -> Result<Fold, Broken> {
         let mut fold = Fold::new();
+        // Tables that were unselected or retired, and not removed since.
+        let mut former = BTreeSet::new();
         for Event { kind, key, change, .. } in events {
             let after = change["fingerprint"].as_str().unwrap_or_default().to_owned();
             let before = match &**kind {
                 "table_added" | "table_changed" | "table_recreated" => fold.insert(key.clone(), after),
                 "scope_retired" => {
-                    fold.retain(|(account, region, _), _| *account != key.0 || *region != key.1);
+                    former.extend(fold.extract_if(.., |of, _| of.0 == key.0 && of.1 == key.1).map(|(of, _)| of));
                     continue;
                 }
                 _ => fold.remove(key),
             };
-            ensure(before.is_none() == (kind == "table_added"), || format!("{kind} {key:?}, but before: {before:?}"))?;
+            let was_former = former.remove(key);
+            if kind == "table_unselected" {
+                former.insert(key.clone());
+            }
+            let had_it = before.is_some() || (was_former && kind == "table_removed");
+            ensure(had_it != (kind == "table_added"), || format!("{kind} {key:?}, but before: {before:?}"))?;
             if let Some(claimed) = change["fingerprint_before"].as_str() {
                 ensure(!exact || before.as_deref() == Some(claimed), || {
                     format!("{kind} {key:?} was {before:?}, not {claimed}")
