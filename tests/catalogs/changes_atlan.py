@@ -19,7 +19,8 @@ from receiver import Receiver, same
 from requests_atlan import BULK, saved
 
 CARTS, ORDERS, STOCK = (f"{CONNECTION}/{name}" for name in ("app.carts", "orders", "stock"))
-CHILDREN = [assets.DynamoDBAttribute, assets.DynamoDBGlobalSecondaryIndex, assets.DynamoDBLocalSecondaryIndex]
+INDEXES = {"global": assets.DynamoDBGlobalSecondaryIndex, "local": assets.DynamoDBLocalSecondaryIndex}
+CHILDREN = [assets.DynamoDBAttribute, *INDEXES.values()]
 # What the sink does in each step, besides saving tables, which `requests_atlan.py` compares.
 EXPECTED = {
     "appeared": [("search", [CARTS, ORDERS, STOCK])],
@@ -39,11 +40,22 @@ DEFAULTS = {
 }
 
 
+def counted(entity, found):
+    """Sets what dynacrawl found of a table or index."""
+    entity.connection_qualified_name, entity.connector_name = CONNECTION, "dynamodb"
+    entity.row_count, entity.size_bytes, entity.dynamo_d_b_status = (found[of] for of in ("item_count", "size_bytes", "status"))
+    # A local index has no capacity of its own.
+    capacity = found["provisioned_throughput"] or dict.fromkeys(("read_capacity_units", "write_capacity_units"))
+    entity.dynamo_d_b_read_capacity_units = capacity["read_capacity_units"]
+    entity.dynamo_d_b_write_capacity_units = capacity["write_capacity_units"]
+    return entity
+
+
 class ByClient:
     """The same operations by Atlan's client."""
 
-    def __init__(self, client, tables):
-        self.client, self.tables = client, tables
+    def __init__(self, client, tables, saved):
+        self.client, self.tables, self.saved = client, tables, saved
 
     def look(self, name, kind):
         self.client.asset.get_by_qualified_name(name, kind, min_ext_info=True)
@@ -55,11 +67,17 @@ class ByClient:
         search.execute(self.client)
 
     def count(self, name):
-        table = assets.DynamoDBTable.updater(qualified_name=f"{CONNECTION}/{name}", name=name)
-        table.connection_qualified_name, table.connector_name = CONNECTION, "dynamodb"
-        table.row_count, table.size_bytes = (self.tables[name][of] for of in ("item_count", "size_bytes"))
-        table.dynamo_d_b_status = self.tables[name]["status"]
+        of_table = f"{CONNECTION}/{name}"
+        table = counted(assets.DynamoDBTable.updater(qualified_name=of_table, name=name), self.tables[name])
+        # The text is dynacrawl's own.
+        table.description = self.saved[of_table]["attributes"]["description"]
         self.client.asset.save(table)
+        of_indexes = []
+        for index in self.tables[name]["indexes"]:
+            kind = INDEXES[index["kind"]]
+            updater = kind.updater(qualified_name=f"{of_table}/{index['name']}", name=index["name"])
+            of_indexes.append(counted(updater, index))
+        self.client.asset.save(of_indexes)
 
     def archive(self, names):
         self.client.asset.delete_by_guid([answers.guid(name) for name in names])
@@ -107,7 +125,7 @@ def main(changes):
         for request in requests:
             if request["method"] == "POST" and request["path"] == BULK:
                 answer(request)
-        by_client = ByClient(client, recorded["tables"])
+        by_client = ByClient(client, recorded["tables"], saved(requests))
         for operation, *arguments in [("look", CONNECTION, assets.Connection), *EXPECTED[step]]:
             getattr(by_client, operation)(*arguments)
         assert step != "counted" or compared(requests) == requests, "statistics are sent with more than that"

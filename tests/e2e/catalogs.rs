@@ -261,6 +261,25 @@ fn no_failure_and_no_filter_removes_a_table() {
 }
 
 #[test]
+fn a_table_that_the_filters_exclude_is_removed_once_it_is_deleted() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(4);
+        scene.run(&sim, &home, 0);
+        let narrowed = || {
+            let ended = scene.crawl(&sim, &home, IRELAND).args(["--exclude", "table-00000[23]"]).run();
+            assert_eq!(ended.code(), 0, "{}: {}", scene.kind, ended.stderr);
+        };
+        narrowed();
+        assert_eq!(scene.tables(), all_there(4), "{}", scene.kind);
+        sim.remove_table(HOME, IRELAND, "table-000003").expect("a scope");
+        narrowed();
+        let mut expected = all_there(4);
+        expected.insert("table-000003".to_owned(), false);
+        assert_eq!(scene.tables(), expected, "{}", scene.kind);
+    }
+}
+
+#[test]
 fn tables_of_a_retired_scope_are_removed_only_if_the_user_wants_it() {
     let [new, old, openmetadata, _] = Scene::all();
     for mut scene in [new, old, openmetadata, Scene::atlan(&[IRELAND, VIRGINIA])] {
@@ -292,10 +311,19 @@ fn a_replay_in_progress_does_not_keep_the_tables_of_a_retired_scope() {
 fn statistics_are_sent_when_they_are_due_and_nothing_else() {
     for mut scene in Scene::all() {
         let (sim, home) = ireland(4);
+        let index = |table: &mut Value, status: &str, items: u64| {
+            let (key, projection) = (table["KeySchema"].clone(), json!({ "ProjectionType": "ALL" }));
+            let index = json!({
+                "IndexName": "again", "IndexStatus": status, "ItemCount": items, "KeySchema": key, "Projection": projection,
+            });
+            table["GlobalSecondaryIndexes"] = json!([index]);
+        };
+        sim.update_table(HOME, IRELAND, "table-000001", |table| index(table, "CREATING", 0)).expect("there");
         scene.run(&sim, &home, 0);
         let busy = |table: &mut Value| {
             table["ItemCount"] = 4_242.into();
             table["TableStatus"] = "UPDATING".into();
+            index(table, "ACTIVE", 77);
         };
         sim.update_table(HOME, IRELAND, "table-000001", busy).expect("there");
         scene.writes();
@@ -304,8 +332,9 @@ fn statistics_are_sent_when_they_are_due_and_nothing_else() {
         scene.more = "stats_every = \"1ms\"\n".to_owned();
         scene.run(&sim, &home, 0);
         let writes = scene.server.writes();
-        // DataHub has some of them as custom properties, too, and OpenMetadata in the description.
-        assert_eq!(writes.len(), if scene.kind == "atlan" { 1 } else { 2 }, "{}: {writes:?}", scene.kind);
+        // DataHub has some of them as custom properties, too, OpenMetadata in the description, and Atlan in the
+        // entity of the index.
+        assert_eq!(writes.len(), 2, "{}: {writes:?}", scene.kind);
         assert!(writes.iter().all(|write| !write.body.contains("schemaMetadata")), "{writes:?}");
         assert!(writes.iter().any(|write| write.body.contains("4242")), "{writes:?}");
         let entity = scene.entity("table-000001");
@@ -321,6 +350,17 @@ fn statistics_are_sent_when_they_are_due_and_nothing_else() {
             _ => &entity["description"],
         };
         assert!(status.as_str().is_some_and(|status| status.contains("UPDATING")), "{}: {status}", scene.kind);
+        let of_index = match scene.kind {
+            "datahub" => entity["datasetProperties"]["customProperties"]["index.again"].to_string(),
+            "atlan" => {
+                assert!(entity["attributes"]["description"].as_str().is_some_and(|text| text.contains("UPDATING")));
+                let index = scene.entity("table-000001/again");
+                assert_eq!(index["attributes"]["rowCount"], 77);
+                index["attributes"]["dynamoDBStatus"].to_string()
+            }
+            _ => entity["description"].to_string(),
+        };
+        assert!(of_index.contains("ACTIVE") && !of_index.contains("CREATING"), "{}: {of_index}", scene.kind);
     }
 }
 

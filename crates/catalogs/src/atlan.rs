@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::str::FromStr;
 
-use dynacrawl_model::{Index, IndexKind, ROLE_PARTITION, ROLE_SORT, Scope};
+use dynacrawl_model::{Index, IndexKind, ProvisionedThroughput, ROLE_PARTITION, ROLE_SORT, Scope, Table};
 use serde_json::{Map, Value, json};
 
 use crate::Described;
@@ -157,19 +157,16 @@ impl Atlan {
         format!("{}/{table}", connection.as_str())
     }
 
-    /// The statistics of a table. Without a status, so that they do not restore an archived table.
-    pub fn statistics(&self, connection: &Connection, table: &Described<'_>) -> Value {
-        let described = table.table();
-        let attributes = json!({
-            "name": table.name,
-            "qualifiedName": Self::table_name(connection, table.name),
-            "connectionQualifiedName": connection.as_str(),
-            "connectorName": "dynamodb",
-            "rowCount": described.item_count,
-            "sizeBytes": described.size_bytes,
-            "dynamoDBStatus": known(described.status.as_deref(), &STATUSES),
-        });
-        json!({ "typeName": EntityType::Table.name(), "attributes": attributes })
+    /// What changes by itself of a table and its indexes: items, bytes, status and capacity, and the
+    /// description, which has some of it. Without the status of an entity, so that it restores nothing that
+    /// is archived.
+    pub fn statistics(&self, connection: &Connection, table: &Described<'_>) -> Vec<Entity> {
+        let context = Context { connection: connection.as_str(), table };
+        let mut of_table = context.common(table.name, context.qualified_name());
+        set(&mut of_table, "description", Some(context.description()));
+        let mut entities = vec![statistics(EntityType::Table, of_table, &Measured::of_table(table.table()))];
+        entities.extend(context.indexes(Context::index_statistics));
+        entities
     }
 
     /// The table, its attributes, and its global and local secondary indexes.
@@ -177,11 +174,7 @@ impl Atlan {
         let context = Context { connection: connection.as_str(), table };
         let mut entities = vec![context.table()];
         entities.extend(context.attributes());
-        for (kind, entity_type) in
-            [(IndexKind::Global, EntityType::GlobalSecondaryIndex), (IndexKind::Local, EntityType::LocalSecondaryIndex)]
-        {
-            entities.extend(table.indexes(kind).map(|index| context.index(index, entity_type)));
-        }
+        entities.extend(context.indexes(Context::index));
         entities
     }
 }
@@ -202,25 +195,25 @@ impl Context<'_> {
         let count = |kind| table.indexes(kind).count();
         set(&mut attributes, "dynamoDBTableGSICount", Some(count(IndexKind::Global)));
         set(&mut attributes, "dynamoDBTableLSICount", Some(count(IndexKind::Local)));
-        set(&mut attributes, "dynamoDBStatus", known(described.status.as_deref(), &STATUSES));
+        Measured::of_table(described).set(&mut attributes);
         self.keys(&mut attributes, described.key_schema.as_deref());
-        let provisioned = described.provisioned_throughput.as_ref();
-        capacity(&mut attributes, provisioned);
         let definition = |one: &dynacrawl_model::AttributeDefinition| json!({ "AttributeName": one.name, "AttributeType": one.attribute_type });
         let definitions: Vec<_> = described.attributes.iter().map(definition).collect();
         set(&mut attributes, "noSQLSchemaDefinition", Some(Value::from(definitions).to_string()));
         set(&mut attributes, "columnCount", Some(table.columns().len()));
-        set(&mut attributes, "rowCount", described.item_count);
-        set(&mut attributes, "sizeBytes", described.size_bytes);
         set(&mut attributes, "sourceCreatedAt", described.created_at.map(dynacrawl_model::Timestamp::as_millis));
         set(&mut attributes, "sourceURL", table.console_url());
-        // People write into `userDescription`.
+        set(&mut attributes, "description", Some(self.description()));
+        entity(EntityType::Table, attributes)
+    }
+
+    /// The facts about the table, a line each. People write into `userDescription`.
+    fn description(&self) -> String {
         let mut text = String::new();
-        for fact in table.facts() {
+        for fact in self.table.facts() {
             let _ = write!(text, "{}{}: {}", if text.is_empty() { "" } else { "\n" }, fact.label, fact.value);
         }
-        set(&mut attributes, "description", Some(text));
-        entity(EntityType::Table, attributes)
+        text
     }
 
     fn attributes(&self) -> Vec<Entity> {
@@ -246,19 +239,34 @@ impl Context<'_> {
         self.table.columns().into_iter().enumerate().map(column).collect()
     }
 
+    /// An entity for each global and local secondary index.
+    fn indexes<'a>(
+        &'a self,
+        entity: impl Fn(&Self, &Index, EntityType) -> Entity + 'a,
+    ) -> impl Iterator<Item = Entity> {
+        let types = [
+            (IndexKind::Global, EntityType::GlobalSecondaryIndex),
+            (IndexKind::Local, EntityType::LocalSecondaryIndex),
+        ];
+        let all = move |(kind, entity_type)| self.table.indexes(kind).map(move |index| (index, entity_type));
+        types.into_iter().flat_map(all).map(move |(index, entity_type)| entity(self, index, entity_type))
+    }
+
+    fn index_statistics(&self, index: &Index, entity_type: EntityType) -> Entity {
+        let name = index.name.as_deref().unwrap_or_default();
+        statistics(entity_type, self.common(name, self.child_name(name)), &Measured::of_index(index))
+    }
+
     fn index(&self, index: &Index, entity_type: EntityType) -> Entity {
         let mut attributes = self.child(index.name.as_deref().unwrap_or_default());
-        set(&mut attributes, "dynamoDBStatus", known(index.status.as_deref(), &STATUSES));
+        Measured::of_index(index).set(&mut attributes);
         self.keys(&mut attributes, index.key_schema.as_deref());
-        capacity(&mut attributes, index.provisioned_throughput.as_ref());
         let projection = index.projection.as_ref();
         let kind = projection.and_then(|projection| projection.projection_type.as_deref());
         set(&mut attributes, "dynamoDBSecondaryIndexProjectionType", known(kind, &PROJECTIONS));
         let projected = projection.map(|projection| projection.non_key_attributes.join(", "));
         let projected = projected.filter(|names| !names.is_empty());
         set(&mut attributes, "description", projected.map(|names| format!("Projected attributes: {names}")));
-        set(&mut attributes, "rowCount", index.item_count);
-        set(&mut attributes, "sizeBytes", index.size_bytes);
         entity(entity_type, attributes)
     }
 
@@ -272,13 +280,17 @@ impl Context<'_> {
         attributes
     }
 
+    /// The qualified name of an attribute or index.
+    fn child_name(&self, name: &str) -> String {
+        // A slash in a name would look like another level.
+        format!("{}/{}", self.qualified_name(), name.replace('%', "%25").replace('/', "%2F"))
+    }
+
     /// The members that attributes and indexes have.
     fn child(&self, name: &str) -> Map<String, Value> {
-        let of_table = self.qualified_name();
-        // A slash in a name would look like another level.
-        let mut attributes = self.common(name, format!("{of_table}/{}", name.replace('%', "%25").replace('/', "%2F")));
+        let mut attributes = self.common(name, self.child_name(name));
         set(&mut attributes, "tableName", Some(self.table.name));
-        set(&mut attributes, "tableQualifiedName", Some(of_table));
+        set(&mut attributes, "tableQualifiedName", Some(self.qualified_name()));
         set(&mut attributes, "dynamoDBTable", Some(self.reference()));
         attributes
     }
@@ -298,9 +310,50 @@ impl Context<'_> {
     }
 }
 
-fn capacity(attributes: &mut Map<String, Value>, provisioned: Option<&dynacrawl_model::ProvisionedThroughput>) {
-    set(attributes, "dynamoDBReadCapacityUnits", provisioned.and_then(|one| one.read_capacity_units));
-    set(attributes, "dynamoDBWriteCapacityUnits", provisioned.and_then(|one| one.write_capacity_units));
+/// What changes by itself of a table or an index.
+struct Measured<'a> {
+    item_count: Option<i64>,
+    size_bytes: Option<i64>,
+    status: Option<&'a str>,
+    provisioned: Option<&'a ProvisionedThroughput>,
+}
+
+impl<'a> Measured<'a> {
+    const ATTRIBUTES: [&'static str; 5] =
+        ["rowCount", "sizeBytes", "dynamoDBStatus", "dynamoDBReadCapacityUnits", "dynamoDBWriteCapacityUnits"];
+
+    fn of_table(table: &'a Table) -> Self {
+        let (status, provisioned) = (table.status.as_deref(), table.provisioned_throughput.as_ref());
+        Self { item_count: table.item_count, size_bytes: table.size_bytes, status, provisioned }
+    }
+
+    fn of_index(index: &'a Index) -> Self {
+        let (status, provisioned) = (index.status.as_deref(), index.provisioned_throughput.as_ref());
+        Self { item_count: index.item_count, size_bytes: index.size_bytes, status, provisioned }
+    }
+
+    fn set(&self, attributes: &mut Map<String, Value>) {
+        let capacity = |units: fn(&ProvisionedThroughput) -> Option<i64>| self.provisioned.and_then(units);
+        let values: [Option<Value>; 5] = [
+            self.item_count.map(Value::from),
+            self.size_bytes.map(Value::from),
+            known(self.status, &STATUSES).map(Value::from),
+            capacity(|one| one.read_capacity_units).map(Value::from),
+            capacity(|one| one.write_capacity_units).map(Value::from),
+        ];
+        for (name, value) in Self::ATTRIBUTES.into_iter().zip(values) {
+            set(attributes, name, value);
+        }
+    }
+}
+
+/// An entity with its statistics alone, in which `null` removes an old value.
+fn statistics(entity_type: EntityType, mut attributes: Map<String, Value>, measured: &Measured<'_>) -> Entity {
+    measured.set(&mut attributes);
+    for name in Measured::ATTRIBUTES {
+        attributes.entry(name).or_insert(Value::Null);
+    }
+    Entity { entity_type, json: json!({ "typeName": entity_type.name(), "attributes": attributes }) }
 }
 
 fn known<'a>(value: Option<&'a str>, values: &[&str]) -> Option<&'a str> {

@@ -156,7 +156,12 @@ impl AtlanSink {
                     changed.push(name);
                     self.add(connection, table, &mut tables, &mut children, &mut present);
                 }
-                TableState::Counted(table) => tables.push(self.settings.catalog.statistics(connection, table)),
+                TableState::Counted(table) => {
+                    for entity in self.settings.catalog.statistics(connection, table) {
+                        let to = if entity.entity_type == EntityType::Table { &mut tables } else { &mut children };
+                        to.push(entity.json);
+                    }
+                }
                 TableState::Removed => removed.push(name),
             }
         }
