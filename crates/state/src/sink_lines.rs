@@ -9,7 +9,7 @@ use crate::rows::{time_if_any, unsigned};
 use crate::{Reader, StateError};
 
 /// A sink.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SinkLine {
     /// Its name.
     pub name: String,
@@ -34,6 +34,8 @@ pub struct SinkLine {
     pub lost: u64,
     /// Whether it first has to get all tables.
     pub is_behind: bool,
+    /// Whether the configuration has it, and the state does not know it yet.
+    pub is_new: bool,
 }
 
 impl Reader {
@@ -66,5 +68,6 @@ fn line(row: &Row<'_>) -> rusqlite::Result<SinkLine> {
         dead_letters: None,
         lost: unsigned(row, "lost")?,
         is_behind: row.get("is_behind")?,
+        is_new: false,
     })
 }

@@ -4,6 +4,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use dynacrawl_engine::settings::ConfiguredSink;
 use dynacrawl_engine::{problem_in_words, query};
 use dynacrawl_model::{ChangeKind, Timestamp};
 use dynacrawl_sinks::count_dead_letters;
@@ -150,6 +151,12 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
         }
     };
     let mut sinks = reader(&path)?.sink_lines().map_err(unreadable)?;
+    for ConfiguredSink { sink, .. } in &configured {
+        if !sinks.iter().any(|known| known.name == sink.name) {
+            sinks.push(SinkLine { name: sink.name.clone(), is_new: true, ..SinkLine::default() });
+        }
+    }
+    sinks.sort_by(|one, other| one.name.cmp(&other.name));
     for sink in &mut sinks {
         let file = match configured.iter().find(|one| one.sink.name == sink.name) {
             Some(one) => one.sink.dead_letters.clone(),
@@ -193,6 +200,7 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
             .is_behind
             .then(|| "behind: it first gets all tables".to_owned())
             .into_iter()
+            .chain(sink.is_new.then(|| "new: the next run of crawl or serve adds it to the state".to_owned()))
             .chain((sink.dead_letters.is_none() && sink.refused > 0).then(|| {
                 let advice = match &global.config {
                     None => "name the configuration with --config, so that their file is known",
