@@ -16,6 +16,8 @@ mod support;
 mod accounts;
 mod auth;
 mod book;
+mod catalog_faults;
+mod catalog_scene;
 mod catalog_servers;
 mod catalogs;
 mod check;
