@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::outbox::{EVENTS, prune};
+use crate::outbox::{EVENTS, IS_NEWEST, prune};
 use crate::rows::unsigned;
 use crate::{State, StateError};
 
@@ -112,16 +112,17 @@ impl State {
     pub fn undelivered(&self, sink: &str, limit: usize) -> Result<Vec<OutboxEvent>, StateError> {
         let read = || -> rusqlite::Result<_> {
             // Events that an earlier version queued have no target.
-            let sql = "SELECT seq, event_id, type, record, table_record, COALESCE(target, CASE WHEN json_valid(record) THEN \
+            let sql = format!(
+                "SELECT seq, event_id, type, record, table_record, COALESCE(target, CASE WHEN json_valid(record) THEN \
                        COALESCE(json_extract(record, '$.target'), (SELECT s.target FROM scopes s \
                        WHERE s.partition = json_extract(record, '$.scope.partition') \
                        AND s.account_id = json_extract(record, '$.scope.account_id') \
                        AND s.region = json_extract(record, '$.scope.region'))) END) AS target, \
                        length(record) + COALESCE(length(table_record), 0) AS size FROM outbox \
                        WHERE seq > (SELECT cursor FROM sinks WHERE name = ?1) \
-                       AND ((SELECT place FROM sinks WHERE name = ?1) = ?2 OR NOT EXISTS (SELECT * FROM outbox newer \
-                       WHERE newer.about = outbox.about AND newer.seq > outbox.seq AND newer.target IS outbox.target)) ORDER BY seq LIMIT ?3";
-            let mut statement = self.connection.prepare_cached(sql)?;
+                       AND ((SELECT place FROM sinks WHERE name = ?1) = ?2 OR {IS_NEWEST}) ORDER BY seq LIMIT ?3"
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params![sink, EVENTS, i64::try_from(limit).unwrap_or(i64::MAX)])?;
             let (mut events, mut size) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {

@@ -5,6 +5,10 @@ use rusqlite::{Row, Transaction, params};
 
 /// What is stored as the place of a sink of events.
 pub(crate) const EVENTS: &str = "events";
+/// Whether an event of the outbox is the newest of its table and target, or about no table. A catalog gets no other.
+pub(crate) const IS_NEWEST: &str = "NOT EXISTS (SELECT * FROM outbox newer WHERE newer.about = outbox.about \
+                                    AND newer.seq > outbox.seq AND newer.target IS outbox.target)";
+
 /// Whether there are sinks, so that the events of a settled run have to be kept.
 pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
     writing.query_row("SELECT EXISTS (SELECT * FROM sinks)", [], |row| row.get(0))

@@ -4,7 +4,7 @@ use dynacrawl_model::Timestamp;
 use rusqlite::Row;
 use serde::Serialize;
 
-use crate::outbox::EVENTS;
+use crate::outbox::{EVENTS, IS_NEWEST};
 use crate::rows::{time_if_any, unsigned};
 use crate::{Reader, StateError};
 
@@ -44,14 +44,16 @@ impl Reader {
     /// # Errors
     /// If they cannot be read.
     pub fn sink_lines(&self) -> Result<Vec<SinkLine>, StateError> {
-        let sql = "SELECT name, cursor, delivered_at, failed_at, failure, refused, lost, \
+        let sql = format!(
+            "SELECT name, cursor, delivered_at, failed_at, failure, refused, lost, \
                    NOT is_synced AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL) AS is_behind, \
-                   (SELECT count(*) FROM outbox WHERE seq > cursor) AS owed, \
+                   (SELECT count(*) FROM outbox WHERE seq > cursor AND (place = ?1 OR {IS_NEWEST})) AS owed, \
                    CASE place WHEN ?1 THEN (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) \
                    ELSE (SELECT MIN(CASE WHEN cursor < waiting_seq THEN waiting_since ELSE at END) FROM outbox \
                    WHERE seq > cursor) END AS owed_since \
-                   FROM sinks ORDER BY name";
-        self.read(|| self.connection.prepare(sql)?.query_map([EVENTS], line)?.collect())
+                   FROM sinks ORDER BY name"
+        );
+        self.read(|| self.connection.prepare(&sql)?.query_map([EVENTS], line)?.collect())
     }
 }
 

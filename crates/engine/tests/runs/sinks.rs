@@ -12,7 +12,7 @@ use dynacrawl_engine::settings::{ConfiguredSink, EventFilter, SinkChoice};
 use dynacrawl_model::{RunOutcome, Scope, Timestamp};
 use dynacrawl_sim::{Effect, FaultRule, Operation};
 use dynacrawl_sinks::{Backoff, CloudEvents, FileSettings, HttpSettings, SinkKind, SinkSettings, Start};
-use dynacrawl_state::{OutboxEvent, ScopeKey, State};
+use dynacrawl_state::{OutboxEvent, Reader, ScopeKey, State};
 use dynacrawl_testing::inside::{HUB, plan_of};
 use dynacrawl_testing::sink_contract::{Candidate, holds, rows};
 use dynacrawl_testing::world::{REGION, World, table};
@@ -191,6 +191,11 @@ async fn a_catalog_is_owed_the_newest_change_of_each_table() {
     assert_eq!(changes("hub"), newest);
     let all = [0, 1, 2].map(|number| of("table_added", number));
     assert_eq!(changes("audit"), [&all[..], &changed, &[of("table_removed", 1)], &changed].concat());
+    let lines = Reader::open(Path::new(&world.path("state.db"))).and_then(|reader| reader.sink_lines()).expect("read");
+    let counts: Vec<_> = lines.iter().map(|line| (&*line.name, line.owed)).collect();
+    let expected = ["audit", "hub"].map(|name| (name, owed(&world, name).len() as u64));
+    assert_eq!(counts, expected, "what a newer event of its table replaces is not counted");
+    assert!(expected[1].1 < expected[0].1);
     // Once the other sink has taken an event, the state keeps it no longer than until the next one of its table.
     let last = owed(&world, "audit").last().expect("an event").cursor;
     State::open(Path::new(&world.path("state.db")))
