@@ -294,6 +294,42 @@ async fn without_a_state_tables_and_ends_are_delivered_when_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_state_a_slow_sink_slows_the_crawl() {
+    let world = World::new(3_000);
+    let directory = world.path("later");
+    let mut config = world.config("rate = 0\ndeliver_within = \"1h\"\n[changes]\nemit = \"snapshot\"\n");
+    config.run.state = None;
+    let path = Path::new(&directory).join("events.jsonl");
+    let sink = SinkSettings {
+        name: "audit".to_owned(),
+        kind: SinkKind::File(FileSettings { path, max_bytes: 1 << 30, daily: false }),
+        batch: 100,
+        backoff: Backoff::default(),
+        dead_letters: None,
+        start: Start::Now,
+    };
+    config.run.sinks = vec![ConfiguredSink { sink, filter: EventFilter::default() }];
+    let plan = plan_of(&world.simulator, config);
+    let start = dynacrawl_engine::PreparedRun::new(&plan, false).expect("a start");
+    let (stop, progress) = Default::default();
+    let mut crawl = std::pin::pin!(dynacrawl_engine::crawl_to_output(&plan, start, &stop, &progress));
+    let mut held_up = Vec::new();
+    for minutes in [1, 20] {
+        let ended = tokio::time::timeout(Duration::from_secs(minutes * 60), &mut crawl).await;
+        assert!(ended.is_err(), "the sink takes nothing");
+        held_up.push((progress.now().described, world.simulator.counts().requests(Operation::DescribeTable)));
+    }
+    let [(described, requests), later] = held_up[..] else { panic!("two") };
+    assert_eq!(later, (described, requests), "the crawl waits");
+    assert!(described >= 100 && requests < 2_000, "{described} {requests}");
+    std::fs::create_dir(&directory).expect("created");
+    let (report, written) = crawl.await;
+    written.expect("written");
+    assert_eq!((report.outcome, report.counts.described), (RunOutcome::Complete, 3_000));
+    assert_eq!(received(Path::new(&directory)).len(), 3_000 + 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn statistics_are_kept_apart_and_written_only_if_they_differ() {
     let world = World::new(5);
     let path = world.path("state.db");
