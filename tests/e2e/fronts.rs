@@ -41,6 +41,13 @@ impl Front {
     }
 }
 
+/// Writes `authority.pem`, `server.pem` and `server.key` to a directory.
+pub(crate) fn certificates(directory: &Path) {
+    let mut command = in_servers("venv/bin/python");
+    command.arg(format!("{}/../../tests/servers/certificates.py", env!("CARGO_MANIFEST_DIR"))).arg(directory);
+    assert!(command.status().expect("Python of tests/setup").success());
+}
+
 impl Drop for Front {
     fn drop(&mut self) {
         drop(self.child.stdin.take());

@@ -32,6 +32,7 @@ mod filters;
 mod measure_sinks;
 mod ministack_auth;
 mod nats;
+mod nats_operator;
 mod network;
 mod organization;
 mod organization_others;

@@ -24,6 +24,8 @@ pub(crate) struct Nats {
     directory: TempDir,
     child: Option<Child>,
     runtime: Runtime,
+    /// The credentials of a user, and the authority of the server's certificate.
+    pub(crate) files: Option<(PathBuf, PathBuf)>,
 }
 
 /// A message of the stream.
@@ -48,7 +50,7 @@ impl Nats {
         );
         fs::write(directory.path().join("nats.conf"), config).expect("written");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let mut server = Self { port, directory, child: None, runtime };
+        let mut server = Self { port, directory, child: None, runtime, files: None };
         server.restart();
         server
     }
@@ -146,6 +148,13 @@ impl Nats {
                 Some(("", token)) => options.token(token.to_owned()),
                 Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
                 None => options,
+            };
+            let options = match &self.files {
+                None => options,
+                Some((credentials, authority)) => {
+                    let options = options.credentials_file(credentials).await.expect("credentials");
+                    options.add_root_certificates(authority.clone())
+                }
             };
             let client = options.retry_on_initial_connect().connect(self.address()).await.expect("connected");
             let context = jetstream::new(client);

@@ -1,6 +1,7 @@
 //! The sink `nats`, against a server with JetStream.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,9 @@ use serde_json::Value;
 
 use crate::command::Dynacrawl;
 use crate::daemon::Place;
+use crate::fronts::certificates;
 use crate::nats::Nats;
+use crate::nats_operator::operator;
 use crate::support::{HOME, IRELAND, VIRGINIA, eventually, simulate};
 
 fn crawl(place: &Place, sim: &Simulator, home: &DemoAccount, nats: &Nats, more: &str) -> Dynacrawl {
@@ -135,6 +138,37 @@ fn a_token_is_sent() {
     assert!(wrong.code() == 5 && wrong.stderr.contains("authorization violation"), "{}", wrong.stderr);
     run(token).succeeded();
     assert_eq!(place.rows("outbox"), 0);
+}
+
+#[test]
+fn the_credentials_of_an_account_are_used_over_tls() {
+    let (sim, home) = estate(2);
+    let files = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| files.path().join(name);
+    certificates(files.path());
+    let (credentials, authority) = (file("user.creds"), file("authority.pem"));
+    let accounts = operator(&credentials);
+    let tls = format!("tls {{ cert_file: {:?}, key_file: {:?} }}\n", file("server.pem"), file("server.key"));
+    let mut nats = Nats::start(&format!("{accounts}{tls}"));
+    nats.files = Some((credentials.clone(), authority.clone()));
+    nats.create_stream(None);
+    let place = Place::new();
+    let run = |lines: String| crawl(&place, &sim, &home, &nats, &lines).run();
+    let untrusted = run(format!("credentials_file = {credentials:?}\n"));
+    assert!(untrusted.code() == 5 && untrusted.stderr.contains("certificate"), "{}", untrusted.stderr);
+    let trusted = format!("ca_bundle = {authority:?}\n");
+    let unknown = run(trusted.clone());
+    assert!(unknown.code() == 5 && unknown.stderr.contains("authorization violation"), "{}", unknown.stderr);
+    let others = file("others.creds");
+    operator(&others);
+    let foreign = run(format!("credentials_file = {others:?}\n{trusted}"));
+    assert!(foreign.code() == 5 && foreign.stderr.contains("authorization violation"), "{}", foreign.stderr);
+    fs::write(&others, "-----BEGIN USER NKEY SEED-----\nSUNOSEED\n").expect("written");
+    let broken = run(format!("credentials_file = {others:?}\n{trusted}"));
+    assert!(broken.code() == 5 && broken.stderr.contains("others.creds"), "{}", broken.stderr);
+    assert!(!broken.stderr.contains("SUNOSEED"), "{}", broken.stderr);
+    run(format!("credentials_file = {credentials:?}\n{trusted}")).succeeded();
+    assert_eq!((place.rows("outbox"), nats.messages().is_empty()), (0, false));
 }
 
 /// A server without JetStream, as those before 2.2 are.
