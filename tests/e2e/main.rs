@@ -54,6 +54,7 @@ mod serve_reload;
 mod serve_start;
 mod sessions;
 mod signals;
+mod sink_roles;
 mod sinks;
 mod sinks_eventbridge;
 mod sinks_http;
