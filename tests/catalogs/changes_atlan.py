@@ -37,7 +37,10 @@ DEFAULTS = {
     "dsl": {"aggregations": {}, "track_total_hits": True},
     "__state": {"case_insensitive": False},
     "entities": {"businessAttributes": None},
+    "dynamoDbtable": {"attributes": {}},
 }
+# This generation of the client misspells a relation of indexes. It calls it `dynamoDBTable` elsewhere, as the next one does.
+MISSPELT = {"dynamoDbtable": "dynamoDBTable"}
 
 
 def counted(entity, found):
@@ -75,8 +78,10 @@ class ByClient:
         of_indexes = []
         for index in self.tables[name]["indexes"]:
             kind = INDEXES[index["kind"]]
-            updater = kind.updater(qualified_name=f"{of_table}/{index['name']}", name=index["name"])
-            of_indexes.append(counted(updater, index))
+            entity = kind.updater(qualified_name=f"{of_table}/{index['name']}", name=index["name"])
+            entity.table_name, entity.table_qualified_name = name, of_table
+            entity.dynamo_dbtable = assets.DynamoDBTable.ref_by_qualified_name(of_table)
+            of_indexes.append(counted(entity, index))
         self.client.asset.save(of_indexes)
 
     def archive(self, names):
@@ -91,7 +96,7 @@ def plain(value, member=""):
         return value.rstrip("/") if member == "path" and value == f"{BULK}/" else value
     defaults = DEFAULTS.get(member, {})
     is_own = lambda key, one: key in defaults and one == defaults[key] or key == "guid" and str(one).startswith("-")
-    return {key: plain(one, key) for key, one in value.items() if not is_own(key, one)}
+    return {MISSPELT.get(key, key): plain(one, key) for key, one in value.items() if not is_own(key, one)}
 
 
 def compared(requests):

@@ -253,8 +253,8 @@ impl Context<'_> {
     }
 
     fn index_statistics(&self, index: &Index, entity_type: EntityType) -> Entity {
-        let name = index.name.as_deref().unwrap_or_default();
-        statistics(entity_type, self.common(name, self.child_name(name)), &Measured::of_index(index))
+        let attributes = self.child(index.name.as_deref().unwrap_or_default());
+        statistics(entity_type, attributes, &Measured::of_index(index))
     }
 
     fn index(&self, index: &Index, entity_type: EntityType) -> Entity {
@@ -280,17 +280,13 @@ impl Context<'_> {
         attributes
     }
 
-    /// The qualified name of an attribute or index.
-    fn child_name(&self, name: &str) -> String {
-        // A slash in a name would look like another level.
-        format!("{}/{}", self.qualified_name(), name.replace('%', "%25").replace('/', "%2F"))
-    }
-
     /// The members that attributes and indexes have.
     fn child(&self, name: &str) -> Map<String, Value> {
-        let mut attributes = self.common(name, self.child_name(name));
+        let of_table = self.qualified_name();
+        // A slash in a name would look like another level.
+        let mut attributes = self.common(name, format!("{of_table}/{}", name.replace('%', "%25").replace('/', "%2F")));
         set(&mut attributes, "tableName", Some(self.table.name));
-        set(&mut attributes, "tableQualifiedName", Some(self.qualified_name()));
+        set(&mut attributes, "tableQualifiedName", Some(of_table));
         set(&mut attributes, "dynamoDBTable", Some(self.reference()));
         attributes
     }
