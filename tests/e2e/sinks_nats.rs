@@ -221,7 +221,7 @@ fn an_event_that_the_stream_does_not_permit_is_a_dead_letter() {
         nats.create_stream_with(None, max_message_size);
         crawl(&place, &sim, &home, &nats, "").run().succeeded();
         assert_eq!(nats.messages().len(), 2 + 2 + 1, "all but the large one");
-        let letters = std::fs::read_to_string(place.path("state.db.bus.refused.jsonl")).expect("dead letters");
+        let letters = fs::read_to_string(place.path("state.db.bus.refused.jsonl")).expect("dead letters");
         let letter: Value = serde_json::from_str(letters.trim_end()).expect("one line");
         assert_eq!(letter["record"]["table"]["name"], "large");
     }

@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dynacrawl_model::{Record, Timestamp};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::outbox::{EVENTS, IS_NEWEST, prune};
+use crate::outbox::{self, EVENTS, IS_NEWEST, prune};
 use crate::rows::unsigned;
 use crate::{State, StateError};
 
 /// How much of the outbox is read at once, in bytes.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
-
-/// How many events the sink of a name has not taken yet.
-const OWED: &str = "SELECT count(*) AS owed FROM outbox WHERE seq > (SELECT cursor FROM sinks WHERE name = ?)";
 
 /// A day, in milliseconds.
 const A_DAY: i64 = 24 * 3600 * 1000;
@@ -79,7 +76,7 @@ impl State {
                 sinks.iter().any(|sink| sink.name == name && sink.place.is_none() == (place == EVENTS))
             };
             for (name, _) in known.extract_if(.., |name, place| !stays(name, place)) {
-                let owed = writing.query_row(OWED, [&name], |row| unsigned(row, "owed"))?;
+                let owed = owed(writing, &name)?;
                 writing.execute("DELETE FROM sinks WHERE name = ?", [&name])?;
                 other.removed.push((name, owed));
             }
@@ -165,7 +162,7 @@ impl State {
     /// # Errors
     /// If it cannot be read.
     pub fn owed(&self, sink: &str) -> Result<u64, StateError> {
-        self.connection.query_row(OWED, [sink], |row| unsigned(row, "owed")).map_err(|source| self.failed(source))
+        owed(&self.connection, sink).map_err(|source| self.failed(source))
     }
 
     /// Stores that a sink has taken everything up to a place, except for `refused` events, which the
@@ -258,4 +255,11 @@ pub(crate) fn readable(kind: &str, record: &[u8], table: Option<&Value>) -> Opti
         members.insert("table".to_owned(), table.clone());
     }
     serde_json::from_value(value).ok()
+}
+
+/// How many events the sink of a name has not taken yet.
+fn owed(connection: &Connection, sink: &str) -> rusqlite::Result<u64> {
+    let sql = format!("SELECT {} AS owed FROM sinks WHERE name = ?", outbox::owed());
+    let owed = connection.query_row(&sql, [sink], |row| unsigned(row, "owed")).optional()?;
+    Ok(owed.unwrap_or_default())
 }

@@ -9,6 +9,12 @@ pub(crate) const EVENTS: &str = "events";
 pub(crate) const IS_NEWEST: &str = "NOT EXISTS (SELECT * FROM outbox newer WHERE newer.about = outbox.about \
                                     AND newer.seq > outbox.seq AND newer.target IS outbox.target)";
 
+/// How many events a row of `sinks` has not taken yet, as an expression. `+` makes SQLite count in the index
+/// `outbox_about`: the rows hold whole records.
+pub(crate) fn owed() -> String {
+    format!("(SELECT count(*) FROM outbox WHERE +seq > cursor AND (place = '{EVENTS}' OR {IS_NEWEST}))")
+}
+
 /// Whether there are sinks, so that the events of a settled run have to be kept.
 pub(crate) fn has_sinks(writing: &Transaction<'_>) -> rusqlite::Result<bool> {
     writing.query_row("SELECT EXISTS (SELECT * FROM sinks)", [], |row| row.get(0))

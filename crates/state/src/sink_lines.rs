@@ -4,7 +4,7 @@ use dynacrawl_model::Timestamp;
 use rusqlite::Row;
 use serde::Serialize;
 
-use crate::outbox::{EVENTS, IS_NEWEST};
+use crate::outbox::{EVENTS, owed};
 use crate::rows::{time_if_any, unsigned};
 use crate::{Reader, StateError};
 
@@ -38,6 +38,19 @@ pub struct SinkLine {
     pub is_new: bool,
 }
 
+impl SinkLine {
+    /// The lines of a state, by name, and those of `configured` sinks that the state does not know yet.
+    pub fn with_new<'n>(mut known: Vec<Self>, configured: impl IntoIterator<Item = &'n str>) -> Vec<Self> {
+        for name in configured {
+            if !known.iter().any(|line| line.name == name) {
+                known.push(Self { name: name.to_owned(), is_new: true, ..Self::default() });
+            }
+        }
+        known.sort_by(|one, other| one.name.cmp(&other.name));
+        known
+    }
+}
+
 impl Reader {
     /// The sinks, by name.
     ///
@@ -47,11 +60,12 @@ impl Reader {
         let sql = format!(
             "SELECT name, cursor, delivered_at, failed_at, failure, refused, lost, \
                    NOT is_synced AND EXISTS (SELECT * FROM runs WHERE ended_at IS NOT NULL) AS is_behind, \
-                   (SELECT count(*) FROM outbox WHERE seq > cursor AND (place = ?1 OR {IS_NEWEST})) AS owed, \
+                   {} AS owed, \
                    CASE place WHEN ?1 THEN (SELECT at FROM outbox WHERE seq > cursor ORDER BY seq LIMIT 1) \
                    ELSE (SELECT MIN(CASE WHEN cursor < waiting_seq THEN waiting_since ELSE at END) FROM outbox \
                    WHERE seq > cursor) END AS owed_since \
-                   FROM sinks ORDER BY name"
+                   FROM sinks ORDER BY name",
+            owed()
         );
         self.read(|| self.connection.prepare(&sql)?.query_map([EVENTS], line)?.collect())
     }

@@ -213,7 +213,7 @@ ALTER TABLE table_stats ADD COLUMN digest INTEGER;
 ALTER TABLE table_stats ADD COLUMN parts TEXT;
 ALTER TABLE staged ADD COLUMN digest INTEGER;
 ALTER TABLE staged ADD COLUMN parts TEXT;
-CREATE INDEX outbox_about ON outbox (about) WHERE about IS NOT NULL;
+CREATE INDEX outbox_about ON outbox (about, target);
 ";
 
 /// Upgrades the tables from one version to the next.

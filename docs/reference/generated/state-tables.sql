@@ -138,5 +138,5 @@ CREATE TABLE tables (
     PRIMARY KEY (scope_id, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX changes_known_at ON changes (known_at);
-CREATE INDEX outbox_about ON outbox (about) WHERE about IS NOT NULL;
+CREATE INDEX outbox_about ON outbox (about, target);
 CREATE INDEX tables_gone ON tables (changed_at) WHERE status <> 'present';

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use dynacrawl_engine::query;
 use dynacrawl_model::Escaped;
 use dynacrawl_sinks::count_dead_letters;
+use dynacrawl_state::SinkLine;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -35,7 +36,8 @@ async fn list(State(daemon): State<Daemon>, request: Request) -> Response {
     daemon.shared.read_sinks().await;
     let (mut sinks, known) = {
         let status = daemon.shared.status();
-        (status.sinks.clone(), status.sinks_by_name.clone())
+        let names = status.sinks_by_name.keys().map(String::as_str);
+        (SinkLine::with_new(status.sinks.clone(), names), status.sinks_by_name.clone())
     };
     let counting = move || {
         for sink in &mut sinks {

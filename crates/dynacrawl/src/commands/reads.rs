@@ -4,7 +4,6 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use dynacrawl_engine::settings::ConfiguredSink;
 use dynacrawl_engine::{problem_in_words, query};
 use dynacrawl_model::{ChangeKind, Timestamp};
 use dynacrawl_sinks::count_dead_letters;
@@ -150,13 +149,8 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
             Vec::new()
         }
     };
-    let mut sinks = reader(&path)?.sink_lines().map_err(unreadable)?;
-    for ConfiguredSink { sink, .. } in &configured {
-        if !sinks.iter().any(|known| known.name == sink.name) {
-            sinks.push(SinkLine { name: sink.name.clone(), is_new: true, ..SinkLine::default() });
-        }
-    }
-    sinks.sort_by(|one, other| one.name.cmp(&other.name));
+    let known = reader(&path)?.sink_lines().map_err(unreadable)?;
+    let mut sinks = SinkLine::with_new(known, configured.iter().map(|one| one.sink.name.as_str()));
     for sink in &mut sinks {
         let file = match configured.iter().find(|one| one.sink.name == sink.name) {
             Some(one) => one.sink.dead_letters.clone(),
