@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dynacrawl_model::{
-    Body, ChangeKind, FilterRule, NamedScope, Record, Scope, Table, TableAdded, TableChanged, TableName, TableRecord,
-    TableRecreated, TableRemoved, TableUnselected, Timestamp,
+    Body, ChangeKind, NamedScope, Record, Scope, Table, TableAdded, TableChanged, TableName, TableRecord,
+    TableRecreated, Timestamp,
 };
 use dynacrawl_normalizer::{all_changes, comparable, fingerprint, structural_changes};
 use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStats, TableStatus};
@@ -16,51 +16,18 @@ use dynacrawl_state::{KnownScope, ScopeKey, StateError, TableRow, TableStats, Ta
 use super::detector::{DetectedChange, Detector, Found};
 use crate::settings::ChangeSettings;
 
-/// Tables in the state that the listing did not name as tables to describe.
-#[derive(Debug, Default)]
-pub(crate) struct Missing {
-    /// The tables that the state has as present.
-    pub(crate) present: Group,
-    /// The tables that the state has as unselected or retired.
-    pub(crate) former: Group,
-    /// Not listed. Whether they were deleted is still unknown.
-    pub(crate) unlisted: Vec<TableName>,
-    /// Listed, but not found by DescribeTable.
-    pub(crate) vanished: Vec<TableName>,
-    /// Present in the state, and listed, but excluded by the filters.
-    pub(crate) unselected: Vec<TableName>,
-}
-
-/// Tables in the state that count together when too many are removed at once.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    /// How many they are.
-    pub(crate) known: u64,
-    /// How many of them this run already reported as removed before it was killed.
-    pub(crate) removed_before: u64,
-    /// Those that are not listed, or vanished.
-    pub(crate) missing: HashSet<TableName>,
-}
-
-impl Group {
-    /// How many of them would be removed in this run, if those that are `gone` are.
-    pub(crate) fn going(&self, gone: &[TableName]) -> u64 {
-        self.removed_before + gone.iter().filter(|name| self.missing.contains(*name)).count() as u64
-    }
-}
-
 /// Compares a scope with what earlier runs stored of it.
 #[derive(Debug)]
 pub(crate) struct ScopeChanges {
-    detector: Arc<Detector>,
+    pub(super) detector: Arc<Detector>,
     /// The name of the account, if known.
     account_name: Option<Arc<str>>,
     /// Looked up when the account is known.
-    known: OnceLock<Option<KnownScope>>,
-    names: RandomState,
+    pub(super) known: OnceLock<Option<KnownScope>>,
+    pub(super) names: RandomState,
     /// The listed names, by hash.
-    listed: Mutex<HashMap<u64, Listed>>,
-    vanished: Mutex<HashSet<TableName>>,
+    pub(super) listed: Mutex<HashMap<u64, Listed>>,
+    pub(super) vanished: Mutex<HashSet<TableName>>,
     /// Hashes of the names of the tables that have an event in this run; `None` before the first
     /// event.
     emitted: Mutex<Option<HashSet<u64>>>,
@@ -70,7 +37,7 @@ pub(crate) struct ScopeChanges {
 
 /// A name that was listed.
 #[derive(Debug)]
-enum Listed {
+pub(super) enum Listed {
     /// The filters exclude it.
     Unselected,
     /// It is to be described. Until then this holds what the state has of it, if anything.
@@ -79,7 +46,7 @@ enum Listed {
 
 /// What an unchanged table is compared with.
 #[derive(Debug)]
-struct KnownTable {
+pub(super) struct KnownTable {
     fingerprint: Box<str>,
     stats: Option<TableStats>,
 }
@@ -144,7 +111,7 @@ impl ScopeChanges {
     }
 
     /// The scope in the state; also `None` if its account is unknown.
-    fn known(&self, scope: &Scope) -> Result<Option<&KnownScope>, StateError> {
+    pub(super) fn known(&self, scope: &Scope) -> Result<Option<&KnownScope>, StateError> {
         if let Some(known) = self.known.get() {
             return Ok(known.as_ref());
         }
@@ -302,7 +269,7 @@ impl ScopeChanges {
         self.detector.line(&self.named(key), now)
     }
 
-    fn change(
+    pub(super) fn change(
         &self,
         kind: ChangeKind,
         key: ScopeKey,
@@ -315,95 +282,13 @@ impl ScopeChanges {
         self.detector.change(kind, key, scope, Found { at, table, record }, body)
     }
 
-    /// The tables in the state that were not listed as tables to describe, once the listing has
-    /// reached its last page. Tables that the filters excluded earlier, or whose scope was retired,
-    /// are among them: catalogs may still have them.
-    pub(crate) fn missing(&self, scope: &Scope) -> Result<Missing, StateError> {
-        let Some(key) = ScopeKey::of(scope) else { return Ok(Missing::default()) };
-        let Some(known) = self.known(scope)? else { return Ok(Missing::default()) };
-        let detector = &*self.detector;
-        let reported = detector.read(|reader| reader.staged_retirements(detector.run_id, &key))?;
-        let (listed, not_found) = (held(&self.listed), held(&self.vanished));
-        let Missing { mut present, mut former, mut unlisted, mut vanished, mut unselected } = Missing::default();
-        detector.read(|reader| {
-            reader.not_removed(known.id, |name, is_present| {
-                let group = if is_present { &mut present } else { &mut former };
-                group.known += 1;
-                if let Some(is_removed) = reported.get(name) {
-                    group.removed_before += u64::from(*is_removed);
-                    return;
-                }
-                let table = TableName::from(name);
-                let into = match listed.get(&self.names.hash_one(name)) {
-                    Some(Listed::Unselected) if is_present => return unselected.push(table),
-                    Some(Listed::Unselected) => return,
-                    Some(Listed::Selected(_)) if !not_found.contains(&table) => return,
-                    Some(Listed::Selected(_)) => &mut vanished,
-                    None => &mut unlisted,
-                };
-                group.missing.insert(table.clone());
-                into.push(table);
-            })
-        })?;
-        Ok(Missing { present, former, unlisted, vanished, unselected })
-    }
-
     /// Whether the state has the scope.
     pub(crate) fn is_known(&self, scope: &Scope) -> Result<bool, StateError> {
         self.known(scope).map(|known| known.is_some())
     }
-
-    /// The row of a table, with the time it was last seen: its own, or that of the scope's last
-    /// listing.
-    fn last_seen(&self, name: &TableName) -> Result<Option<(ScopeKey, TableRow)>, StateError> {
-        let Some(Some(scope)) = self.known.get() else { return Ok(None) };
-        let row = self.detector.read(|reader| reader.table(scope.id, name))?;
-        Ok(row.map(|row| {
-            let last_seen_at = row.last_seen_at.or(scope.last_listed_at);
-            (scope.key.clone(), TableRow { last_seen_at, ..row })
-        }))
-    }
-
-    /// The change of a table that was deleted.
-    pub(crate) fn removed(&self, name: &TableName) -> Result<Option<DetectedChange>, StateError> {
-        let at = Timestamp::now();
-        Ok(self.last_seen(name)?.map(|(key, before)| {
-            let removed = TableRemoved {
-                observed_at: at,
-                table_name: name.clone(),
-                table_arn: before.arn.clone(),
-                table_id: before.table_id.clone(),
-                last_seen_at: before.last_seen_at,
-            };
-            let row = TableRow { status: TableStatus::Removed, changed_at: at, ..before };
-            self.change(ChangeKind::Removed, key, at, Some(row), None, removed)
-        }))
-    }
-
-    /// The change of a table that the filters now exclude.
-    pub(crate) fn unselected(&self, name: &TableName, rule: FilterRule) -> Result<Option<DetectedChange>, StateError> {
-        let at = Timestamp::now();
-        Ok(self.last_seen(name)?.map(|(key, before)| {
-            let unselected = TableUnselected {
-                observed_at: at,
-                table_name: name.clone(),
-                table_arn: before.arn.clone(),
-                table_id: before.table_id.clone(),
-                rule,
-            };
-            let row = TableRow { status: TableStatus::Unselected, changed_at: at, last_seen_at: Some(at), ..before };
-            self.change(ChangeKind::Unselected, key, at, Some(row), None, unselected)
-        }))
-    }
-
-    /// An update for a table that was not listed but stays in the state: it fixes the time it was
-    /// last seen.
-    pub(crate) fn kept(&self, name: &TableName) -> Result<Option<DetectedChange>, StateError> {
-        Ok(self.last_seen(name)?.map(|(key, row)| DetectedChange::silent(key, Timestamp::now(), row, None)))
-    }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -16,6 +16,7 @@ mod inline_sinks;
 mod journal;
 mod ledger;
 mod millis;
+mod missing;
 mod old_files;
 mod outbox;
 mod plan;

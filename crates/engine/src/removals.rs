@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use dynacrawl_model::{FailureReason, Listing, MAX_NAMED_TABLES, Problem, TableName};
 use dynacrawl_state::StateError;
 
-use super::changes::{Group, Missing};
 use super::event::{Candidates, What, Work};
+use super::missing::Missing;
 use super::scope::{JobEnd, ScopeRun};
 use super::scope_error::ScopeError;
 use super::step::Step;
@@ -72,24 +72,39 @@ impl ScopeRun {
                 return Ok(());
             }
         }
-        let is_present = |name: &&TableName| missing.present.missing.contains(*name);
-        let is_excluded = |name: &&TableName| !self.run.filter.selects(name.as_str());
-        let found_excluded = confirmed.found.iter().filter(is_excluded).filter(is_present);
-        let unselected: Vec<_> = missing.unselected.iter().chain(found_excluded).cloned().collect();
-        for name in &unselected {
+        let Confirmed { found, gone: not_found, owner } = confirmed;
+        let is_present = |name: &TableName| missing.present.missing.contains(name);
+        // They exist, are not listed, and nobody wants them.
+        let excluded: Vec<_> = found.iter().filter(|name| !self.run.filter.selects(name.as_str())).cloned().collect();
+        let mut unselected: Vec<_> = missing.unselected.iter().map(|name| (name.clone(), true)).collect();
+        unselected.extend(excluded.iter().filter(|name| is_present(name)).map(|name| (name.clone(), false)));
+        for (name, is_listed) in &unselected {
             let rule = self.run.filter.verdict(name.as_str()).rule;
-            let change = self.changes.as_ref().map(|changes| changes.unselected(name, rule)).transpose()?.flatten();
+            let changes = self.changes.as_ref();
+            let change = changes.map(|changes| changes.unselected(name, rule, *is_listed)).transpose()?.flatten();
             self.changed(change).await?;
         }
-        // An earlier process may have described some of them.
-        let open = missing.unlisted.iter().filter(|name| !self.ledger.unlisted().contains(*name));
-        let (gone, unknown): (Vec<_>, Vec<_>) =
-            open.filter(|name| !confirmed.found.contains(*name)).partition(|name| confirmed.gone.contains(*name));
-        let gone = gone.into_iter().chain(&missing.vanished).cloned().collect();
-        // Of a table that was no longer followed, nothing is missing.
-        let unknown = unknown.into_iter().filter(is_present).cloned().collect();
-        let settled = self.decide(&missing, gone, unknown, confirmed.owner).await?;
-        let unlisted: Vec<_> = self.ledger.unlisted().iter().cloned().collect();
+        for name in &missing.seen_again {
+            let change = self.changes.as_ref().map(|changes| changes.seen_again(name)).transpose()?.flatten();
+            self.changed(change).await?;
+        }
+        let (mut gone, mut unknown, mut former) = (missing.vanished.clone(), Vec::new(), Vec::new());
+        for name in &missing.unlisted {
+            // An earlier process may have described some of them.
+            if self.ledger.unlisted().contains(name) {
+                continue;
+            }
+            match (not_found.contains(name), is_present(name)) {
+                _ if found.contains(name) && is_present(name) => continue,
+                (true, _) => gone.push(name.clone()),
+                (false, true) => unknown.push(name.clone()),
+                // Of a table that was no longer followed, nothing is missing.
+                (false, false) => former.push(name.clone()),
+            }
+        }
+        self.keep(&former).await?;
+        let settled = self.decide(&missing, gone, unknown, owner).await?;
+        let unlisted: Vec<_> = self.ledger.unlisted().iter().chain(&excluded).cloned().collect();
         if !unlisted.is_empty() {
             let message =
                 "ListTables leaves them out, and DescribeTable finds them: there may be more that are not listed";
@@ -144,48 +159,66 @@ impl ScopeRun {
         owner: Owner,
     ) -> Result<bool, ScopeError> {
         let Some(changes) = &self.changes else { return Ok(true) };
-        let settings = changes.settings();
-        let groups = [&missing.present, &missing.former];
-        let accepted = gone.is_empty() || changes.accepts(&self.scope);
-        let are_too_many = |group: &&Group| settings.fail_safe.holds(group.known, group.going(&gone));
-        let holds = !accepted && groups.iter().any(are_too_many);
-        let mut stay = unknown.clone();
+        let fail_safe = changes.settings().fail_safe;
+        let accepted = changes.accepts(&self.scope);
         let doubt = match owner {
             Owner::Same => None,
             Owner::Doubtful(why) => Some(why),
             Owner::Unchecked => Some("it was not checked afterwards whose credentials these are".to_owned()),
         };
-        if let Some(why) = doubt.filter(|_| !gone.is_empty()) {
-            let message = format!("DescribeTable does not find them, but {why}; they stay");
-            self.ledger.note(naming("removal_unconfirmed", message, &gone));
-            stay.extend(gone);
-        } else if holds {
-            self.ledger.hold(groups.iter().map(|group| group.going(&gone)).sum());
-            let known = groups.iter().map(|group| group.known).sum();
-            self.ledger.note(held_back(self, known, &gone));
-            stay.extend(gone);
-        } else {
-            for name in &gone {
-                let change = self.changes.as_ref().map(|changes| changes.removed(name)).transpose()?.flatten();
-                self.changed(change).await?;
+        let mut stay = unknown.clone();
+        let mut held = 0;
+        let (former, present): (Vec<_>, Vec<_>) =
+            gone.into_iter().partition(|name| missing.former.missing.contains(name));
+        for (group, gone, is_present) in [(&missing.present, present, true), (&missing.former, former, false)] {
+            let going = group.removed_before + gone.len() as u64;
+            let (holds, what) = match is_present {
+                true => (fail_safe.holds(group.known, going), "known tables"),
+                // Of the few that are often left, all may be removed.
+                false => {
+                    (fail_safe.holds_share(group.known, going), "tables that the filters exclude or that were retired")
+                }
+            };
+            if gone.is_empty() {
+                continue;
+            } else if let Some(why) = &doubt {
+                let message = format!("DescribeTable does not find them, but {why}; they stay");
+                self.ledger.note(naming("removal_unconfirmed", message, &gone));
+                stay.extend(gone);
+            } else if !accepted && holds {
+                held += going;
+                self.ledger.note(held_back(self, &format!("{} {what}", group.known), &gone));
+                stay.extend(gone);
+            } else {
+                for name in &gone {
+                    let change = self.changes.as_ref().map(|changes| changes.removed(name)).transpose()?.flatten();
+                    self.changed(change).await?;
+                }
             }
         }
+        self.ledger.hold(held);
         if !unknown.is_empty() {
             let message = "no longer listed, and DescribeTable does not show whether they were deleted; they stay";
             self.ledger.note(naming("removal_unconfirmed", message.to_owned(), &unknown));
         }
-        for name in &stay {
+        self.keep(&stay).await?;
+        Ok(stay.is_empty())
+    }
+
+    /// Fixes the time at which tables were last seen.
+    async fn keep(&mut self, names: &[TableName]) -> Result<(), ScopeError> {
+        for name in names {
             let change = self.changes.as_ref().map(|changes| changes.kept(name)).transpose()?.flatten();
             self.changed(change).await?;
         }
-        Ok(stay.is_empty())
+        Ok(())
     }
 }
 
-fn held_back(scope: &ScopeRun, known: u64, gone: &[TableName]) -> Problem {
+fn held_back(scope: &ScopeRun, of: &str, gone: &[TableName]) -> Problem {
     let account = scope.scope.account_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let message = format!(
-        "AWS no longer lists {} of {known} known tables. So many at once suggests a fault, so dynacrawl keeps them; \
+        "AWS no longer lists {} of {of}. So many at once suggests a fault, so dynacrawl keeps them; \
          if they were deleted, accept it with --accept-removals {account}/{}",
         gone.len(),
         scope.scope.region

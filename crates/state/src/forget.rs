@@ -14,7 +14,8 @@ const LONGEST_PAUSE: i64 = 31 * 24 * 3600 * 1000;
 const DETAILED_RUNS: u32 = 30;
 
 /// Deletes runs, changes, and tables that are no longer present, if they are older than the new
-/// run's `keep`. Called before the new run has a row. A run whose file is still to be deleted stays
+/// run's `keep`. A table that the filters exclude stays as long as it is listed, so that its removal is
+/// noticed. Called before the new run has a row. A run whose file is still to be deleted stays
 /// until then.
 pub(crate) fn forget(writing: &Transaction<'_>, run: &NewRun) -> rusqlite::Result<()> {
     let until = time_seen(writing, run.started_at)?.before(run.keep).as_millis();
@@ -28,7 +29,11 @@ pub(crate) fn forget(writing: &Transaction<'_>, run: &NewRun) -> rusqlite::Resul
     let mut remove_stats = writing.prepare("DELETE FROM table_stats WHERE scope_id = ? AND name = ?")?;
     // Row by row, as in `staged::settle`.
     let old: Vec<(i64, String, i64)> = writing
-        .prepare("SELECT scope_id, name, record_id FROM tables WHERE status <> 'present' AND changed_at < ?")?
+        .prepare(
+            "SELECT scope_id, name, record_id FROM tables WHERE status <> 'present' AND changed_at < ?1 \
+             AND (status = 'removed' OR last_seen_at < ?1 \
+             OR EXISTS (SELECT * FROM scopes WHERE scopes.scope_id = tables.scope_id AND retired_at IS NOT NULL))",
+        )?
         .query_map([until], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (scope_id, name, record_id) in old {

@@ -157,18 +157,19 @@ impl Reader {
         self.read(|| self.connection.query_row(sql, [scope], |row| unsigned(row, "tables")))
     }
 
-    /// Calls `each` with the names of a scope's tables that are present, unselected or retired, and
-    /// with whether they are present.
+    /// Calls `each` with the names of a scope's tables that are present, unselected or retired, with
+    /// whether they are present, and with whether they were listed whenever their scope was.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn not_removed(&self, scope: i64, mut each: impl FnMut(&str, bool)) -> Result<(), StateError> {
+    pub fn not_removed(&self, scope: i64, mut each: impl FnMut(&str, bool, bool)) -> Result<(), StateError> {
         self.read(|| {
-            let sql = "SELECT name, status = 'present' FROM tables WHERE scope_id = ? AND status <> 'removed'";
+            let sql = "SELECT name, status = 'present', last_seen_at IS NULL FROM tables \
+                       WHERE scope_id = ? AND status <> 'removed'";
             let mut query = self.connection.prepare_cached(sql)?;
             let mut rows = query.query([scope])?;
             while let Some(row) = rows.next()? {
-                each(row.get_ref(0)?.as_str()?, row.get(1)?);
+                each(row.get_ref(0)?.as_str()?, row.get(1)?, row.get(2)?);
             }
             Ok(())
         })
@@ -197,7 +198,7 @@ impl Reader {
     pub fn staged_retirements(&self, run_id: RunId, key: &ScopeKey) -> Result<HashMap<String, bool>, StateError> {
         self.read(|| {
             let sql = "SELECT name, status = 'removed' FROM staged WHERE run_id = ? AND partition = ? AND account_id = ? AND region = ? \
-                       AND status IN ('removed', 'unselected')";
+                       AND type IN ('table_removed', 'table_unselected')";
             let key = [run_id.as_str(), key.partition.as_str(), key.account_id.as_str(), key.region.as_str()];
             self.connection.prepare_cached(sql)?.query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })

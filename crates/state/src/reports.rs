@@ -79,7 +79,8 @@ pub struct ScopeLine {
     pub last_complete_at: Option<Timestamp>,
     /// How many tables are present.
     pub table_count: u64,
-    /// How many of them are missing, and wait for a person to accept their removal.
+    /// How many tables are missing, and wait for a person to accept their removal: present ones, and those that the
+    /// filters exclude.
     pub held: u64,
     /// Since when the configuration no longer covers it.
     pub retired_at: Option<Timestamp>,

@@ -48,8 +48,13 @@ impl Emit {
 impl FailSafe {
     /// Whether the removal of `going` out of `known` tables is held back.
     pub fn holds(self, known: u64, going: u64) -> bool {
-        let share = known >= self.from && going.saturating_mul(100) >= known.saturating_mul(u64::from(self.percent));
-        going > 0 && (share || (known >= 2 && going >= known))
+        self.holds_share(known, going) || (going > 0 && known >= 2 && going >= known)
+    }
+
+    /// The same, but all of a few tables may be removed.
+    pub fn holds_share(self, known: u64, going: u64) -> bool {
+        let is_share = going.saturating_mul(100) >= known.saturating_mul(u64::from(self.percent));
+        going > 0 && known >= self.from && is_share
     }
 }
 
@@ -75,6 +80,7 @@ mod tests {
             (1000, 300, true),
         ] {
             assert_eq!(fail_safe.holds(known, going), holds, "{going} of {known}");
+            assert_eq!(fail_safe.holds_share(known, going), holds && known >= 10, "{going} of {known}");
         }
     }
 }

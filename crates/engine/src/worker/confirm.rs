@@ -16,7 +16,12 @@ impl ScopeWorker<'_> {
     /// Describes the candidates. Those that DescribeTable finds are emitted like any other table,
     /// unless the filters exclude them.
     pub(super) async fn confirm(&self, candidates: &Candidates) -> Result<(), Unread> {
-        let vanished = self.describe_candidates(&candidates.tables).await? || candidates.others_vanished;
+        let (selected, excluded): (Vec<_>, Vec<_>) =
+            candidates.tables.iter().cloned().partition(|name| self.settings.filter.selects(name.as_str()));
+        let mut vanished = candidates.others_vanished;
+        for (tables, are_selected) in [(selected, true), (excluded, false)] {
+            vanished |= self.describe_candidates(tables, are_selected).await?;
+        }
         if vanished && !self.stop.is_cancelled() {
             let doubt = self.still_own().await.err();
             self.emit(What::OwnershipChecked(doubt)).await?;
@@ -27,16 +32,19 @@ impl ScopeWorker<'_> {
     /// Describes the tables, and returns whether DescribeTable does not find one of them. No
     /// request is under way when this returns: each holds a place and a turn of the budget, for
     /// which the next request would wait.
-    async fn describe_candidates(&self, tables: &[TableName]) -> Result<bool, Unread> {
+    async fn describe_candidates(&self, tables: Vec<TableName>, are_selected: bool) -> Result<bool, Unread> {
         let mut vanished = false;
-        let fetcher = self.fetcher();
-        let names = futures_util::stream::iter(tables.iter().cloned());
+        let mut fetcher = self.fetcher();
+        if !are_selected {
+            fetcher.probes = &[];
+        }
+        let names = futures_util::stream::iter(tables);
         let mut fetched = std::pin::pin!(fetcher.describe_all(names, self.settings.concurrency));
         while let Some(one) = fetched.next().await {
             match self.checked(one).await? {
                 Fetched::Described(name, found, probes) => {
                     self.has_own_arn(&name, &found.record.table);
-                    if self.settings.filter.selects(name.as_str()) {
+                    if are_selected {
                         self.described(name, found, probes, true).await?;
                     } else {
                         self.emit(What::TableExists(name)).await?;

@@ -1,7 +1,9 @@
 //! Tables that dynacrawl no longer follows, because the filters exclude them or their scope was
 //! retired. A catalog may still have them, so their removal is reported too.
 
-use dynacrawl_model::RunOutcome;
+use std::time::Duration;
+
+use dynacrawl_model::{RunOutcome, Timestamp};
 use dynacrawl_sim::{Account, Denial, Effect, FaultRule, Listing, Operation, Tables, When};
 use dynacrawl_testing::inside::HUB;
 use dynacrawl_testing::world::{OTHER_REGION, REGION, World, counts, table};
@@ -21,11 +23,14 @@ async fn filtered(tables: u64) -> World {
 #[tokio::test(start_paused = true)]
 async fn an_excluded_table_that_is_deleted_is_removed() {
     let world = filtered(12).await;
+    world.crawl_with(FILTERED).await;
+    let listed = ended_at(&world);
     world.remove(3..5);
     let crawl = world.crawl_with(FILTERED).await;
     assert_eq!((crawl.names("table_removed"), crawl.changes()), (vec![&*table(3), &*table(4)], 2));
     let removed = crawl.of("table_removed")[0];
-    assert!(removed["table_arn"].is_string() && removed["last_seen_at"].is_string(), "{removed}");
+    assert!(removed["table_arn"].is_string(), "{removed}");
+    assert_eq!(removed["last_seen_at"], listed, "it was listed as long as it was there");
     assert_eq!(crawl.report.outcome, RunOutcome::Complete);
     assert_eq!(world.crawl_with(FILTERED).await.changes(), 0, "once");
     let back = world.crawl().await;
@@ -50,6 +55,13 @@ async fn a_failure_does_not_remove_an_excluded_table() {
     assert_eq!(world.crawl_with(FILTERED).await.names("table_removed"), [table(3)]);
 }
 
+/// When the scope of a crawl was listed, as the state has it.
+fn ended_at(world: &World) -> serde_json::Value {
+    let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
+    let at = state.query_row("SELECT last_listed_at FROM scopes", [], |row| row.get(0)).expect("a time");
+    serde_json::to_value(Timestamp::from_millis(at).expect("a time")).expect("JSON")
+}
+
 /// ListTables leaves the table out, and DescribeTable finds it.
 #[tokio::test(start_paused = true)]
 async fn an_excluded_table_that_the_listing_leaves_out_is_not_written() {
@@ -59,9 +71,15 @@ async fn an_excluded_table_that_the_listing_leaves_out_is_not_written() {
     world.simulator.add_fault(FaultRule::new(without).operation(Operation::ListTables));
     let crawl = world.crawl_with(FILTERED).await;
     assert_eq!((crawl.of("table_unselected").len(), crawl.changes()), (10, 10), "also the one that is not listed");
-    assert_eq!((crawl.of("table").len(), crawl.report.outcome), (2, RunOutcome::Complete));
+    assert_eq!((crawl.of("table").len(), crawl.report.outcome), (2, RunOutcome::Partial));
+    assert_eq!(crawl.problem("unlisted")["table_names"], json!([table(3)]), "there may be more");
     let again = world.crawl_with(FILTERED).await;
-    assert_eq!((again.changes(), again.of("table").len(), again.report.outcome), (0, 2, RunOutcome::Complete));
+    assert_eq!((again.changes(), again.of("table").len(), again.report.outcome), (0, 2, RunOutcome::Partial));
+    world.simulator.clear_faults();
+    assert_eq!(world.crawl_with(FILTERED).await.report.outcome, RunOutcome::Complete);
+    let listed = ended_at(&world);
+    world.remove(3..4);
+    assert_eq!(world.crawl_with(FILTERED).await.of("table_removed")[0]["last_seen_at"], listed, "seen again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,15 +88,55 @@ async fn too_many_removals_of_excluded_tables_wait_for_a_person() {
     world.remove(0..3);
     let crawl = world.crawl_with(FILTERED).await;
     let held = crawl.problem("removals_held");
-    assert_eq!((crawl.changes(), counts(&crawl)[5], &held["table_count"]), (0, 3, &json!(3)), "3 of 10 are excluded");
+    assert_eq!((crawl.changes(), counts(&crawl)[5], &held["table_count"]), (0, 3, &json!(3)));
+    let text = held["message"].as_str().expect("a message");
+    assert!(text.contains("lists 3 of 10 tables that the filters exclude"), "{text}");
+    // They do not hold up the others.
+    world.remove(50..51);
+    let crawl = world.crawl_with(FILTERED).await;
+    assert_eq!((crawl.names("table_removed"), counts(&crawl)[5]), (vec![&*table(50)], 3));
     let accepted = world.crawl_with(&format!("{FILTERED}\n[changes]\naccept_removals = [\"{HUB}/{REGION}\"]")).await;
     assert_eq!((accepted.of("table_removed").len(), accepted.report.outcome), (3, RunOutcome::Complete));
 
     // Those that are excluded do not make the others look like few.
     let filters = "exclude = [\"table-00000.\", \"table-0000[1-9].\"]";
-    assert_eq!(world.crawl_with(filters).await.of("table_unselected").len(), 90);
+    assert_eq!(world.crawl_with(filters).await.of("table_unselected").len(), 89);
     world.remove(100..110);
     assert_eq!(counts(&world.crawl_with(filters).await)[5], 10, "10 of 20");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_a_few_excluded_tables_may_be_removed() {
+    let world = World::new(12);
+    world.crawl().await;
+    let filters = "exclude = [\"table-00000[01]\"]";
+    assert_eq!(world.crawl_with(filters).await.of("table_unselected").len(), 2);
+    world.remove(0..2);
+    let crawl = world.crawl_with(filters).await;
+    assert_eq!((crawl.of("table_removed").len(), crawl.report.outcome), (2, RunOutcome::Complete));
+}
+
+/// The process is killed after it has noted when the tables were last seen.
+#[tokio::test(start_paused = true)]
+async fn after_a_kill_the_removals_of_excluded_tables_are_still_held() {
+    let world = World::of([Account::new(HUB)
+        .region(REGION, Tables::new().generated(40))
+        .region(OTHER_REGION, Tables::new().generated(1))]);
+    let settings =
+        |exclude: &str| format!("{exclude}\n[[target]]\nname = \"hub\"\nregions = [\"{REGION}\", \"{OTHER_REGION}\"]");
+    world.crawl_with(&settings("")).await;
+    assert_eq!(world.crawl_with(&settings(FILTERED)).await.of("table_unselected").len(), 11);
+    world.remove(0..10);
+    let hangs = FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::ListTables);
+    world.simulator.add_fault(hangs.region(OTHER_REGION));
+    world.crawl_until_killed(&settings(FILTERED), Duration::from_secs(30)).await;
+    world.simulator.clear_faults();
+    let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
+    let kept = "SELECT count(*) FROM staged WHERE status = 'unselected' AND type IS NULL";
+    let kept: i64 = state.query_row(kept, [], |row| row.get(0)).expect("a number");
+    assert_eq!(kept, 10);
+    let crawl = world.crawl_with(&settings(FILTERED)).await;
+    assert_eq!((crawl.of("table_removed").len(), counts(&crawl)[5]), (0, 10), "{:?}", crawl.report);
 }
 
 #[tokio::test(start_paused = true)]

@@ -144,6 +144,27 @@ fn old_rows_are_deleted_but_present_tables_never() {
 }
 
 #[test]
+fn an_excluded_table_is_kept_as_long_as_it_is_listed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let keep = Duration::from_millis(u64::try_from(10 * DAY).expect("a time"));
+    let unselected =
+        |name: &str, last_seen_at| TableRow { status: TableStatus::Unselected, last_seen_at, ..table(name) };
+    run_at(
+        &mut state,
+        0,
+        keep,
+        vec![staged(unselected("listed", None)), staged(unselected("lost", Some(at(5 * DAY))))],
+    );
+    run_at(&mut state, 14 * DAY, keep, Vec::new());
+    assert_eq!(count(&state, "tables"), 2, "the other one was listed nine days ago");
+    run_at(&mut state, 16 * DAY, keep, Vec::new());
+    assert_eq!(count(&state, "tables"), 1);
+    run_at(&mut state, 40 * DAY, keep, Vec::new());
+    assert_eq!(count(&state, "tables"), 1);
+}
+
+#[test]
 fn a_run_whose_file_is_still_to_be_deleted_is_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
