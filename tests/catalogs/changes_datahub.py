@@ -29,7 +29,7 @@ EXPECTED = {
     "appeared": {name: ALL for name in ("orders", "app.carts", "stock")},
     "counted": {"orders": ["patch", "profile"]},
     "changed": {"orders": ALL},
-    "removed": {"app.carts": ["remove"]},
+    "removed": {"app.carts": ["look", "remove"]},
     "returned": {"app.carts": ALL},
 }
 COMPARED = {"datasetProperties", "datasetProfile", "status"}

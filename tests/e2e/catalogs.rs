@@ -110,6 +110,28 @@ fn a_table_that_the_filters_exclude_is_removed_once_it_is_deleted() {
 }
 
 #[test]
+fn the_removal_of_a_table_that_a_catalog_never_had_creates_nothing() {
+    for scene in Scene::all() {
+        let (sim, home) = ireland(4);
+        let exclude = ["--exclude", "table-000003"];
+        let config = format!("[state]\npath = \"{}\"\n", scene.place.state().display());
+        let without = || Dynacrawl::crawl_of(&sim, &home, IRELAND).config(&config).args(["--output", "tables.jsonl"]);
+        without().run().succeeded();
+        without().args(exclude).run().succeeded();
+        let with = || scene.crawl(&sim, &home, IRELAND).args(exclude).run();
+        assert_eq!(with().code(), 0);
+        assert_eq!(scene.tables(), all_there(3), "{}", scene.kind);
+        sim.remove_table(HOME, IRELAND, "table-000003").expect("a scope");
+        assert_eq!(with().code(), 0);
+        let changes = Dynacrawl::new("changes").arg("--state").arg(scene.place.state()).run().succeeded();
+        assert!(changes.lines().any(|line| line.contains("table-000003") && line.contains("removed")), "{changes}");
+        assert_eq!(scene.place.rows("outbox"), 0);
+        let entities = scene.server.entities();
+        assert!(entities.keys().all(|name| !name.contains("table-000003")), "{}: {:?}", scene.kind, entities.keys());
+    }
+}
+
+#[test]
 fn tables_of_a_retired_scope_are_removed_only_if_the_user_wants_it() {
     let [new, old, openmetadata, _] = Scene::all();
     for mut scene in [new, old, openmetadata, Scene::atlan(&[IRELAND, VIRGINIA])] {

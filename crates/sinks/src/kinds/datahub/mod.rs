@@ -138,7 +138,15 @@ impl DataHubSink {
                     patches.push(Proposal { value: patch(&counts.value, &BTreeSet::new()), ..counts });
                     statistics.extend(self.settings.catalog.statistics(table));
                 }
-                TableState::Removed => aspects.push(self.removal(update)),
+                TableState::Removed => {
+                    let removal = self.removal(update);
+                    match self.properties(&removal.urn).await {
+                        Ok(Some(_)) => aspects.push(removal),
+                        // The status alone would create the dataset.
+                        Ok(None) => {}
+                        Err(error) => return Answered::Failed(error),
+                    }
+                }
             }
         }
         for request in mode.requests(&containers, &aspects, &patches).into_iter().chain(mode.statistics(&statistics)) {
@@ -159,15 +167,8 @@ impl DataHubSink {
 
     /// The patch that brings the dataset's properties up to date, and leaves those of others alone.
     async fn patched(&self, proposal: Proposal) -> Result<Proposal, DeliveryError> {
-        let path = format!("/aspects/{}?aspect=datasetProperties&version=0", encoded(&proposal.urn));
-        let answer = self.api.call(Method::GET, &path, "", None).await?;
-        let stored: Value = match answer.status {
-            status if status.is_success() => answer.json()?,
-            StatusCode::NOT_FOUND => Value::Null,
-            _ => return Err(answer.into_error()),
-        };
-        let stored = &stored["aspect"]["com.linkedin.dataset.DatasetProperties"]["customProperties"];
-        let own: BTreeSet<&str> = stored
+        let stored = self.properties(&proposal.urn).await?.unwrap_or_default();
+        let own: BTreeSet<&str> = stored["customProperties"]
             .as_object()
             .into_iter()
             .flatten()
@@ -175,6 +176,20 @@ impl DataHubSink {
             .map(|(key, _)| key.as_str())
             .collect();
         Ok(Proposal { value: patch(&proposal.value, &own), ..proposal })
+    }
+
+    /// The properties of a dataset, if DataHub has any.
+    async fn properties(&self, urn: &str) -> Result<Option<Value>, DeliveryError> {
+        let path = format!("/aspects/{}?aspect=datasetProperties&version=0", encoded(urn));
+        let answer = self.api.call(Method::GET, &path, "", None).await?;
+        match answer.status {
+            status if status.is_success() => {
+                let mut stored: Value = answer.json()?;
+                Ok(Some(stored["aspect"]["com.linkedin.dataset.DatasetProperties"].take()))
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(answer.into_error()),
+        }
     }
 
     async fn send(&self, request: Request) -> Answered {
