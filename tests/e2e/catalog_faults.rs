@@ -181,6 +181,13 @@ fn an_answer_that_is_not_of_the_api_delivers_nothing() {
         let ended = scene.crawl_within(&sim, &home, IRELAND, "1s").run();
         assert_eq!(ended.code(), 5, "{}: {}", scene.kind, ended.stderr);
         assert!(ended.stderr.contains("not JSON"), "{}", ended.stderr);
+        // Of Atlan, nothing is read but the connection.
+        for json in ["[]", "\"text\"", "{\"aspect\":\"text\"}"].iter().filter(|_| scene.kind != "atlan") {
+            // The first answer names the version.
+            scene.server.receiver.reacts([Reaction::Take], Reaction::Answer(200, "", (*json).to_owned()));
+            let ended = scene.crawl_within(&sim, &home, IRELAND, "1s").run();
+            assert_eq!((ended.code(), scene.tables().len()), (5, 0), "{} {json}: {}", scene.kind, ended.stderr);
+        }
         scene.server.receiver.reacts([], Reaction::Take);
         scene.run(&sim, &home, 0);
         assert_eq!(scene.tables(), all_there(1));

@@ -185,7 +185,9 @@ impl DataHubSink {
         match answer.status {
             status if status.is_success() => {
                 let mut stored: Value = answer.json()?;
-                Ok(Some(stored["aspect"]["com.linkedin.dataset.DatasetProperties"].take()))
+                let properties = stored.pointer_mut("/aspect/com.linkedin.dataset.DatasetProperties");
+                let properties = properties.map(Value::take).filter(Value::is_object);
+                properties.map(Some).ok_or_else(|| DeliveryError::new("the answer has no properties of a dataset"))
             }
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(answer.into_error()),
