@@ -6,6 +6,7 @@ Prints the port on which it listens, and ends when its standard input is closed.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -60,8 +61,10 @@ def send(sink, data):
 
 
 def pump(source, sink):
-    while data := frame(source):
-        send(sink, data)
+    # The other thread closes its connection at the end.
+    with contextlib.suppress(OSError):
+        while data := frame(source):
+            send(sink, data)
     sink.close()
 
 

@@ -183,8 +183,8 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
     let row = |sink: &SinkLine| GridRow {
         cells: [
             sink.name.clone(),
-            sink.cursor.to_string(),
-            sink.owed.to_string(),
+            if sink.is_new { NONE.to_owned() } else { sink.cursor.to_string() },
+            if sink.is_new { NONE.to_owned() } else { sink.owed.to_string() },
             when(sink.owed_since),
             when(sink.delivered_at),
             sink.dead_letters.map_or_else(|| NONE.to_owned(), |count| count.to_string()),
@@ -194,7 +194,7 @@ pub(super) fn sinks(global: &GlobalArgs, args: &SinksArgs) -> Result<Exit, Failu
             .is_behind
             .then(|| "behind: it first gets all tables".to_owned())
             .into_iter()
-            .chain(sink.is_new.then(|| "new: the next run of crawl or serve adds it to the state".to_owned()))
+            .chain(sink.is_new.then(|| "new: no run has added it to the state yet".to_owned()))
             .chain((sink.dead_letters.is_none() && sink.refused > 0).then(|| {
                 let advice = match &global.config {
                     None => "name the configuration with --config, so that their file is known",
