@@ -32,7 +32,7 @@ pub(crate) struct ScopeChanges {
     /// event.
     emitted: Mutex<Option<HashSet<u64>>>,
     /// Whether an earlier process began the scope.
-    resumed: bool,
+    pub(super) resumed: bool,
 }
 
 /// A name that was listed.

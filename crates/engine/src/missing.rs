@@ -25,6 +25,10 @@ pub(crate) struct Missing {
     pub(crate) unselected: Vec<TableName>,
     /// Listed, and excluded by the filters as before, but the state has them as not listed.
     pub(crate) seen_again: Vec<TableName>,
+    /// Reported as unselected before the run was killed, and not listed.
+    pub(crate) left_out: Vec<TableName>,
+    /// Tables about which the run reported something else before it was killed.
+    pub(crate) reported: HashSet<TableName>,
 }
 
 /// Tables in the state that count together when too many are removed at once.
@@ -49,17 +53,25 @@ impl ScopeChanges {
         let reported = detector.read(|reader| reader.staged_retirements(detector.run_id, &key))?;
         let (listed, not_found) = (held(&self.listed), held(&self.vanished));
         let mut missing = Missing::default();
+        if self.resumed {
+            let each = |name: &str| _ = missing.reported.insert(TableName::from(name));
+            detector.read(|reader| reader.names_with_event(detector.run_id, &key, each))?;
+        }
         detector.read(|reader| {
             reader.not_removed(known.id, |name, is_present, is_listed_always| {
-                let Missing { present, former, unlisted, vanished, unselected, seen_again } = &mut missing;
+                let Missing { present, former, unlisted, vanished, unselected, seen_again, left_out, .. } =
+                    &mut missing;
                 let group = if is_present { present } else { former };
                 group.known += 1;
-                if let Some(is_removed) = reported.get(name) {
-                    group.removed_before += u64::from(*is_removed);
-                    return;
-                }
                 let table = TableName::from(name);
-                let into = match listed.get(&self.names.hash_one(name)) {
+                let listed = listed.get(&self.names.hash_one(name));
+                match reported.get(name) {
+                    Some(true) => return group.removed_before += 1,
+                    Some(false) if listed.is_none() => return left_out.push(table),
+                    Some(false) => return,
+                    None => {}
+                }
+                let into = match listed {
                     Some(Listed::Unselected) if is_present => return unselected.push(table),
                     Some(Listed::Unselected) if is_listed_always => return,
                     Some(Listed::Unselected) => return seen_again.push(table),

@@ -68,8 +68,12 @@ impl ScopeRun {
         let mut confirmed = Confirmed::default();
         if !missing.unlisted.is_empty() || !missing.vanished.is_empty() {
             let ended = self.confirm(&missing, &mut confirmed).await?;
-            if ended == JobEnd::CutShort || self.run.stop.is_cancelled() {
+            if self.run.stop.is_cancelled() {
                 return Ok(());
+            }
+            if ended == JobEnd::CutShort {
+                let open = missing.unlisted.iter().filter(|name| !confirmed.found.contains(*name)).cloned().collect();
+                return self.keep(&missing, open).await;
             }
         }
         let Confirmed { found, gone: not_found, owner } = confirmed;
@@ -84,6 +88,7 @@ impl ScopeRun {
             let change = changes.map(|changes| changes.unselected(name, rule, *is_listed)).transpose()?.flatten();
             self.changed(change).await?;
         }
+        let left_out = [&excluded[..], &missing.left_out].concat();
         for name in &missing.seen_again {
             let change = self.changes.as_ref().map(|changes| changes.seen_again(name)).transpose()?.flatten();
             self.changed(change).await?;
@@ -102,9 +107,9 @@ impl ScopeRun {
                 (false, false) => former.push(name.clone()),
             }
         }
-        self.keep(&former).await?;
+        self.keep(&missing, former).await?;
         let settled = self.decide(&missing, gone, unknown, owner).await?;
-        let unlisted: Vec<_> = self.ledger.unlisted().iter().chain(&excluded).cloned().collect();
+        let unlisted: Vec<_> = self.ledger.unlisted().iter().chain(&left_out).cloned().collect();
         if !unlisted.is_empty() {
             let message =
                 "ListTables leaves them out, and DescribeTable finds them: there may be more that are not listed";
@@ -174,9 +179,10 @@ impl ScopeRun {
             let going = group.removed_before + gone.len() as u64;
             let (holds, what) = match is_present {
                 true => (fail_safe.holds(group.known, going), "known tables"),
-                // Of the few that are often left, all may be removed.
                 false => {
-                    (fail_safe.holds_share(group.known, going), "tables that the filters exclude or that were retired")
+                    // What is a fault for the others is one for these.
+                    let holds = held > 0 || fail_safe.holds_former(group.known, going);
+                    (holds, "tables that the filters exclude or that were retired")
                 }
             };
             if gone.is_empty() {
@@ -186,7 +192,7 @@ impl ScopeRun {
                 self.ledger.note(naming("removal_unconfirmed", message, &gone));
                 stay.extend(gone);
             } else if !accepted && holds {
-                held += going;
+                held += gone.len() as u64;
                 self.ledger.note(held_back(self, &format!("{} {what}", group.known), &gone));
                 stay.extend(gone);
             } else {
@@ -201,14 +207,16 @@ impl ScopeRun {
             let message = "no longer listed, and DescribeTable does not show whether they were deleted; they stay";
             self.ledger.note(naming("removal_unconfirmed", message.to_owned(), &unknown));
         }
-        self.keep(&stay).await?;
-        Ok(stay.is_empty())
+        let settled = stay.is_empty();
+        self.keep(missing, stay).await?;
+        Ok(settled)
     }
 
-    /// Fixes the time at which tables were last seen.
-    async fn keep(&mut self, names: &[TableName]) -> Result<(), ScopeError> {
+    /// Fixes the time at which tables were last seen, except where the run already has a newer row.
+    async fn keep(&mut self, missing: &Missing, mut names: Vec<TableName>) -> Result<(), ScopeError> {
+        names.retain(|name| !missing.reported.contains(name) && !self.ledger.unlisted().contains(name));
         for name in names {
-            let change = self.changes.as_ref().map(|changes| changes.kept(name)).transpose()?.flatten();
+            let change = self.changes.as_ref().map(|changes| changes.kept(&name)).transpose()?.flatten();
             self.changed(change).await?;
         }
         Ok(())

@@ -80,7 +80,7 @@ pub struct ScopeLine {
     /// How many tables are present.
     pub table_count: u64,
     /// How many tables are missing, and wait for a person to accept their removal: present ones, and those that the
-    /// filters exclude.
+    /// filters exclude or that were retired.
     pub held: u64,
     /// Since when the configuration no longer covers it.
     pub retired_at: Option<Timestamp>,

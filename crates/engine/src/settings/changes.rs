@@ -48,13 +48,18 @@ impl Emit {
 impl FailSafe {
     /// Whether the removal of `going` out of `known` tables is held back.
     pub fn holds(self, known: u64, going: u64) -> bool {
-        self.holds_share(known, going) || (going > 0 && known >= 2 && going >= known)
+        let share = known >= self.from && self.is_share(known, going);
+        going > 0 && (share || (known >= 2 && going >= known))
     }
 
-    /// The same, but all of a few tables may be removed.
-    pub fn holds_share(self, known: u64, going: u64) -> bool {
-        let is_share = going.saturating_mul(100) >= known.saturating_mul(u64::from(self.percent));
-        going > 0 && known >= self.from && is_share
+    /// The same for tables that are no longer followed. There are often few of them, and fewer once the others are
+    /// followed again, so it is `going` that has to be large: what is held stays held.
+    pub fn holds_former(self, known: u64, going: u64) -> bool {
+        going > 0 && going >= self.from && self.is_share(known, going)
+    }
+
+    fn is_share(self, known: u64, going: u64) -> bool {
+        going.saturating_mul(100) >= known.saturating_mul(u64::from(self.percent))
     }
 }
 
@@ -80,7 +85,7 @@ mod tests {
             (1000, 300, true),
         ] {
             assert_eq!(fail_safe.holds(known, going), holds, "{going} of {known}");
-            assert_eq!(fail_safe.holds_share(known, going), holds && known >= 10, "{going} of {known}");
+            assert_eq!(fail_safe.holds_former(known, going), holds && going >= 10, "{going} of {known}");
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Tables that dynacrawl no longer follows, because the filters exclude them or their scope was
 //! retired. A catalog may still have them, so their removal is reported too.
 
-use std::time::Duration;
-
 use dynacrawl_model::{RunOutcome, Timestamp};
 use dynacrawl_sim::{Account, Denial, Effect, FaultRule, Listing, Operation, Tables, When};
 use dynacrawl_testing::inside::HUB;
@@ -85,24 +83,43 @@ async fn an_excluded_table_that_the_listing_leaves_out_is_not_written() {
 #[tokio::test(start_paused = true)]
 async fn too_many_removals_of_excluded_tables_wait_for_a_person() {
     let world = filtered(120).await;
-    world.remove(0..3);
+    world.remove(0..10);
     let crawl = world.crawl_with(FILTERED).await;
     let held = crawl.problem("removals_held");
-    assert_eq!((crawl.changes(), counts(&crawl)[5], &held["table_count"]), (0, 3, &json!(3)));
+    assert_eq!((crawl.changes(), counts(&crawl)[5], &held["table_count"]), (0, 10, &json!(10)));
     let text = held["message"].as_str().expect("a message");
-    assert!(text.contains("lists 3 of 10 tables that the filters exclude"), "{text}");
+    assert!(text.contains("lists 10 of 10 tables that the filters exclude"), "{text}");
     // They do not hold up the others.
     world.remove(50..51);
     let crawl = world.crawl_with(FILTERED).await;
-    assert_eq!((crawl.names("table_removed"), counts(&crawl)[5]), (vec![&*table(50)], 3));
+    assert_eq!((crawl.names("table_removed"), counts(&crawl)[5]), (vec![&*table(50)], 10));
     let accepted = world.crawl_with(&format!("{FILTERED}\n[changes]\naccept_removals = [\"{HUB}/{REGION}\"]")).await;
-    assert_eq!((accepted.of("table_removed").len(), accepted.report.outcome), (3, RunOutcome::Complete));
+    assert_eq!((accepted.of("table_removed").len(), accepted.report.outcome), (10, RunOutcome::Complete));
 
     // Those that are excluded do not make the others look like few.
     let filters = "exclude = [\"table-00000.\", \"table-0000[1-9].\"]";
     assert_eq!(world.crawl_with(filters).await.of("table_unselected").len(), 89);
     world.remove(100..110);
     assert_eq!(counts(&world.crawl_with(filters).await)[5], 10, "10 of 20");
+    // What looks like a fault for the others is no removal of an excluded one either.
+    world.remove(60..61);
+    assert_eq!(counts(&world.crawl_with(filters).await)[5], 11);
+}
+
+/// Once the other tables are followed again, there are fewer that may be held.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_of_a_scope_that_is_back_stays_held() {
+    let world = World::of([Account::new(HUB)
+        .region(OTHER_REGION, Tables::new().generated(3))
+        .region(REGION, Tables::new().generated(30))]);
+    let both = format!("[[target]]\nname = \"hub\"\nregions = [\"{REGION}\", \"{OTHER_REGION}\"]");
+    let other = format!("[[target]]\nname = \"hub\"\nregions = [\"{OTHER_REGION}\"]");
+    world.crawl_with(&both).await;
+    assert_eq!(world.crawl_with(&other).await.of("scope_retired").len(), 1);
+    world.remove(0..12);
+    assert_eq!(counts(&world.crawl_with(&both).await)[5], 12, "12 of 30");
+    let again = world.crawl_with(&both).await;
+    assert_eq!((again.changes(), counts(&again)[5]), (0, 12), "12 of 12");
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,29 +131,6 @@ async fn all_of_a_few_excluded_tables_may_be_removed() {
     world.remove(0..2);
     let crawl = world.crawl_with(filters).await;
     assert_eq!((crawl.of("table_removed").len(), crawl.report.outcome), (2, RunOutcome::Complete));
-}
-
-/// The process is killed after it has noted when the tables were last seen.
-#[tokio::test(start_paused = true)]
-async fn after_a_kill_the_removals_of_excluded_tables_are_still_held() {
-    let world = World::of([Account::new(HUB)
-        .region(REGION, Tables::new().generated(40))
-        .region(OTHER_REGION, Tables::new().generated(1))]);
-    let settings =
-        |exclude: &str| format!("{exclude}\n[[target]]\nname = \"hub\"\nregions = [\"{REGION}\", \"{OTHER_REGION}\"]");
-    world.crawl_with(&settings("")).await;
-    assert_eq!(world.crawl_with(&settings(FILTERED)).await.of("table_unselected").len(), 11);
-    world.remove(0..10);
-    let hangs = FaultRule::new(Effect::Delay(Duration::from_secs(600))).operation(Operation::ListTables);
-    world.simulator.add_fault(hangs.region(OTHER_REGION));
-    world.crawl_until_killed(&settings(FILTERED), Duration::from_secs(30)).await;
-    world.simulator.clear_faults();
-    let state = rusqlite::Connection::open(world.path("state.db")).expect("a state");
-    let kept = "SELECT count(*) FROM staged WHERE status = 'unselected' AND type IS NULL";
-    let kept: i64 = state.query_row(kept, [], |row| row.get(0)).expect("a number");
-    assert_eq!(kept, 10);
-    let crawl = world.crawl_with(&settings(FILTERED)).await;
-    assert_eq!((crawl.of("table_removed").len(), counts(&crawl)[5]), (0, 10), "{:?}", crawl.report);
 }
 
 #[tokio::test(start_paused = true)]

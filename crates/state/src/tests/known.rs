@@ -134,6 +134,29 @@ fn findings_of_a_run_are_visible_only_after_it_has_ended() {
     assert_eq!(runs, ["complete", "abandoned"]);
 }
 
+/// A table that was only noted as not listed has not been reported.
+#[test]
+fn retirements_of_a_run_are_those_with_an_event() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut state = open(directory.path());
+    let unfinished = new_run(0);
+    state.begin(&unfinished).expect("begun");
+    let row = |name: &str, status| staged(TableRow { status, ..table(name) });
+    let reported = |name: &str, status, kind| Staged {
+        change: Some(StagedChange { kind, json: "{}".to_owned() }),
+        ..row(name, status)
+    };
+    let found = vec![
+        Staged { change: None, ..row("kept", TableStatus::Unselected) },
+        reported("excluded", TableStatus::Unselected, "table_unselected"),
+        reported("gone", TableStatus::Removed, "table_removed"),
+    ];
+    let of_run = commit(unfinished.run_id, 0, vec![scope("one", ended(Outcome::Complete, 0))], Vec::new());
+    state.commit(&Commit { staged: found, ..of_run }).expect("committed");
+    let retired = reader(directory.path()).staged_retirements(unfinished.run_id, &key()).expect("read");
+    assert_eq!(retired, [("excluded".to_owned(), false), ("gone".to_owned(), true)].into());
+}
+
 #[test]
 fn only_present_tables_that_are_always_listed_are_returned() {
     let directory = tempfile::tempdir().expect("a directory");
