@@ -17,6 +17,8 @@ pub(crate) struct Missing {
     pub(crate) present: Group,
     /// The tables that the state has as unselected or retired.
     pub(crate) former: Group,
+    /// Those of `former` that are not listed, or vanished.
+    pub(crate) missing_former: HashSet<TableName>,
     /// Not listed. Whether they were deleted is still unknown.
     pub(crate) unlisted: Vec<TableName>,
     /// Listed, but not found by DescribeTable.
@@ -38,8 +40,6 @@ pub(crate) struct Group {
     pub(crate) known: u64,
     /// How many of them this run already reported as removed before it was killed.
     pub(crate) removed_before: u64,
-    /// Those that are not listed, or vanished.
-    pub(crate) missing: HashSet<TableName>,
 }
 
 impl ScopeChanges {
@@ -59,8 +59,17 @@ impl ScopeChanges {
         }
         detector.read(|reader| {
             reader.not_removed(known.id, |name, is_present, is_listed_always| {
-                let Missing { present, former, unlisted, vanished, unselected, seen_again, left_out, .. } =
-                    &mut missing;
+                let Missing {
+                    present,
+                    former,
+                    missing_former,
+                    unlisted,
+                    vanished,
+                    unselected,
+                    seen_again,
+                    left_out,
+                    ..
+                } = &mut missing;
                 let group = if is_present { present } else { former };
                 group.known += 1;
                 let table = TableName::from(name);
@@ -79,7 +88,9 @@ impl ScopeChanges {
                     Some(Listed::Selected(_)) => vanished,
                     None => unlisted,
                 };
-                group.missing.insert(table.clone());
+                if !is_present {
+                    missing_former.insert(table.clone());
+                }
                 into.push(table);
             })
         })?;

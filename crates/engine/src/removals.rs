@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use dynacrawl_model::{FailureReason, Listing, MAX_NAMED_TABLES, Problem, TableName};
 use dynacrawl_state::StateError;
 
+use super::changes::ScopeChanges;
+use super::detector::DetectedChange;
 use super::event::{Candidates, What, Work};
 use super::missing::Missing;
 use super::scope::{JobEnd, ScopeRun};
@@ -77,22 +79,16 @@ impl ScopeRun {
             }
         }
         let Confirmed { found, gone: not_found, owner } = confirmed;
-        let is_present = |name: &TableName| missing.present.missing.contains(name);
+        let is_present = |name: &TableName| !missing.missing_former.contains(name);
         // They exist, are not listed, and nobody wants them.
         let excluded: Vec<_> = found.iter().filter(|name| !self.run.filter.selects(name.as_str())).cloned().collect();
-        let mut unselected: Vec<_> = missing.unselected.iter().map(|name| (name.clone(), true)).collect();
-        unselected.extend(excluded.iter().filter(|name| is_present(name)).map(|name| (name.clone(), false)));
-        for (name, is_listed) in &unselected {
-            let rule = self.run.filter.verdict(name.as_str()).rule;
-            let changes = self.changes.as_ref();
-            let change = changes.map(|changes| changes.unselected(name, rule, *is_listed)).transpose()?.flatten();
-            self.changed(change).await?;
+        let excluded_now: Vec<_> = excluded.iter().filter(|name| is_present(name)).cloned().collect();
+        for (names, are_listed) in [(&missing.unselected, true), (&excluded_now, false)] {
+            let run = self.run.clone();
+            let rule = move |name: &TableName| run.filter.verdict(name.as_str()).rule;
+            self.change_each(names, move |changes, name| changes.unselected(name, rule(name), are_listed)).await?;
         }
-        let left_out = [&excluded[..], &missing.left_out].concat();
-        for name in &missing.seen_again {
-            let change = self.changes.as_ref().map(|changes| changes.seen_again(name)).transpose()?.flatten();
-            self.changed(change).await?;
-        }
+        self.change_each(&missing.seen_again, ScopeChanges::seen_again).await?;
         let (mut gone, mut unknown, mut former) = (missing.vanished.clone(), Vec::new(), Vec::new());
         for name in &missing.unlisted {
             // An earlier process may have described some of them.
@@ -109,7 +105,8 @@ impl ScopeRun {
         }
         self.keep(&missing, former).await?;
         let settled = self.decide(&missing, gone, unknown, owner).await?;
-        let unlisted: Vec<_> = self.ledger.unlisted().iter().chain(&left_out).cloned().collect();
+        let unlisted: Vec<_> =
+            self.ledger.unlisted().iter().chain(&excluded).chain(&missing.left_out).cloned().collect();
         if !unlisted.is_empty() {
             let message =
                 "ListTables leaves them out, and DescribeTable finds them: there may be more that are not listed";
@@ -174,7 +171,7 @@ impl ScopeRun {
         let mut stay = unknown.clone();
         let mut held = 0;
         let (former, present): (Vec<_>, Vec<_>) =
-            gone.into_iter().partition(|name| missing.former.missing.contains(name));
+            gone.into_iter().partition(|name| missing.missing_former.contains(name));
         for (group, gone, is_present) in [(&missing.present, present, true), (&missing.former, former, false)] {
             let going = group.removed_before + gone.len() as u64;
             let (holds, what) = match is_present {
@@ -196,10 +193,7 @@ impl ScopeRun {
                 self.ledger.note(held_back(self, &format!("{} {what}", group.known), &gone));
                 stay.extend(gone);
             } else {
-                for name in &gone {
-                    let change = self.changes.as_ref().map(|changes| changes.removed(name)).transpose()?.flatten();
-                    self.changed(change).await?;
-                }
+                self.change_each(&gone, ScopeChanges::removed).await?;
             }
         }
         self.ledger.hold(held);
@@ -215,8 +209,17 @@ impl ScopeRun {
     /// Fixes the time at which tables were last seen, except where the run already has a newer row.
     async fn keep(&mut self, missing: &Missing, mut names: Vec<TableName>) -> Result<(), ScopeError> {
         names.retain(|name| !missing.reported.contains(name) && !self.ledger.unlisted().contains(name));
+        self.change_each(&names, ScopeChanges::kept).await
+    }
+
+    /// Hands on what changes about each table.
+    async fn change_each(
+        &mut self,
+        names: &[TableName],
+        find: impl Fn(&ScopeChanges, &TableName) -> Result<Option<DetectedChange>, StateError>,
+    ) -> Result<(), ScopeError> {
         for name in names {
-            let change = self.changes.as_ref().map(|changes| changes.kept(&name)).transpose()?.flatten();
+            let change = self.changes.as_ref().map(|changes| find(changes, name)).transpose()?.flatten();
             self.changed(change).await?;
         }
         Ok(())

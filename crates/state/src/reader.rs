@@ -180,14 +180,10 @@ impl Reader {
     /// # Errors
     /// If they cannot be read.
     pub fn present(&self, scope: i64, mut each: impl FnMut(&str)) -> Result<(), StateError> {
-        self.read(|| {
-            let sql = "SELECT name FROM tables WHERE scope_id = ? AND status = 'present'";
-            let mut query = self.connection.prepare_cached(sql)?;
-            let mut rows = query.query([scope])?;
-            while let Some(row) = rows.next()? {
-                each(row.get_ref(0)?.as_str()?);
+        self.not_removed(scope, |name, is_present, _| {
+            if is_present {
+                each(name);
             }
-            Ok(())
         })
     }
 

@@ -64,14 +64,20 @@ pub(super) fn completed(millis: i64) -> RunCompleted {
     }
 }
 
-/// A run that staged `found` at that time, and ended.
-pub(super) fn run(state: &mut State, millis: i64, outcome: Outcome, found: Vec<Staged>) -> RunId {
+/// A run with a scope that ended so, which staged `found` at that time, and has not ended.
+fn begun(state: &mut State, millis: i64, outcome: Outcome, found: Vec<Staged>) -> RunId {
     let run = new_run(millis);
     state.begin(&run).expect("begun");
     let of_run = commit(run.run_id, 0, vec![scope("one", ended(outcome, 0))], Vec::new());
     state.commit(&Commit { at: at(millis), staged: found, ..of_run }).expect("committed");
-    state.settle(run.run_id, &completed(millis)).expect("settled");
     run.run_id
+}
+
+/// The same run, which has ended.
+pub(super) fn run(state: &mut State, millis: i64, outcome: Outcome, found: Vec<Staged>) -> RunId {
+    let run_id = begun(state, millis, outcome, found);
+    state.settle(run_id, &completed(millis)).expect("settled");
+    run_id
 }
 
 pub(super) fn reader(directory: &Path) -> Reader {
@@ -115,10 +121,7 @@ fn a_state_of_version_1_is_upgraded_and_keeps_its_run() {
 fn findings_of_a_run_are_visible_only_after_it_has_ended() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
-    let unfinished = new_run(0);
-    state.begin(&unfinished).expect("begun");
-    let of_run = commit(unfinished.run_id, 0, vec![scope("one", ended(Outcome::Complete, 0))], Vec::new());
-    state.commit(&Commit { staged: vec![staged(table("orders"))], ..of_run }).expect("committed");
+    begun(&mut state, 0, Outcome::Complete, vec![staged(table("orders"))]);
     let reader = reader(directory.path());
     assert_eq!(reader.scope(&key()).expect("read"), None);
 
@@ -139,8 +142,6 @@ fn findings_of_a_run_are_visible_only_after_it_has_ended() {
 fn retirements_of_a_run_are_those_with_an_event() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut state = open(directory.path());
-    let unfinished = new_run(0);
-    state.begin(&unfinished).expect("begun");
     let row = |name: &str, status| staged(TableRow { status, ..table(name) });
     let reported = |name: &str, status, kind| Staged {
         change: Some(StagedChange { kind, json: "{}".to_owned() }),
@@ -151,9 +152,8 @@ fn retirements_of_a_run_are_those_with_an_event() {
         reported("excluded", TableStatus::Unselected, "table_unselected"),
         reported("gone", TableStatus::Removed, "table_removed"),
     ];
-    let of_run = commit(unfinished.run_id, 0, vec![scope("one", ended(Outcome::Complete, 0))], Vec::new());
-    state.commit(&Commit { staged: found, ..of_run }).expect("committed");
-    let retired = reader(directory.path()).staged_retirements(unfinished.run_id, &key()).expect("read");
+    let run_id = begun(&mut state, 0, Outcome::Complete, found);
+    let retired = reader(directory.path()).staged_retirements(run_id, &key()).expect("read");
     assert_eq!(retired, [("excluded".to_owned(), false), ("gone".to_owned(), true)].into());
 }
 
